@@ -1,0 +1,1 @@
+"""The engine: networks as data, plans, and the session that runs them."""

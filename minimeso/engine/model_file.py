@@ -1,0 +1,243 @@
+"""Model files: one ``.npz`` with ``model.json`` and one float32 array per parameter.
+
+Everything in a file is hostile until checked: sizes are compared with the real length before
+anything is allocated, nothing is unpickled, and every failure is a ``ModelError`` that names
+the file and, where there is one, the node.  Format: blueprint section "The model file".
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import GraphError, ModelError
+from .graph import Graph, Weights
+
+FORMAT = 1
+SIZE_LIMIT = 64 << 20
+_JSON = "model.json"
+_MAX_MEMBERS = 1 << 15
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph with its weights and what a person should know about it.
+
+    Attributes:
+        name: short name, shown in verdicts.
+        graph: the network.
+        weights: float32 arrays by ``node.parameter``.
+        meta: architecture, activation, data, recipe, metrics, licence (free form).
+        framing: how a face is cut for a detector: ``resample`` (``bilinear`` or ``nearest``)
+            and ``margin`` (added around the finder's box, as a fraction of its side).
+        calibration: how the probabilities were calibrated (free form).
+        thresholds: ``real`` and ``fake``: at most the first is real, at least the second
+            is fake, between them uncertain.  A model with thresholds is a detector.
+    """
+
+    name: str
+    graph: Graph
+    weights: Weights
+    meta: dict[str, Any] = field(default_factory=dict)
+    framing: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
+    thresholds: dict[str, float] | None = None
+
+    @property
+    def is_detector(self) -> bool:
+        """Whether the output is a ``p_fake`` per face."""
+        return self.thresholds is not None
+
+
+def save_model(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write ``model`` to ``path`` at once or not at all; same model, same bytes.
+
+    Raises:
+        ModelError: the model would not load again.
+        OSError: the folder cannot be written.
+    """
+    weights = model.graph.check_weights(model.weights)
+    description = {
+        "format": FORMAT,
+        "name": model.name,
+        "graph": model.graph.to_json(),
+        "meta": model.meta,
+        "framing": model.framing,
+        "calibration": model.calibration,
+        "thresholds": model.thresholds,
+    }
+    _check_detector(description, os.fspath(path))
+    text = json.dumps(description, indent=1, allow_nan=False).encode()
+    arrays: dict[str, npt.NDArray[Any]] = {_JSON: np.frombuffer(text, np.uint8)}
+    arrays.update(weights)
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_model(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> Model:
+    """Read and check a model file.
+
+    Args:
+        path: the ``.npz`` file.
+        size_limit: most bytes that the file may hold, packed or unpacked.
+
+    Raises:
+        ModelError: the file is missing, damaged, hostile, or newer than this version.
+    """
+    where = os.fspath(path)
+    arrays = read_arrays(where, size_limit)
+    text = arrays.pop(_JSON, None)
+    if text is None or text.dtype != np.uint8 or text.ndim != 1:
+        raise ModelError(f"{where}: no 'model.json' inside: not a minimeso model")
+    description = _parse(text.tobytes(), where)
+    version = description.get("format")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ModelError(f"{where}: 'format' is {version!r}, not a positive integer")
+    if version > FORMAT:
+        raise ModelError(
+            f"{where}: format {version} is newer than this minimeso reads ({FORMAT}): update it"
+        )
+    name = description.get("name")
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 100:
+        raise ModelError(f"{where}: 'name' is not a short printable string")
+    try:
+        graph = Graph.from_json(description.get("graph"), name)
+        weights = graph.check_weights(arrays)
+    except GraphError as error:
+        raise ModelError(f"{where}: {error}") from None
+    _check_detector(description, where)
+    meta = description.get("meta")
+    calibration = description.get("calibration")
+    return Model(
+        name,
+        graph,
+        weights,
+        meta if isinstance(meta, dict) else {},
+        description.get("framing"),
+        calibration if isinstance(calibration, dict) else None,
+        description.get("thresholds"),
+    )
+
+
+def read_arrays(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> dict[str, Any]:
+    """All arrays of an untrusted ``.npz`` file (numbers only, no pickle), by name.
+
+    Raises:
+        ModelError: the file is missing, damaged, or larger than ``size_limit`` bytes.
+    """
+    where = os.fspath(path)
+    try:
+        with open(where, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > size_limit:
+                raise ModelError(f"{where}: {size} bytes, more than the limit of {size_limit}")
+            data = file.read(size_limit + 1)
+        if len(data) > size_limit:
+            raise ModelError(f"{where}: more than the limit of {size_limit} bytes")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _read_members(archive, where, size_limit)
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{where}: cannot be read: {error.strerror or error}") from None
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError,
+        OverflowError, MemoryError, IndexError, KeyError, TypeError, SyntaxError,
+    ) as error:  # fmt: skip
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{where}: damaged or not a model file: {reason[:200]}") from None
+
+
+def _read_members(archive: zipfile.ZipFile, where: str, size_limit: int) -> dict[str, Any]:
+    members = archive.infolist()
+    if len(members) > _MAX_MEMBERS:
+        raise ModelError(f"{where}: {len(members)} entries, more than {_MAX_MEMBERS}")
+    arrays: dict[str, Any] = {}
+    left = size_limit
+    for member in members:
+        name = member.filename.removesuffix(".npy")
+        if name in arrays:
+            raise ModelError(f"{where}: entry {name!r} occurs twice")
+        with archive.open(member) as stream:
+            data = stream.read(left + 1)
+        left -= len(data)
+        if left < 0:
+            raise ModelError(f"{where}: unpacks to more than the limit of {size_limit} bytes")
+        arrays[name] = _parse_array(data, name, where)
+    return arrays
+
+
+def _parse_array(data: bytes, name: str, where: str) -> npt.NDArray[Any]:
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read_header is None:
+        raise ModelError(f"{where}: array {name!r} has an unknown version {version}")
+    shape, fortran_order, dtype = read_header(stream)
+    if dtype.hasobject or dtype.kind not in "fiu":
+        raise ModelError(f"{where}: array {name!r} holds {dtype}, not numbers")
+    body = data[stream.tell() :]
+    if any(d < 0 for d in shape) or math.prod(shape) * dtype.itemsize != len(body):
+        raise ModelError(f"{where}: array {name!r} of shape {shape} has {len(body)} bytes")
+    array: npt.NDArray[Any] = np.frombuffer(body, dtype)
+    return array.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _parse(text: bytes, where: str) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not a number")
+
+    try:
+        description = json.loads(text.decode(), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{where}: 'model.json' is not JSON: {error}") from None
+    if not isinstance(description, dict):
+        raise ModelError(f"{where}: 'model.json' is not an object")
+    return description
+
+
+def _check_detector(description: Mapping[str, Any], where: str) -> None:
+    thresholds, framing = description.get("thresholds"), description.get("framing")
+    if thresholds is None:
+        return
+    values = (
+        [thresholds.get("real"), thresholds.get("fake")] if isinstance(thresholds, dict) else []
+    )
+    if (
+        len(values) != 2
+        or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+        or not 0 <= values[0] <= values[1] <= 1
+    ):
+        raise ModelError(f"{where}: 'thresholds' needs 0 <= real <= fake <= 1, not {thresholds!r}")
+    margin = framing.get("margin") if isinstance(framing, dict) else None
+    if (
+        not isinstance(framing, dict)
+        or framing.get("resample") not in ("bilinear", "nearest")
+        or isinstance(margin, bool)
+        or not isinstance(margin, (int, float))
+        or not 0 <= margin <= 10
+    ):
+        raise ModelError(f"{where}: 'framing' needs a resample filter and a margin in 0..10")

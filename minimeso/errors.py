@@ -1,0 +1,55 @@
+"""The exceptions of minimeso, all in one place.
+
+::
+
+    Exception
+     └── MinimesoError           everything that minimeso raises on purpose
+          ├── GraphError         a network that cannot be (also ValueError)
+          ├── ModelError         a model file that cannot be trusted (also ValueError)
+          ├── InputError         an array that does not fit the network (also ValueError)
+          ├── PictureError       a picture that cannot be read (also OSError)
+          └── EngineError        the C engine refused; ``code`` is its status
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "EngineError",
+    "GraphError",
+    "InputError",
+    "MinimesoError",
+    "ModelError",
+    "PictureError",
+]
+
+
+class MinimesoError(Exception):
+    """Base of every exception that minimeso raises on purpose."""
+
+
+class GraphError(MinimesoError, ValueError):
+    """A network description is wrong; the message names the node."""
+
+
+class ModelError(MinimesoError, ValueError):
+    """A model file is damaged, hostile or too new; the message names the file and the node."""
+
+
+class InputError(MinimesoError, ValueError):
+    """An input array has the wrong shape, dtype or size for the network."""
+
+
+class PictureError(MinimesoError, OSError):
+    """A picture cannot be read; the message names the file and the reason."""
+
+
+class EngineError(MinimesoError, RuntimeError):
+    """The C engine returned a status other than 0.
+
+    Attributes:
+        code: the negative ``MM_E_*`` status of ``csrc/minimeso.h``.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
