@@ -1,0 +1,38 @@
+"""minimeso: was the face in this picture swapped?  On a plain CPU, without a framework.
+
+    >>> import minimeso
+    >>> minimeso.Detector().check("picture.jpg").p_fake      # doctest: +SKIP
+    0.31
+
+``Detector`` judges pictures, ``Session`` runs a network on arrays, ``Graph`` describes one.
+"""
+
+from .detect import Detector, Face, Verdict
+from .engine import Graph, Model, Session, load_model, save_model
+from .errors import (
+    EngineError,
+    GraphError,
+    InputError,
+    MinimesoError,
+    ModelError,
+    PictureError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Detector",
+    "EngineError",
+    "Face",
+    "Graph",
+    "GraphError",
+    "InputError",
+    "MinimesoError",
+    "Model",
+    "ModelError",
+    "PictureError",
+    "Session",
+    "Verdict",
+    "load_model",
+    "save_model",
+]

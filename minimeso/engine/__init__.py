@@ -1,1 +1,22 @@
-"""The engine: networks as data, plans, and the session that runs them."""
+"""The engine: knows networks.  graph -> rewrites -> plan -> program -> one C call.
+
+``ops`` what there is, ``graph`` a network as data, ``rewrites`` shorter networks, ``pack``
+parameters for the kernels, ``memory`` and ``plan`` where everything lies, ``native`` the border to
+C, ``session`` the front door, ``model_file`` and ``library`` files, ``reference`` the definition.
+"""
+
+from .graph import Graph, Node
+from .library import bundled_models, find_model
+from .model_file import Model, load_model, save_model
+from .session import Session
+
+__all__ = [
+    "Graph",
+    "Model",
+    "Node",
+    "Session",
+    "bundled_models",
+    "find_model",
+    "load_model",
+    "save_model",
+]

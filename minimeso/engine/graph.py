@@ -16,7 +16,7 @@ from .ops import MAX_ELEMENTS, MAX_EXTENT, OPERATIONS, Shape
 Weights = dict[str, npt.NDArray[np.float32]]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
-_MAX_NODES = 1 << 14
+_MAX_NODES = 1 << 11
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ _JSON = "model.json"
 _MAX_MEMBERS = 1 << 15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A graph with its weights and what a person should know about it.
 
@@ -54,6 +54,8 @@ class Model:
     framing: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     thresholds: dict[str, float] | None = None
+    #: What sessions have made of the weights (rewritten, packed), for all sessions together.
+    prepared: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def is_detector(self) -> bool:

@@ -1,0 +1,238 @@
+/* check.c - the border guard: a program that passes mm_check touches no memory but its own.
+   Python builds programs from checked graphs, so a refusal here is a bug of the planner; it is
+   still refused, since the alternative is a crash. */
+#include "program.h"
+
+#include "kernels.h"
+
+#define MAX_DIM (1 << 21)
+
+/* a * b, or a huge number where it would overflow; a, b >= 0 */
+static int64_t times(int64_t a, int64_t b)
+{
+    return b && a > INT64_MAX / 4 / b ? INT64_MAX / 4 : a * b;
+}
+
+static int in_dim(int64_t value, int64_t low) { return value >= low && value <= MAX_DIM; }
+
+/* [offset, offset + count) lies in [0, size) */
+static int within(int64_t offset, int64_t count, int64_t size)
+{
+    return offset >= 0 && count >= 0 && count <= size && offset <= size - count;
+}
+
+static int tensor_fits(const mm_program *p, const mm_tensor *t)
+{
+    if (!in_dim(t->channels, 1) || !in_dim(t->height, 1) || !in_dim(t->width, 1))
+        return 0;
+    if (t->is_vector && (t->channels != 1 || t->height != 1))
+        return 0;
+    int64_t gap = t->row_stride - mm_round_lanes(t->width);
+    if (gap < MM_LANES || gap > MAX_DIM)
+        return 0;
+    if (t->line_stride < times(t->channels, t->row_stride) || t->line_stride > INT64_MAX / 8)
+        return 0;
+    int64_t span = times(t->height - 1, t->line_stride) + times(t->channels, t->row_stride);
+    return t->offset >= gap && within(t->offset - gap, gap + span + MM_SLACK, p->arena_floats);
+}
+
+static int same_shape(const mm_tensor *a, const mm_tensor *b)
+{
+    return a->channels == b->channels && a->height == b->height && a->width == b->width &&
+           a->is_vector == b->is_vector;
+}
+
+static int parameters_fit(const mm_program *p, int64_t offset, int64_t count)
+{
+    return within(offset, count, p->parameter_count);
+}
+
+static int epilogue_fits(const mm_program *p, const mm_step *s, const mm_tensor *out)
+{
+    int64_t count = out->is_vector ? mm_round_lanes(out->width) : out->channels;
+    if (s->activation < MM_NO_ACTIVATION || s->activation >= MM_ACTIVATION_COUNT)
+        return 0;
+    if (s->slopes != -1 && !parameters_fit(p, s->slopes, count))
+        return 0;
+    if (s->scale == -1 && s->shift == -1)
+        return 1;
+    return parameters_fit(p, s->scale, count) && parameters_fit(p, s->shift, count);
+}
+
+static int window_fits(const mm_step *s)
+{
+    return in_dim(s->kernel_h, 1) && in_dim(s->kernel_w, 1) && in_dim(s->stride_h, 1) &&
+           in_dim(s->stride_w, 1) && in_dim(s->dilation_h, 1) && in_dim(s->dilation_w, 1) &&
+           in_dim(s->pad_top, 0) && in_dim(s->pad_left, 0);
+}
+
+/* Elements of an input row, from its left padding on, that one output row needs. */
+static int64_t reach(const mm_step *s, const mm_tensor *out)
+{
+    return times(out->width - 1, s->stride_w) + times(s->kernel_w - 1, s->dilation_w) + 1;
+}
+
+/* The same for whole vectors: where the last load ends. */
+static int64_t vector_reach(const mm_step *s, const mm_tensor *out)
+{
+    return times(mm_round_lanes(out->width), s->stride_w) +
+           times(s->kernel_w - 1, s->dilation_w) + MM_SLACK;
+}
+
+static int conv_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                     const mm_tensor *out)
+{
+    if (!window_fits(s) || in->is_vector || out->is_vector || s->groups < 1 ||
+        in->channels % s->groups || out->channels % s->groups || s->kernel_h > p->max_rows)
+        return 0;
+    int64_t gap = mm_gap(in);
+    if (s->pad_left > gap || reach(s, out) - s->pad_left > in->width + gap)
+        return 0;
+    int64_t last = in->offset + times(in->height - 1, in->line_stride) +
+                   times(in->channels - 1, in->row_stride) - s->pad_left;
+    if (!within(last, vector_reach(s, out), p->arena_floats))
+        return 0;
+    int64_t weights = times(times(out->channels, in->channels / s->groups),
+                            times(s->kernel_h, s->kernel_w));
+    return parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
+}
+
+static int pool_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                     const mm_tensor *out)
+{
+    if (!window_fits(s) || in->is_vector || out->is_vector || in->channels != out->channels ||
+        s->kernel_h > p->max_rows)
+        return 0;
+    int64_t folded = s->pad_left + mm_round_lanes(in->width), needed = vector_reach(s, out);
+    if ((folded > needed ? folded : needed) > p->scratch_floats)
+        return 0;
+    if (s->op == MM_OP_MAX_POOL)
+        return s->sign == -1 || parameters_fit(p, s->sign, out->channels);
+    return within(s->first_constant, out->height, p->constant_count) &&
+           within(s->second_constant, mm_round_lanes(out->width), p->constant_count);
+}
+
+static int table_fits(const mm_program *p, int64_t offset, int64_t count, int32_t size)
+{
+    if (!within(offset, count, p->table_count))
+        return 0;
+    for (int64_t i = 0; i < count; i++)
+        if (p->tables[offset + i] < 0 || p->tables[offset + i] >= size)
+            return 0;
+    return 1;
+}
+
+static int resize_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                       const mm_tensor *out)
+{
+    int64_t each = s->op == MM_OP_BILINEAR ? 2 : 1;
+    if (in->is_vector || out->is_vector || in->channels != out->channels ||
+        !table_fits(p, s->first_table, each * out->height, in->height) ||
+        !table_fits(p, s->second_table, each * out->width, in->width))
+        return 0;
+    return each == 1 || (within(s->first_constant, out->height, p->constant_count) &&
+                         within(s->second_constant, out->width, p->constant_count));
+}
+
+static int copy_fits(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
+{
+    if (in->is_vector != out->is_vector || s->at < 0)
+        return 0;
+    if (in->is_vector)
+        return within(s->at, in->width, out->width);
+    return in->height == out->height && in->width == out->width &&
+           within(s->at, in->channels, out->channels);
+}
+
+static int binary_fits(const mm_tensor *a, const mm_tensor *b, const mm_tensor *out)
+{
+    if (!same_shape(a, out))
+        return 0;
+    return mm_is_factor(b, out) ? b->channels == out->channels && !out->is_vector
+                                : same_shape(b, out);
+}
+
+static int linear_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                       const mm_tensor *out)
+{
+    int64_t rounded = mm_round_lanes(out->width);
+    return in->is_vector && out->is_vector &&
+           parameters_fit(p, s->weight, times(rounded, in->width)) &&
+           parameters_fit(p, s->bias, rounded);
+}
+
+static int softmax_fits(const mm_program *p, const mm_tensor *in, const mm_tensor *out)
+{
+    return same_shape(in, out) && in->channels <= p->max_rows &&
+           mm_round_lanes(in->width) <= p->scratch_floats;
+}
+
+static int flatten_fits(const mm_tensor *in, const mm_tensor *out)
+{
+    return out->is_vector && times(times(in->channels, in->height), in->width) == out->width;
+}
+
+static int step_fits(const mm_program *p, const mm_step *s)
+{
+    int has_input = s->op != MM_OP_INPUT_F32 && s->op != MM_OP_INPUT_U8 && s->op != MM_OP_ZERO;
+    int has_second = s->op == MM_OP_ADD || s->op == MM_OP_MUL;
+    int has_output = s->op != MM_OP_OUTPUT;
+    if (s->op < 0 || s->op >= MM_OP_COUNT)
+        return 0;
+    if ((has_input && !within(s->input, 1, p->tensor_count)) ||
+        (has_second && !within(s->second, 1, p->tensor_count)) ||
+        (has_output && !within(s->output, 1, p->tensor_count)))
+        return 0;
+    const mm_tensor *in = has_input ? &p->tensors[s->input] : NULL;
+    const mm_tensor *out = has_output ? &p->tensors[s->output] : NULL;
+    if (out && !epilogue_fits(p, s, out))
+        return 0;
+    switch (s->op) {
+    case MM_OP_INPUT_F32:
+    case MM_OP_INPUT_U8:
+        return within(s->array, 1, p->input_count);
+    case MM_OP_OUTPUT:
+        return within(s->array, 1, p->output_count);
+    case MM_OP_COPY:
+        return copy_fits(s, in, out);
+    case MM_OP_ZERO:
+        return 1;
+    case MM_OP_CONV:
+        return conv_fits(p, s, in, out);
+    case MM_OP_LINEAR:
+        return linear_fits(p, s, in, out);
+    case MM_OP_MAX_POOL:
+    case MM_OP_AVG_POOL:
+        return pool_fits(p, s, in, out);
+    case MM_OP_GLOBAL_AVG_POOL:
+        return !in->is_vector && !out->is_vector && in->channels == out->channels &&
+               out->height == 1 && out->width == 1;
+    case MM_OP_ADD:
+    case MM_OP_MUL:
+        return binary_fits(in, &p->tensors[s->second], out);
+    case MM_OP_FLATTEN:
+        return flatten_fits(in, out);
+    case MM_OP_SOFTMAX:
+        return softmax_fits(p, in, out);
+    default: /* MM_OP_NEAREST, MM_OP_BILINEAR */
+        return resize_fits(p, s, in, out);
+    }
+}
+
+int mm_check(const mm_program *p, int64_t *step)
+{
+    *step = -1;
+    if (p->tensor_count < 0 || p->step_count < 0 || p->parameter_count < 0 ||
+        p->constant_count < 0 || p->table_count < 0 || p->arena_floats < 0 ||
+        p->scratch_floats < 0 || p->max_rows < 0)
+        return MM_E_PROGRAM;
+    for (int64_t i = 0; i < p->tensor_count; i++)
+        if (!tensor_fits(p, &p->tensors[i]))
+            return MM_E_PROGRAM;
+    for (int64_t i = 0; i < p->step_count; i++)
+        if (!step_fits(p, &p->steps[i])) {
+            *step = i;
+            return MM_E_PROGRAM;
+        }
+    return MM_OK;
+}

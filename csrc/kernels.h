@@ -1,0 +1,111 @@
+/* kernels.h - the kernel table: what each kernel promises.
+
+   Every kernel exists once per instruction set, made from one template (*.inc) over the
+   operations of simd/<isa>.h; a program calls them through the table only.
+
+   Common contract.  All data is float32.  `n` is a number of elements of a row; kernels work on
+   whole vectors and may read and write up to `n` rounded up to MM_LANES.  No alignment is needed.
+   x == y is allowed where x and y have the same stride; otherwise buffers do not overlap.
+   Each output element sees the same operations in the same order on every instruction set, so
+   there are two classes of results: with fused multiply-add (avx2, avx512, neon) and without
+   (scalar, sse2).  Within a class all bits agree.  NaN in, NaN out. */
+#ifndef MINIMESO_KERNELS_H
+#define MINIMESO_KERNELS_H
+
+#include "minimeso.h"
+
+#if defined(_MSC_VER)
+#define MM_INLINE static __forceinline
+#define MM_RESTRICT __restrict
+#else
+#define MM_INLINE static inline __attribute__((always_inline))
+#define MM_RESTRICT restrict
+#endif
+
+#if defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(_M_IX86)
+#define MM_X86 1
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define MM_ARM64 1
+#endif
+
+/* One output row of `block` (4, 2 or 1) output channels:
+   out[o * out_stride + x] = bias[o] + sum over r < row_count, c < channels, k < kernel_w of
+       weight[((r * channels + c) * kernel_w + k) * block + o]
+       * rows[r][c * channel_stride + x * stride + k * dilation]
+   summed in that order, starting from the bias.  out does not overlap the rows. */
+typedef struct {
+    const float *const *rows;
+    const float *weight, *bias;
+    float *out;
+    ptrdiff_t channel_stride, out_stride;
+    ptrdiff_t row_count, channels, kernel_w, stride, dilation;
+    size_t width;
+    int block;
+} mm_conv;
+
+typedef void mm_conv_fn(const mm_conv *c);
+/* y[i] = f(x[i]); p is the slope of Leaky ReLU, ignored elsewhere */
+typedef void mm_unary_fn(const float *x, float *y, size_t n, float p);
+/* y[i] = f(a[i], b[i]) */
+typedef void mm_binary_fn(const float *a, const float *b, float *y, size_t n);
+/* y[i] = x[i] * scale + shift */
+typedef void mm_affine_fn(const float *x, float *y, size_t n, float scale, float shift);
+/* y[i] = f over r < count of rows[r][i], in that order; count >= 1 */
+typedef void mm_fold_fn(const float *const *rows, size_t count, float *y, size_t n);
+/* y[i] = f over k < kernel of x[i * stride + k * dilation]; y does not overlap x */
+typedef void mm_slide_fn(const float *x, float *y, size_t n, size_t kernel, size_t stride,
+                         size_t dilation);
+/* y[o] = bias[o] + sum over i of weight[(o / L * inputs + i) * L + o % L] * x[i], L = MM_LANES,
+   in four partial sums over i % 4; n = number of outputs */
+typedef void mm_linear_fn(const float *x, const float *weight, const float *bias, float *y,
+                          size_t inputs, size_t n);
+/* sum of x[i], i < n rounded up to MM_LANES (the padding is zero), in MM_LANES partial sums */
+typedef double mm_reduce_fn(const float *x, size_t n);
+
+/* The list of kernels: class, name.  The table, the names and the checks are made from it. */
+#define MM_KERNELS(X)                                                                           \
+    X(conv, conv_stride1)                                                                       \
+    X(conv, conv_stride2)                                                                       \
+    X(conv, conv_any_stride)                                                                    \
+    X(unary, relu)                                                                              \
+    X(unary, leaky_relu)                                                                        \
+    X(unary, swish)                                                                             \
+    X(unary, mish)                                                                              \
+    X(unary, pish)                                                                              \
+    X(unary, sigmoid)                                                                           \
+    X(unary, tanh)                                                                              \
+    X(unary, exp)                                                                               \
+    X(binary, add)                                                                              \
+    X(binary, sub)                                                                              \
+    X(binary, mul)                                                                              \
+    X(binary, div)                                                                              \
+    X(binary, prelu)                                                                            \
+    X(affine, affine)                                                                           \
+    X(fold, fold_max)                                                                           \
+    X(fold, fold_min)                                                                           \
+    X(fold, fold_sum)                                                                           \
+    X(slide, slide_max)                                                                         \
+    X(slide, slide_min)                                                                         \
+    X(slide, slide_sum)                                                                         \
+    X(linear, linear)                                                                           \
+    X(reduce, reduce_sum)
+
+typedef struct {
+#define MM_FIELD(class, name) mm_##class##_fn *name;
+    MM_KERNELS(MM_FIELD)
+#undef MM_FIELD
+} mm_kernels;
+
+/* The table of an instruction set, or NULL where this build or machine has none. */
+const mm_kernels *mm_kernels_of(int isa);
+/* The unary kernel of an MM_RELU.. activation. */
+mm_unary_fn *mm_activation_of(const mm_kernels *kernels, int activation);
+
+extern const mm_kernels mm_kernels_scalar;
+#if MM_X86
+extern const mm_kernels mm_kernels_sse2, mm_kernels_avx2, mm_kernels_avx512;
+#elif MM_ARM64
+extern const mm_kernels mm_kernels_neon;
+#endif
+
+#endif

@@ -1,0 +1,129 @@
+/* minimeso.h - the border between Python and the C engine.
+
+   Python builds a program (flat structs: tensors, steps, one block of parameters), the engine
+   checks it once and runs it any number of times.  A program is immutable while it is in use and
+   may be shared by many threads; a workspace and a pool belong to one call at a time.
+   The engine never allocates in a run, prints, exits, reads the environment or keeps state.
+
+   A tensor of one image lies line by line: line y holds its C channel rows one behind the other,
+   element (c, y, x) at  offset + y * line_stride + c * row_stride + x  floats.  Each row has room
+   for its width rounded up to MM_LANES and is followed by MM_LANES or more zeros; as many lie
+   before the first row of a line.  These zeros are the horizontal padding of convolutions: whoever
+   writes a row writes them.  A channel slice of a tensor is a tensor.
+
+   What stands between the two marks is also the cdef of the Python extension. */
+#ifndef MINIMESO_H
+#define MINIMESO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cdef begin */
+#define MM_LANES 16 /* rows are padded to this many floats */
+#define MM_BLOCK 4  /* output channels of a full weight block; the rest in blocks of 2 and 1 */
+
+enum {
+    MM_OK = 0,
+    MM_E_NOMEM = -1,   /* out of memory */
+    MM_E_PROGRAM = -2, /* the program contradicts itself or its buffers */
+    MM_E_ISA = -3,     /* this machine or build has no such instruction set */
+    MM_E_THREADS = -4  /* the system gave no thread */
+};
+
+/* Instruction sets, slowest first. */
+enum { MM_SCALAR, MM_SSE2, MM_AVX2, MM_AVX512, MM_NEON, MM_ISA_COUNT };
+
+enum {
+    MM_OP_INPUT_F32,    /* (N, C, H, W) float32 of the caller -> tensor */
+    MM_OP_INPUT_U8,     /* (N, H, W, C) uint8 of the caller / 255 -> tensor */
+    MM_OP_OUTPUT,       /* tensor -> (N, C, H, W) float32 of the caller */
+    MM_OP_COPY,         /* input -> output at channel (feature) `at`; epilogue */
+    MM_OP_ZERO,         /* 0 -> output */
+    MM_OP_CONV,         /* weight, bias; epilogue */
+    MM_OP_LINEAR,       /* weight, bias; epilogue */
+    MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; epilogue */
+    MM_OP_AVG_POOL,     /* scale_x, scale_y in constants; epilogue */
+    MM_OP_GLOBAL_AVG_POOL,
+    MM_OP_ADD,          /* input + second, second may be (C, 1, 1); epilogue */
+    MM_OP_MUL,
+    MM_OP_FLATTEN,
+    MM_OP_SOFTMAX,
+    MM_OP_NEAREST,      /* index_y, index_x in tables */
+    MM_OP_BILINEAR,     /* index_y, index_x in tables, weights in constants */
+    MM_OP_COUNT
+};
+
+enum {
+    MM_NO_ACTIVATION = -1,
+    MM_RELU, MM_LEAKY_RELU, MM_SWISH, MM_MISH, MM_PISH, MM_SIGMOID, MM_TANH, MM_EXP,
+    MM_ACTIVATION_COUNT
+};
+
+typedef struct {
+    int64_t offset; /* of element (0, 0, 0) in the arena, in floats */
+    int64_t row_stride, line_stride;
+    int32_t channels, height, width; /* a vector: 1, 1, features */
+    int32_t is_vector;
+} mm_tensor;
+
+/* One step.  Offsets into the parameters (constants, tables) are in elements, -1 if absent. */
+typedef struct {
+    int32_t op;
+    int32_t input, second, output; /* tensors; for INPUT and OUTPUT steps the caller's array too */
+    int32_t array;                 /* which of the caller's arrays */
+    int32_t at;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+    int32_t pad_top, pad_left, groups; /* what lies below and right follows from the output */
+    int64_t weight; /* conv: [group][block][kernel_h][channels][kernel_w][block size]
+                       linear: [block of MM_LANES][features][MM_LANES] */
+    int64_t bias;   /* per output channel (linear: padded to MM_LANES) */
+    int64_t sign;   /* per channel, max-pool */
+    int64_t first_table, second_table; /* indices of y and x */
+    int64_t first_constant, second_constant; /* factors of y and x */
+    /* epilogue: y = activation(y), then y * scale + shift, per channel (vector: per feature) */
+    int32_t activation;
+    float slope;
+    int64_t slopes, scale, shift; /* slopes: Leaky ReLU with a slope of its own per channel */
+} mm_step;
+
+typedef struct {
+    const mm_tensor *tensors;
+    const mm_step *steps;
+    const float *parameters; /* shared by all programs of a model */
+    const float *constants;
+    const int32_t *tables;
+    int64_t tensor_count, step_count, parameter_count, constant_count, table_count;
+    int64_t arena_floats;   /* one image, with the slack that vector loads may run into */
+    int64_t scratch_floats; /* one thread */
+    int64_t max_rows;       /* most rows that a kernel is handed at once */
+    int32_t input_count, output_count; /* arrays of the caller */
+} mm_program;
+
+typedef struct mm_pool mm_pool;
+
+const char *mm_strerror(int code);
+
+int mm_isa_supported(int isa); /* by the build, the CPU and the operating system */
+const char *mm_isa_name(int isa);
+const char *mm_kernel_name(int index); /* of the table, NULL behind the last */
+
+/* MM_OK, or MM_E_PROGRAM and the index of the step at fault. */
+int mm_check(const mm_program *program, int64_t *step);
+
+/* A pool of `threads` threads, the caller's among them.  Not for use across fork. */
+int mm_pool_new(int threads, mm_pool **pool);
+void mm_pool_free(mm_pool *pool);
+
+/* Bytes of workspace for `threads` threads on `lanes` images at a time; 0: more than size_t. */
+size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes);
+
+/* Run a checked program on `batch` images.  workspace: 64-byte aligned, of at least
+   mm_workspace_bytes(program, pool's threads, lanes), contents arbitrary. */
+int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const *inputs,
+           float *const *outputs, int64_t batch, void *workspace, int lanes);
+
+/* y[i] = activation(x[i]) for i < n, any n, x == y allowed. */
+int mm_activate(int isa, int activation, float slope, const float *x, float *y, size_t n);
+/* cdef end */
+
+#endif

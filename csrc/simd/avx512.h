@@ -1,0 +1,32 @@
+/* AVX-512 (F and DQ): sixteen lanes. */
+#define VW 16
+typedef __m512 vf;
+typedef __mmask16 vm;
+MM_INLINE vf v_load(const float *p) { return _mm512_loadu_ps(p); }
+MM_INLINE vf v_load_even(const float *p)
+{
+    __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    return _mm512_permutex2var_ps(_mm512_loadu_ps(p), even, _mm512_loadu_ps(p + 16));
+}
+MM_INLINE void v_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
+MM_INLINE vf v_set(float a) { return _mm512_set1_ps(a); }
+MM_INLINE vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+MM_INLINE vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+MM_INLINE vf v_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+MM_INLINE vf v_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+MM_INLINE vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+MM_INLINE vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+MM_INLINE vf v_madd(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+MM_INLINE vm v_lt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+MM_INLINE vm v_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+MM_INLINE vf v_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
+MM_INLINE vf v_abs(vf a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
+MM_INLINE vf v_copysign(vf a, vf s)
+{
+    return _mm512_or_ps(a, _mm512_and_ps(_mm512_set1_ps(-0.0f), s));
+}
+MM_INLINE vf v_shift_exponent(vf p, vf z)
+{
+    __m512i n = _mm512_slli_epi32(_mm512_castps_si512(z), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), n));
+}

@@ -1,0 +1,31 @@
+/* SSE2, in every x86-64 CPU: four lanes, no fused multiply-add. */
+#define VW 4
+typedef __m128 vf;
+typedef __m128 vm;
+MM_INLINE vf v_load(const float *p) { return _mm_loadu_ps(p); }
+MM_INLINE vf v_load_even(const float *p)
+{
+    return _mm_shuffle_ps(_mm_loadu_ps(p), _mm_loadu_ps(p + 4), _MM_SHUFFLE(2, 0, 2, 0));
+}
+MM_INLINE void v_store(float *p, vf a) { _mm_storeu_ps(p, a); }
+MM_INLINE vf v_set(float a) { return _mm_set1_ps(a); }
+MM_INLINE vf v_add(vf a, vf b) { return _mm_add_ps(a, b); }
+MM_INLINE vf v_sub(vf a, vf b) { return _mm_sub_ps(a, b); }
+MM_INLINE vf v_mul(vf a, vf b) { return _mm_mul_ps(a, b); }
+MM_INLINE vf v_div(vf a, vf b) { return _mm_div_ps(a, b); }
+MM_INLINE vf v_max(vf a, vf b) { return _mm_max_ps(a, b); }
+MM_INLINE vf v_min(vf a, vf b) { return _mm_min_ps(a, b); }
+MM_INLINE vf v_madd(vf a, vf b, vf c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+MM_INLINE vm v_lt(vf a, vf b) { return _mm_cmplt_ps(a, b); }
+MM_INLINE vm v_eq(vf a, vf b) { return _mm_cmpeq_ps(a, b); }
+MM_INLINE vf v_select(vm m, vf a, vf b)
+{
+    return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b));
+}
+MM_INLINE vf v_abs(vf a) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), a); }
+MM_INLINE vf v_copysign(vf a, vf s) { return _mm_or_ps(a, _mm_and_ps(_mm_set1_ps(-0.0f), s)); }
+MM_INLINE vf v_shift_exponent(vf p, vf z)
+{
+    __m128i n = _mm_slli_epi32(_mm_castps_si128(z), 23);
+    return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(p), n));
+}

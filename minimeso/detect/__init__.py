@@ -1,0 +1,1 @@
+Detector = Face = Verdict = None

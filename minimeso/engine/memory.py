@@ -1,0 +1,78 @@
+"""Where tensors lie: rows with zeros around them, and one arena in which they take turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: Rows are padded to this many floats (``MM_LANES`` of the C side).
+LANES = 16
+
+
+def round_lanes(n: int) -> int:
+    """``n`` rounded up to whole vectors of the widest instruction set."""
+    return (n + LANES - 1) // LANES * LANES
+
+
+@dataclass
+class Buffer:
+    """Memory of one tensor, or of several that are slices of one line layout.
+
+    Attributes:
+        channels, height, width: of the whole buffer; a vector is (1, 1, F).
+        gap: zeros between rows, at least the widest horizontal padding that a reader needs.
+        first, last: steps between which it must keep its contents.
+        base: first float of it in the arena, once placed.
+    """
+
+    channels: int
+    height: int
+    width: int
+    gap: int = LANES
+    first: int = -1
+    last: int = -1
+    base: int = -1
+
+    @property
+    def row_stride(self) -> int:
+        return round_lanes(self.width) + self.gap
+
+    @property
+    def line_stride(self) -> int:
+        return self.gap + self.channels * self.row_stride
+
+    @property
+    def floats(self) -> int:
+        return self.height * self.line_stride
+
+    def used_at(self, step: int) -> None:
+        """Extend the life of the buffer to ``step``."""
+        self.first = step if self.first < 0 else min(self.first, step)
+        self.last = max(self.last, step)
+
+    def offset(self, channel: int) -> int:
+        """Arena offset of element (channel, 0, 0)."""
+        return self.base + self.gap + channel * self.row_stride
+
+
+def place(buffers: Sequence[Buffer]) -> int:
+    """Give every buffer a base so that no two that live together overlap; returns the total.
+
+    Greedy by size, largest first, each at the lowest place that is free during its life
+    (Pisarchyk & Lee 2020, "Efficient memory management for deep neural net inference").
+    """
+    placed: list[Buffer] = []
+    total = 0
+    for buffer in sorted(buffers, key=lambda b: (-b.floats, b.first)):
+        base = 0
+        for other in placed:  # by ascending base
+            if other.last < buffer.first or buffer.last < other.first:
+                continue
+            if base + buffer.floats <= other.base:
+                break
+            base = max(base, other.base + other.floats)
+        buffer.base = base
+        placed.append(buffer)
+        placed.sort(key=lambda b: b.base)
+        total = max(total, base + buffer.floats)
+    return total

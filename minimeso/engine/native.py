@@ -1,0 +1,221 @@
+"""The only module that speaks to the C engine: programs, pools, workspaces, instruction sets."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import EngineError
+from ._cffi import ffi, lib
+from .memory import LANES
+from .plan import Plan, Tensor
+
+assert lib.MM_LANES == LANES, "the C engine was built from another version: install again"
+
+_ISA_NAMES = [ffi.string(lib.mm_isa_name(i)).decode() for i in range(lib.MM_ISA_COUNT)]
+
+
+def _check(code: int, where: str) -> None:
+    if code != lib.MM_OK:
+        raise EngineError(f"{where}: {ffi.string(lib.mm_strerror(code)).decode()}", code)
+
+
+def available_isas() -> list[str]:
+    """Instruction sets that this build, CPU and operating system have, slowest first."""
+    return [name for i, name in enumerate(_ISA_NAMES) if lib.mm_isa_supported(i)]
+
+
+def choose_isa(name: str | None = None) -> str:
+    """``name``, else the environment's ``MINIMESO_ISA``, else the fastest available.
+
+    Raises:
+        EngineError: the name is unknown, or this machine lacks the instruction set.
+    """
+    source = "isa"
+    if name is None:
+        name, source = os.environ.get("MINIMESO_ISA") or None, "MINIMESO_ISA"
+    available = available_isas()
+    if name is None:
+        return available[-1]
+    if name not in available:
+        reason = "is not available here" if name in _ISA_NAMES else "is not an instruction set"
+        raise EngineError(
+            f"{source}={name!r} {reason} (available: {', '.join(available)})", lib.MM_E_ISA
+        )
+    return name
+
+
+def kernel_names() -> list[str]:
+    """Names of the kernels that exist once per instruction set."""
+    names: list[str] = []
+    while (name := lib.mm_kernel_name(len(names))) != ffi.NULL:
+        names.append(ffi.string(name).decode())
+    return names
+
+
+def activate(
+    x: npt.NDArray[np.float32], activation: str, slope: float = 0.1, isa: str | None = None
+) -> npt.NDArray[np.float32]:
+    """An activation alone, element by element.
+
+    Args:
+        x: float32 of any shape.
+        activation: ``relu``, ``leaky_relu``, ``swish``, ``mish``, ``pish``, ``sigmoid``, ``tanh``.
+        slope: of Leaky ReLU.
+        isa: instruction set, as in ``choose_isa``.
+    """
+    number = getattr(lib, f"MM_{activation.upper()}", None)
+    if number is None:
+        raise EngineError(f"unknown activation {activation!r}", lib.MM_E_PROGRAM)
+    x = np.ascontiguousarray(x, np.float32)
+    y = np.empty_like(x)
+    code = lib.mm_activate(
+        _ISA_NAMES.index(choose_isa(isa)),
+        number,
+        slope,
+        ffi.from_buffer("float[]", x),
+        ffi.from_buffer("float[]", y, require_writable=True),
+        x.size,
+    )
+    _check(code, activation)
+    return y
+
+
+class Pool:
+    """A pool of threads, the caller's among them; belongs to the process that made it."""
+
+    def __init__(self, threads: int) -> None:
+        pointer = ffi.new("mm_pool **")
+        _check(lib.mm_pool_new(threads, pointer), f"a pool of {threads} threads")
+        self.handle = pointer[0]
+        self.threads = threads
+        self.process = os.getpid()
+        self._finalizer = weakref.finalize(self, _free_pool, self.handle, self.process)
+
+    def usable(self, threads: int) -> bool:
+        """Whether it has so many threads and they are of this process (none survive a fork)."""
+        return self.threads == threads and self.process == os.getpid()
+
+
+def _free_pool(handle: Any, process: int) -> None:
+    if os.getpid() == process:
+        lib.mm_pool_free(handle)
+
+
+class Workspace:
+    """Scratch memory that grows to what a program needs; for one run at a time."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+
+    def pointer(self, size: int) -> Any:
+        """64-byte aligned memory of ``size`` bytes, contents arbitrary."""
+        if self._bytes.size < size + 64:
+            self._bytes = np.empty(0, np.uint8)  # the old one goes before the new one comes
+            self._bytes = np.empty(size + 64, np.uint8)
+        address = self._bytes.ctypes.data
+        return ffi.cast("void *", address + -address % 64)
+
+
+class Program:
+    """A plan as C structs, checked by the engine; immutable, usable by many threads."""
+
+    def __init__(self, plan: Plan, parameters: npt.NDArray[np.float32]) -> None:
+        self._parameters = parameters
+        self._constants = _joined(plan.constants, np.float32)
+        self._tables = _joined(plan.tables, np.int32)
+        self._tensors = ffi.new("mm_tensor[]", [_tensor(t) for t in plan.tensors])
+        self._steps = ffi.new("mm_step[]", len(plan.steps))
+        for struct, step in zip(self._steps, plan.steps, strict=True):
+            struct.op = getattr(lib, f"MM_OP_{step.op}")
+            struct.input, struct.second, struct.output = step.input, step.second, step.output
+            struct.activation = lib.MM_NO_ACTIVATION
+            for absent in _OFFSETS:
+                setattr(struct, absent, -1)
+            for name, value in step.fields.items():
+                setattr(struct, name, value)
+        ops = [step.op for step in plan.steps]
+        self.struct = ffi.new(
+            "mm_program *",
+            {
+                "tensors": self._tensors,
+                "steps": self._steps,
+                "parameters": ffi.from_buffer("float[]", self._parameters),
+                "constants": ffi.from_buffer("float[]", self._constants),
+                "tables": ffi.from_buffer("int32_t[]", self._tables),
+                "tensor_count": len(plan.tensors),
+                "step_count": len(plan.steps),
+                "parameter_count": self._parameters.size,
+                "constant_count": self._constants.size,
+                "table_count": self._tables.size,
+                "arena_floats": plan.arena_floats,
+                "scratch_floats": plan.scratch_floats,
+                "max_rows": plan.max_rows,
+                "input_count": sum(op.startswith("INPUT") for op in ops),
+                "output_count": ops.count("OUTPUT"),
+            },
+        )
+        fault = ffi.new("int64_t *")
+        code = lib.mm_check(self.struct, fault)
+        if code:
+            step = plan.steps[fault[0]] if fault[0] >= 0 else None
+            where = step.layer.name if step and step.layer else "its tensors"
+            _check(code, f"plan, at {where!r}")
+
+    def run(
+        self,
+        isa: str,
+        pool: Pool,
+        workspace: Workspace,
+        inputs: Sequence[npt.NDArray[Any]],
+        outputs: Sequence[npt.NDArray[np.float32]],
+    ) -> None:
+        """Run on a batch; arrays are contiguous and of the shapes that the plan was made for."""
+        batch = len(inputs[0])
+        lanes = pool.threads if batch >= pool.threads else 1
+        size = lib.mm_workspace_bytes(self.struct, pool.threads, lanes)
+        if not size:
+            raise EngineError("the picture is too large for this machine", lib.MM_E_NOMEM)
+        sources = [ffi.from_buffer(array) for array in inputs]
+        targets = [ffi.from_buffer("float[]", a, require_writable=True) for a in outputs]
+        code = lib.mm_run(
+            self.struct,
+            _ISA_NAMES.index(isa),
+            pool.handle,
+            ffi.new("void *[]", sources),
+            ffi.new("float *[]", targets),
+            batch,
+            workspace.pointer(size),
+            lanes,
+        )
+        _check(code, "run")
+
+
+#: Fields of ``mm_step`` that say -1 where there is nothing.
+_OFFSETS = (
+    "weight", "bias", "sign", "first_table", "second_table", "first_constant", "second_constant",
+    "slopes", "scale", "shift",
+)  # fmt: skip
+
+
+def _tensor(tensor: Tensor) -> Mapping[str, int]:
+    channels, height, width = tensor.map_shape
+    return {
+        "offset": tensor.buffer.offset(tensor.channel),
+        "row_stride": tensor.buffer.row_stride,
+        "line_stride": tensor.buffer.line_stride,
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "is_vector": len(tensor.shape) == 1,
+    }
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
+    # never empty: from_buffer of nothing has no address
+    return np.concatenate([*arrays, np.zeros(LANES, dtype)])

@@ -1,0 +1,386 @@
+"""Plans: layers and the size of a picture become the steps of one C program.
+
+A plan says which tensor lies where in the arena and which step reads and writes it.  Parts of a
+concatenation are written where they belong, so that most concatenations are no step at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from .memory import LANES, Buffer, place, round_lanes
+from .pack import Parameters
+from .rewrites import Layer
+
+#: Largest arena: 4 GiB of float32.
+MAX_ARENA = 1 << 30
+#: Vector loads may run this far past the last element that is needed (``MM_SLACK``).
+SLACK = 2 * LANES
+
+MapShape = tuple[int, int, int]
+
+
+@dataclass
+class Tensor:
+    """Channels [channel, channel + channels) of a buffer."""
+
+    name: str
+    buffer: Buffer
+    channel: int
+    shape: tuple[int, ...]
+
+    @property
+    def map_shape(self) -> MapShape:
+        """(C, H, W); a vector of F features is (1, 1, F)."""
+        if len(self.shape) == 1:
+            return 1, 1, self.shape[0]
+        channels, height, width = self.shape
+        return channels, height, width
+
+
+@dataclass
+class Step:
+    """One step of the program: an ``MM_OP_*`` name, its tensors by number, and its fields."""
+
+    op: str
+    output: int = -1
+    input: int = -1
+    second: int = -1
+    fields: dict[str, int | float] = field(default_factory=dict)
+    layer: Layer | None = None
+
+
+class Plan:
+    """A program for pictures of one size.
+
+    Attributes:
+        tensors, steps: of the program, in order.
+        constants, tables: what the steps need beside the parameters.
+        arena_floats: memory of one image; ``unshared_floats`` without taking turns.
+        scratch_floats, max_rows: memory of one thread.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        parameters: Parameters,
+        inputs: Mapping[str, tuple[tuple[int, ...], bool]],
+        shapes: Mapping[str, tuple[int, ...]],
+        outputs: Sequence[str],
+        without: Collection[str] = (),
+    ) -> None:
+        """
+        Args:
+            layers: rewritten layers, in order.
+            parameters: their packed arrays.
+            inputs: shape of each graph input, and whether it comes as uint8.
+            shapes: shape of each layer's output.
+            outputs: layers (or inputs) whose values the caller gets, in that order.
+            without: ``concat_in_place`` copies the parts of every concatenation instead.
+        """
+        self.tensors: list[Tensor] = []
+        self.steps: list[Step] = []
+        self.constants: list[npt.NDArray[np.float32]] = []
+        self.tables: list[npt.NDArray[np.int32]] = []
+        self.scratch_floats = LANES
+        self.max_rows = 1
+        self._constant_count = self._table_count = 0
+        self._parameters = parameters
+        self._buffers: list[Buffer] = []
+        self._index: dict[str, int] = {}
+        self._outputs = list(outputs)
+
+        homes = {} if "concat_in_place" in without else _homes(layers, shapes)
+        for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
+            op = "INPUT_U8" if as_bytes else "INPUT_F32"
+            self._emit(Step(op, self._tensor(name, shape), fields={"array": array}))
+            self._emit_output(name)
+        for layer in reversed(layers):  # a whole before its parts
+            if layer.name in homes:
+                whole, channel = homes[layer.name]
+                parent = self.tensors[self._index[whole]]
+                self._tensor(
+                    layer.name, shapes[layer.name], parent.buffer, parent.channel + channel
+                )
+            else:
+                self._tensor(layer.name, shapes[layer.name])
+        for layer in layers:
+            self._lower(layer, shapes[layer.name])
+            self._emit_output(layer.name)
+        for number, step in enumerate(self.steps):
+            for index in (step.input, step.second, step.output):
+                if index >= 0:
+                    self.tensors[index].buffer.used_at(number)
+        self.unshared_floats = sum(b.floats for b in self._buffers)
+        self.arena_floats = max(place(self._buffers) + SLACK, self._vector_reach())
+        if self.arena_floats > MAX_ARENA:
+            raise InputError(
+                f"a picture of this size needs {self.arena_floats * 4 / 2**30:.1f} GiB of "
+                f"activations, more than {MAX_ARENA * 4 / 2**30:.0f} GiB: use a smaller one"
+            )
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a layer's output in this plan."""
+        return self.tensors[self._index[name]].shape
+
+    # --- tensors -------------------------------------------------------------------------
+
+    def _tensor(
+        self, name: str, shape: tuple[int, ...], buffer: Buffer | None = None, channel: int = 0
+    ) -> int:
+        tensor = Tensor(name, buffer or Buffer(1, 1, 1), channel, shape)
+        if buffer is None:
+            channels, height, width = tensor.map_shape
+            tensor.buffer = Buffer(channels, height, width)
+            self._buffers.append(tensor.buffer)
+        self.tensors.append(tensor)
+        self._index.setdefault(name, len(self.tensors) - 1)
+        return len(self.tensors) - 1
+
+    def _slice(self, index: int, channel: int, channels: int) -> int:
+        whole = self.tensors[index]
+        _, height, width = whole.map_shape
+        return self._tensor(
+            f"{whole.name}[{channel}:{channel + channels}]",
+            (channels, height, width),
+            whole.buffer,
+            whole.channel + channel,
+        )
+
+    # --- steps ---------------------------------------------------------------------------
+
+    def _emit(self, step: Step) -> None:
+        self.steps.append(step)
+
+    def _emit_output(self, name: str) -> None:
+        if name in self._outputs:
+            array = self._outputs.index(name)
+            self._emit(Step("OUTPUT", input=self._index[name], fields={"array": array}))
+
+    def _constant(self, values: npt.ArrayLike) -> int:
+        array = np.asarray(values, np.float32)
+        array = np.pad(array, (0, round_lanes(array.size) - array.size))
+        self.constants.append(array)
+        self._constant_count += array.size
+        return self._constant_count - array.size
+
+    def _table(self, values: npt.ArrayLike) -> int:
+        array = np.asarray(values, np.int32).ravel()
+        self.tables.append(array)
+        self._table_count += array.size
+        return self._table_count - array.size
+
+    def _lower(self, layer: Layer, shape: tuple[int, ...]) -> None:
+        output = self._index[layer.name]
+        sources = [self._index[name] for name in layer.inputs]
+        if layer.op == "concat":
+            self._lower_concat(layer, sources, output)
+            return
+        if layer.op == "pad_channels":
+            self._lower_pad_channels(layer, sources[0], output)
+            return
+        step = Step(_STEP_NAMES.get(layer.op, "COPY"), output, sources[0], layer=layer)
+        step.fields.update(self._epilogue(layer))
+        if layer.op == "conv2d":
+            self._lower_conv(layer, step)
+        elif layer.op == "linear":
+            step.fields["weight"] = self._parameters.offset(layer, "weight")
+            step.fields["bias"] = self._parameters.offset(layer, "bias")
+        elif layer.op in ("max_pool2d", "avg_pool2d"):
+            self._lower_pool(layer, step)
+        elif layer.op in ("add", "mul"):
+            first, second = sources
+            if self.tensors[first].shape != shape:
+                first, second = second, first
+            step.input, step.second = first, second
+        elif layer.op == "resize":
+            self._lower_resize(layer, step)
+        elif layer.op == "softmax":
+            channels, _, width = self.tensors[output].map_shape
+            self.max_rows = max(self.max_rows, channels)
+            self.scratch_floats = max(self.scratch_floats, round_lanes(width))
+        self._emit(step)
+
+    def _epilogue(self, layer: Layer) -> dict[str, int | float]:
+        if layer.activation is None and layer.affine is None:
+            return {}
+        fields: dict[str, int | float] = {
+            "scale": self._parameters.offset(layer, "scale"),
+            "shift": self._parameters.offset(layer, "shift"),
+        }
+        if layer.activation:
+            op, attributes = layer.activation
+            fields["activation"] = _ACTIVATION_NUMBERS[op]
+            fields["slope"] = attributes.get("negative_slope", 0.0)
+            fields["slopes"] = self._parameters.offset(layer, "slopes")
+        return fields
+
+    def _window(self, layer: Layer) -> dict[str, int | float]:
+        a = layer.attributes
+        kernel, stride = a["kernel_size"], a["stride"] or a["kernel_size"]
+        dilation = a.get("dilation") or (1, 1)
+        self.max_rows = max(self.max_rows, kernel[0])
+        return {
+            "kernel_h": kernel[0], "kernel_w": kernel[1],
+            "stride_h": stride[0], "stride_w": stride[1],
+            "dilation_h": dilation[0], "dilation_w": dilation[1],
+            "pad_top": a["padding"][0], "pad_left": a["padding"][1],
+        }  # fmt: skip
+
+    def _lower_conv(self, layer: Layer, step: Step) -> None:
+        step.fields.update(self._window(layer))
+        step.fields["groups"] = layer.attributes["groups"]
+        step.fields["weight"] = self._parameters.offset(layer, "weight")
+        step.fields["bias"] = self._parameters.offset(layer, "bias")
+        source = self.tensors[step.input]
+        left = int(step.fields["pad_left"])
+        right = self._reach(step) - left - source.map_shape[2]
+        source.buffer.gap = max(source.buffer.gap, round_lanes(max(left, right)))
+
+    def _reach(self, step: Step) -> int:
+        """Elements of an input row that an output row needs, left padding included."""
+        width = self.tensors[step.output].map_shape[2]
+        f = step.fields
+        return int((width - 1) * f["stride_w"] + (f["kernel_w"] - 1) * f["dilation_w"] + 1)
+
+    def _vector_reach(self) -> int:
+        """Where the last vector load of any convolution ends in the arena."""
+        end = 0
+        for step in self.steps:
+            if step.op == "CONV":
+                source = self.tensors[step.input]
+                channels, height, _ = source.map_shape
+                row = source.buffer.offset(source.channel + channels - 1)
+                row += (height - 1) * source.buffer.line_stride
+                end = max(end, row + self._loads(step) - int(step.fields["pad_left"]))
+        return end
+
+    def _loads(self, step: Step) -> int:
+        f = step.fields
+        width = round_lanes(self.tensors[step.output].map_shape[2])
+        return int(width * f["stride_w"] + (f["kernel_w"] - 1) * f["dilation_w"]) + SLACK
+
+    def _lower_pool(self, layer: Layer, step: Step) -> None:
+        step.fields.update(self._window(layer))
+        step.fields["sign"] = self._parameters.offset(layer, "sign")
+        source = self.tensors[step.input].map_shape
+        folded = int(step.fields["pad_left"]) + round_lanes(source[2])
+        self.scratch_floats = max(self.scratch_floats, folded, self._loads(step))
+        if layer.op == "avg_pool2d":
+            a = layer.attributes
+            height, width = self.tensors[step.output].map_shape[1:]
+            top, left, bottom, right = a["padding"]
+            override = a["divisor_override"]
+            include = a["count_include_pad"]
+            counts = [
+                _pool_counts(out, size, kernel, stride, before, after, include)
+                for out, size, kernel, stride, before, after in zip(
+                    (height, width), source[1:], a["kernel_size"],
+                    a["stride"] or a["kernel_size"], (top, left), (bottom, right), strict=True,
+                )
+            ]  # fmt: skip
+            if override is not None:
+                counts = [np.full(height, override), np.ones(width)]
+            step.fields["first_constant"] = self._constant(1 / counts[0])
+            step.fields["second_constant"] = self._constant(1 / counts[1])
+
+    def _lower_resize(self, layer: Layer, step: Step) -> None:
+        source = self.tensors[step.input].map_shape[1:]
+        target = self.tensors[step.output].map_shape[1:]
+        scales = layer.attributes["scale"] or (None, None)
+        bilinear = layer.attributes["mode"] == "bilinear"
+        step.op = "BILINEAR" if bilinear else "NEAREST"
+        for axis, (size, out, scale) in zip(
+            ("first", "second"), zip(source, target, scales, strict=True), strict=True
+        ):
+            ratio = np.float32(size / out if scale is None else 1 / scale)
+            if bilinear:
+                neighbours, weights = _bilinear_neighbours(size, out, ratio)
+                step.fields[f"{axis}_table"] = self._table(neighbours)
+                step.fields[f"{axis}_constant"] = self._constant(weights)
+            else:
+                nearest = np.floor(np.arange(out, dtype=np.float32) * ratio)
+                step.fields[f"{axis}_table"] = self._table(np.minimum(nearest, size - 1))
+
+    def _lower_concat(self, layer: Layer, sources: Sequence[int], output: int) -> None:
+        whole, at = self.tensors[output], 0
+        for source in sources:
+            part = self.tensors[source]
+            if part.buffer is not whole.buffer or part.channel != whole.channel + at:
+                self._emit(Step("COPY", output, source, fields={"at": at}, layer=layer))
+            at += part.shape[0]
+
+    def _lower_pad_channels(self, layer: Layer, source: int, output: int) -> None:
+        before, after = layer.attributes["before"], layer.attributes["after"]
+        channels = self.tensors[source].shape[0]
+        for start, count in ((0, before), (before + channels, after)):
+            if count:
+                self._emit(Step("ZERO", self._slice(output, start, count), layer=layer))
+        if self.tensors[source].buffer is not self.tensors[output].buffer:
+            self._emit(Step("COPY", output, source, fields={"at": before}, layer=layer))
+
+
+_STEP_NAMES = {
+    "conv2d": "CONV",
+    "linear": "LINEAR",
+    "max_pool2d": "MAX_POOL",
+    "avg_pool2d": "AVG_POOL",
+    "global_avg_pool2d": "GLOBAL_AVG_POOL",
+    "add": "ADD",
+    "mul": "MUL",
+    "flatten": "FLATTEN",
+    "softmax": "SOFTMAX",
+    "resize": "NEAREST",
+}
+#: ``MM_RELU`` ..., in the order of ``csrc/minimeso.h``; PReLU is Leaky ReLU with ``slopes``.
+_ACTIVATION_NUMBERS = {
+    name: number
+    for number, name in enumerate(
+        ("relu", "leaky_relu", "swish", "mish", "pish", "sigmoid", "tanh", "exp")
+    )
+} | {"prelu": 1}
+
+
+def _homes(
+    layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[str, int]]:
+    """For each part of a concatenation that can be written in place: the whole, and where."""
+    produced = {layer.name for layer in layers}
+    homes: dict[str, tuple[str, int]] = {}
+    for layer in layers:
+        if layer.op not in ("concat", "pad_channels") or len(shapes[layer.name]) != 3:
+            continue
+        at = layer.attributes.get("before", 0)
+        for name in layer.inputs:
+            if name in produced and name not in homes and layer.inputs.count(name) == 1:
+                homes[name] = layer.name, at
+            at += shapes[name][0]
+    return homes
+
+
+def _pool_counts(
+    out: int, size: int, kernel: int, stride: int, before: int, after: int, include_pad: bool
+) -> npt.NDArray[np.float64]:
+    """Elements that each window along one axis counts (PyTorch ``AvgPool2d``)."""
+    start = np.arange(out) * stride - before
+    end = np.minimum(start + kernel, size + after)
+    if not include_pad:
+        start, end = np.maximum(start, 0), np.minimum(end, size)
+    return np.asarray(np.maximum(end - start, 1), np.float64)
+
+
+def _bilinear_neighbours(
+    size: int, out: int, ratio: np.float32
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Two neighbours and the weight of the second, half-pixel centres (``align_corners=False``)."""
+    centre = ratio * (np.arange(out, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
+    centre = np.maximum(centre, np.float32(0))
+    first = np.minimum(np.floor(centre).astype(np.int32), size - 1)
+    second = np.minimum(first + 1, size - 1)
+    return np.stack([first, second], axis=1), (centre - first).astype(np.float32)
+

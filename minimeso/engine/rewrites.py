@@ -1,0 +1,229 @@
+"""Rewrites: a graph with its weights becomes a shorter network that computes the same.
+
+``bind`` joins a graph and its weights into layers; each rewrite takes layers and returns layers.
+A rewrite never removes a layer whose name the caller wants as an output, so that every layer
+can be looked at; ``REWRITES`` lists them in the order in which they are applied, and each can be
+left out, so that each can be tested against the plain graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .graph import Graph, Weights
+from .ops import ACTIVATIONS, OPERATIONS
+
+Array = npt.NDArray[np.float32]
+
+#: Functions that never fall: the largest value of a window stays the largest.
+_MONOTONE = ("relu", "leaky_relu", "prelu", "sigmoid", "tanh")
+#: Operations whose step can apply an activation and a batch norm as it stores a row.
+_WITH_EPILOGUE = (
+    "conv2d", "linear", "max_pool2d", "avg_pool2d", "global_avg_pool2d", "add", "mul", "flatten",
+    "softmax", "resize", "identity",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One step of a bound network.
+
+    Attributes:
+        name: the graph node whose value this layer computes.
+        op: an operation of ``OPERATIONS``, or ``identity``.
+        inputs: names of layers or graph inputs.
+        attributes: as in the graph; a max-pool may have ``sign``.
+        arrays: its parameters, without the node name.
+        activation: function applied to the result, with its arguments.
+        affine: (scale, shift) per channel, applied after the activation.
+        covers: names of the graph nodes that were fused into it, itself last.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    activation: tuple[str, dict[str, Any]] | None = None
+    affine: tuple[Array, Array] | None = None
+    covers: tuple[str, ...] = ()
+
+
+Layers = list[Layer]
+
+
+def bind(graph: Graph, weights: Weights) -> Layers:
+    """The nodes of ``graph`` with their arrays."""
+    layers, shapes = [], graph.shapes()
+    for node in graph.nodes:
+        prefix = f"{node.name}."
+        wanted = OPERATIONS[node.op].parameters([shapes[i] for i in node.inputs], node.attributes)
+        arrays = {name: weights[prefix + name] for name in wanted}
+        layers.append(
+            Layer(node.name, node.op, node.inputs, node.attributes, arrays, covers=(node.name,))
+        )
+    return layers
+
+
+def rewrite(layers: Layers, keep: Collection[str], without: Collection[str] = ()) -> Layers:
+    """Apply all ``REWRITES`` but those named in ``without``; layers in ``keep`` stay visible."""
+    layers = prune(layers, keep)
+    for name, apply in REWRITES.items():
+        if name not in without:
+            layers = apply(layers, keep)
+    return [_as_epilogue(layer) for layer in layers]
+
+
+def _as_epilogue(layer: Layer) -> Layer:
+    """A lone activation or batch norm is an ``identity`` with an epilogue."""
+    if layer.op in ACTIVATIONS:
+        activation = layer.op, {**layer.attributes, **layer.arrays}
+        return replace(layer, op="identity", activation=activation, attributes={}, arrays={})
+    if layer.op == "batch_norm":
+        return replace(layer, op="identity", affine=affine_of(layer), attributes={}, arrays={})
+    return layer
+
+
+def prune(layers: Layers, keep: Collection[str]) -> Layers:
+    """Without the layers that nothing wanted depends on."""
+    needed = set(keep)
+    for layer in reversed(layers):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+    return [layer for layer in layers if layer.name in needed]
+
+
+def affine_of(layer: Layer) -> tuple[Array, Array]:
+    """Scale and shift of a ``batch_norm`` layer, worked out in float64."""
+    a = {name: array.astype(np.float64) for name, array in layer.arrays.items()}
+    scale = 1 / np.sqrt(a["running_var"] + layer.attributes["eps"])
+    if "weight" in a:
+        scale = scale * a["weight"]
+    shift = a.get("bias", np.zeros_like(scale)) - a["running_mean"] * scale
+    return scale.astype(np.float32), shift.astype(np.float32)
+
+
+def _pairs(layers: Layers, keep: Collection[str]) -> list[tuple[Layer, Layer]]:
+    """(producer, consumer) where the consumer is the only reader and nobody asks for the first."""
+    readers: dict[str, list[Layer]] = {}
+    for layer in layers:
+        for name in layer.inputs:
+            readers.setdefault(name, []).append(layer)
+    return [
+        (layer, readers[layer.name][0])
+        for layer in layers
+        if len(readers.get(layer.name, ())) == 1 and layer.name not in keep
+    ]
+
+
+def _until_stable(
+    layers: Layers,
+    keep: Collection[str],
+    step: Callable[[Layer, Layer], Sequence[Layer] | None],
+) -> Layers:
+    """Replace pairs by what ``step`` returns for them until it returns nothing.
+
+    What replaces a pair stands where its second layer stood.
+    """
+    while True:
+        new: dict[str, Sequence[Layer]] = {}
+        for first, second in _pairs(layers, keep):
+            if first.name in new or second.name in new:
+                continue  # changed in this sweep already: the next one looks at it
+            result = step(first, second)
+            if result is not None:
+                new[first.name], new[second.name] = (), result
+        if not new:
+            return layers
+        layers = [kept for layer in layers for kept in new.get(layer.name, (layer,))]
+
+
+def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
+    """A batch norm right after a convolution or dense layer goes into its weights."""
+
+    def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
+        if first.op not in ("conv2d", "linear") or second.op != "batch_norm":
+            return None
+        scale, shift = (a.astype(np.float64) for a in affine_of(second))
+        weight = first.arrays["weight"].astype(np.float64)
+        weight = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
+        bias = first.arrays.get("bias", np.zeros(len(scale), np.float32)) * scale + shift
+        arrays = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+        if not all(np.isfinite(a).all() for a in arrays.values()):
+            return None
+        return [
+            replace(
+                first, name=second.name, arrays=arrays, attributes={**first.attributes, "bias": True},
+                covers=first.covers + second.covers,
+            )
+        ]  # fmt: skip
+
+    return _until_stable(layers, keep, step)
+
+
+def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
+    """Batch norms and functions that never fall move behind the max-pool: a quarter of the work.
+
+    Where the scale of the batch norm is negative, the largest value after it comes from the
+    smallest before it, so the pool gets a sign per channel.
+    """
+
+    def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
+        if second.op != "max_pool2d" or second.activation or second.affine:
+            return None
+        if second.attributes["dilation"] not in (1, (1, 1)) or first.affine or first.activation:
+            return None  # a dilated window may hold padding only, which must stay -inf
+        attributes = dict(second.attributes)
+        if first.op == "batch_norm":
+            scale = affine_of(first)[0]
+            sign = np.where(scale < 0, np.float32(-1), np.float32(1))
+            attributes["sign"] = attributes.get("sign", np.float32(1)) * sign
+        elif not _never_falls(first):
+            return None
+        pool = replace(
+            second, name=f"{second.name}~{first.name}", inputs=first.inputs, attributes=attributes
+        )
+        return [pool, replace(first, name=second.name, inputs=(pool.name,))]
+
+    return _until_stable(layers, keep, step)
+
+
+def _never_falls(layer: Layer) -> bool:
+    if layer.op not in _MONOTONE:
+        return False
+    if layer.op == "leaky_relu":
+        return bool(layer.attributes["negative_slope"] >= 0)
+    return layer.op != "prelu" or bool((layer.arrays["weight"] >= 0).all())
+
+
+def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
+    """An activation, and a batch norm after it, are applied as the layer before them stores."""
+
+    def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
+        if first.op not in _WITH_EPILOGUE or len(second.inputs) != 1 or first.affine:
+            return None
+        fused = replace(first, name=second.name, covers=_merged(first.covers, second.covers))
+        if second.op in ACTIVATIONS and not first.activation and not second.affine:
+            return [replace(fused, activation=(second.op, {**second.attributes, **second.arrays}))]
+        if second.op == "batch_norm":
+            return [replace(fused, affine=affine_of(second))]
+        return None
+
+    return _until_stable(layers, keep, step)
+
+
+def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return first + tuple(name for name in second if name not in first)
+
+
+#: All rewrites, in the order in which they are applied.
+REWRITES: dict[str, Callable[[Layers, Collection[str]], Layers]] = {
+    "fold_batch_norm": fold_batch_norm,
+    "sink_through_max_pool": sink_through_max_pool,
+    "fuse_epilogue": fuse_epilogue,
+}

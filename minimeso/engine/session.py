@@ -1,0 +1,244 @@
+"""Sessions: a network, ready to run on arrays."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import GraphError, InputError
+from .graph import Graph
+from .library import find_model
+from .model_file import Model
+from .native import Pool, Program, Workspace, choose_isa
+from .pack import Parameters
+from .plan import Plan
+from .ops import Shape
+from .rewrites import Layer, Layers, bind, rewrite
+
+Array = npt.NDArray[np.float32]
+
+_MAX_PLANS = 16
+_MAX_PREPARED = 64
+_prepare_lock = threading.Lock()
+#: Images in one call of the engine for each thread; between calls Ctrl-C is heard.
+_IMAGES_PER_CALL = 64
+
+
+class Session:
+    """A network that runs on the C engine.
+
+    Args:
+        model: name of a bundled model, path of a model file, a ``Model`` or a ``Graph``.
+        weights: with a ``Graph``, its float32 arrays by ``node.parameter``.
+        threads: how many threads work on a call; by default one per available core.
+        isa: ``scalar``, ``sse2``, ``avx2``, ``avx512`` or ``neon``; by default what the
+            environment's ``MINIMESO_ISA`` says, else the fastest that this machine has.
+        without: rewrites to leave out (``fold_batch_norm``, ``sink_through_max_pool``,
+            ``fuse_epilogue``, ``concat_in_place``), to test them.
+
+    A session may be used from several threads, one at a time; sessions run side by side and
+    share the weights.  Results have the same bits for any number of threads and any batch size.
+
+    Raises:
+        ModelError: the model file is missing, damaged or hostile.
+        GraphError: the weights do not fit the graph.
+        EngineError: the instruction set is not available.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model | Graph = "default",
+        weights: Mapping[str, npt.NDArray[Any]] | None = None,
+        *,
+        threads: int | None = None,
+        isa: str | None = None,
+        without: Collection[str] = (),
+    ) -> None:
+        if isinstance(model, Graph):
+            model = Model(model.name, model, model.check_weights(weights or {}))
+        elif weights is not None:
+            raise GraphError("weights go with a Graph; a model brings its own")
+        elif not isinstance(model, Model):
+            model = find_model(model)
+        if threads is not None and (isinstance(threads, bool) or threads < 1):
+            raise InputError(f"threads must be 1 or more, not {threads!r}")
+        self.model: Model = model
+        self.threads = threads or available_cores()
+        self.isa = choose_isa(isa)
+        self._without = frozenset(without)
+        self._plans: OrderedDict[Any, tuple[Plan, Program]] = OrderedDict()
+        self._pool: Pool | None = None
+        self._workspace = Workspace()
+        self._lock = threading.Lock()
+
+    @property
+    def graph(self) -> Graph:
+        """The network as it was given, before any rewrite."""
+        return self.model.graph
+
+    @overload
+    def run(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> Array: ...
+    @overload
+    def run(
+        self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], outputs: Sequence[str]
+    ) -> dict[str, Array]: ...
+    def run(
+        self,
+        x: npt.ArrayLike | Mapping[str, npt.ArrayLike],
+        outputs: Sequence[str] | None = None,
+    ) -> Array | dict[str, Array]:
+        """Run the network on a batch.
+
+        Args:
+            x: (N, C, H, W) float32, for pictures in [0, 1], or (N, H, W, C) uint8, which is
+                divided by 255; (N, F) float32 for a network of vectors.  A dict of such
+                arrays by input name for a network with several inputs.
+            outputs: names of layers to return instead of the network's output.
+
+        Returns:
+            For a detector ``p_fake`` (N,), else the network's output (N, ...); with ``outputs``,
+            or for a network with several, a dict of (N, ...) float32 arrays by name.
+
+        Raises:
+            InputError: an array has the wrong shape or dtype, or an output is unknown.
+        """
+        arrays = self._read_inputs(x)
+        names = list(self.graph.outputs if outputs is None else outputs)
+        known = self.graph.shapes()
+        for name in names:
+            if name not in known:
+                raise InputError(f"no layer {name!r} (there are: {', '.join(known)})")
+        results = self._run(arrays, list(dict.fromkeys(names)))
+        if outputs is not None or len(names) > 1:
+            return results
+        result = results[names[0]]
+        if self.model.is_detector and result.shape[1:] == (1,):
+            return result[:, 0]
+        return result
+
+    def plan(
+        self, input_shapes: Mapping[str, tuple[int, ...]] | None = None, uint8: bool = False
+    ) -> Plan:
+        """The plan for inputs of these (C, H, W) shapes, by default the declared ones."""
+        shapes = self.graph.inputs if input_shapes is None else input_shapes
+        for name, shape in shapes.items():
+            if None in shape:
+                raise InputError(f"input {name!r} takes any size: say which")
+        inputs: dict[str, Any] = {name: (shape, uint8) for name, shape in shapes.items()}
+        return self._planned(inputs, list(self.graph.outputs))[0]
+
+    def _read_inputs(
+        self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]
+    ) -> dict[str, npt.NDArray[Any]]:
+        declared = self.graph.inputs
+        given: Mapping[str, npt.ArrayLike]
+        if isinstance(x, Mapping):
+            given = x
+        elif len(declared) == 1:
+            given = {next(iter(declared)): x}
+        else:
+            raise InputError(f"the network has several inputs: give a dict of {list(declared)}")
+        if set(given) != set(declared):
+            raise InputError(f"inputs are {sorted(declared)}, not {sorted(given)}")
+        arrays = {name: _read_input(name, given[name], declared[name]) for name in declared}
+        if len({len(a) for a in arrays.values()}) != 1:
+            raise InputError("the inputs have different batch sizes")
+        return arrays
+
+    def _run(self, arrays: Mapping[str, npt.NDArray[Any]], names: list[str]) -> dict[str, Array]:
+        inputs = {}
+        for name, array in arrays.items():
+            as_bytes = array.dtype == np.uint8
+            shape = array.shape[1:]
+            inputs[name] = ((shape[2], *shape[:2]) if as_bytes else shape, as_bytes)
+        batch = len(next(iter(arrays.values())))
+        with self._lock:
+            plan, program = self._planned(inputs, names)
+            results = {
+                name: np.empty((batch, *plan.shape(name)), np.float32) for name in names
+            }
+            if self._pool is None or not self._pool.usable(self.threads):
+                self._pool = Pool(self.threads)
+            step = _IMAGES_PER_CALL * self.threads
+            for start in range(0, batch, step):
+                program.run(
+                    self.isa,
+                    self._pool,
+                    self._workspace,
+                    [a[start : start + step] for a in arrays.values()],
+                    [results[name][start : start + step] for name in names],
+                )
+        return results
+
+    def _planned(
+        self, inputs: dict[str, tuple[tuple[int, ...], bool]], names: list[str]
+    ) -> tuple[Plan, Program]:
+        key = (tuple(inputs.items()), tuple(names))
+        if key in self._plans:
+            self._plans.move_to_end(key)
+            return self._plans[key]
+        try:
+            shapes = self.graph.shapes({name: shape for name, (shape, _) in inputs.items()})
+        except GraphError as error:
+            raise InputError(str(error)) from None
+        layers, parameters = _prepare(self.model, frozenset(names), self._without)
+        sizes = {
+            layer.name: tuple(d or 0 for d in _shape_of(layer, shapes)) for layer in layers
+        }
+        plan = Plan(layers, parameters, inputs, sizes, names, self._without)
+        planned = plan, Program(plan, parameters.block)
+        self._plans[key] = planned
+        if len(self._plans) > _MAX_PLANS:
+            self._plans.popitem(last=False)
+        return planned
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _read_input(
+    name: str, x: npt.ArrayLike, declared: Sequence[int | None]
+) -> npt.NDArray[Any]:
+    array = np.asarray(x)
+    wanted = ("N", *("any" if d is None else d for d in declared))
+    as_bytes = array.dtype == np.uint8 and len(declared) == 3
+    if array.dtype != np.float32 and not as_bytes:
+        hint = ": use x.astype(np.float32)" if array.dtype.kind in "fiub" else ""
+        raise InputError(f"input {name!r} is {array.dtype}, not float32 or uint8{hint}")
+    if array.ndim == len(declared):
+        raise InputError(f"input {name!r} has shape {array.shape}, no batch axis: use x[None]")
+    if array.ndim != len(declared) + 1 or 0 in array.shape[1:]:
+        raise InputError(f"input {name!r} has shape {array.shape}, the network wants {wanted}")
+    return np.ascontiguousarray(array)
+
+
+def _shape_of(layer: Layer, shapes: Mapping[str, Shape]) -> Shape:
+    """A pool that a rewrite moved (``pool1~bn1``) has the shape of the pool."""
+    return shapes[layer.name.partition("~")[0]]
+
+
+def _prepare(
+    model: Model, keep: frozenset[str], without: frozenset[str]
+) -> tuple[Layers, Parameters]:
+    """Rewritten layers and packed parameters, made once for all sessions of a model."""
+    with _prepare_lock:
+        key = keep, without
+        if key not in model.prepared:
+            if len(model.prepared) >= _MAX_PREPARED:
+                model.prepared.clear()
+            layers = rewrite(bind(model.graph, model.weights), keep, without)
+            shapes = model.graph.shapes()
+            channels = {layer.name: _shape_of(layer, shapes)[0] or 0 for layer in layers}
+            model.prepared[key] = layers, Parameters(layers, channels)
+        prepared: tuple[Layers, Parameters] = model.prepared[key]
+        return prepared

@@ -1,0 +1,81 @@
+"""Builds the C engine as one cffi extension (API mode, out of line, stable ABI).
+
+cffi executes this file too, to find ``ffibuilder``.  Environment:
+    MINIMESO_SANITIZE=address,undefined   build with these sanitizers (gcc, clang)
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from cffi import FFI
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+CSRC = Path(__file__).resolve().parent / "csrc"
+
+
+def _sources():
+    return [f"csrc/{path.name}" for path in sorted(CSRC.glob("*.c"))]
+
+
+def _dependencies():
+    return [
+        str(path.relative_to(CSRC.parent))
+        for pattern in ("*.h", "*.inc", "simd/*.h")
+        for path in sorted(CSRC.glob(pattern))
+    ]
+
+
+def _cdef():
+    header = (CSRC / "minimeso.h").read_text()
+    return header.split("/* cdef begin */")[1].split("/* cdef end */")[0]
+
+
+def _compile_arguments():
+    if sys.platform == "win32":
+        return ["/O2", "/std:c11", "/fp:precise"]
+    arguments = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-pthread"]
+    if os.environ.get("MINIMESO_SANITIZE"):
+        arguments += [
+            f"-fsanitize={os.environ['MINIMESO_SANITIZE']}",
+            "-fno-sanitize-recover=all",
+            "-fno-omit-frame-pointer",
+            "-g",
+        ]
+    return arguments
+
+
+def _link_arguments():
+    if sys.platform == "win32":
+        return []
+    sanitize = os.environ.get("MINIMESO_SANITIZE")
+    return ["-pthread"] + ([f"-fsanitize={sanitize}"] if sanitize else [])
+
+
+class ParallelBuild(build_ext):
+    """Compiles when a header or template changed, too."""
+
+    def build_extension(self, extension):
+        extension.depends = _dependencies()
+        super().build_extension(extension)
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(_cdef())
+ffibuilder.set_source(
+    "minimeso.engine._cffi",
+    '#include "minimeso.h"',
+    sources=_sources(),
+    include_dirs=["csrc"],
+    extra_compile_args=_compile_arguments(),
+    extra_link_args=_link_arguments(),
+    libraries=[] if sys.platform == "win32" else ["m"],
+)
+
+if __name__ == "__main__":
+    setup(
+        cffi_modules=["setup.py:ffibuilder"],
+        cmdclass={"build_ext": ParallelBuild},
+        options={"bdist_wheel": {"py_limited_api": "cp310"}},
+    )
