@@ -1,0 +1,362 @@
+"""Trains Meso-4 or MesoInception-4 on face crops: `python tools/train.py --data DIR --out DIR`.
+
+The defaults are the recipe of Kawa & Syga (SECRYPT 2021): Adam, mean squared error, batches of 75,
+rate 1e-3 divided by 10 every 1000 steps down to 1e-6, dropout 0.5, zoom, flips, rotation, colour.
+Into --out go `log.csv` (a row an epoch), `last.pt` (everything an exact resume needs) and `best.pt`
+(the highest AUC on val). The same command continues an interrupted run, with the numbers that the
+run would have had without the interruption. Checkpoints hold only what
+`torch.load(weights_only=True)` accepts; `tools/convert.py` makes a model file of them.
+
+It is not a framework: one network, one process, one device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # started by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from tools import faces, networks
+
+CHECKPOINT_FORMAT = 1
+# Keep freed memory in the process, in huge pages: without this, page faults take two thirds of the
+# time of a step on a CPU (60 to 85 ms an image against 20 to 26). glibc reads them when a process starts.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": "8589934592",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+ALLOCATOR_FLAG = "MINIMESO_ALLOCATOR_SET"
+
+
+class TrainError(Exception):
+    """The run cannot start or go on; the message names the cause and the remedy."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the numbers of a run depend on. `epochs` may grow later; see `Run.resume`."""
+
+    architecture: str = "mesoinception4"
+    activation: str = "leaky_relu"
+    epochs: int = 30
+    batch: int = 75
+    learning_rate: float = 1e-3
+    augment: str = "paper"
+    loss: str = "mse"
+    schedule: str = "paper"
+    precision: str = "fp32"
+    seed: int = 0
+    limit: int = 0
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The rate for step 0, 1, 2, ... of `steps`.
+
+    paper: divided by 10 every 1000 steps, but not below 1e-6; cosine: falls to 0 at the last step.
+    """
+    if recipe.schedule == "cosine":
+        return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return max(recipe.learning_rate / 10 ** (step // 1000), min(1e-6, recipe.learning_rate))
+
+
+def loss_of(kind: str, logit: Tensor, fake: Tensor) -> Tensor:
+    """Mean loss of logits (N,) against labels (N,), 1 fake and 0 real."""
+    if kind == "mse":
+        return functional.mse_loss(torch.sigmoid(logit), fake)
+    return functional.binary_cross_entropy_with_logits(logit, fake)
+
+
+def area_under_curve(fake: NDArray[np.uint8], logit: NDArray[np.float32]) -> float:
+    """The chance that a fake scores above a real face; ties count half. Needs both labels."""
+    ranks = rankdata(logit)
+    fakes = int(fake.sum())
+    above = float(ranks[fake == 1].sum()) - fakes * (fakes + 1) / 2
+    return above / (fakes * (len(fake) - fakes))
+
+
+def evaluate(
+    network: nn.Module, data: faces.Faces, loss: str, device: torch.device
+) -> dict[str, float]:
+    """Loss, accuracy at p_fake 0.5 and AUC, in float32 and without augmentation."""
+    network.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(data), 32):
+            images = torch.from_numpy(np.array(data.images[start : start + 32])).to(device)
+            parts.append(network(faces.to_float(images))[:, 0].float().cpu())
+    logit = torch.cat(parts)
+    fake = torch.from_numpy(data.fake.astype(np.float32))
+    return {
+        "val_loss": loss_of(loss, logit, fake).item(),
+        "val_accuracy": ((logit > 0) == (fake > 0)).float().mean().item(),
+        "val_auc": area_under_curve(data.fake, logit.numpy()),
+    }
+
+
+class Run:
+    """A network in training: everything that changes from epoch to epoch, and its checkpoint."""
+
+    def __init__(self, recipe: Recipe, out: Path, device: torch.device) -> None:
+        self.recipe = recipe
+        self.out = out
+        self.device = device
+        torch.manual_seed(recipe.seed)
+        self.network = networks.build(recipe.architecture, recipe.activation).to(device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), recipe.learning_rate)
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+    def train_epoch(self, batches: faces.Batches) -> dict[str, float]:
+        """One pass over the training faces; the loss and accuracy are those under dropout."""
+        self.network.train()
+        bar = tqdm(
+            batches.epoch(),
+            f"epoch {self.epoch + 1}/{self.recipe.epochs}",
+            len(batches),
+            unit="batch",
+            disable=None,  # a bar only where stderr is a terminal
+            leave=False,
+        )
+        steps = self.recipe.epochs * len(batches)
+        loss_sum = torch.zeros((), device=self.device)
+        right = torch.zeros((), device=self.device)
+        for x, fake in bar:
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(self.recipe, self.step, steps)
+            with torch.autocast(
+                self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"
+            ):
+                logit = self.network(x)[:, 0]
+            logit = logit.float()
+            loss = loss_of(self.recipe.loss, logit, fake)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.step += 1
+            loss_sum += loss.detach() * len(fake)
+            right += ((logit > 0) == (fake > 0)).sum()
+        count = len(batches.faces)
+        return {"train_loss": loss_sum.item() / count, "train_accuracy": right.item() / count}
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Tensors, numbers, strings, lists and dicts only: torch.load(weights_only=True)."""
+        return {
+            "format": CHECKPOINT_FORMAT,
+            "architecture": self.recipe.architecture,
+            "activation": self.recipe.activation,
+            "recipe": asdict(self.recipe),
+            "state_dict": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "history": self.history,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+        }
+
+    def resume(self) -> bool:
+        """Continues from `last.pt` if there is one; only the number of epochs may differ, and not
+        even that where the schedule depends on it."""
+        path = self.out / "last.pt"
+        if not path.exists():
+            return False
+        saved = load_checkpoint(path)
+        for key, value in asdict(self.recipe).items():
+            before = saved["recipe"].get(key)
+            if before != value and (key != "epochs" or self.recipe.schedule == "cosine"):
+                raise TrainError(
+                    f"{path}: a run with {key} {before}, but now {key} is {value};"
+                    " choose another --out, or the same settings to continue it"
+                )
+        self.network.load_state_dict(saved["state_dict"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step = saved["step"]
+        self.history = saved["history"]
+        torch.set_rng_state(saved["random"])
+        if self.device.type == "cuda" and saved["random_cuda"]:
+            torch.cuda.set_rng_state_all(saved["random_cuda"])
+        return True
+
+    def save(self) -> None:
+        """Best first, then last: whenever a kill falls between, the epoch is simply repeated."""
+        checkpoint = self.checkpoint()
+        if self.history[-1]["val_auc"] >= max(row["val_auc"] for row in self.history):
+            write_checkpoint(checkpoint, self.out / "best.pt")
+        write_log(self.history, self.out / "log.csv")
+        write_checkpoint(checkpoint, self.out / "last.pt")
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of this script. No pickled code is executed."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+        reason = str(error).strip().split("\n", 1)[0]
+        raise TrainError(f"{path}: not a readable checkpoint ({reason}); delete it") from None
+    if not isinstance(saved, dict) or saved.get("format") != CHECKPOINT_FORMAT:
+        raise TrainError(f"{path}: not a checkpoint of this version of tools/train.py; delete it")
+    return saved
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Never leaves a half-written file under the final name."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        torch.save(checkpoint, part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_log(history: Sequence[dict[str, float]], path: Path) -> None:
+    """A CSV row an epoch, written anew each time so that it always matches the checkpoint."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(history[0]))
+        table.writeheader()
+        for row in history:
+            table.writerow({key: f"{value:.6g}" for key, value in row.items()})
+    os.replace(part, path)
+
+
+def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run) -> None:
+    """Trains to the last epoch of the recipe, saving after each."""
+    batches = faces.Batches(train_set, recipe.batch, recipe.augment, run.device)
+    while run.epoch < recipe.epochs:
+        start = time.perf_counter()
+        row: dict[str, float] = {"epoch": run.epoch + 1}
+        row |= run.train_epoch(batches)
+        row |= evaluate(run.network, val_set, recipe.loss, run.device)
+        row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
+        row["seconds"] = time.perf_counter() - start
+        run.history.append(row)
+        run.save()
+        left = (recipe.epochs - run.epoch) * row["seconds"] / 60
+        print(
+            f"epoch {run.epoch}/{recipe.epochs}"
+            f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.3f}"
+            f"  val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.3f}"
+            f" auc {row['val_auc']:.4f}  {row['seconds']:.0f} s, {left:.0f} min left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def set_allocator() -> None:
+    """Starts this process anew, once, with the allocator settings (Linux with glibc only)."""
+    if ALLOCATOR_FLAG in os.environ or platform.libc_ver()[0] != "glibc":
+        return
+    environment = {**ALLOCATOR, **os.environ, ALLOCATOR_FLAG: "1"}  # the user's own settings win
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    default = Recipe()
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Train Meso-4 or MesoInception-4 on face crops. The defaults are the paper's.",
+        epilog="--data: faces.csv with train.zip and val.zip, or folders df/ and real/.",
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder with the faces")
+    add("--out", type=Path, required=True, help="folder for checkpoints and log; resumes if used")
+    add("--cache", type=Path, help="folder for decoded faces (default: OUT/cache)")
+    add("--architecture", choices=networks.ARCHITECTURES, default=default.architecture)
+    add("--activation", choices=networks.ACTIVATIONS, default=default.activation)
+    add("--epochs", type=_positive, default=default.epochs)
+    add("--batch", type=_positive, default=default.batch, help="faces (default: %(default)s)")
+    add("--learning-rate", type=float, default=default.learning_rate)
+    add(
+        "--augment",
+        choices=faces.AUGMENTATIONS,
+        default=default.augment,
+        help="paper: zoom, flips, rotation, colour; pixel: nothing that interpolates, and the two"
+        " faces of a pair alike in one batch (default: %(default)s)",
+    )
+    add("--loss", choices=("mse", "cross-entropy"), default=default.loss)
+    add("--schedule", choices=("paper", "cosine"), default=default.schedule)
+    add("--seed", type=int, default=default.seed)
+    add("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
+    add(
+        "--precision",
+        choices=("bf16", "fp32"),
+        default=default.precision,
+        help="bf16 is faster on GPUs and on CPUs with bfloat16 instructions, and six times slower"
+        " on others (default: %(default)s)",
+    )
+    add("--threads", type=_positive, help="CPU threads (default: PyTorch's choice)")
+    add("--limit", type=int, default=default.limit, help="only so many faces of a split, for tests")
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    settings = {key: getattr(options, key) for key in asdict(Recipe())}
+    try:
+        device = _device(options.device)
+        options.out.mkdir(parents=True, exist_ok=True)
+        run = Run(Recipe(**settings), options.out, device)
+        if run.resume():
+            print(f"resuming after epoch {run.epoch}", file=sys.stderr)
+        cache = options.cache or options.out / "cache"
+        train_set = faces.load(options.data, "train", cache, options.limit)
+        val_set = faces.load(options.data, "val", cache, options.limit)
+        train(run.recipe, train_set, val_set, run)
+    except (TrainError, faces.DataError, OSError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command resumes after the last whole epoch", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise TrainError(f"--device {name}: {reason}; cpu always works") from None
+    return device
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(OSError):  # only slower without
+        set_allocator()
+    sys.exit(main())
