@@ -89,9 +89,7 @@ def _split(activation: str) -> tuple[str, str]:
     return ("relu", "leaky_relu") if activation == "original" else (activation, activation)
 
 
-def meso4(
-    activation: str = "original", eps: float = 1e-5, calibrated: bool = False
-) -> Graph:
+def meso4(activation: str = "original", eps: float = 1e-5, calibrated: bool = False) -> Graph:
     """Meso-4, 27,977 trainable parameters: (3, 256, 256) in [0, 1] to ``p_fake`` (1,)."""
     convolution, dense = _split(activation)
     graph = Graph("meso4")

@@ -118,7 +118,9 @@ class Graph:
 
     def _check_name(self, name: object) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise GraphError(f"{name!r} is not a name (letters, digits, '_', '.', '-'; at most 100)")
+            raise GraphError(
+                f"{name!r} is not a name (letters, digits, '_', '.', '-'; at most 100)"
+            )
         if name in self._shapes:
             raise GraphError(f"node {name!r}: the name is taken")
 

@@ -29,6 +29,7 @@ FORMAT = 1
 SIZE_LIMIT = 64 << 20
 _JSON = "model.json"
 _MAX_MEMBERS = 1 << 15
+_RESAMPLE = ("bilinear", "nearest")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +89,9 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        Path(temporary).chmod(0o644)  # mkstemp makes it private
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -149,7 +150,7 @@ def read_arrays(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> d
     """
     where = os.fspath(path)
     try:
-        with open(where, "rb") as file:
+        with Path(where).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > size_limit:
                 raise ModelError(f"{where}: {size} bytes, more than the limit of {size_limit}")
@@ -225,21 +226,17 @@ def _check_detector(description: Mapping[str, Any], where: str) -> None:
     thresholds, framing = description.get("thresholds"), description.get("framing")
     if thresholds is None:
         return
-    values = (
-        [thresholds.get("real"), thresholds.get("fake")] if isinstance(thresholds, dict) else []
-    )
-    if (
-        len(values) != 2
-        or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-        or not 0 <= values[0] <= values[1] <= 1
-    ):
+    real = _fraction(thresholds, "real", 1)
+    fake = _fraction(thresholds, "fake", 1)
+    if real is None or fake is None or real > fake:
         raise ModelError(f"{where}: 'thresholds' needs 0 <= real <= fake <= 1, not {thresholds!r}")
-    margin = framing.get("margin") if isinstance(framing, dict) else None
-    if (
-        not isinstance(framing, dict)
-        or framing.get("resample") not in ("bilinear", "nearest")
-        or isinstance(margin, bool)
-        or not isinstance(margin, (int, float))
-        or not 0 <= margin <= 10
-    ):
+    if _fraction(framing, "margin", 10) is None or framing.get("resample") not in _RESAMPLE:
         raise ModelError(f"{where}: 'framing' needs a resample filter and a margin in 0..10")
+
+
+def _fraction(values: Any, key: str, most: float) -> float | None:
+    """``values[key]`` if it is a number in 0..most."""
+    value = values.get(key) if isinstance(values, dict) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        return None
+    return value

@@ -163,8 +163,8 @@ class Program:
         fault = ffi.new("int64_t *")
         code = lib.mm_check(self.struct, fault)
         if code:
-            step = plan.steps[fault[0]] if fault[0] >= 0 else None
-            where = step.layer.name if step and step.layer else "its tensors"
+            layer = plan.steps[fault[0]].layer if fault[0] >= 0 else None
+            where = layer.name if layer else "its tensors"
             _check(code, f"plan, at {where!r}")
 
     def run(

@@ -242,7 +242,7 @@ def _batch_norm_parameters(shapes: Sequence[Shape], a: Attributes) -> dict[str, 
     if channels is None:
         raise GraphError("needs a picture of fixed size: give the input's height and width")
     names = ["running_mean", "running_var"] + (["weight", "bias"] if a["affine"] else [])
-    return {name: (channels,) for name in names}
+    return dict.fromkeys(names, (channels,))
 
 
 def _pool(shapes: Sequence[Shape], a: Attributes) -> Shape:

@@ -30,9 +30,7 @@ class Parameters:
         self._size = 0
         for layer in layers:
             self._pack_layer(layer, channels[layer.name])
-        self.block: Array = (
-            np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
-        )
+        self.block: Array = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
         self._parts = []
 
     def offset(self, layer: Layer, name: str) -> int:
@@ -47,7 +45,9 @@ class Parameters:
 
     def _pack_layer(self, layer: Layer, channels: int) -> None:
         if layer.op == "conv2d":
-            self._add(layer, "weight", pack_conv(layer.arrays["weight"], layer.attributes["groups"]))
+            self._add(
+                layer, "weight", pack_conv(layer.arrays["weight"], layer.attributes["groups"])
+            )
         elif layer.op == "linear":
             self._add(layer, "weight", pack_linear(layer.arrays["weight"]))
         if layer.op in ("conv2d", "linear"):
@@ -84,4 +84,4 @@ def pack_linear(weight: Array) -> Array:
     outputs, inputs = weight.shape
     padded = np.zeros((round_lanes(outputs), inputs), np.float32)
     padded[:outputs] = weight
-    return padded.reshape(-1, LANES, inputs).transpose(0, 2, 1).ravel()
+    return np.ravel(padded.reshape(-1, LANES, inputs).transpose(0, 2, 1))

@@ -95,7 +95,8 @@ class Plan:
         self._index: dict[str, int] = {}
         self._outputs = list(outputs)
 
-        homes = {} if "concat_in_place" in without else _homes(layers, shapes)
+        every_shape = {**shapes, **{name: shape for name, (shape, _) in inputs.items()}}
+        homes = {} if "concat_in_place" in without else _homes(layers, every_shape)
         for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
             op = "INPUT_U8" if as_bytes else "INPUT_F32"
             self._emit(Step(op, self._tensor(name, shape), fields={"array": array}))
@@ -377,10 +378,12 @@ def _pool_counts(
 def _bilinear_neighbours(
     size: int, out: int, ratio: np.float32
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Two neighbours and the weight of the second, half-pixel centres (``align_corners=False``)."""
+    """Two neighbours and the weight of the second, half-pixel centres (``align_corners=False``).
+
+    Coordinates are float32, as PyTorch's are for float32 pictures.
+    """
     centre = ratio * (np.arange(out, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
     centre = np.maximum(centre, np.float32(0))
     first = np.minimum(np.floor(centre).astype(np.int32), size - 1)
     second = np.minimum(first + 1, size - 1)
     return np.stack([first, second], axis=1), (centre - first).astype(np.float32)
-

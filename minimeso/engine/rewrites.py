@@ -158,10 +158,13 @@ def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
             return None
         return [
             replace(
-                first, name=second.name, arrays=arrays, attributes={**first.attributes, "bias": True},
+                first,
+                name=second.name,
+                arrays=arrays,
+                attributes={**first.attributes, "bias": True},
                 covers=first.covers + second.covers,
             )
-        ]  # fmt: skip
+        ]
 
     return _until_stable(layers, keep, step)
 

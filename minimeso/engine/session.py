@@ -16,9 +16,9 @@ from .graph import Graph
 from .library import find_model
 from .model_file import Model
 from .native import Pool, Program, Workspace, choose_isa
+from .ops import Shape
 from .pack import Parameters
 from .plan import Plan
-from .ops import Shape
 from .rewrites import Layer, Layers, bind, rewrite
 
 Array = npt.NDArray[np.float32]
@@ -160,9 +160,7 @@ class Session:
         batch = len(next(iter(arrays.values())))
         with self._lock:
             plan, program = self._planned(inputs, names)
-            results = {
-                name: np.empty((batch, *plan.shape(name)), np.float32) for name in names
-            }
+            results = {name: np.empty((batch, *plan.shape(name)), np.float32) for name in names}
             if self._pool is None or not self._pool.usable(self.threads):
                 self._pool = Pool(self.threads)
             step = _IMAGES_PER_CALL * self.threads
@@ -188,9 +186,7 @@ class Session:
         except GraphError as error:
             raise InputError(str(error)) from None
         layers, parameters = _prepare(self.model, frozenset(names), self._without)
-        sizes = {
-            layer.name: tuple(d or 0 for d in _shape_of(layer, shapes)) for layer in layers
-        }
+        sizes = {layer.name: tuple(d or 0 for d in _shape_of(layer, shapes)) for layer in layers}
         plan = Plan(layers, parameters, inputs, sizes, names, self._without)
         planned = plan, Program(plan, parameters.block)
         self._plans[key] = planned
@@ -206,9 +202,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _read_input(
-    name: str, x: npt.ArrayLike, declared: Sequence[int | None]
-) -> npt.NDArray[Any]:
+def _read_input(name: str, x: npt.ArrayLike, declared: Sequence[int | None]) -> npt.NDArray[Any]:
     array = np.asarray(x)
     wanted = ("N", *("any" if d is None else d for d in declared))
     as_bytes = array.dtype == np.uint8 and len(declared) == 3

@@ -1,0 +1,136 @@
+"""Every operation on random shapes and attributes against the float64 definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import random_weights
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minimeso import Graph, GraphError, Session
+from minimeso.engine.native import available_isas
+from minimeso.engine.ops import ACTIVATIONS, OPERATIONS
+from minimeso.engine.reference import evaluate
+
+ULP = 2.0**-24
+
+small = st.integers(1, 3)
+pads = st.tuples(*[st.integers(0, 3)] * 4).map(list)
+
+
+@st.composite
+def attributes(draw: st.DrawFn, op: str, channels: int) -> dict[str, Any]:
+    """Random attributes, valid but for windows that turn out larger than the picture."""
+    if op == "conv2d":
+        groups = draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
+        return {
+            "out_channels": groups * draw(st.integers(1, 9)),
+            "kernel_size": [draw(st.integers(1, 7)), draw(st.integers(1, 7))],
+            "stride": [draw(small), draw(st.integers(1, 4))],
+            "dilation": [draw(small), draw(small)],
+            "padding": draw(pads),
+            "groups": groups,
+            "bias": draw(st.booleans()),
+        }
+    if op in ("max_pool2d", "avg_pool2d"):
+        kernel = [draw(st.integers(1, 5)), draw(st.integers(1, 5))]
+        values: dict[str, Any] = {
+            "kernel_size": kernel,
+            "stride": draw(st.none() | st.tuples(small, st.integers(1, 4)).map(list)),
+            "padding": [draw(st.integers(0, k // 2)) for k in kernel * 2],
+            "ceil_mode": draw(st.booleans()),
+        }
+        if op == "max_pool2d":
+            values["dilation"] = [draw(small), draw(small)]
+        else:
+            values["count_include_pad"] = draw(st.booleans())
+            values["divisor_override"] = draw(st.none() | st.integers(1, 9))
+        return values
+    if op == "resize":
+        size = {"size": [draw(st.integers(1, 50)), draw(st.integers(1, 50))]}
+        scale = {"scale": [draw(st.floats(0.3, 3.5)), draw(st.floats(0.3, 3.5))]}
+        return {"mode": draw(st.sampled_from(["nearest", "bilinear"]))} | draw(
+            st.sampled_from([size, scale])
+        )
+    if op == "pad_channels":
+        return {"before": draw(st.integers(0, 3)), "after": draw(st.integers(0, 3))}
+    if op == "leaky_relu":
+        return {"negative_slope": draw(st.floats(-1, 2))}
+    if op == "prelu":
+        return {"num_parameters": draw(st.sampled_from([1, channels]))}
+    if op == "batch_norm":
+        return {"eps": draw(st.sampled_from([1e-5, 1e-3])), "affine": draw(st.booleans())}
+    return {}
+
+
+@st.composite
+def cases(draw: st.DrawFn, op: str) -> Graph:
+    """A graph of one operation between a pointwise layer and, sometimes, an epilogue."""
+    graph = Graph()
+    channels = draw(st.integers(1, 37))
+    x = graph.input("x", (channels, draw(st.integers(1, 67)), draw(st.integers(1, 45))))
+    if op in ("linear",) or (op in ("softmax", "batch_norm", "prelu") and draw(st.booleans())):
+        x = graph.node("flatten", x)
+        channels = graph.shapes()[x][0] or 0
+    inputs = [x]
+    if OPERATIONS[op].arity[1] > 1:
+        inputs.append(graph.node("swish", x))
+        if op in ("add", "mul") and draw(st.booleans()):
+            inputs[draw(st.integers(0, 1))] = graph.node("global_avg_pool2d", x)
+        if op == "concat":
+            inputs.append(inputs[draw(st.integers(0, 1))])
+    values = (
+        {"out_features": draw(st.integers(1, 40))}
+        if op == "linear"
+        else draw(attributes(op, channels))
+    )
+    y = graph.node(op, *inputs, name="y", **values)
+    if draw(st.booleans()):
+        y = graph.node(draw(st.sampled_from(ACTIVATIONS)), y, name="activation")
+        y = graph.node("batch_norm", y, name="norm")
+    graph.output(y)
+    return graph
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+@given(data=st.data())
+def test_operation_equals_definition(op: str, data: st.DataObject) -> None:
+    try:
+        graph = data.draw(cases(op))
+    except GraphError:
+        return  # a window larger than the picture; the message is tested elsewhere
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    weights = random_weights(graph, rng)
+    x = rng.normal(0, 1, (data.draw(st.integers(1, 5)), *graph.inputs["x"])).astype(np.float32)
+    wanted = evaluate(graph, weights, {"x": x})
+    name = graph.outputs[0]
+    scale = max(1.0, *(float(np.abs(wanted[n]).max()) for n in ("y", name)))
+    # n roundings of a sum walk sqrt(n) away; the rest of an operation rounds a dozen times
+    bound = ULP * (16 + 2 * _terms(graph) ** 0.5) * scale * _amplification(graph, weights)
+    for isa in available_isas():
+        session = Session(graph, weights, isa=isa, threads=data.draw(st.integers(1, 3)))
+        result = session.run(x)
+        assert result.shape == wanted[name].shape
+        np.testing.assert_allclose(result, wanted[name], rtol=0, atol=bound, err_msg=isa)
+
+
+def _terms(graph: Graph) -> int:
+    """Terms of the longest sum that the operation adds up."""
+    node = next(n for n in graph.nodes if n.name == "y")
+    shape = [d or 0 for d in graph.shapes()[node.inputs[0]]]
+    if node.op == "conv2d":
+        return int(shape[0] // node.attributes["groups"] * np.prod(node.attributes["kernel_size"]))
+    if node.op == "avg_pool2d":
+        return int(np.prod(node.attributes["kernel_size"]))
+    return int(np.prod(shape)) if node.op in ("linear", "global_avg_pool2d", "softmax") else 1
+
+
+def _amplification(graph: Graph, weights: dict[str, Any]) -> float:
+    """How much a batch norm behind the operation can enlarge its rounding errors."""
+    if "norm.running_var" not in weights:
+        return 1.0
+    scale = np.abs(weights["norm.weight"]) / np.sqrt(weights["norm.running_var"])
+    return max(1.0, float(scale.max()))
