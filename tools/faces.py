@@ -91,12 +91,15 @@ def _from_archive(data: Path, split: str) -> list[_Source]:
         with table.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["split"] == split]
         rows.sort(key=lambda row: (row["original_video"], row["label"]))
+        unknown = {row["label"] for row in rows} - {"fake", "real"}
         members = zipfile.ZipFile(archive)
         stamp = f"{archive.stat().st_size}"
     except KeyError as error:
         raise DataError(f"{table}: no column {error}; get the table of this face set") from None
     except (OSError, zipfile.BadZipFile, ValueError) as error:
         raise DataError(f"{archive}: cannot be read ({error}); copy it again") from None
+    if unknown:
+        raise DataError(f"{table}: label {min(unknown)!r}; it must be real or fake")
     numbers: dict[str, int] = {}
     return [
         _Source(
@@ -117,7 +120,7 @@ def _from_folders(data: Path, split: str) -> list[_Source]:
         raise DataError(f"{data}: no folder test/; put df/ and real/ of the test split there")
     held_out = not (data / "val").is_dir()
     folder = data if not parted else data / ("train" if split == "val" and held_out else split)
-    sources = []
+    sources: list[tuple[int, _Source]] = []
     for name, fake in (("df", True), ("real", False)):
         if not (folder / name).is_dir():
             raise DataError(f"{folder}: neither faces.csv nor a folder {name}/; see --help")
@@ -125,11 +128,12 @@ def _from_folders(data: Path, split: str) -> list[_Source]:
         if held_out and split != "test":
             cut = len(paths) - len(paths) // 10
             paths = paths[cut:] if split == "val" else paths[:cut]
-        for path in paths:
+        for place, path in enumerate(paths):
             stamp = f"{path.stat().st_size}"
             relative = path.relative_to(data).as_posix()
-            sources.append(_Source(relative, fake, -1, relative, stamp, path.read_bytes))
-    return sources
+            sources.append((place, _Source(relative, fake, -1, relative, stamp, path.read_bytes)))
+    sources.sort(key=lambda placed: placed[0])  # fake and real in turn, so that --limit gets both
+    return [source for _, source in sources]
 
 
 def _decode(sources: Sequence[_Source], split: str, cache: Path) -> NDArray[np.uint8]:
@@ -142,24 +146,26 @@ def _decode(sources: Sequence[_Source], split: str, cache: Path) -> NDArray[np.u
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
             images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-            with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases the GIL
+            pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL
+            try:
                 pictures = pool.map(_picture, sources)
-                for index, picture in enumerate(
-                    tqdm(pictures, f"decoding {split}", len(sources), unit="face", disable=None)
-                ):
+                bar = tqdm(pictures, f"decoding {split}", len(sources), unit="face", disable=None)
+                for index, picture in enumerate(bar):
                     images[index] = picture
+            finally:
+                pool.shutdown(cancel_futures=True)
             images.flush()
             del images
-            os.replace(part, path)
+            part.replace(path)
         finally:
             part.unlink(missing_ok=True)
     try:
-        images = np.load(path, mmap_mode="r")
+        mapped: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); delete it, it is a cache") from None
-    if images.shape != shape or images.dtype != np.uint8:
+    if mapped.shape != shape or mapped.dtype != np.uint8:
         raise DataError(f"{path}: not the cached faces; delete it, it is a cache")
-    return images
+    return mapped
 
 
 def _picture(source: _Source) -> NDArray[np.uint8]:

@@ -105,7 +105,7 @@ class Inception(nn.Module):
         weight = torch.cat([convolution.weight for convolution in convolutions])
         bias = torch.cat([cast(Tensor, convolution.bias) for convolution in convolutions])
         y = self.activation1(functional.conv2d(x, weight, bias))
-        return list(torch.split(y, self.outputs, 1))
+        return list(torch.split(y, list(self.outputs), 1))
 
 
 class _MesoNet(nn.Module):

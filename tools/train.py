@@ -20,7 +20,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from tools import faces, networks
 
 CHECKPOINT_FORMAT = 1
 # Keep freed memory in the process, in huge pages: without this, page faults take two thirds of the
-# time of a step on a CPU (60 to 85 ms an image against 20 to 26). glibc reads them when a process starts.
+# time of a step on a CPU (60 to 85 ms an image against 20 to 26). glibc reads them at the start.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "8589934592",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
@@ -78,7 +78,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """
     if recipe.schedule == "cosine":
         return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-    return max(recipe.learning_rate / 10 ** (step // 1000), min(1e-6, recipe.learning_rate))
+    return max(recipe.learning_rate / 10.0 ** (step // 1000), min(1e-6, recipe.learning_rate))
 
 
 def loss_of(kind: str, logit: Tensor, fake: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def area_under_curve(fake: NDArray[np.uint8], logit: NDArray[np.float32]) -> flo
     ranks = rankdata(logit)
     fakes = int(fake.sum())
     above = float(ranks[fake == 1].sum()) - fakes * (fakes + 1) / 2
-    return above / (fakes * (len(fake) - fakes))
+    return float(above / (fakes * (len(fake) - fakes)))
 
 
 def evaluate(
@@ -187,6 +187,14 @@ class Run:
         if not path.exists():
             return False
         saved = load_checkpoint(path)
+        try:
+            self._restore(saved, path)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = str(error).split("\n", 1)[0][:200]
+            raise TrainError(f"{path}: not a whole checkpoint ({reason}); delete it") from None
+        return True
+
+    def _restore(self, saved: dict[str, Any], path: Path) -> None:
         for key, value in asdict(self.recipe).items():
             before = saved["recipe"].get(key)
             if before != value and (key != "epochs" or self.recipe.schedule == "cosine"):
@@ -201,7 +209,6 @@ class Run:
         torch.set_rng_state(saved["random"])
         if self.device.type == "cuda" and saved["random_cuda"]:
             torch.cuda.set_rng_state_all(saved["random_cuda"])
-        return True
 
     def save(self) -> None:
         """Best first, then last: whenever a kill falls between, the epoch is simply repeated."""
@@ -225,24 +232,29 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Never leaves a half-written file under the final name."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    """Whole or not at all: a kill in the middle leaves the former file as it was."""
+    with _replacing(path) as part:
         torch.save(checkpoint, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_log(history: Sequence[dict[str, float]], path: Path) -> None:
     """A CSV row an epoch, written anew each time so that it always matches the checkpoint."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with _replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(history[0]))
         table.writeheader()
         for row in history:
             table.writerow({key: f"{value:.6g}" for key, value in row.items()})
-    os.replace(part, path)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when all went well and vanishes when not."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run) -> None:
