@@ -1,1 +1,10 @@
-Detector = Face = Verdict = None
+"""Detection: knows faces.  pictures -> framing -> session -> verdict.
+
+``pictures`` any picture as RGB, ``framing`` how a face is cut out, ``verdict`` what is said about
+it, ``detector`` the front door.
+"""
+
+from .detector import Detector
+from .verdict import Face, Verdict
+
+__all__ = ["Detector", "Face", "Verdict"]

@@ -1,0 +1,288 @@
+"""Pictures: a file, a Pillow image or an array becomes pixels, and what happened on the way.
+
+A file is hostile: only regular files are opened, only the formats below are tried (no plugin that
+starts programs), and Pillow's guard against decompression bombs is an error.  Of a damaged file
+the part that could be decoded is kept.  Pillow is imported when the first picture is read.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import PictureError
+from .pixels import Pixels, rgb_of_array, rgb_of_image
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: Endings of the files that are taken from a folder.
+PICTURE_ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".bmp", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
+)  # fmt: skip
+
+#: Pillow's name of a format, and the bytes by which it is known: offset, content.
+_SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
+    ("JPEG", 0, b"\xff\xd8\xff"),
+    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
+    ("GIF", 0, b"GIF8"),
+    ("WEBP", 8, b"WEBP"),
+    ("BMP", 0, b"BM"),
+    *(("TIFF", 0, order) for order in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    *(("PPM", 0, b"P%d" % number) for number in range(1, 7)),
+    ("JPEG2000", 0, b"\0\0\0\x0cjP  "),
+    ("JPEG2000", 0, b"\xff\x4f\xff\x51"),
+    *(("AVIF", 4, b"ftyp" + brand) for brand in (b"avif", b"avis", b"mif1")),
+    *(("HEIC", 4, b"ftyp" + brand) for brand in (b"heic", b"heix", b"hevc", b"msf1")),
+)
+_SIGNATURE_BYTES = 16
+_END_OF_JPEG = b"\xff\xd9"
+_MAX_JPEG_BYTES = 1 << 30
+_SAVE_AS = "save it as JPEG or PNG"
+_COPY_AGAIN = "copy or download it again"
+_COPY_OR_SAVE = f"copy it again, or {_SAVE_AS}"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels, and what happened on the way to them.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, contiguous.
+        complete: false if the file is cut short or damaged and this is what could be read.
+        notes: remarks for the reader.
+    """
+
+    pixels: Pixels
+    complete: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(source: object) -> Picture:
+    """Read a picture from wherever it is.
+
+    Args:
+        source: path of a file (``str`` or path-like), Pillow image, or array: uint8 or float in
+            [0, 1], of shape (H, W, 3), (H, W, 4) with alpha, or (H, W).
+
+    Raises:
+        PictureError: a file or Pillow image cannot be read; names the file, the reason and
+            what to do.
+        InputError: the source is none of these, or an array of another shape, dtype or range.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return _read_file(os.fsdecode(source))
+    pillow = sys.modules.get("PIL.Image")
+    if pillow is not None and isinstance(source, pillow.Image):
+        return _read_image(source)
+    return Picture(rgb_of_array(source))
+
+
+class _Unreadable(Exception):  # noqa: N818 (a message on its way to a PictureError)
+    """Reason and remedy, without the name of the file."""
+
+
+def _read_file(path: str) -> Picture:
+    try:
+        with _open_regular(path) as file, _pillow_silence:
+            return _decode(file)
+    except _Unreadable as error:
+        raise PictureError(f"{path}: {error}") from None
+    except Exception as error:  # for damaged files Pillow raises whatever comes along
+        raise PictureError(f"{path}: {_reason(error)}: {_remedy(error)}") from None
+
+
+def _read_image(image: Image.Image) -> Picture:
+    name = getattr(image, "filename", "") or "Pillow image"
+    try:
+        if 0 in image.size:
+            raise _Unreadable(f"no pixels (size {image.size}): give another picture")
+        with _pillow_silence:
+            image.load()
+            return Picture(rgb_of_image(image))
+    except Exception as error:
+        raise PictureError(f"{name}: {_reason(error)}: convert it to RGB first") from None
+
+
+# --- opening -----------------------------------------------------------------------------
+
+
+def _open_regular(path: str) -> IO[bytes]:
+    """Open a regular file with something in it; pipes and devices might hang or never end."""
+    try:
+        _check_regular(os.stat(path))  # noqa: PTH116 (Path turns "" into the current folder)
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (the caller closes it)
+    except OSError as error:
+        remedy = _REMEDIES.get(type(error), "check the name and the disk")
+        raise _Unreadable(f"{error.strerror or error}: {remedy}") from None
+    except ValueError as error:  # a null byte in the name
+        raise _Unreadable(f"{error}: check the name") from None
+    try:
+        _check_regular(os.fstat(file.fileno()))
+    except _Unreadable:
+        file.close()
+        raise
+    return file
+
+
+_REMEDIES: dict[type[OSError], str] = {
+    FileNotFoundError: "check the name",
+    NotADirectoryError: "check the name",
+    PermissionError: "ask for the right to read it",
+}
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise _Unreadable("a folder: name the pictures in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise _Unreadable("a pipe, device or socket: give a picture file")
+    if status.st_size == 0:
+        raise _Unreadable(f"the file is empty: {_COPY_AGAIN}")
+
+
+# --- decoding ----------------------------------------------------------------------------
+
+
+def _decode(file: IO[bytes]) -> Picture:
+    with _identify(file) as image:
+        notes = ("only its first frame",) if _has_frames(image) else ()
+        fault = _load(image)
+        if fault is None:
+            return Picture(rgb_of_image(image), notes=notes)
+        if image.format in ("JPEG", "MPO"):
+            pixels = rgb_of_image(_load_with_end(file))
+        else:
+            pixels = rgb_of_image(image)
+    if _is_blank(pixels):
+        raise _Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_AGAIN}")
+    note = f"damaged or cut short ({fault}): judged by what could be read"
+    return Picture(pixels, complete=False, notes=(*notes, note))
+
+
+def _identify(file: IO[bytes]) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
+    name = _format_of(file.read(_SIGNATURE_BYTES))
+    if name is None:
+        raise _Unreadable(f"not a picture of a known format: {_SAVE_AS}")
+    if name not in Image.OPEN:
+        Image.init()
+    if name not in Image.OPEN:
+        raise _Unreadable(f"the installed Pillow does not read {name}: {_SAVE_AS}")
+    try:
+        return Image.open(file, formats=[name])
+    except (Image.DecompressionBombError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        reason = f"{name} file with a damaged header"
+    except Exception as error:
+        reason = f"{name} file with a damaged or unusual header ({_reason(error)})"
+    raise _Unreadable(f"{reason}: {_COPY_OR_SAVE}")
+
+
+def _format_of(start: bytes) -> str | None:
+    for name, offset, signature in _SIGNATURES:
+        if start.startswith(signature, offset):
+            return name
+    return None
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """More than one frame or page; the second picture of a phone's MPO file is no frame."""
+    try:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # the second frame is damaged: never mind, the first one is wanted
+        return False
+
+
+def _load(image: Image.Image) -> str | None:
+    """Decode; returns what went wrong, and then keeps the part that was decoded."""
+    try:
+        image.load()
+    except Exception as error:
+        image.tile = []  # type: ignore[attr-defined]  # nothing more to decode: keep the pixels
+        return _reason(error)
+    return None
+
+
+def _load_with_end(file: IO[bytes]) -> Image.Image:
+    """A JPEG that stops too early, decoded as if it had an end.
+
+    Only so a progressive one gives its coarse scans.  Pillow's own switch for this,
+    ``LOAD_TRUNCATED_IMAGES``, belongs to the process, and other threads would see it.
+    """
+    from PIL import Image
+
+    file.seek(0)
+    image = Image.open(io.BytesIO(file.read(_MAX_JPEG_BYTES) + _END_OF_JPEG), formats=["JPEG"])
+    _load(image)
+    return image
+
+
+def _is_blank(pixels: Pixels) -> bool:
+    """Less than a hundredth of a damaged picture was decoded: the rest is filled evenly."""
+    commonest = [np.bincount(band.ravel()).max() for band in np.moveaxis(pixels, 2, 0)]
+    return bool(min(commonest) > 0.99 * pixels[:, :, 0].size)
+
+
+def _reason(error: Exception) -> str:
+    from PIL import Image
+
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, taken for a bomb"
+    if isinstance(error, MemoryError):
+        return "too large for the memory of this machine"
+    text = error.strerror if isinstance(error, OSError) else None
+    return (text or str(error)).partition("\n")[0][:200] or type(error).__name__
+
+
+def _remedy(error: Exception) -> str:
+    from PIL import Image
+
+    too_large = isinstance(error, (Image.DecompressionBombError, MemoryError))
+    return "scale it down" if too_large else _COPY_OR_SAVE
+
+
+class _PillowSilence:
+    """A context in which Pillow's Python warnings are dropped, for any number of threads.
+
+    Warning filters belong to the process, so the first one in sets the filter and the last one
+    out restores what was there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                for module in (r"PIL\.", r"minimeso\.detect\."):
+                    warnings.filterwarnings("ignore", module=module)
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_pillow_silence = _PillowSilence()
