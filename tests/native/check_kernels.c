@@ -1,0 +1,299 @@
+/* check_kernels.c - every kernel of every instruction set against plain C, bit by bit.
+
+   In the manner of checkasm: the list of kernels comes from the table (MM_KERNELS), so a new one is
+   checked without a new line here.  The plain kernels are the truth: kernels_scalar.c for the class
+   without fused multiply-add, the same file with MM_SCALAR_FMA (fmaf) for the class with it.
+   Sizes lie below, at and above the vectors; data holds NaN, infinities, denormals and huge values;
+   outputs have guard zones, inputs end where the contract in kernels.h says that reading ends, so
+   that a build with AddressSanitizer sees every step beyond. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+#include "program.h"
+
+extern const mm_kernels mm_kernels_scalar_fma;
+#ifdef MM_EMULATED
+extern const mm_kernels mm_kernels_avx512, mm_kernels_neon;
+#endif
+
+#define GUARD 64
+#define GUARD_VALUE 12345.678f
+
+static const size_t SIZES[] = {1,  2,  3,  4,  5,  7,  8,  9,  15, 16, 17,  23,  24,
+                               25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 130};
+#define SIZE_COUNT (sizeof SIZES / sizeof *SIZES)
+
+static int failures;
+static const char *isa_name, *kernel_name;
+static uint64_t state = 88172645463325252u;
+
+static uint32_t random_bits(void) /* xorshift64 */
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 32);
+}
+static size_t random_below(size_t n) { return random_bits() % n; }
+static float random_unit(void) { return (float)(random_bits() >> 8) / 8388608.0f - 1.0f; }
+
+/* kind 0: plain numbers; 1: any bit pattern at all; 2: the special values among plain ones */
+static float random_value(int kind)
+{
+    static const float special[] = {0.0f, -0.0f, 1e-40f, -1e-40f, 3e38f, -3e38f, 88.0f, -87.0f,
+                                    -88.5f, 20.0f, 0.625f, 1.17549435e-38f, 100.0f, -104.0f};
+    uint32_t bits = random_bits();
+    float value;
+    if (kind == 1) {
+        memcpy(&value, &bits, 4);
+        return value;
+    }
+    if (kind == 2 && bits % 4 == 0) {
+        size_t i = random_below(sizeof special / sizeof *special + 3);
+        if (i == 0)
+            return NAN;
+        if (i < 3)
+            return i == 1 ? INFINITY : -INFINITY;
+        return special[i - 3];
+    }
+    return random_unit() * (bits % 8 ? 4.0f : 100.0f);
+}
+
+static float *random_array(size_t n, int kind)
+{
+    float *p = malloc((n ? n : 1) * sizeof *p);
+    if (!p)
+        exit(2);
+    for (size_t i = 0; i < n; i++)
+        p[i] = random_value(kind);
+    return p;
+}
+
+/* An output between two guard zones. */
+static float *guarded(size_t n)
+{
+    float *p = malloc((n + 2 * GUARD) * sizeof *p);
+    if (!p)
+        exit(2);
+    for (size_t i = 0; i < n + 2 * GUARD; i++)
+        p[i] = GUARD_VALUE;
+    return p + GUARD;
+}
+static void release(float *p) { free(p - GUARD); }
+
+static void fail(const char *what, size_t n, size_t i, float wanted, float got)
+{
+    if (++failures <= 20)
+        printf("FAIL %s %s: %s, n = %zu, at %zu: wanted %a, got %a\n", isa_name, kernel_name, what,
+               n, i, (double)wanted, (double)got);
+}
+
+static int same(float a, float b)
+{
+    return memcmp(&a, &b, 4) == 0 || (isnan(a) && isnan(b));
+}
+
+/* The first n elements agree; nothing was written beyond `room`. */
+static void compare(const char *what, const float *wanted, const float *got, size_t n, size_t room)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!same(wanted[i], got[i])) {
+            fail(what, n, i, wanted[i], got[i]);
+            break;
+        }
+    for (size_t i = 0; i < GUARD; i++)
+        if (got[room + i] != GUARD_VALUE || got[-(ptrdiff_t)i - 1] != GUARD_VALUE) {
+            fail("guard zone overwritten", n, i, GUARD_VALUE, got[room + i]);
+            break;
+        }
+}
+
+static size_t rounded(size_t n) { return (n + MM_LANES - 1) / MM_LANES * MM_LANES; }
+
+static void check_unary(mm_unary_fn *plain, mm_unary_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n);
+    float *x = random_array(room, kind), *a = guarded(room), *b = guarded(room);
+    float p = random_unit();
+    plain(x, a, n, p);
+    fast(x, b, n, p);
+    compare("out of place", a, b, n, room);
+    memcpy(b, x, room * sizeof *x);
+    fast(b, b, n, p);
+    compare("in place", a, b, n, room);
+    for (size_t i = 0; i < n; i++)
+        if (isnan(x[i]) && !isnan(a[i]))
+            fail("NaN lost", n, i, x[i], a[i]);
+    free(x);
+    release(a);
+    release(b);
+}
+
+static void check_binary(mm_binary_fn *plain, mm_binary_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n);
+    float *x = random_array(room, kind), *f = random_array(room, kind);
+    float *a = guarded(room), *b = guarded(room);
+    plain(x, f, a, n);
+    fast(x, f, b, n);
+    compare("out of place", a, b, n, room);
+    memcpy(b, x, room * sizeof *x);
+    fast(b, f, b, n);
+    compare("in place", a, b, n, room);
+    free(x);
+    free(f);
+    release(a);
+    release(b);
+}
+
+static void check_affine(mm_affine_fn *plain, mm_affine_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n);
+    float *x = random_array(room, kind), *a = guarded(room), *b = guarded(room);
+    float scale = random_value(kind), shift = random_value(kind);
+    plain(x, a, n, scale, shift);
+    fast(x, b, n, scale, shift);
+    compare("out of place", a, b, n, room);
+    free(x);
+    release(a);
+    release(b);
+}
+
+static void check_fold(mm_fold_fn *plain, mm_fold_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n), count = 1 + random_below(5);
+    float *rows[5], *a = guarded(room), *b = guarded(room);
+    for (size_t r = 0; r < count; r++)
+        rows[r] = random_array(room, kind);
+    plain((const float *const *)rows, count, a, n);
+    fast((const float *const *)rows, count, b, n);
+    compare("rows", a, b, n, room);
+    for (size_t r = 0; r < count; r++)
+        free(rows[r]);
+    release(a);
+    release(b);
+}
+
+static void check_slide(mm_slide_fn *plain, mm_slide_fn *fast, size_t n, int kind)
+{
+    for (size_t stride = 1; stride <= 4; stride++) {
+        size_t room = rounded(n), kernel = 1 + random_below(5), dilation = 1 + random_below(3);
+        float *x = random_array(room * stride + (kernel - 1) * dilation + MM_SLACK, kind);
+        float *a = guarded(room), *b = guarded(room);
+        plain(x, a, n, kernel, stride, dilation);
+        fast(x, b, n, kernel, stride, dilation);
+        compare("window", a, b, n, room);
+        free(x);
+        release(a);
+        release(b);
+    }
+}
+
+static void check_linear(mm_linear_fn *plain, mm_linear_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n), inputs = 1 + random_below(70);
+    float *x = random_array(inputs, kind), *weight = random_array(room * inputs, 0);
+    float *bias = random_array(room, 0), *a = guarded(room), *b = guarded(room);
+    plain(x, weight, bias, a, inputs, n);
+    fast(x, weight, bias, b, inputs, n);
+    compare("outputs", a, b, n, room);
+    free(x);
+    free(weight);
+    free(bias);
+    release(a);
+    release(b);
+}
+
+static void check_reduce(mm_reduce_fn *plain, mm_reduce_fn *fast, size_t n, int kind)
+{
+    float *x = random_array(rounded(n), kind);
+    double wanted = plain(x, n), got = fast(x, n);
+    if (wanted != got && !(isnan(wanted) && isnan(got)))
+        fail("sum", n, 0, (float)wanted, (float)got);
+    free(x);
+}
+
+static void check_conv_as(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kind, size_t stride)
+{
+    static const int blocks[] = {1, 2, 4};
+    size_t room = rounded(n), rows = random_below(4), channels = 1 + random_below(4);
+    size_t kernel_w = 1 + random_below(7), dilation = 1 + random_below(3);
+    size_t reach = room * stride + (kernel_w - 1) * dilation + MM_SLACK;
+    int block = blocks[random_below(3)];
+    float *in[4] = {NULL}, *a = guarded(room * 4), *b = guarded(room * 4);
+    float *weight = random_array((rows * channels * kernel_w + 1) * 4, 0);
+    float *bias = random_array((size_t)block, 0);
+    for (size_t r = 0; r < rows; r++)
+        in[r] = random_array((channels - 1) * room + reach, kind);
+    mm_conv c = {.rows = (const float *const *)in, .weight = weight, .bias = bias, .out = a,
+                 .channel_stride = (ptrdiff_t)room, .out_stride = (ptrdiff_t)room,
+                 .row_count = (ptrdiff_t)rows, .channels = (ptrdiff_t)channels,
+                 .kernel_w = (ptrdiff_t)kernel_w, .stride = (ptrdiff_t)stride,
+                 .dilation = (ptrdiff_t)dilation, .width = n, .block = block};
+    plain(&c);
+    c.out = b;
+    fast(&c);
+    for (int o = 0; o < block; o++)
+        for (size_t i = 0; i < n; i++)
+            if (!same(a[(size_t)o * room + i], b[(size_t)o * room + i])) {
+                fail("row", n, i, a[(size_t)o * room + i], b[(size_t)o * room + i]);
+                break;
+            }
+    compare("guards", a, b, 0, (size_t)block * room);
+    for (size_t r = 0; r < rows; r++)
+        free(in[r]);
+    free(weight);
+    free(bias);
+    release(a);
+    release(b);
+}
+
+static void check_conv(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kind)
+{
+    if (strcmp(kernel_name, "conv_stride1") == 0)
+        check_conv_as(plain, fast, n, kind, 1);
+    else if (strcmp(kernel_name, "conv_stride2") == 0)
+        check_conv_as(plain, fast, n, kind, 2);
+    else
+        check_conv_as(plain, fast, n, kind, 1 + random_below(5));
+}
+
+static void check_table(const char *name, const mm_kernels *plain, const mm_kernels *fast)
+{
+    int count = 0;
+    isa_name = name;
+    for (int round = 0; round < 12; round++)
+        for (size_t s = 0; s < SIZE_COUNT; s++) {
+            count = 0;
+#define CHECK(class, kernel)                                                                    \
+    kernel_name = #kernel;                                                                      \
+    check_##class(plain->kernel, fast->kernel, SIZES[s], round % 3);                            \
+    count++;
+            MM_KERNELS(CHECK)
+#undef CHECK
+        }
+    printf("%s: %d kernels checked\n", name, count);
+}
+
+int main(void)
+{
+#ifdef MM_EMULATED
+    /* the emulation rounds a multiply-add twice */
+    check_table("avx512 (emulated)", &mm_kernels_scalar, &mm_kernels_avx512);
+    check_table("neon (emulated)", &mm_kernels_scalar, &mm_kernels_neon);
+#else
+    for (int isa = 0; isa < MM_ISA_COUNT; isa++) {
+        const mm_kernels *fast = mm_kernels_of(isa);
+        int fused = isa != MM_SCALAR && isa != MM_SSE2;
+        if (fast)
+            check_table(mm_isa_name(isa), fused ? &mm_kernels_scalar_fma : &mm_kernels_scalar, fast);
+        else
+            printf("%s: not on this machine\n", mm_isa_name(isa));
+    }
+#endif
+    printf("%d failures\n", failures);
+    return failures != 0;
+}

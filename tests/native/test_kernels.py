@@ -1,0 +1,105 @@
+"""Builds and runs check_kernels.c: natively, under sanitizers, and over emulated vector headers."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+CSRC = HERE.parent.parent / "csrc"
+COMPILERS = [c for c in ("gcc", "clang", "cc") if shutil.which(c)]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+X86 = platform.machine() in ("x86_64", "AMD64", "i686")
+
+pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler on the path")
+
+
+def run(command: list[str | Path]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def build(folder: Path, compiler: str, flags: list[str], sources: dict[str, list[str]]) -> Path:
+    """Compile each source with its own flags and link; returns the program."""
+    common = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", *flags]
+    common += [f"-I{CSRC}"]
+    objects = []
+    for number, (source, own) in enumerate(sources.items()):
+        path = HERE / source if source.startswith("check") else CSRC / source.partition("#")[0]
+        objects.append(folder / f"{number}.o")
+        run([compiler, *common, *own, "-c", path, "-o", objects[-1]])
+    program = folder / "check"
+    run([compiler, *flags, *objects, "-o", program, "-lm"])
+    return program
+
+
+NATIVE: dict[str, list[str]] = {
+    "check_kernels.c": [],
+    "cpu.c": [],
+    "kernels_scalar.c": [],
+    "kernels_scalar.c#fma": ["-DMM_SCALAR_FMA", "-DMM_TABLE=mm_kernels_scalar_fma"],
+    "kernels_sse2.c": [],
+    "kernels_avx2.c": [],
+    "kernels_avx512.c": [],
+    "kernels_neon.c": [],
+}
+
+
+@pytest.mark.parametrize("compiler", ("gcc", "clang"))
+def test_kernels_equal_plain_c(compiler: str, tmp_path: Path) -> None:
+    if compiler not in COMPILERS:
+        pytest.skip(f"{compiler} is not installed")
+    output = run([build(tmp_path, compiler, ["-O2"], NATIVE)])
+    assert "\n0 failures" in output
+
+
+def test_kernels_under_sanitizers(tmp_path: Path) -> None:
+    output = run([build(tmp_path, COMPILERS[0], ["-O1", *SANITIZE], NATIVE)])
+    assert "\n0 failures" in output
+
+
+@pytest.mark.skipif(not X86, reason="the emulated build is for x86")
+def test_kernels_of_other_machines_emulated(tmp_path: Path) -> None:
+    """AVX-512 and NEON code on a machine without them, over SIMDe's portable headers."""
+    spec = importlib.util.find_spec("simde_py")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("simde-py is not installed")
+    simde = _simde_folder(Path(spec.submodule_search_locations[0]))
+    emulated = ["-DMM_EMULATED", "-DSIMDE_ENABLE_NATIVE_ALIASES", f"-isystem{simde}", "-w", "-g0"]
+    sources = {
+        "check_kernels.c": ["-DMM_EMULATED"],
+        "cpu.c": [],
+        "kernels_scalar.c": [],
+        "kernels_sse2.c": [],
+        "kernels_avx2.c": [],
+        "kernels_avx512.c": [*emulated, "-include", "simde/x86/avx512.h"],
+        "kernels_neon.c": [*emulated, "-include", "simde/arm/neon.h"],
+    }
+    # not UBSan: the emulation itself adds signed integers beyond their range
+    output = run([build(tmp_path, COMPILERS[0], ["-O1", "-fsanitize=address"], sources)])
+    assert "avx512 (emulated)" in output
+    assert "\n0 failures" in output
+
+
+@pytest.mark.skipif(
+    not (shutil.which("aarch64-linux-gnu-gcc") and shutil.which("qemu-aarch64")),
+    reason="no ARM cross compiler and emulator",
+)
+def test_kernels_on_emulated_arm(tmp_path: Path) -> None:
+    program = build(tmp_path, "aarch64-linux-gnu-gcc", ["-O2", "-static"], NATIVE)
+    output = run(["qemu-aarch64", str(program)])
+    assert "neon: " in output
+    assert "\n0 failures" in output
+
+
+def _simde_folder(package: Path) -> Path:
+    """The folder that holds ``simde/x86``."""
+    for header in package.rglob("simde/x86/avx512.h"):
+        return header.parent.parent.parent
+    raise AssertionError(f"no SIMDe headers under {package}")
