@@ -185,10 +185,10 @@ def pool_extent(
     """Output extent of a pool along one axis (PyTorch ``pooling_output_shape``)."""
     if size is None:
         return None
-    span = size + before + after - dilation * (kernel - 1) - 1
+    span = size + before + after - dilation * (kernel - 1) - 1 + (stride - 1 if ceil_mode else 0)
     if span < 0:
         raise GraphError(f"an input of {size} is smaller than its window")
-    extent = (span + (stride - 1 if ceil_mode else 0)) // stride + 1
+    extent = span // stride + 1
     if ceil_mode and (extent - 1) * stride >= size + before:
         extent -= 1  # the last window would start in the padding behind
     return extent

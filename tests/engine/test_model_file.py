@@ -1,0 +1,303 @@
+"""Model files: what is written is read back; what is damaged or hostile is a ModelError."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import random_weights
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minimeso import Graph, Model, ModelError, Session, load_model, save_model
+from minimeso.engine.model_file import FORMAT
+
+RNG = np.random.default_rng(7)
+
+
+def tiny() -> Model:
+    graph = Graph("tiny")
+    x = graph.input("image", (3, 8, 8))
+    x = graph.node("conv2d", x, out_channels=2, kernel_size=3, name="conv1")
+    x = graph.node("batch_norm", x, name="bn1")
+    x = graph.node("flatten", x, name="flatten")
+    x = graph.node("linear", x, out_features=1, name="fc")
+    graph.output(graph.node("sigmoid", x, name="p_fake"))
+    return Model(
+        "tiny",
+        graph,
+        random_weights(graph, RNG),
+        meta={"licence": "MIT"},
+        framing={"resample": "bilinear", "margin": 0.0},
+        thresholds={"real": 0.4, "fake": 0.6},
+    )
+
+
+@pytest.fixture(scope="module")
+def blob(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("model") / "tiny.npz"
+    save_model(tiny(), path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def write(tmp_path: Path, blob: bytes) -> Callable[..., Path]:
+    """A file like the tiny model's, with its description or its arrays changed."""
+
+    def make(
+        change: Callable[[dict[str, Any]], Any] = lambda d: d,
+        arrays: dict[str, Any] | None = None,
+        drop: tuple[str, ...] = (),
+    ) -> Path:
+        with np.load(io.BytesIO(blob)) as file:
+            content = {name: file[name] for name in file.files}
+        description = json.loads(content.pop("model.json").tobytes())
+        replaced = change(description)
+        text = replaced if isinstance(replaced, bytes) else json.dumps(description).encode()
+        content.update(arrays or {})
+        for name in drop:
+            content.pop(name, None)
+        if "model.json" not in drop:
+            content.setdefault("model.json", np.frombuffer(text, np.uint8))
+        path = tmp_path / "changed.npz"
+        np.savez(path, **content)
+        return path
+
+    return make
+
+
+def test_roundtrip(tmp_path: Path, blob: bytes) -> None:
+    path = tmp_path / "a.npz"
+    path.write_bytes(blob)
+    model = load_model(path)
+    assert model.is_detector
+    assert model.meta == {"licence": "MIT"}
+    save_model(model, tmp_path / "b.npz")
+    assert (tmp_path / "b.npz").read_bytes() == blob
+    assert Session(path).run(np.zeros((2, 3, 8, 8), np.float32)).shape == (2,)
+    assert [p.name for p in tmp_path.iterdir() if "part" in p.name] == []
+
+
+def test_saving_a_wrong_model_leaves_nothing(tmp_path: Path) -> None:
+    model = tiny()
+    with pytest.raises(ValueError, match=r"conv1\.weight"):
+        save_model(Model("x", model.graph, {}), tmp_path / "x.npz")
+    with pytest.raises(ModelError, match="thresholds"):
+        save_model(
+            Model("x", model.graph, model.weights, thresholds={"real": 0.9, "fake": 0.1}),
+            tmp_path / "x.npz",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cut_at_every_place(tmp_path: Path, blob: bytes) -> None:
+    path = tmp_path / "cut.npz"
+    for end in [*range(0, len(blob), 37), len(blob) - 1]:
+        path.write_bytes(blob[:end])
+        with pytest.raises(ModelError, match=r"cut\.npz"):
+            load_model(path)
+
+
+@given(place=st.integers(0, 10**9), value=st.integers(0, 255))
+def test_flipped_bytes_never_crash(
+    tmp_path_factory: pytest.TempPathFactory, blob: bytes, place: int, value: int
+) -> None:
+    data = bytearray(blob)
+    data[place % len(data)] = value
+    path = tmp_path_factory.getbasetemp() / "flipped.npz"
+    path.write_bytes(data)
+    try:
+        Session(path).run(np.zeros((1, 3, 8, 8), np.float32))
+    except ModelError as error:
+        assert "flipped.npz" in str(error)
+
+
+def _node(description: dict[str, Any], name: str) -> dict[str, Any]:
+    node: dict[str, Any] = next(n for n in description["graph"]["nodes"] if n["name"] == name)
+    return node
+
+
+def _set(node: str, /, **values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda d: _node(d, node).update(values)
+
+
+def _attribute(node: str, /, **values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda d: _node(d, node)["attributes"].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(format=FORMAT + 1), "newer"),
+        (lambda d: d.update(format=True), "format"),
+        (lambda d: d.update(format="1"), "format"),
+        (lambda d: d.pop("format"), "format"),
+        (lambda d: d.update(name="\x1b[31m"), "name"),
+        (lambda d: d.update(name=5), "name"),
+        (lambda d: d.update(graph=None), "inputs"),
+        (lambda d: d["graph"].update(nodes={}), "nodes"),
+        (lambda d: d["graph"].update(nodes=[1]), "nodes"),
+        (lambda d: d["graph"].update(outputs=[]), "output"),
+        (lambda d: d["graph"].update(outputs=["nowhere"]), "nowhere"),
+        (lambda d: d["graph"].update(outputs=["p_fake", "p_fake"]), "twice"),
+        (lambda d: d["graph"].update(inputs=[]), "image"),
+        (lambda d: d["graph"]["inputs"][0].update(shape=[3, -1, 8]), "image"),
+        (lambda d: d["graph"]["inputs"][0].update(shape=[3, 10**30, 8]), "image"),
+        (lambda d: d["graph"]["inputs"][0].update(shape=[1 << 20, 1 << 20, 8]), "image"),
+        (lambda d: d["graph"]["inputs"][0].update(shape=[None, 8, 8]), "image"),
+        (lambda d: d["graph"]["inputs"][0].update(shape=[3, 8]), "image"),
+        (lambda d: d["graph"]["inputs"][0].update(shape=[3, 8.0, 8]), "image"),
+        (lambda d: d["graph"]["inputs"][0].update(shape=[4, 8, 8]), "conv1"),
+        (_set("conv1", op="conv3d"), "conv3d"),
+        (_set("conv1", op=["conv2d"]), "conv1"),
+        (_set("conv1", op=None), "conv1"),
+        (_set("conv1", inputs=["bn1"]), "cycle"),
+        (_set("conv1", inputs=["conv1"]), "cycle"),
+        (_set("conv1", inputs=[]), "conv1"),
+        (_set("conv1", inputs=["image", "image"]), "conv1"),
+        (_set("conv1", inputs=[["image"]]), "conv1"),
+        (_set("conv1", name="bn1"), "bn1"),
+        (_set("conv1", name="../evil"), "evil"),
+        (_set("conv1", name=3), "3"),
+        (_set("conv1", attributes=[]), "conv1"),
+        (_set("conv1", extra=1), "nodes"),
+        (_attribute("conv1", out_channels=0), "conv1"),
+        (_attribute("conv1", out_channels=10**18), "conv1"),
+        (_attribute("conv1", out_channels=True), "conv1"),
+        (_attribute("conv1", out_channels=2.0), "conv1"),
+        (_attribute("conv1", out_channels=1 << 20), "conv1"),
+        (_attribute("conv1", kernel_size=[1 << 20, 1 << 20]), "conv1"),
+        (_attribute("conv1", kernel_size=[9, 9]), "conv1"),
+        (_attribute("conv1", kernel_size=[3, 3, 3]), "conv1"),
+        (_attribute("conv1", padding=[1 << 20] * 4), "conv1"),
+        (_attribute("conv1", padding=[-1, 0, 0, 0]), "conv1"),
+        (_attribute("conv1", stride=0), "conv1"),
+        (_attribute("conv1", dilation=[0, 1]), "conv1"),
+        (_attribute("conv1", groups=2), "conv1"),
+        (_attribute("conv1", groups=0), "conv1"),
+        (_attribute("conv1", unknown=1), "unknown"),
+        (_attribute("conv1", name="x"), "conv1"),
+        (_attribute("conv1", bias=False), "conv1.bias"),
+        (_attribute("bn1", eps=0), "bn1"),
+        (_attribute("bn1", eps=-1.0), "bn1"),
+        (_attribute("bn1", eps="x"), "bn1"),
+        (_attribute("fc", out_features=2), "fc"),
+        (lambda d: _node(d, "conv1")["attributes"].pop("out_channels"), "out_channels"),
+        (lambda d: d.update(thresholds={"real": 0.9, "fake": 0.1}), "thresholds"),
+        (lambda d: d.update(thresholds={"real": "0", "fake": 1}), "thresholds"),
+        (lambda d: d.update(thresholds=[0.4, 0.6]), "thresholds"),
+        (lambda d: d.update(framing=None), "framing"),
+        (lambda d: d.update(framing={"resample": "magic", "margin": 0}), "framing"),
+        (lambda d: d.update(framing={"resample": "nearest", "margin": -1}), "framing"),
+        (lambda d: b"\xff\xfe", "JSON"),
+        (lambda d: b"[]", "object"),
+        (lambda d: b'{"format": NaN}', "NaN"),
+        (lambda d: b"[" * 200_000, "JSON"),
+        (lambda d: b'{"format": ' + b"9" * 5000 + b"}", "JSON|newer"),
+        (lambda d: b"", "JSON"),
+    ],
+)
+def test_hostile_descriptions(
+    write: Callable[..., Path], change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_model(write(change))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "drop", "message"),
+    [
+        ({}, ("conv1.weight",), "conv1"),
+        ({}, ("model.json",), "not a minimeso model"),
+        ({"ghost.weight": np.zeros(3, np.float32)}, (), "ghost"),
+        ({"conv1.weight": np.zeros((2, 3, 3, 3))}, (), "conv1.*float64"),
+        ({"conv1.weight": np.zeros((2, 3, 3, 2), np.float32)}, (), "conv1.*shape"),
+        ({"conv1.weight": np.zeros(54, np.float32)}, (), "conv1.*shape"),
+        ({"conv1.weight": np.full((2, 3, 3, 3), np.nan, np.float32)}, (), "conv1.*finite"),
+        ({"conv1.weight": np.full((2, 3, 3, 3), np.inf, np.float32)}, (), "conv1.*finite"),
+        ({"bn1.running_var": np.array([1, -1], np.float32)}, (), "bn1.*variance"),
+        ({"bn1.running_var": np.array(["a", "b"])}, (), "bn1"),
+        ({"conv1.weight": np.zeros((2, 3, 3, 3), ">f4")}, (), "conv1"),
+        ({"model.json": np.zeros((2, 2), np.uint8)}, (), "not a minimeso model"),
+        ({"model.json": np.zeros(5, np.float32)}, (), "not a minimeso model"),
+    ],
+)
+def test_hostile_arrays(
+    write: Callable[..., Path], arrays: dict[str, Any], drop: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_model(write(arrays=arrays, drop=drop))
+
+
+def test_pickles_are_never_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "pickle.npz"
+    np.savez(path, **{"model.json": np.array([{"a": 1}], dtype=object)})
+    with pytest.raises(ModelError, match=r"pickle\.npz"):
+        load_model(path)
+
+
+def _member(name: str, header: bytes, body: bytes = b"") -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, header + body)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x05\x06" + b"\0" * 18,
+        b"PK\x03\x04",
+        b"not a zip at all",
+        _member("a.npy", b""),
+        _member("a.npy", b"\x93NUMPY\x01\x00\xff\xff"),
+        _member("a.npy", b"\x93NUMPY\x09\x00\x10\x00" + b" " * 16),
+        _member("a.npy", b"\x93NUMPY\x01\x00\x4e\x00" + b"(" * 78),
+        _member(
+            "a.npy",
+            b"\x93NUMPY\x01\x00\x50\x00"
+            + b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999,), }".ljust(79)
+            + b"\n",
+        ),
+        _member(
+            "a.npy",
+            b"\x93NUMPY\x01\x00\x50\x00"
+            + b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(79)
+            + b"\n",
+        ),
+    ],
+    ids=range(10),
+)
+def test_hostile_archives(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "bad.npz"
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=r"bad\.npz"):
+        load_model(path)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    path.write_bytes(_member("a.npy", b"\0" * (80 << 20)))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(ModelError, match="limit"):
+        load_model(path)
+
+
+def test_size_limit(tmp_path: Path, blob: bytes) -> None:
+    path = tmp_path / "a.npz"
+    path.write_bytes(blob)
+    with pytest.raises(ModelError, match="limit"):
+        load_model(path, size_limit=1000)
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "", "\0", "."])
+def test_missing_files(name: str) -> None:
+    with pytest.raises(ModelError):
+        Session(name)

@@ -1,0 +1,256 @@
+"""The session: shapes, outputs, determinism, errors, threads, fork."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from conftest import random_weights
+
+import minimeso
+from minimeso import EngineError, Graph, GraphError, InputError, Session
+from minimeso.engine.native import available_isas
+from minimeso.engine.reference import evaluate
+from minimeso.engine.rewrites import REWRITES
+from minimeso.networks import mesoinception4
+
+RNG = np.random.default_rng(5)
+REWRITE_NAMES = (*REWRITES, "concat_in_place")
+
+
+def small_network() -> Graph:
+    """All rewrites find something to do here, at any picture size."""
+    graph = Graph("small")
+    x = graph.input("image", (3, None, None))
+    a = graph.node("conv2d", x, out_channels=5, kernel_size=3, padding=1, name="conv1")
+    a = graph.node("batch_norm", a, name="folded")
+    b = graph.node("conv2d", x, out_channels=4, kernel_size=5, padding=2, name="conv2")
+    b = graph.node("mish", b, name="mish")
+    y = graph.node("concat", a, b, name="concat")
+    y = graph.node("relu", y, name="relu")
+    y = graph.node("batch_norm", y, name="bn")
+    y = graph.node("max_pool2d", y, kernel_size=2, ceil_mode=True, name="pool")
+    y = graph.node("conv2d", y, out_channels=3, kernel_size=1, name="conv3")
+    y = graph.node("add", y, graph.node("global_avg_pool2d", y), name="sum")
+    graph.output(graph.node("pish", y, name="out"))
+    return graph
+
+
+SMALL = small_network()
+SMALL_WEIGHTS = random_weights(SMALL, RNG)
+
+
+def test_every_layer_equals_the_definition(isa: str) -> None:
+    x = RNG.normal(0, 1, (2, 3, 21, 18)).astype(np.float32)
+    wanted = evaluate(SMALL, SMALL_WEIGHTS, {"image": x})
+    session = Session(SMALL, SMALL_WEIGHTS, isa=isa)
+    together = session.run(x, outputs=list(wanted))
+    for name, value in wanted.items():
+        alone = session.run(x, outputs=[name])[name]
+        scale = max(1.0, float(np.abs(value).max()))
+        np.testing.assert_allclose(alone, value, rtol=0, atol=2e-6 * scale, err_msg=name)
+        np.testing.assert_allclose(together[name], value, rtol=0, atol=2e-6 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("without", [*[(n,) for n in REWRITE_NAMES], REWRITE_NAMES])
+def test_rewrites_change_nothing(without: tuple[str, ...]) -> None:
+    x = RNG.normal(0, 1, (1, 3, 33, 17)).astype(np.float32)
+    wanted = evaluate(SMALL, SMALL_WEIGHTS, {"image": x})["out"]
+    result = Session(SMALL, SMALL_WEIGHTS, without=without).run(x)
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
+
+
+def test_rewrites_shorten_the_network() -> None:
+    graph = mesoinception4("leaky_relu")
+    weights = random_weights(graph, RNG)
+    plan = Session(graph, weights).plan()
+    plain = Session(graph, weights, without=REWRITE_NAMES).plan()
+    assert len(plan.steps) < len(plain.steps)
+    assert "COPY" not in [step.op for step in plan.steps]
+    assert plan.arena_floats < plan.unshared_floats
+
+
+def test_same_bits_for_threads_and_batches(isa: str) -> None:
+    graph = mesoinception4("pish")
+    weights = random_weights(graph, RNG)
+    x = RNG.random((5, 3, 256, 256), dtype=np.float32)
+    wanted = Session(graph, weights, threads=1, isa=isa).run(x, outputs=["fc2", "inception1"])
+    for threads in (2, 3, 7):
+        session = Session(graph, weights, threads=threads, isa=isa)
+        result = session.run(x, outputs=["fc2", "inception1"])
+        for name in wanted:
+            assert (result[name] == wanted[name]).all()
+        single = session.run(x[3:4], outputs=["fc2"])["fc2"]
+        assert (single == wanted["fc2"][3:4]).all()
+
+
+@pytest.mark.parametrize("classmates", [("scalar", "sse2"), ("avx2", "avx512")])
+def test_same_bits_within_a_class_of_isas(classmates: tuple[str, ...]) -> None:
+    if not set(classmates) <= set(available_isas()):
+        pytest.skip(f"not both of {classmates} are available here")
+    x = RNG.random((1, 3, 40, 50), dtype=np.float32)
+    first, second = (Session(SMALL, SMALL_WEIGHTS, isa=isa).run(x) for isa in classmates)
+    assert (first == second).all()
+
+
+def test_bytes_are_divided_by_255(isa: str) -> None:
+    pixels = RNG.integers(0, 256, (2, 20, 30, 3), dtype=np.uint8)
+    session = Session(SMALL, SMALL_WEIGHTS, isa=isa)
+    floats = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) / np.float32(255)
+    assert (session.run(pixels, outputs=["image"])["image"] == floats).all()
+    assert (session.run(pixels) == session.run(floats)).all()
+
+
+def test_any_size_batch_and_stride_of_memory() -> None:
+    session = Session(SMALL, SMALL_WEIGHTS)
+    for height, width in ((1, 1), (2, 3), (67, 45), (16, 300)):
+        assert session.run(np.zeros((1, 3, height, width), np.float32)).shape == (
+            1,
+            3,
+            (height + 1) // 2,
+            (width + 1) // 2,
+        )
+    assert session.run(np.zeros((0, 3, 8, 8), np.float32)).shape == (0, 3, 4, 4)
+    x = RNG.random((200, 3, 8, 8), dtype=np.float32)
+    assert (session.run(x)[::2] == session.run(x[::2])).all()  # not contiguous
+
+
+def test_nan_comes_out_as_nan() -> None:
+    x = RNG.random((1, 3, 16, 16), dtype=np.float32)
+    x[0, 1, 5, 5] = np.nan
+    assert np.isnan(Session(SMALL, SMALL_WEIGHTS).run(x)).any()
+
+
+def test_several_inputs_and_outputs() -> None:
+    graph = Graph()
+    x, f = graph.input("x", (2, None, None)), graph.input("f", (2, 1, 1))
+    graph.output(graph.node("mul", x, f, name="product"), x)
+    inputs = {
+        "x": RNG.random((3, 2, 4, 5), dtype=np.float32),
+        "f": RNG.random((3, 2, 1, 1), dtype=np.float32),
+    }
+    result = Session(graph, {}).run(inputs)
+    assert (result["product"] == inputs["x"] * inputs["f"]).all()
+    assert (result["x"] == inputs["x"]).all()
+    with pytest.raises(InputError, match="several inputs"):
+        Session(graph, {}).run(inputs["x"])
+    with pytest.raises(InputError, match="batch sizes"):
+        Session(graph, {}).run({**inputs, "f": inputs["f"][:1]})
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((3, 8, 8), np.float32), "x\\[None\\]"),
+        (np.zeros((1, 4, 8, 8), np.float32), "the network wants"),
+        (np.zeros((1, 3, 0, 8), np.float32), "the network wants"),
+        (np.zeros((1, 3, 8, 8)), "astype"),
+        (np.zeros((1, 3, 8, 8), np.complex64), "complex64"),
+        (np.zeros((1, 8, 8, 4), np.uint8), "the network wants"),
+        (np.array(["picture"]), "float32"),
+        (np.array([None]), "float32"),
+    ],
+)
+def test_wrong_inputs_are_refused(x: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Session(SMALL, SMALL_WEIGHTS).run(x)
+
+
+def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="threads"):
+        Session(SMALL, SMALL_WEIGHTS, threads=0)
+    with pytest.raises(EngineError, match="available") as caught:
+        Session(SMALL, SMALL_WEIGHTS, isa="avx1024")
+    assert caught.value.code < 0
+    with pytest.raises(GraphError, match=r"conv1\.weight"):
+        Session(SMALL, {})
+    with pytest.raises(GraphError, match="brings its own"):
+        Session("default", SMALL_WEIGHTS)
+    with pytest.raises(InputError, match="no layer 'nothing'"):
+        Session(SMALL, SMALL_WEIGHTS).run(np.zeros((1, 3, 8, 8), np.float32), outputs=["nothing"])
+    with pytest.raises(InputError, match="say which"):
+        Session(SMALL, SMALL_WEIGHTS).plan()
+    monkeypatch.setenv("MINIMESO_ISA", "scalar")
+    assert Session(SMALL, SMALL_WEIGHTS).isa == "scalar"
+    monkeypatch.setenv("MINIMESO_ISA", "nonsense")
+    with pytest.raises(EngineError, match="MINIMESO_ISA"):
+        Session(SMALL, SMALL_WEIGHTS)
+
+
+def test_a_picture_too_large_for_memory_is_refused() -> None:
+    graph = Graph()
+    x = graph.input("x", (1, None, None))
+    for _ in range(3):
+        x = graph.node("conv2d", x, out_channels=64, kernel_size=1)
+    graph.output(x)
+    session = Session(graph, random_weights(graph, RNG))
+    with pytest.raises(InputError, match=r"smaller one|more than"):
+        session.run(np.broadcast_to(np.float32(0), (1, 1, 3000, 3000)))
+
+
+def test_sessions_in_threads_share_weights() -> None:
+    model = minimeso.Model("small", SMALL, SMALL_WEIGHTS)
+    x = RNG.random((1, 3, 40, 40), dtype=np.float32)
+    wanted = Session(model).run(x)
+    shared = Session(model, threads=2)
+    results: list[bool] = []
+
+    def work(session: Session) -> None:
+        results.extend(bool((session.run(x) == wanted).all()) for _ in range(50))
+
+    workers = [threading.Thread(target=work, args=(Session(model, threads=2),)) for _ in range(3)]
+    workers += [threading.Thread(target=work, args=(shared,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 250
+    assert all(results)
+    assert len(model.prepared) == 1
+
+
+def _in_child(session: Session, x: np.ndarray, queue: multiprocessing.Queue[np.ndarray]) -> None:
+    queue.put(session.run(x))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_session_survives_fork() -> None:
+    session = Session(SMALL, SMALL_WEIGHTS, threads=2)
+    x = RNG.random((3, 3, 20, 20), dtype=np.float32)
+    wanted = session.run(x)
+    context = multiprocessing.get_context("fork")
+    queue: multiprocessing.Queue[np.ndarray] = context.Queue()
+    child = context.Process(target=_in_child, args=(session, x, queue))
+    child.start()
+    assert (queue.get(timeout=60) == wanted).all()
+    child.join(60)
+    assert child.exitcode == 0
+    assert (session.run(x) == wanted).all()
+
+
+def test_memory_does_not_grow() -> None:
+    resource = pytest.importorskip("resource")
+    session = Session(SMALL, SMALL_WEIGHTS)
+    x = RNG.random((2, 3, 64, 64), dtype=np.float32)
+    for size in range(8, 60):  # more plans than are kept
+        session.run(x[:, :, :size, :size])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(4):
+        for size in range(8, 60):
+            session.run(x[:, :, :size, :size])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8192
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, minimeso; "
+        "print([m for m in ('scipy', 'PIL', 'torch', 'argparse') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
