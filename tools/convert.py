@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeso.engine.model_file import SIZE_LIMIT, Model, save_model
-from minimeso.errors import MinimesoError
+from minimeso.errors import GraphError, MinimesoError
 from minimeso.networks import ACTIVATION_SETTINGS, NETWORKS
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -346,7 +346,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         source = read_source(options.src, options.architecture, options.activation)
-        save_model(to_model(source, options.name or options.dst.stem), options.dst)
+        try:
+            model = to_model(source, options.name or options.dst.stem)
+        except GraphError as error:
+            raise ConvertError(f"{options.src}: {error}") from None
+        save_model(model, options.dst)
     except (ConvertError, MinimesoError, OSError) as error:
         print(f"convert.py: {error}", file=sys.stderr)
         return 2
