@@ -68,7 +68,9 @@ def test_the_whole_picture_is_squeezed_as_pillow_does(resample: str) -> None:
 
 def test_a_box_sees_nothing_around_it() -> None:
     expected = Image.fromarray(PHOTO[20:70, 10:40]).resize((64, 64), Image.Resampling.BILINEAR)
-    assert np.array_equal(cut(PHOTO, (10, 20, 30, 50), (64, 64), "bilinear")[0], expected)
+    assert np.array_equal(
+        cut(PHOTO, (10, 20, 30, 50), (64, 64), "bilinear")[0], np.asarray(expected)
+    )
 
 
 # --- numbers -----------------------------------------------------------------------------
@@ -89,10 +91,10 @@ def test_path_image_and_array_agree(detector: Detector, tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(PHOTO).save(path)
     expected = detector.check(PHOTO)
-    for source in (Image.fromarray(PHOTO), PHOTO / 255):
-        assert detector.check(source) == expected
-    for source in (path, str(path)):
-        assert detector.check(source) == dataclasses.replace(expected, path=str(path))
+    assert detector.check(Image.fromarray(PHOTO)) == expected
+    assert detector.check(PHOTO / 255) == expected
+    for name in (path, str(path)):
+        assert detector.check(name) == dataclasses.replace(expected, path=str(path))
 
 
 def test_different_pictures_get_different_numbers(detector: Detector) -> None:
@@ -222,7 +224,7 @@ def test_weights_that_overflow_give_no_number() -> None:
     x = graph.node("linear", x, name="difference", out_features=1)
     graph.output(graph.node("sigmoid", x))
     weights = {
-        "infinite.weight": np.full((2, 144), 3e38, np.float32) * np.float32([[1], [-1]]),
+        "infinite.weight": np.full((2, 144), 3e38, np.float32) * np.array([[1], [-1]], np.float32),
         "infinite.bias": np.zeros(2, np.float32),
         "difference.weight": np.ones((1, 2), np.float32),
         "difference.bias": np.zeros(1, np.float32),

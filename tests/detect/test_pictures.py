@@ -54,13 +54,15 @@ def test_import_of_minimeso_loads_neither_pillow_nor_scipy() -> None:
 
 @pytest.mark.parametrize("ending", ["png", "bmp", "tiff", "ppm", "webp", "jp2", "avif"])
 def test_formats_without_loss(tmp_path: Path, ending: str) -> None:
-    options: dict[str, Any] = {
+    lossless: dict[str, dict[str, Any]] = {
         "webp": {"lossless": True},
         "jp2": {"irreversible": False},
         "avif": {"quality": 100, "subsampling": "4:4:4"},
-    }.get(ending, {})
+    }
     try:
-        path = picture_file(tmp_path, Image.fromarray(PHOTO), f"photo.{ending}", **options)
+        path = picture_file(
+            tmp_path, Image.fromarray(PHOTO), f"photo.{ending}", **lossless.get(ending, {})
+        )
     except (KeyError, ValueError, OSError):
         pytest.skip(f"this Pillow writes no {ending}")
     assert np.abs(pixels(path) - PHOTO).max() <= (6 if ending == "avif" else 0)
@@ -119,7 +121,8 @@ def test_alpha_lies_on_white(mode: str) -> None:
     image.putpixel((1, 0), (100, 100, 100, 255))
     if mode == "PA":
         image = image.convert("RGB").quantize(4).convert("PA")
-        image.putpixel((0, 0), (image.getpixel((0, 0))[0], 0))
+        colour: Any = image.getpixel((0, 0))
+        image.putpixel((0, 0), (colour[0], 0))
     found = pixels(image.convert(mode))
     assert found[0, 0].tolist() == [255] * 3 and found[0, 1].tolist() == [100] * 3
 

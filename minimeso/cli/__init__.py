@@ -1,0 +1,85 @@
+"""The command line: knows people.  One file per command, ``output`` what they share.
+
+Data goes to stdout, progress and messages to stderr.  Exit status: 0 done, 1 (``verify``) a layer
+is wrong, 2 wrong usage or an unusable model, 3 some input could not be read, 4 the output could
+not be written, 130 stopped by Ctrl-C, 141 the reader of the output went away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import MinimesoError
+from . import bench, detect, info, verify
+from .output import message
+
+USAGE, NOT_WRITTEN, INTERRUPTED, BROKEN_PIPE = 2, 4, 130, 141
+
+_COMMANDS = {"detect": detect, "info": info, "bench": bench, "verify": verify}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line (by default that of the process); returns the exit status."""
+    try:
+        options = _parser().parse_args(argv)
+        status: int = options.run(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except SystemExit as end:  # argparse: --help, --version or wrong usage
+        return end.code if isinstance(end.code, int) else USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except MinimesoError as error:
+        message(str(error))
+        return USAGE
+    except BrokenPipeError:
+        _give_up_stdout()
+        return BROKEN_PIPE
+    except OSError as error:  # files are the business of the commands, so this is stdout
+        _give_up_stdout()
+        message(f"the output cannot be written: {error.strerror or error}")
+        return NOT_WRITTEN
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="minimeso",
+        description="Was the face in this picture swapped? Checked on this computer only.",
+        epilog="minimeso COMMAND --help tells more, with examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"minimeso {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, module in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=f"{module.HELP[0].upper()}{module.HELP[1:]}. {module.DETAILS}",
+            epilog=f"examples:\n{module.EXAMPLES}",
+            formatter_class=_KeepExamples,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+class _KeepExamples(argparse.HelpFormatter):
+    """Fills the description as usual and leaves the lines of the examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return text
+        return super()._fill_text(text, width, indent)
+
+
+def _give_up_stdout() -> None:
+    """What is still buffered must not fail again when the process ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,0 +1,258 @@
+"""``minimeso info``: what this installation can do, and what a model is and how it will run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .output import add_json_argument, json_line, line, printable, table
+
+if TYPE_CHECKING:
+    from ..engine import Graph, Model, Node, Session
+    from ..engine.plan import Plan, Step
+
+HELP = "show the installation or a model"
+DETAILS = (
+    "Without MODEL: version, instruction sets, kernels, cores and bundled models. With MODEL: its "
+    "card, framing, thresholds, size, graph, and the plan by which the engine runs it."
+)
+EXAMPLES = """\
+  minimeso info
+  minimeso info default
+  minimeso info my_model.npz --json"""
+
+#: Height and width for the plan of a network that takes pictures of any size.
+ANY_SIZE = 256
+_FLOAT_BYTES = 4
+_MAX_DEPTH = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="bundled model or model file")
+    add_json_argument(parser, "one object on one line")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print; returns the exit status."""
+    data = _installation() if options.model is None else _model(options.model)
+    if options.json:
+        json_line(data)
+    else:
+        for text in _installation_text(data) if options.model is None else _model_text(data):
+            line(text)
+    return 0
+
+
+# --- the installation --------------------------------------------------------------------
+
+
+def _installation() -> dict[str, Any]:
+    from .. import __version__
+    from ..engine import bundled_models
+    from ..engine.native import available_isas, choose_isa, kernel_names
+    from ..engine.session import available_cores
+
+    return {
+        "version": __version__,
+        "isa": choose_isa(),
+        "isas": available_isas(),
+        "cores": available_cores(),
+        "kernels": kernel_names(),
+        "models": [_summary(name) for name in bundled_models()],
+    }
+
+
+def _summary(name: str) -> dict[str, Any]:
+    from ..engine import find_model
+
+    model = find_model(name)
+    return {
+        "name": name,
+        "architecture": model.meta.get("architecture"),
+        "activation": model.meta.get("activation"),
+        "detector": model.is_detector,
+        "parameters": _parameters(model.graph),
+    }
+
+
+def _installation_text(data: dict[str, Any]) -> Iterator[str]:
+    yield f"minimeso {data['version']}"
+    yield f"instruction set: {data['isa']} (available: {', '.join(data['isas'])})"
+    yield f"cores: {data['cores']}"
+    yield f"kernels, each once per instruction set: {', '.join(data['kernels'])}"
+    yield f"bundled models: {'' if data['models'] else 'none'}"
+    for model in data["models"]:
+        kind = "detector" if model["detector"] else "network"
+        parts = [kind, model["architecture"], model["activation"]]
+        about = ", ".join(printable(str(part)) for part in parts if part)
+        yield f"  {model['name']}: {about}, {model['parameters']:,} parameters"
+
+
+# --- a model -----------------------------------------------------------------------------
+
+
+def _model(name: str) -> dict[str, Any]:
+    from ..engine import Session
+    from ..networks import trainable_parameters
+
+    session = Session(name, threads=1)
+    model = session.model
+    return {
+        "name": model.name,
+        "detector": model.is_detector,
+        **_card(model, name),
+        "parameters": _parameters(model.graph),
+        "trainable_parameters": trainable_parameters(model.graph),
+        "graph": _graph(model),
+        "plan": _plan(session),
+    }
+
+
+def _card(model: Model, name: str) -> dict[str, Any]:
+    """What a model file says about itself in free form, checked to be plain JSON."""
+    from ..errors import ModelError
+
+    keys = ("meta", "framing", "calibration", "thresholds")
+    card = {key: getattr(model, key) for key in keys}
+    try:
+        json.dumps(card, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{name}: the card cannot be shown: {error}") from None
+    return card
+
+
+def _parameters(graph: Graph) -> int:
+    return sum(math.prod(shape) for shape in graph.parameters().values())
+
+
+def _graph(model: Model) -> dict[str, Any]:
+    """The graph as in the model file; nodes have ``shape``, ``parameters``, ``settings`` too."""
+    data, shapes = model.graph.to_json(), model.graph.shapes()
+    sizes: dict[str, int] = {}
+    for name, array in model.weights.items():
+        owner = name.rpartition(".")[0]
+        sizes[owner] = sizes.get(owner, 0) + array.size
+    for entry, node in zip(data["nodes"], model.graph.nodes, strict=True):
+        entry["shape"] = list(shapes[node.name])
+        entry["parameters"] = sizes.get(node.name, 0)
+        entry["settings"] = _settings(node)
+    return data
+
+
+def _settings(node: Node) -> str:
+    """The attributes that are not the default, short."""
+    from ..engine.ops import OPERATIONS
+
+    schema = OPERATIONS[node.op].attributes
+    return " ".join(
+        f"{name}={_short(value)}"
+        for name, value in node.attributes.items()
+        if schema[name].default is ... or value != schema[name].read(schema[name].default)
+    )
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
+    return str(value[0]) if len(set(value)) == 1 else ",".join(map(str, value))
+
+
+def _plan(session: Session) -> dict[str, Any]:
+    """The plan for one picture of bytes, where the network takes pictures."""
+    shapes = {
+        name: tuple(ANY_SIZE if size is None else size for size in shape)
+        for name, shape in session.graph.inputs.items()
+    }
+    plan = session.plan(shapes, uint8=all(len(shape) == 3 for shape in shapes.values()))
+    return {
+        "inputs": [{"name": name, "shape": list(shape)} for name, shape in shapes.items()],
+        "steps": [_step(plan, step) for step in plan.steps],
+        "arena_floats": plan.arena_floats,
+        "unshared_floats": plan.unshared_floats,
+    }
+
+
+def _step(plan: Plan, step: Step) -> dict[str, Any]:
+    tensor = plan.tensors[step.output if step.output >= 0 else step.input]
+    rows = tensor.map_shape[0] * tensor.map_shape[1]
+    return {
+        "op": step.op,
+        "layer": step.layer.name if step.layer else None,
+        "covers": list(step.layer.covers) if step.layer else [],
+        "output": tensor.name,
+        "shape": list(tensor.shape),
+        "floats": rows * tensor.buffer.row_stride,
+        "offset": tensor.buffer.offset(tensor.channel),
+    }
+
+
+def _model_text(data: dict[str, Any]) -> Iterator[str]:
+    yield f"{data['name']}: {'detector' if data['detector'] else 'network'}"
+    yield f"parameters: {data['parameters']:,}, of them trained {data['trainable_parameters']:,}"
+    for key in ("meta", "framing", "calibration", "thresholds"):
+        if data[key]:
+            yield f"{'card' if key == 'meta' else key}:"
+            yield from _indented(data[key])
+    yield ""
+    yield "graph:"
+    yield from _graph_table(data["graph"])
+    yield ""
+    shapes = ", ".join(f"{i['name']} {_size(i['shape'])}" for i in data["plan"]["inputs"])
+    yield f"plan for {shapes}:"
+    yield from _plan_table(data["plan"])
+    yield ""
+    arena, unshared = (data["plan"][key] for key in ("arena_floats", "unshared_floats"))
+    yield (
+        f"arena: {_kib(arena)} KiB an image; {_kib(unshared)} KiB if no two tensors took turns "
+        f"({100 * arena / max(unshared, 1):.0f} %)"
+    )
+
+
+def _indented(data: dict[str, Any], depth: int = 1) -> Iterator[str]:
+    for key, value in data.items():
+        if isinstance(value, dict) and depth < _MAX_DEPTH:
+            yield f"{'  ' * depth}{printable(str(key))}:"
+            yield from _indented(value, depth + 1)
+        else:
+            yield f"{'  ' * depth}{printable(f'{key}: {value}')}"
+
+
+def _graph_table(graph: dict[str, Any]) -> Iterator[str]:
+    rows = [["node", "operation", "output", "parameters", "inputs"]]
+    for entry in graph["inputs"]:
+        rows.append([entry["name"], "input", _size(entry["shape"]), "0", ""])
+    for node in graph["nodes"]:
+        rows.append(
+            [
+                node["name"],
+                f"{node['op']} {node['settings']}".strip(),
+                _size(node["shape"]),
+                f"{node['parameters']:,}",
+                ", ".join(node["inputs"]),
+            ]
+        )
+    yield from _shifted(table(rows, right=[3]))
+
+
+def _plan_table(plan: dict[str, Any]) -> Iterator[str]:
+    rows = [["", "step", "nodes", "output", "KiB"]]
+    for number, step in enumerate(plan["steps"], start=1):
+        nodes = " + ".join(step["covers"]) or step["output"]
+        rows.append([str(number), step["op"], nodes, _size(step["shape"]), _kib(step["floats"])])
+    yield from _shifted(table(rows, right=[0, 4]))
+
+
+def _shifted(lines: list[str]) -> Iterator[str]:
+    return (f"  {text}" for text in lines)
+
+
+def _size(shape: list[int | None]) -> str:
+    return "x".join("any" if size is None else str(size) for size in shape)
+
+
+def _kib(floats: int) -> str:
+    return f"{floats * _FLOAT_BYTES / 1024:,.1f}"

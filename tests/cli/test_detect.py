@@ -1,0 +1,352 @@
+"""``minimeso detect`` as people and scripts use it: text, JSON, exit status, signals, odd names."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from detectors import constant_detector, photo, png_header, saved
+from PIL import Image
+
+import minimeso
+from minimeso.cli import main
+from minimeso.engine import bundled_models
+
+PHOTO = photo()
+WHOLE = "the whole picture judged as one face"
+KEYS = ["path", "status", "verdict", "p_fake", "faces", "model", "note"]
+ROOT = Path(__file__).parent.parent.parent
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return saved(constant_detector(3.0), tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures, good and bad, in a tree."""
+    top = tmp_path / "pictures"
+    (top / "below" / "deeper").mkdir(parents=True)
+    (top / ".hidden").mkdir()
+    image = Image.fromarray(PHOTO)
+    for name in ("b.jpg", "a.PNG", "below/deeper/c.webp", ".hidden/x.jpg", ".y.jpg"):
+        image.save(top / name)
+    (top / "notes.txt").write_text("no picture, not judged")
+    (top / "below" / "text.jpg").write_text("no picture, but named so")
+    return top
+
+
+def every_kind(folder: Path) -> dict[str, str]:
+    """The pictures of the issue: path to status."""
+    image = Image.fromarray(PHOTO)
+    exif = Image.Exif()
+    exif[274] = 6
+    image.save(folder / "good.jpg", exif=exif)
+    image.convert("L").save(folder / "grey.png")
+    image.quantize(16).save(folder / "palette.png")
+    image.convert("CMYK").save(folder / "print.jpg")
+    Image.fromarray(PHOTO[:, :, 0].astype(np.uint16) * 257).save(folder / "deep.png")
+    image.convert("RGBA").save(folder / "alpha.png")
+    image.save(folder / "moving.gif", save_all=True, append_images=[image.rotate(90)])
+    image.save(folder / "Gesicht ä 顔.jpg")
+    data = (folder / "good.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(data[: len(data) // 2])
+    (folder / "text.jpg").write_text("not a picture")
+    (folder / "empty.jpg").touch()
+    (folder / "bomb.png").write_bytes(png_header(60_000, 60_000))
+    status = {str(path): "ok" for path in sorted(folder.iterdir())}
+    for name in ("text.jpg", "empty.jpg", "bomb.png", "missing.jpg"):
+        status[str(folder / name)] = "unreadable"
+    return {**status, str(folder / "cut.jpg"): "partial"}
+
+
+def process(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """``python -m minimeso`` with ``arguments`` and more environment."""
+    command = [sys.executable, "-m", "minimeso", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, timeout=60, env={**os.environ, **environment}
+    )
+
+
+# --- text and JSON -----------------------------------------------------------------------
+
+
+def test_text(
+    model: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PHOTO).save("photo.png")
+    Path("text.jpg").write_text("no picture")
+    assert main(["detect", "photo.png", "text.jpg", "gone.jpg", "--model", model]) == 3
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert output.out == (
+        f"fake        p_fake  95.3 %  photo.png  ({WHOLE})\n"
+        "unreadable                  text.jpg  "
+        "(not a picture of a known format: save it as JPEG or PNG)\n"
+        "unreadable                  gone.jpg  (No such file or directory: check the name)\n"
+    )
+
+
+def test_json(model: str, tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(PHOTO).save(path)
+    assert main(["detect", "--json", "--model", model, str(path), "gone.jpg"]) == 3
+    good, gone = map(json.loads, capsys.readouterr().out.splitlines())
+    assert list(good) == list(gone) == KEYS
+    p_fake = good["p_fake"]
+    assert p_fake == pytest.approx(0.952574)
+    assert good == {
+        "path": str(path), "status": "ok", "verdict": "fake", "p_fake": p_fake,
+        "faces": [{"box": [0, 0, 90, 120], "p_fake": p_fake}], "model": "constant", "note": WHOLE,
+    }  # fmt: skip
+    assert gone == {
+        "path": "gone.jpg", "status": "unreadable", "verdict": None, "p_fake": None,
+        "faces": [], "model": "constant", "note": "No such file or directory: check the name",
+    }  # fmt: skip
+
+
+def test_json_is_that_of_the_detector(model: str, folder: Path, capsys: Captured) -> None:
+    path = str(folder / "b.jpg")
+    assert main(["detect", "--json", "--model", model, path]) == 0
+    expected = minimeso.Detector(model).check(path).to_json()
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_every_kind_of_picture(model: str, tmp_path: Path, capsys: Captured) -> None:
+    status = every_kind(tmp_path)
+    assert main(["detect", "--json", "--model", model, *status]) == 3
+    verdicts = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert {v["path"]: v["status"] for v in verdicts} == status
+    notes = {Path(v["path"]).name: v["note"] for v in verdicts}
+    assert notes["moving.gif"] == f"{WHOLE}; only its first frame"
+    assert "cut short" in notes["cut.jpg"] and "bomb" in notes["bomb.png"]
+    assert main(["detect", "--model", model, *status]) == 3
+    assert len(capsys.readouterr().out.splitlines()) == len(status)
+
+
+def test_words_and_thresholds(tmp_path: Path, capsys: Captured) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    for logit, word in ((-4.0, "real"), (0.0, "uncertain"), (4.0, "fake")):
+        path = saved(constant_detector(logit), tmp_path)
+        assert main(["detect", str(tmp_path / "a.png"), "--model", path]) == 0
+        assert capsys.readouterr().out.startswith(f"{word} ")
+
+
+# --- folders -----------------------------------------------------------------------------
+
+
+def test_folder(model: str, folder: Path, capsys: Captured) -> None:
+    assert main(["detect", "--json", "--model", model, str(folder)]) == 3
+    verdicts = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    paths = [str(Path(v["path"]).relative_to(folder)) for v in verdicts]
+    assert paths == ["a.PNG", "b.jpg", "below/deeper/c.webp", "below/text.jpg"]
+    assert [v["status"] for v in verdicts] == ["ok", "ok", "ok", "unreadable"]
+
+
+def test_empty_folder(model: str, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["detect", "--model", model, str(tmp_path)]) == 0
+    output = capsys.readouterr()
+    assert output.out == "" and output.err == f"minimeso: {tmp_path}: no pictures in it\n"
+
+
+def test_folder_that_may_not_be_opened(
+    model: str, folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("below"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert main(["detect", "--model", model, str(folder)]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and "below  (Permission denied: ask for" in lines[2]
+
+
+def test_folder_with_a_loop_of_links(model: str, folder: Path, capsys: Captured) -> None:
+    (folder / "below" / "up").symlink_to(folder)
+    assert main(["detect", "--model", model, str(folder)]) == 3
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+# --- usage -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["detect"], "PATH"),
+        (["detect", "a.jpg", "--threads", "0"], "'0' is not a number from 1 to 1024"),
+        (["detect", "a.jpg", "--threads", "9999999999999"], "is not a number"),
+        (["detect", "a.jpg", "--no-such"], "--no-such"),
+        (["detect", "a.jpg", "--model", "nobody"], "nobody: no bundled model"),
+        (["detect", "a.jpg", "--model", os.devnull], "null"),
+        ([], "COMMAND"),
+        (["judge"], "judge"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], part: str, capsys: Captured) -> None:
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and part in output.err and "Traceback" not in output.err
+
+
+def test_wrong_isa(model: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["detect", "a.jpg", "--model", model, "--isa", "mmx"]) == 2
+    assert "isa='mmx' is not an instruction set" in capsys.readouterr().err
+    monkeypatch.setenv("MINIMESO_ISA", "mmx")
+    assert main(["detect", "a.jpg", "--model", model]) == 2
+    assert "MINIMESO_ISA='mmx'" in capsys.readouterr().err
+
+
+def test_isa_and_threads(model: str, folder: Path, isa: str, capsys: Captured) -> None:
+    path = str(folder / "b.jpg")
+    assert main(["detect", path, "--model", model, "--isa", isa, "--threads", "2"]) == 0
+    assert capsys.readouterr().out.startswith("fake")
+
+
+def test_model_that_is_no_detector(folder: Path, tmp_path: Path, capsys: Captured) -> None:
+    path = saved(constant_detector(1.0, thresholds=None), tmp_path)
+    assert main(["detect", str(folder / "b.jpg"), "--model", path]) == 2
+    assert "no thresholds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["detect", "info", "bench", "verify"])
+def test_help_ends_with_examples(command: str, capsys: Captured) -> None:
+    assert main([command, "--help"]) == 0
+    examples = capsys.readouterr().out.partition("examples:\n")[2].splitlines()
+    assert 2 <= len(examples) <= 3
+    assert all(example.startswith(("  minimeso", "  python tools/")) for example in examples)
+
+
+def test_help_and_version_load_no_pillow() -> None:
+    program = (
+        "import sys; from minimeso.cli import main\n"
+        "print(main(['--version']), main(['detect', '--help']), main(['--help']))\n"
+        "print(sorted({'PIL', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.startswith(f"minimeso {minimeso.__version__}\n".encode())
+    assert done.stdout.endswith(b"0 0 0\n[]\n")
+
+
+def test_as_a_module_and_as_a_script() -> None:
+    assert process("--version").stdout.decode() == f"minimeso {minimeso.__version__}\n"
+    script = shutil.which("minimeso", path=Path(sys.executable).parent)
+    if script is not None:
+        done = subprocess.run([script, "--version"], capture_output=True, check=True)
+        assert done.stdout.decode() == f"minimeso {minimeso.__version__}\n"
+
+
+# --- odd names, signals, pipes -----------------------------------------------------------
+
+ODD = ["Gesicht ä 顔.png", "two\nlines.png", "esc\x1b[31m.png", os.fsdecode(b"b\xff\xfe.png")]
+
+
+@pytest.mark.parametrize("environment", [{}, {"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}])
+def test_odd_names(model: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    for name in ODD:
+        try:
+            with (tmp_path / name).open("wb") as file:
+                Image.fromarray(PHOTO[:9, :9]).save(file, "png")
+        except OSError:
+            pytest.skip("this file system refuses such names")
+    paths = [str(tmp_path / name) for name in (*ODD, "gone\udcff\n顔.png")]
+    text = process("detect", "--model", model, *paths, **environment)
+    assert text.returncode == 3 and text.stderr == b""
+    assert text.stdout.count(b"\n") == len(paths) and b"\x1b" not in text.stdout
+    done = process("detect", "--json", "--model", model, *paths, **environment)
+    assert done.returncode == 3 and done.stderr == b""
+    assert [json.loads(row)["path"] for row in done.stdout.splitlines()] == paths
+    done = process("detect", "--model", tmp_path / ODD[3] / "x", "a.png", **environment)
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    """``python -m minimeso`` with ``arguments``, left running."""
+    command = [sys.executable, "-m", "minimeso", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_keeps_what_was_printed(model: str, folder: Path) -> None:
+    with start("detect", "--json", "--model", model, *[str(folder / "b.jpg")] * 20000) as running:
+        assert running.stdout and running.stderr
+        first = running.stdout.readline()  # lines come one by one
+        running.send_signal(signal.SIGINT)
+        rest = running.stdout.read().splitlines()
+        assert running.wait(timeout=20) == 130
+        assert running.stderr.read() == b""
+    assert all(json.loads(row)["status"] == "ok" for row in (first, *rest))
+    assert len(rest) < 19999
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_broken_pipe(model: str, folder: Path) -> None:
+    with start("detect", "--model", model, *[str(folder / "b.jpg")] * 20000) as running:
+        assert running.stdout and running.stderr
+        assert running.stdout.readline().startswith(b"fake")
+        running.stdout.close()
+        assert running.wait(timeout=20) == 141
+        assert running.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_full_disk(model: str, folder: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "minimeso", "detect", "--model", model, folder / "b.jpg"],
+            stdout=full, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    assert done.returncode == 4
+    assert done.stderr.startswith(b"minimeso: the output cannot be written: No space")
+    assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_only_on_a_terminal(
+    model: str, folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [str(folder / "b.jpg")] * 12
+    assert main(["detect", "--model", model, *paths]) == 0
+    assert capsys.readouterr().err == ""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["detect", "--model", model, *paths]) == 0
+    assert re.search(r"\r\x1b\[K12/12 .*b", terminal.getvalue())
+    assert terminal.getvalue().endswith("\r\x1b[K")
+    assert len(capsys.readouterr().out.splitlines()) == 12
+
+
+# --- the README --------------------------------------------------------------------------
+
+
+def test_the_readme_command(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "default" not in bundled_models():
+        pytest.skip("no bundled model yet")
+    monkeypatch.chdir(ROOT)
+    path = "minimeso/samples/portrait.jpg"
+    assert main(["detect", path]) == 0
+    output = capsys.readouterr()
+    pattern = rf"(real|fake|uncertain) +p_fake +[0-9.]+ %  {re.escape(path)}  \({WHOLE}\)\n"
+    assert re.fullmatch(pattern, output.out) and output.err == ""
