@@ -422,16 +422,26 @@ static void run_part(const lane_t *lane, const mm_step *s, int64_t part, int64_t
         LINE_FUNCTIONS[s->op](lane, s, y);
 }
 
+/* Bytes rounded up to whole cache lines. */
+static size_t whole_lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
 static lane_t lane_at(const run_t *run, int thread, int arena, int64_t image)
 {
     const mm_program *p = run->program;
     int threads = mm_pool_threads(run->pool);
-    char *scratch = run->workspace + (size_t)thread * run->scratch_bytes;
+    char *rows = run->workspace + (size_t)thread * run->scratch_bytes;
+    char *scratch = rows + whole_lines((size_t)p->max_rows * sizeof(float *));
     char *memory = run->workspace + (size_t)threads * run->scratch_bytes +
                    (size_t)arena * run->arena_bytes;
-    return (lane_t){run, p, run->kernels, (float *)(void *)memory, (float *)(void *)scratch,
-                    (const float **)(void *)(scratch + p->scratch_floats * (int64_t)sizeof(float)),
-                    image};
+    return (lane_t){
+        .run = run,
+        .program = p,
+        .kernels = run->kernels,
+        .arena = (float *)(void *)memory,
+        .scratch = (float *)(void *)scratch,
+        .rows = (const float **)(void *)rows,
+        .image = image,
+    };
 }
 
 static void run_task(void *context, int thread)
@@ -457,12 +467,12 @@ static void run_task(void *context, int thread)
     }
 }
 
-/* Bytes of one thread's scratch and of one image's arena, whole cache lines. */
+/* Bytes of one thread's scratch and of one image's arena. */
 static void workspace_parts(const mm_program *p, size_t *scratch, size_t *arena)
 {
-    *scratch = ((size_t)p->scratch_floats * sizeof(float) +
-                (size_t)p->max_rows * sizeof(float *) + 63) / 64 * 64;
-    *arena = ((size_t)p->arena_floats * sizeof(float) + 63) / 64 * 64;
+    *scratch = whole_lines((size_t)p->max_rows * sizeof(float *)) +
+               whole_lines((size_t)p->scratch_floats * sizeof(float));
+    *arena = whole_lines((size_t)p->arena_floats * sizeof(float));
 }
 
 size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes)

@@ -1,0 +1,86 @@
+"""Runs a graph with PyTorch's functions: the third opinion beside the engine and the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from minimeso.engine.graph import Graph, Node
+
+
+def evaluate(graph: Graph, weights: Mapping[str, Any], x: Any) -> torch.Tensor:
+    """Output of a network with one input and one output."""
+    values = {next(iter(graph.inputs)): torch.from_numpy(x)}
+    for node in graph.nodes:
+        prefix = f"{node.name}."
+        arrays = {
+            name.removeprefix(prefix): torch.from_numpy(array)
+            for name, array in weights.items()
+            if name.rpartition(".")[0] == node.name
+        }
+        values[node.name] = _apply(node, [values[i] for i in node.inputs], arrays)
+    return values[graph.outputs[0]]
+
+
+def _apply(node: Node, x: list[torch.Tensor], w: dict[str, torch.Tensor]) -> torch.Tensor:
+    a: dict[str, Any] = node.attributes
+    match node.op:
+        case "conv2d":
+            top, left, bottom, right = a["padding"]
+            padded = F.pad(x[0], (left, right, top, bottom))
+            return F.conv2d(
+                padded, w["weight"], w.get("bias"), a["stride"], 0, a["dilation"], a["groups"]
+            )
+        case "linear":
+            return F.linear(x[0], w["weight"], w.get("bias"))
+        case "batch_norm":
+            return F.batch_norm(
+                x[0], w["running_mean"], w["running_var"], w.get("weight"), w.get("bias"), False,
+                0.0, a["eps"],
+            )  # fmt: skip
+        case "max_pool2d":
+            return F.max_pool2d(
+                x[0], a["kernel_size"], a["stride"], a["padding"][:2], a["dilation"],
+                a["ceil_mode"],
+            )  # fmt: skip
+        case "avg_pool2d":
+            return F.avg_pool2d(
+                x[0], a["kernel_size"], a["stride"], a["padding"][:2], a["ceil_mode"],
+                a["count_include_pad"], a["divisor_override"],
+            )  # fmt: skip
+        case "global_avg_pool2d":
+            return F.adaptive_avg_pool2d(x[0], 1)
+        case "concat":
+            return torch.cat(x, 1)
+        case "add":
+            return x[0] + x[1]
+        case "mul":
+            return x[0] * x[1]
+        case "flatten":
+            return x[0].flatten(1)
+        case "softmax":
+            return F.softmax(x[0], 1)
+        case "pad_channels":
+            return F.pad(x[0], (0, 0, 0, 0, a["before"], a["after"]))
+        case "resize":
+            bilinear = {"align_corners": False} if a["mode"] == "bilinear" else {}
+            return F.interpolate(x[0], a["size"], a["scale"], a["mode"], **bilinear)
+        case "leaky_relu":
+            return F.leaky_relu(x[0], a["negative_slope"])
+        case "prelu":
+            return F.prelu(x[0], w["weight"])
+        case "swish":
+            return F.silu(x[0])
+        case "pish":
+            return x[0] * torch.atan(F.softplus(x[0]) + torch.sigmoid(x[0]))
+        case "sigmoid":
+            return torch.sigmoid(x[0])
+        case "tanh":
+            return torch.tanh(x[0])
+        case _:
+            function: Any = getattr(F, node.op)
+            result: torch.Tensor = function(x[0])
+            return result
