@@ -40,6 +40,8 @@ def _turn_of(image: Image.Image) -> Transpose | None:
     """What turns the picture upright, by tag 274 of EXIF ("Orientation", 1 to 8)."""
     from PIL.Image import Transpose
 
+    if image.format == "TIFF":  # Pillow turns these itself, and older ones keep the tag
+        return None
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,

@@ -54,15 +54,13 @@ def test_import_of_minimeso_loads_neither_pillow_nor_scipy() -> None:
 
 @pytest.mark.parametrize("ending", ["png", "bmp", "tiff", "ppm", "webp", "jp2", "avif"])
 def test_formats_without_loss(tmp_path: Path, ending: str) -> None:
-    lossless: dict[str, dict[str, Any]] = {
-        "webp": {"lossless": True},
-        "jp2": {"irreversible": False},
-        "avif": {"quality": 100, "subsampling": "4:4:4"},
-    }
+    options: dict[str, Any] = {}
+    if ending == "webp":
+        options = {"lossless": True}
+    elif ending == "avif":
+        options = {"quality": 100, "subsampling": "4:4:4"}
     try:
-        path = picture_file(
-            tmp_path, Image.fromarray(PHOTO), f"photo.{ending}", **lossless.get(ending, {})
-        )
+        path = picture_file(tmp_path, Image.fromarray(PHOTO), f"photo.{ending}", **options)
     except (KeyError, ValueError, OSError):
         pytest.skip(f"this Pillow writes no {ending}")
     assert np.abs(pixels(path) - PHOTO).max() <= (6 if ending == "avif" else 0)
@@ -343,7 +341,7 @@ def test_large_but_no_bomb_gives_no_warning(
 def test_bomb_in_text_chunks(tmp_path: Path) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("comment", "a" * (PngImagePlugin.MAX_TEXT_CHUNK + 1), zip=True)
-    refused(picture_file(tmp_path, Image.fromarray(PHOTO), "text.png", pnginfo=info), "too large")
+    refused(picture_file(tmp_path, Image.fromarray(PHOTO), "text.png", pnginfo=info), "header")
 
 
 def test_postscript_starts_no_program(tmp_path: Path) -> None:
