@@ -30,17 +30,22 @@ def fit_rational(
     """Numerator, denominator (constant term 1) and largest error of f on [low, high]."""
     x = chebyshev(low, high, 600)
     y = f(x)
-    weight, denominator = np.ones_like(x), np.ones_like(x)
+    weight: Array = np.ones_like(x)
+    denominator: Array = np.ones_like(x)
     numerator_powers = np.vander(x, degrees[0] + 1, increasing=True)
     denominator_powers = np.vander(x, degrees[1] + 1, increasing=True)[:, 1:]
-    p, q, error = np.zeros(0), np.zeros(0), np.zeros(0)
+    p: Array = np.zeros(0)
+    q: Array = np.zeros(0)
+    error: Array = np.zeros(0)
     for _ in range(_ITERATIONS):
-        scale = weight / denominator  # Sanathanan and Koerner: linearised around the last fit
+        scale: Array = (
+            weight / denominator
+        )  # Sanathanan and Koerner: linearised around the last fit
         system = np.hstack([numerator_powers, -y[:, None] * denominator_powers])
         solution = np.linalg.lstsq(system * scale[:, None], y * scale, rcond=None)[0]
         p = solution[: degrees[0] + 1]
         q = np.concatenate([[1.0], solution[degrees[0] + 1 :]])
-        denominator = np.abs(np.polynomial.polynomial.polyval(x, q))
+        denominator = np.asarray(np.abs(np.polynomial.polynomial.polyval(x, q)), np.float64)
         error = np.abs(np.polynomial.polynomial.polyval(x, p) / denominator - y)
         weight = weight * np.sqrt(error / error.max() + 1e-6)
         weight /= weight.max()

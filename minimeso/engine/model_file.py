@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import stat
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -149,6 +150,8 @@ def read_arrays(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> d
     """
     where = os.fspath(path)
     try:
+        if not stat.S_ISREG(os.stat(where).st_mode):  # noqa: PTH116 - opening a pipe would wait
+            raise ModelError(f"{where}: not a regular file")
         with Path(where).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > size_limit:
@@ -206,11 +209,13 @@ def _parse_array(data: bytes, name: str, where: str) -> npt.NDArray[Any]:
 
 
 def _parse(text: bytes, where: str) -> dict[str, Any]:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not a number")
+    def finite(number: str) -> float:
+        if not math.isfinite(float(number)):
+            raise ValueError(f"{number} is not a finite number")
+        return float(number)
 
     try:
-        description = json.loads(text.decode(), parse_constant=refuse)
+        description = json.loads(text.decode(), parse_constant=finite, parse_float=finite)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{where}: 'model.json' is not JSON: {error}") from None
     if not isinstance(description, dict):

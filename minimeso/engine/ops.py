@@ -1,7 +1,7 @@
 """The operations: their attributes, parameters and shapes.  The room for a new operation.
 
 An operation is one entry of ``OPERATIONS``.  What it computes stands in ``reference.py``
-(float64, the definition), how it becomes engine steps in ``lower.py``, and how fast it
+(float64, the definition), how it becomes engine steps in ``plan.py``, and how fast it
 runs in ``csrc``.  Shapes have no batch axis: ``(C, H, W)`` for a map, ``(F,)`` for a vector;
 ``None`` stands for a height or width that is known only when a picture arrives.
 """

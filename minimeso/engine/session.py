@@ -25,6 +25,7 @@ Array = npt.NDArray[np.float32]
 
 _MAX_PLANS = 16
 _MAX_PREPARED = 64
+_MAX_THREADS = 1024
 _prepare_lock = threading.Lock()
 #: Images in one call of the engine for each thread; between calls Ctrl-C is heard.
 _IMAGES_PER_CALL = 64
@@ -66,10 +67,14 @@ class Session:
             raise GraphError("weights go with a Graph; a model brings its own")
         elif not isinstance(model, Model):
             model = find_model(model)
-        if threads is not None and (isinstance(threads, bool) or threads < 1):
-            raise InputError(f"threads must be 1 or more, not {threads!r}")
+        if threads is not None and (
+            isinstance(threads, bool)
+            or not isinstance(threads, int)
+            or not 1 <= threads <= _MAX_THREADS
+        ):
+            raise InputError(f"threads must be an integer in 1..{_MAX_THREADS}, not {threads!r}")
         self.model: Model = model
-        self.threads = threads or available_cores()
+        self.threads: int = threads or min(available_cores(), _MAX_THREADS)
         self.isa = choose_isa(isa)
         self._without = frozenset(without)
         self._plans: OrderedDict[Any, tuple[Plan, Program]] = OrderedDict()

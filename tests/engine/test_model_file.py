@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -197,7 +198,8 @@ def _attribute(node: str, /, **values: Any) -> Callable[[dict[str, Any]], None]:
         (lambda d: d.update(framing={"resample": "nearest", "margin": -1}), "framing"),
         (lambda d: b"\xff\xfe", "JSON"),
         (lambda d: b"[]", "object"),
-        (lambda d: b'{"format": NaN}', "NaN"),
+        (lambda d: b'{"format": NaN}', "nan|NaN"),
+        (lambda d: b'{"format": 1, "meta": {"auc": 1e999}}', "finite"),
         (lambda d: b"[" * 200_000, "JSON"),
         (lambda d: b'{"format": ' + b"9" * 5000 + b"}", "JSON|newer"),
         (lambda d: b"", "JSON"),
@@ -295,6 +297,13 @@ def test_size_limit(tmp_path: Path, blob: bytes) -> None:
     path.write_bytes(blob)
     with pytest.raises(ModelError, match="limit"):
         load_model(path, size_limit=1000)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(ModelError, match="regular"):
+        load_model(tmp_path / "pipe.npz")
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "", "\0", "."])

@@ -162,8 +162,9 @@ def test_wrong_inputs_are_refused(x: np.ndarray, message: str) -> None:
 
 
 def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="threads"):
-        Session(SMALL, SMALL_WEIGHTS, threads=0)
+    for threads in (0, True, 1.5, "2", 10**12):
+        with pytest.raises(InputError, match="threads"):
+            Session(SMALL, SMALL_WEIGHTS, threads=threads)  # type: ignore[arg-type]
     with pytest.raises(EngineError, match="available") as caught:
         Session(SMALL, SMALL_WEIGHTS, isa="avx1024")
     assert caught.value.code < 0
