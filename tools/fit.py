@@ -45,11 +45,17 @@ def fit_rational(
         solution = np.linalg.lstsq(system * scale[:, None], y * scale, rcond=None)[0]
         p = solution[: degrees[0] + 1]
         q = np.concatenate([[1.0], solution[degrees[0] + 1 :]])
-        denominator = np.asarray(np.abs(np.polynomial.polynomial.polyval(x, q)), np.float64)
-        error = np.abs(np.polynomial.polynomial.polyval(x, p) / denominator - y)
+        denominator = _evaluate(q, x)
+        error = np.abs(_evaluate(p, x) / denominator - y)
         weight = weight * np.sqrt(error / error.max() + 1e-6)
         weight /= weight.max()
     return p, q, float(error.max())
+
+
+def _evaluate(coefficients: Array, x: Array) -> Array:
+    """Polynomial with the constant term first."""
+    powers = np.vander(x, len(coefficients), increasing=True)
+    return np.asarray(powers @ coefficients, np.float64)
 
 
 def _define(name: str, values: Array, error: float) -> str:
