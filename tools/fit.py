@@ -42,7 +42,8 @@ def fit_rational(
             weight / denominator
         )  # Sanathanan and Koerner: linearised around the last fit
         system = np.hstack([numerator_powers, -y[:, None] * denominator_powers])
-        solution = np.linalg.lstsq(system * scale[:, None], y * scale, rcond=None)[0]
+        scaled = np.linalg.lstsq(system * scale[:, None], y * scale, rcond=None)[0]
+        solution: Array = np.asarray(scaled, np.float64)
         p = solution[: degrees[0] + 1]
         q = np.concatenate([[1.0], solution[degrees[0] + 1 :]])
         denominator = _evaluate(q, x)
