@@ -8,6 +8,7 @@ Node names are the module paths of the PyTorch twins in ``tools/networks.py``, s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from .engine.graph import Graph
@@ -126,12 +127,10 @@ NETWORKS: dict[str, Callable[[str, float, bool], Graph]] = {
 
 
 def trainable_parameters(graph: Graph) -> int:
-    """Number of trained values: every array but the running statistics."""
+    """Number of trained values: no running statistics, no calibration (fitted afterwards)."""
     total = 0
     for name, shape in graph.parameters().items():
-        if name.rpartition(".")[2] not in ("running_mean", "running_var"):
-            count = 1
-            for dim in shape:
-                count *= dim
-            total += count
+        node, _, parameter = name.rpartition(".")
+        if node != "calibration" and parameter not in ("running_mean", "running_var"):
+            total += math.prod(shape)
     return total

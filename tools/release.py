@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from minimeso import Model, Session, save_model
 from minimeso.errors import MinimesoError
-from minimeso.networks import NETWORKS
+from minimeso.networks import NETWORKS, trainable_parameters
 from tools import convert, faces
 
 CONFIDENT = 0.8
@@ -234,9 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         meta = {
             **model.meta,
             "best_epoch": epoch,
-            "trained_values": sum(
-                array.size for name, array in model.weights.items() if _trained(name)
-            ),
+            "trained_values": trainable_parameters(model.graph),
             "date": datetime.date.today().isoformat(),
             "licence": "MIT",
             "metrics": {"val": metrics(model, val), "test": metrics(model, test)},
@@ -253,11 +251,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"{options.destination}: {meta['metrics']}")
     return 0
-
-
-def _trained(name: str) -> bool:
-    node, _, parameter = name.rpartition(".")
-    return node != "calibration" and parameter not in ("running_mean", "running_var")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ BOUND = 2e-5  # of the layer's largest value; the issue's bound for the logit
 @pytest.mark.parametrize(("name", "count"), [("meso4", 27_977), ("mesoinception4", 28_615)])
 @pytest.mark.parametrize("activation", ACTIVATION_SETTINGS)
 def test_parameter_counts(name: str, count: int, activation: str) -> None:
-    assert trainable_parameters(NETWORKS[name](activation, 1e-5, False)) == count
+    for calibrated in (False, True):
+        assert trainable_parameters(NETWORKS[name](activation, 1e-5, calibrated)) == count
 
 
 def test_unknown_activation() -> None:
