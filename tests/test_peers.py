@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 
 from conftest import random_weights
 
-from tools import bench, peers
+from tools import bench, peers, report, stages, workers
 
 
 def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,8 +27,8 @@ def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--peers", "--quick", "--only", "torch", *cell, "--isa", isa, "--json", str(path)]
     assert bench.main(arguments) == 0
 
-    report = json.loads(path.read_text())
-    (found,) = report["cells"]
+    written = json.loads(path.read_text())
+    (found,) = written["cells"]
     assert set(found["engines"]) == {f"minimeso-{isa}", "torch"}
     assert not found["unavailable"]
     assert found["fastest_peer"] == "torch"
@@ -40,20 +40,20 @@ def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert values["fma_share"] > 0
     ours, theirs = (found["engines"][name]["median_ms"] for name in (f"minimeso-{isa}", "torch"))
     assert found["engines"][f"minimeso-{isa}"]["ratio_to_fastest_peer"] == theirs / ours
-    assert report["machine"]["cpu"] and report["versions"]["torch"]
+    assert written["machine"]["cpu"] and written["versions"]["torch"]
     assert "fastest peer" in capsys.readouterr().out
 
 
 def test_multiply_adds() -> None:
     """The totals that were counted by hand for both networks."""
-    assert bench.multiply_adds(NETWORKS["mesoinception4"]()) == 57_098_256
-    assert bench.multiply_adds(NETWORKS["meso4"]()) == 60_047_376
+    assert report.multiply_adds(NETWORKS["mesoinception4"]()) == 57_098_256
+    assert report.multiply_adds(NETWORKS["meso4"]()) == 60_047_376
 
 
 def test_everybody_takes_turns() -> None:
     order: list[str] = []
     turns = {name: lambda name=name: order.append(name) for name in "abc"}
-    assert list(bench.take_turns(turns, 4)) == [0, 1, 2, 3]
+    assert list(workers.take_turns(turns, 4)) == [0, 1, 2, 3]
     assert "".join(order) == "abcbcacababc"
 
 
@@ -71,34 +71,34 @@ def cell(verdicts: dict[str, str]) -> dict[str, Any]:
 
 def test_a_wrong_peer_is_shown_but_does_not_count() -> None:
     found = cell({"litert": "wrong", "mnn": "inexact", "torch": "agrees"})
-    bench.compare(found, 50e9)
+    report.compare(found, 50e9)
     assert found["fastest_peer"] == "mnn"
     assert found["engines"]["minimeso-avx2"]["ratio_to_fastest_peer"] == 4.0
-    text = "\n".join(bench.tables([found], list(found["engines"])))
+    text = "\n".join(report.tables([found], list(found["engines"])))
     assert "!2.000" in text and "~4.000" in text and " 8.000" in text and "4.00x" in text
-    lines = "\n".join(bench.notes([found]))
+    lines = "\n".join(report.notes([found]))
     assert "not measured: ncnn: not installed" in lines
     assert "mnn: p_fake is up to 2.6e-04 off" in lines
 
 
 def test_no_peer_at_all() -> None:
     found = cell({})
-    bench.compare(found, 50e9)
+    report.compare(found, 50e9)
     assert found["fastest_peer"] is None
-    assert "1.000" in "\n".join(bench.tables([found], ["minimeso-avx2"]))
+    assert "1.000" in "\n".join(report.tables([found], ["minimeso-avx2"]))
 
 
 def test_agreement() -> None:
     truth = np.array([0.25, 0.5], np.float32)
-    assert bench._agreement(truth + np.float32(1e-5), truth)["verdict"] == "agrees"
-    assert bench._agreement(truth + np.float32(3e-4), truth)["verdict"] == "inexact"
-    assert bench._agreement(truth + np.float32(1e-2), truth)["verdict"] == "wrong"
-    assert bench._agreement(truth[:1], truth)["verdict"] == "wrong"
-    assert bench._agreement(truth * np.float32(np.nan), truth)["verdict"] == "wrong"
+    assert report.agreement(truth + np.float32(1e-5), truth)["verdict"] == "agrees"
+    assert report.agreement(truth + np.float32(3e-4), truth)["verdict"] == "inexact"
+    assert report.agreement(truth + np.float32(1e-2), truth)["verdict"] == "wrong"
+    assert report.agreement(truth[:1], truth)["verdict"] == "wrong"
+    assert report.agreement(truth * np.float32(np.nan), truth)["verdict"] == "wrong"
 
 
 def test_a_peer_that_fails_or_dies_is_unavailable(tmp_path: Path) -> None:
-    worker = peers.Worker(1, tmp_path / "log")
+    worker = workers.Worker(1, tmp_path / "log")
     try:
         with pytest.raises(peers.UnavailableError, match=r"^KeyError: 'nobody'$"):
             worker.ask(peers.engine, "nobody")
@@ -118,11 +118,11 @@ def _exit(status: int) -> None:
 def test_stages_are_prefixes_of_the_network(name: str) -> None:
     graph = NETWORKS[name]()
     weights = random_weights(graph, np.random.default_rng(0))
-    ends = bench.stages(graph)
+    ends = stages.stages(graph)
     assert ends == ["pool1", "pool2", "pool3", "pool4", "fc1", "fc2", "p_fake"]
     image = np.random.default_rng(1).random((1, 3, 256, 256), np.float32)
     whole = Session(graph, weights).run(image, ends)
     for end in ends:
-        part: Graph = bench.prefix(graph, end)
+        part: Graph = stages.prefix(graph, end)
         kept = {key: weights[key] for key in part.parameters()}
         np.testing.assert_array_equal(Session(part, kept).run(image).ravel(), whole[end].ravel())

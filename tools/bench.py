@@ -21,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,22 +31,17 @@ if __package__ in (None, ""):  # started by its path
 
 import numpy as np
 
-from minimeso import Graph, Session
 from minimeso.cli.output import table
 from minimeso.engine.native import available_isas, choose_isa
-from minimeso.engine.ops import OPERATIONS
 from minimeso.engine.reference import evaluate
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
-from tools import machine, peers
+from tools import machine, peers, report, stages, workers
 
 ACTIVATIONS = ("original", "leaky_relu", "swish", "mish", "pish")
-BASE = "original"
-TOLERANCE = 1e-4  # of p_fake; MNN misses it with some networks (2.6e-4) and is shown but marked
-WRONG = 1e-3  # beyond, a peer computes something else and does not count
 TURN_SECONDS = 0.04  # how long an engine measures before the next one's turn
 MOST_CALLS = 20
-PAUSE = 0.003  # between turns: the last engine's threads stop spinning
+PAUSE = 0.01  # between turns: the last engine's threads stop spinning
 INTERRUPTED = 130
 BUSY = 0.3  # load average beyond which figures are called doubtful
 
@@ -72,34 +67,7 @@ class Plan:
     batch_rounds: int
 
 
-# --- the network in numbers ------------------------------------------------------------------
-
-
-def multiply_adds(graph: Graph) -> int:
-    """Of one image, with direct convolution; what is not a convolution or linear is not counted."""
-    shapes = {name: tuple(size or 0 for size in shape) for name, shape in graph.shapes().items()}
-    total = 0
-    for node in graph.nodes:
-        if node.op in ("conv2d", "linear"):
-            parameters = OPERATIONS[node.op].parameters(
-                [shapes[name] for name in node.inputs], node.attributes
-            )
-            pixels = math.prod(shapes[node.name][1:])
-            total += math.prod(parameters["weight"]) * pixels
-    return total
-
-
 # --- measuring -------------------------------------------------------------------------------
-
-
-def take_turns(turns: Mapping[str, Callable[[], None]], rounds: int) -> Iterator[int]:
-    """Call everybody in every round, each round starting with another one; yields after each."""
-    names = list(turns)
-    for number in range(rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            turns[name]()
-        yield number
 
 
 class Bench:
@@ -116,7 +84,7 @@ class Bench:
         self._folder = folder
         self._say = say
         self._meter = machine.PeakMeter(folder)
-        self._workers: dict[str, peers.Worker] = {}
+        self._workers: dict[str, workers.Worker] = {}
         for name in plan.engines:
             try:
                 self.versions |= peers.versions(name)
@@ -142,7 +110,7 @@ class Bench:
         folder = self._folder / f"{network}-{activation}"
         if not folder.exists():
             folder.mkdir()
-            worker = peers.Worker(1, self._folder / "export.log")
+            worker = workers.Worker(1, self._folder / "export.log")
             try:
                 worker.ask(peers.write_weights, folder, network, activation)
                 if any(peers.engine(name).onnx for name in self.plan.engines):
@@ -162,9 +130,9 @@ class Bench:
         self._workers.clear()
 
     def _cell(self, case: peers.Case) -> None:
-        title = f"{case.architecture} {case.activation}, {_plural(case.threads, 'thread')}"
-        title += f", {_plural(case.batch, 'image')}"
-        loaded: dict[str, peers.Loaded] = {}
+        title = f"{case.architecture} {case.activation}, {report.plural(case.threads, 'thread')}"
+        title += f", {report.plural(case.batch, 'image')}"
+        loaded: dict[str, workers.Loaded] = {}
         unavailable = dict(self.missing)
         if reason := self.no_onnx.get(case.folder):
             affected = (name for name in self.plan.engines if peers.engine(name).onnx)
@@ -173,7 +141,7 @@ class Bench:
             if name not in unavailable:
                 self._say(f"{title}: loading {name}")
                 try:
-                    loaded[name] = self._worker(name, case.threads).ask(peers.load, name, case)
+                    loaded[name] = self._worker(name, case.threads).ask(workers.load, name, case)
                 except peers.UnavailableError as error:
                     unavailable[name] = str(error)
                     self._workers.pop(name).close()
@@ -186,9 +154,9 @@ class Bench:
             self._say("")
             self.cells.append(self._report(case, loaded, times, unavailable))
 
-    def _worker(self, name: str, threads: int) -> peers.Worker:
+    def _worker(self, name: str, threads: int) -> workers.Worker:
         if name not in self._workers:
-            self._workers[name] = peers.Worker(threads, self._folder / f"{name}.log")
+            self._workers[name] = workers.Worker(threads, self._folder / f"{name}.log")
         return self._workers[name]
 
     def _measure(
@@ -204,7 +172,7 @@ class Bench:
             if name in unavailable:
                 return
             try:
-                done: peers.Turn = self._workers[name].ask(peers.take_turn, calls.get(name, 1))
+                done: workers.Turn = self._workers[name].ask(workers.take_turn, calls.get(name, 1))
             except peers.UnavailableError as error:
                 unavailable[name] = str(error)
                 self._workers.pop(name).close()
@@ -219,11 +187,11 @@ class Bench:
 
         rounds = self.plan.rounds if case.batch == 1 else self.plan.batch_rounds
         turns = {name: _bind(turn, name) for name in times}
-        for number in take_turns(turns, rounds + 1):
+        for number in workers.take_turns(turns, rounds + 1):
             self._say(f"{title}: round {number} of {rounds}")
 
     def _measure_peak(self, threads: int) -> None:
-        peak = self._meter.measure(threads, peers.cores(threads))
+        peak = self._meter.measure(threads, workers.cores(threads))
         self.peak_rates.setdefault(threads, []).append(peak.rate)
         if threads not in self.peaks or peak.rate > self.peaks[threads].rate:
             self.peaks[threads] = peak
@@ -231,7 +199,7 @@ class Bench:
     def _report(
         self,
         case: peers.Case,
-        loaded: Mapping[str, peers.Loaded],
+        loaded: Mapping[str, workers.Loaded],
         times: Mapping[str, Times],
         unavailable: dict[str, str],
     ) -> dict[str, Any]:
@@ -244,7 +212,7 @@ class Bench:
             p = loaded[name].p_fake
             engines[name] = _statistics(measured, case.batch) | {"way": loaded[name].way}
             if truth is not None:
-                engines[name] |= _agreement(p, truth)
+                engines[name] |= report.agreement(p, truth)
         return {
             "network": case.architecture,
             "activation": case.activation,
@@ -260,10 +228,6 @@ def _bind(function: Callable[[str], None], name: str) -> Callable[[], None]:
     return lambda: function(name)
 
 
-def _plural(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
 def _statistics(times: Times, batch: int) -> dict[str, Any]:
     """Milliseconds of one image."""
     scaled = [1e3 * value / batch for value in times.seconds]
@@ -277,169 +241,12 @@ def _statistics(times: Times, batch: int) -> dict[str, Any]:
     }
 
 
-def _agreement(p: peers.Array, truth: peers.Array) -> dict[str, Any]:
-    """How far a peer's p_fake is from ours, and what that makes of it."""
-    if p.shape != truth.shape or not np.isfinite(p).all():
-        return {"p_fake_error": None, "logit_error": None, "verdict": "wrong"}
-    error = float(np.abs(p - truth).max())
-    verdict = "agrees" if error <= TOLERANCE else "inexact" if error <= WRONG else "wrong"
-    logit_error = float(np.abs(peers.logit(p) - peers.logit(truth)).max())
-    return {"p_fake_error": error, "logit_error": logit_error, "verdict": verdict}
-
-
 def _error(case: peers.Case, p_fake: float) -> float:
     """How far our p_fake of the first image is from float64 arithmetic."""
     graph = NETWORKS[case.architecture](case.activation, peers.EPS, False)
     image = case.images()[:1]
     values = evaluate(graph, case.weights(), {"image": image})
     return abs(float(values[graph.outputs[0]].item()) - p_fake)
-
-
-def compare(cell: dict[str, Any], peak: float) -> None:
-    """Add to a cell: the fastest peer, our ratios to it, and everybody's share of the peak."""
-    graph = NETWORKS[cell["network"]](cell["activation"], peers.EPS, False)
-    limit = 1e3 * multiply_adds(graph) / peak  # ms
-    engines: dict[str, dict[str, Any]] = cell["engines"]
-    rivals = {
-        name: values["median_ms"]
-        for name, values in engines.items()
-        if name in peers.PEERS and values.get("verdict") != "wrong"
-    }
-    fastest = min(rivals, key=lambda name: rivals[name], default=None)
-    cell["fastest_peer"] = fastest
-    cell["fma_limit_ms"] = limit
-    for name, values in engines.items():
-        values["fma_share"] = limit / values["median_ms"]
-        if fastest is not None and name not in peers.PEERS:
-            values["ratio_to_fastest_peer"] = rivals[fastest] / values["median_ms"]
-
-
-# --- showing ---------------------------------------------------------------------------------
-
-MARKS = {"agrees": "", "inexact": "~", "wrong": "!"}
-
-
-def tables(cells: Sequence[dict[str, Any]], engines: Sequence[str]) -> Iterator[str]:
-    """A table for each network, number of threads and batch size."""
-    groups: dict[tuple[str, int, int], dict[str, dict[str, Any]]] = {}
-    for cell in cells:
-        key = cell["network"], cell["threads"], cell["batch"]
-        groups.setdefault(key, {})[cell["activation"]] = cell
-    for (network, threads, batch), group in groups.items():
-        yield ""
-        yield f"{network}, {_plural(threads, 'thread')}, {_plural(batch, 'image')} at once;" + (
-            " median milliseconds of one image"
-        )
-        rows = [["", *group]]
-        for name in engines:
-            rows.append([name, *(_time(cell, name) for cell in group.values())])
-        ours = [name for name in engines if name not in peers.PEERS]
-        rows.append(["fastest peer", *(cell["fastest_peer"] or "-" for cell in group.values())])
-        for name in ours:
-            results = [cell["engines"].get(name, {}) for cell in group.values()]
-            ratios = [_number(r.get("ratio_to_fastest_peer"), "{:.2f}x") for r in results]
-            rows.append([f"  over {name}", *ratios])
-        for name in ours:
-            results = [cell["engines"].get(name, {}) for cell in group.values()]
-            shares = [r.get("fma_share") for r in results]
-            rows.append([f"FMA peak, {name}", *(_number(share, "{:.0%}") for share in shares)])
-        if BASE in group:
-            for name in ours:
-                base = group[BASE]["engines"].get(name, {}).get("median_ms")
-                costs = [cell["engines"].get(name, {}).get("median_ms") for cell in group.values()]
-                texts = [_number(cost and base and cost / base, "{:.2f}x") for cost in costs]
-                rows.append([f"time over {BASE}, {name}", *texts])
-        yield from table(rows, right=list(range(1, len(group) + 1)))
-
-
-def _time(cell: dict[str, Any], name: str) -> str:
-    values = cell["engines"].get(name)
-    if values is None:
-        return "-"
-    return f"{MARKS[values.get('verdict', 'agrees')]}{values['median_ms']:.3f}"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
-
-
-def notes(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What did not work, and who is not exact: one line each."""
-    reasons: dict[str, dict[str, list[str]]] = {}
-    errors: dict[str, float] = {}
-    for cell in cells:
-        for name, reason in cell["unavailable"].items():
-            where = f"{cell['network']} {cell['activation']}"
-            reasons.setdefault(name, {}).setdefault(reason, []).append(where)
-        for name, values in cell["engines"].items():
-            if values.get("verdict", "agrees") != "agrees":
-                error = values["p_fake_error"]
-                errors[name] = max(errors.get(name, 0.0), math.inf if error is None else error)
-    for name, found in reasons.items():
-        for reason, places in found.items():
-            everywhere = len(places) == len(cells)
-            where = "" if everywhere else f" ({', '.join(dict.fromkeys(places))})"
-            yield f"not measured: {name}: {reason}{where}"
-    for name, error in errors.items():
-        mark = "!" if error > WRONG else "~"
-        counts = "does not count" if error > WRONG else "counts all the same"
-        yield f"{mark} {name}: p_fake is up to {error:.1e} off (tolerance {TOLERANCE:g}); {counts}"
-
-
-# --- where our time goes ---------------------------------------------------------------------
-
-
-def stages(graph: Graph) -> list[str]:
-    """Nodes at which the network can be cut in two by one wire: pools and linear layers."""
-    last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
-    cuts = []
-    for i, node in enumerate(graph.nodes):
-        pending = [n.name for n in graph.nodes[: i + 1] if last_use.get(n.name, -1) > i]
-        ends = node.op in ("max_pool2d", "linear") or node.name in graph.outputs
-        if ends and pending in ([node.name], []):
-            cuts.append(node.name)
-    return cuts
-
-
-def prefix(graph: Graph, end: str) -> Graph:
-    """The network up to a node."""
-    data = graph.to_json()
-    names = [node["name"] for node in data["nodes"]]
-    nodes = data["nodes"][: names.index(end) + 1]
-    return Graph.from_json(data | {"nodes": nodes, "outputs": [end]}, graph.name)
-
-
-def profile(case: peers.Case, isa: str, rounds: int) -> dict[str, float]:
-    """Milliseconds of each stage: the difference between networks that end after it and before.
-
-    Ending early costs a copy of the last layer, so a stage that shares work with the next one
-    looks dearer than it is, and the next one cheaper.
-    """
-    graph = NETWORKS[case.architecture](case.activation, peers.EPS, False)
-    weights, x = case.weights(), case.images()
-    seconds: dict[str, list[float]] = {}
-    turns = {}
-    for end in stages(graph):
-        part = prefix(graph, end)
-        kept = {name: weights[name] for name in part.parameters()}
-        session = Session(part, kept, threads=case.threads, isa=isa)
-        seconds[end] = []
-
-        def turn(session: Session = session, times: list[float] = seconds[end]) -> None:
-            session.run(x)
-            start = time.perf_counter()
-            session.run(x)
-            times.append(time.perf_counter() - start)
-
-        turns[end] = turn
-    for _ in take_turns(turns, rounds):
-        pass
-    medians = {end: 1e3 * statistics.median(times) / case.batch for end, times in seconds.items()}
-    before = [0.0, *list(medians.values())[:-1]]
-    return {
-        f"to {end}": value - previous
-        for (end, value), previous in zip(medians.items(), before, strict=True)
-    } | {"all": list(medians.values())[-1]}
 
 
 # --- the command -----------------------------------------------------------------------------
@@ -449,45 +256,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for, print and write it; returns the exit status."""
     options = _options(arguments)
     status = 0
-    report: dict[str, Any] = {"machine": machine.describe(options.machine)}
-    load = report["machine"]["load_average"]
+    results: dict[str, Any] = {"machine": machine.describe(options.machine)}
+    load = results["machine"]["load_average"]
     if load and load[0] > BUSY:
         print(f"The machine is busy (load {load[0]:.1f}): these figures are doubtful.")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(_plan(options), Path(folder), _progress(sys.stderr.isatty()))
         try:
             if options.footprint:
-                report["footprint"] = _footprint(bench)
+                results["footprint"] = _footprint(bench)
             if options.profile:
-                report["profile"] = _profile(bench)
+                results["profile"] = _profile(bench)
             if options.peers:
                 bench.run()
         except KeyboardInterrupt:
             status = INTERRUPTED
+            results["interrupted"] = True
             print("\nStopped; this is what there is.")
         except (peers.UnavailableError, MinimesoError) as error:
             print(f"bench.py: {error}", file=sys.stderr)
             return 2
     if options.peers:
-        report |= _finish(bench)
+        results |= _finish(bench)
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
     if options.chart and bench.cells:
         from tools import chart
 
-        chart.draw(report, options.chart)
+        chart.draw(results, options.chart)
     return status
 
 
 def _finish(bench: Bench) -> dict[str, Any]:
     """Compare and print all cells; returns them for the report."""
     for cell in bench.cells:
-        compare(cell, bench.peaks[cell["threads"]].rate)
-    for line in (*tables(bench.cells, bench.plan.engines), "", *notes(bench.cells)):
+        report.compare(cell, bench.peaks[cell["threads"]].rate)
+    for line in (*report.tables(bench.cells, bench.plan.engines), "", *report.notes(bench.cells)):
         print(line)
     for threads, peak in bench.peaks.items():
         rate = 2e-9 * peak.rate
-        print(f"FMA peak, {_plural(threads, 'thread')}: {rate:.1f} GFLOP/s ({peak.how})")
+        print(f"FMA peak, {report.plural(threads, 'thread')}: {rate:.1f} GFLOP/s ({peak.how})")
     return {
         "versions": bench.versions,
         "peak": {
@@ -504,7 +312,9 @@ def _finish(bench: Bench) -> dict[str, Any]:
 
 
 def _footprint(bench: Bench) -> dict[str, Any]:
-    case = peers.Case(bench.network_folder("mesoinception4", BASE), "mesoinception4", BASE, 1, 1)
+    case = peers.Case(
+        bench.network_folder("mesoinception4", report.BASE), "mesoinception4", report.BASE, 1, 1
+    )
     found = machine.footprint(case.weights())
     for name, value in found["milliseconds"].items():
         memory = found["peak_memory_bytes"][name] / 1e6
@@ -523,11 +333,12 @@ def _profile(bench: Bench) -> list[dict[str, Any]]:
         for activation in plan.activations:
             folder = bench.network_folder(network, activation)
             case = peers.Case(folder, network, activation, 1, plan.threads[0])
-            found = profile(case, isa, 4 * plan.rounds)
+            found = stages.profile(case, isa, 4 * plan.rounds)
             results.append({"network": network, "activation": activation, "isa": isa, "ms": found})
             rows = rows or [["", *found]]
             rows.append([activation, *(f"{value:.3f}" for value in found.values())])
-        print(f"\n{network}, {isa}, one image, {_plural(plan.threads[0], 'thread')}; milliseconds")
+        threads = report.plural(plan.threads[0], "thread")
+        print(f"\n{network}, {isa}, one image, {threads}; milliseconds, best of all rounds")
         for line in table(rows, right=list(range(1, len(rows[0])))):
             print(line)
     return results
