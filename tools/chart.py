@@ -47,7 +47,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
             axes = grid[row][column]
             for cell in cells:
                 if (cell["network"], cell["threads"], cell["batch"]) == (network, threads, batch):
-                    handles |= _dots(axes, cell, activations.index(cell["activation"]))
+                    dots = _dots(axes, cell, activations.index(cell["activation"]))
+                    exact = {n for n in dots if cell["engines"][n].get("verdict") != "inexact"}
+                    handles |= {n: dots[n] for n in dots if n in exact or n not in handles}
             axes.set_title(f"{network}: {_plural(threads, 'thread')}, {_plural(batch, 'image')}")
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(FixedLocator(TICKS))
@@ -77,12 +79,10 @@ def _dots(axes: Any, cell: dict[str, Any], y: int) -> dict[str, Any]:
             if values.get("verdict") == "wrong":
                 continue
             color, marker = PEERS[name]
+            style = {"facecolors": "none", "edgecolors": color, "linewidths": 1.2}
             if values.get("verdict") == "inexact":
-                marker = "x"
-            fill = color if marker == "x" else "none"
-            dots = axes.scatter(
-                x, y, s=26, marker=marker, facecolors=fill, edgecolors=color, linewidths=1.2
-            )
+                marker, style = "x", {"color": color}
+            dots = axes.scatter(x, y, s=26, marker=marker, **style)
         else:
             color = OURS[min(ours, len(OURS) - 1)]
             ours += 1
