@@ -126,3 +126,23 @@ def test_stages_are_prefixes_of_the_network(name: str) -> None:
         part: Graph = stages.prefix(graph, end)
         kept = {key: weights[key] for key in part.parameters()}
         np.testing.assert_array_equal(Session(part, kept).run(image).ravel(), whole[end].ravel())
+
+
+@pytest.mark.parametrize("activation", bench.ACTIVATIONS)
+@pytest.mark.parametrize("name", ["meso4", "mesoinception4"])
+def test_the_tensorflow_lite_file_is_the_same_network(name: str, activation: str) -> None:
+    """With activations far beyond the 89 at which exp overflows."""
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    from tools import tflite
+
+    graph = NETWORKS[name](activation, peers.EPS, False)
+    weights = random_weights(graph, np.random.default_rng(1))
+    weights["fc2.weight"] *= np.float32(0.001)  # the logit near 1
+    images = np.random.default_rng(2).random((2, 3, 256, 256), np.float32)
+    network = interpreter.Interpreter(model_content=tflite.convert(graph, weights, 2))
+    network.allocate_tensors()
+    channels_last = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    network.set_tensor(network.get_input_details()[0]["index"], channels_last)
+    network.invoke()
+    p_fake = network.get_tensor(network.get_output_details()[0]["index"])
+    np.testing.assert_allclose(p_fake, Session(graph, weights).run(images), atol=1e-5, rtol=0)

@@ -3,8 +3,8 @@
 The official converters pull in TensorFlow or JAX; the format is a flatbuffer whose schema comes
 with LiteRT itself. Tensors are channels last there, (N, H, W, C). What TensorFlow Lite lacks is
 composed as its own converters compose it: batch norm is a multiplication and an addition, Swish
-x * logistic(x), softplus log(1 + exp(x)), and arctan(u) is ATAN2(u, 1) with a tensor of ones. Only
-the operations of our two detectors are known.
+x * logistic(x), softplus is made of exp and log, and arctan(u) is ATAN2(u, 1) with a tensor of
+ones. Only the operations of our two detectors are known.
 """
 
 from __future__ import annotations
@@ -215,7 +215,8 @@ class _Writer:
 
     def _mish(self, node: Node, x: int) -> int:
         shape = self._shapes[node.name]
-        return self._times(x, self.operator("TANH", [self._softplus(x, shape)], shape), shape)
+        # the short form of softplus: where it overflows, the tangent is 1 anyway
+        return self._times(x, self.operator("TANH", [self._log1p_exp(x, shape)], shape), shape)
 
     def _pish(self, node: Node, x: int) -> int:
         shape = self._shapes[node.name]
@@ -226,6 +227,12 @@ class _Writer:
         return self._times(x, self.operator("ATAN2", [u, ones], shape), shape)
 
     def _softplus(self, x: int, shape: Shape) -> int:
+        """max(x, 0) + log(1 + exp(-|x|)): the short form log(1 + exp(x)) overflows at 89."""
+        away = self.operator("NEG", [self.operator("ABS", [x], shape)], shape)
+        inner = [self.operator("RELU", [x], shape), self._log1p_exp(away, shape)]
+        return self.operator("ADD", inner, shape, schema.AddOptionsT())
+
+    def _log1p_exp(self, x: int, shape: Shape) -> int:
         e = self.operator("EXP", [x], shape)
         plus = self.operator("ADD", [e, self.constant([1.0])], shape, schema.AddOptionsT())
         return self.operator("LOG", [plus], shape)
