@@ -11,6 +11,11 @@
    before the first row of a line.  These zeros are the horizontal padding of convolutions: whoever
    writes a row writes them.  A channel slice of a tensor is a tensor.
 
+   Steps run in stages.  A stage works its way down the picture in bands of lines of its last
+   step; each step before it computes the lines that the band needs and no earlier band has.  What
+   passes between the steps of a stage is kept in rings of a few lines, one set for each thread, so
+   that it never leaves the cache; line y of a ring lies where line y & line_mask would.
+
    What stands between the two marks is also the cdef of the Python extension. */
 #ifndef MINIMESO_H
 #define MINIMESO_H
@@ -64,6 +69,8 @@ typedef struct {
     int64_t row_stride, line_stride;
     int32_t channels, height, width; /* a vector: 1, 1, features */
     int32_t is_vector;
+    int32_t ring;      /* number of the ring within its stage; -1: a whole tensor in the arena */
+    int64_t line_mask; /* lines of the ring - 1, a power of two; -1 for a whole tensor */
 } mm_tensor;
 
 /* One step.  Offsets into the parameters (constants, tables) are in elements, -1 if absent. */
@@ -86,14 +93,23 @@ typedef struct {
     int64_t slopes, scale, shift; /* slopes: Leaky ReLU with a slope of its own per channel */
 } mm_step;
 
+#define MM_MAX_STAGE 64 /* steps, and rings, of a stage */
+
+typedef struct {
+    int32_t first, count; /* steps */
+    int32_t band;         /* lines of the last step that are made in one go */
+} mm_stage;
+
 typedef struct {
     const mm_tensor *tensors;
     const mm_step *steps;
+    const mm_stage *stages;
     const float *parameters; /* shared by all programs of a model */
     const float *constants;
     const int32_t *tables;
-    int64_t tensor_count, step_count, parameter_count, constant_count, table_count;
+    int64_t tensor_count, step_count, stage_count, parameter_count, constant_count, table_count;
     int64_t arena_floats;   /* one image, with the slack that vector loads may run into */
+    int64_t ring_floats;    /* rings of one thread, with the same slack */
     int64_t scratch_floats; /* one thread */
     int64_t max_rows;       /* most rows that a kernel is handed at once */
     int32_t input_count, output_count; /* arrays of the caller */

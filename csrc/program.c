@@ -26,15 +26,15 @@ typedef struct {
     const run_t *run;
     const mm_program *program;
     const mm_kernels *kernels;
-    float *arena;
-    float *scratch;
+    float *arena, *rings, *scratch;
     const float **rows;
     int64_t image;
 } lane_t;
 
 static float *row_of(const lane_t *lane, const mm_tensor *t, int64_t line, int64_t channel)
 {
-    return lane->arena + t->offset + line * t->line_stride + channel * t->row_stride;
+    return (t->ring < 0 ? lane->arena : lane->rings) + t->offset +
+           (line & t->line_mask) * t->line_stride + channel * t->row_stride;
 }
 
 static const float *parameter(const lane_t *lane, int64_t offset)
@@ -414,12 +414,64 @@ static int64_t lines_of(const mm_program *p, const mm_step *s)
     return p->tensors[s->op == MM_OP_OUTPUT ? s->input : s->output].height;
 }
 
-/* Lines [lines * part / parts, lines * (part + 1) / parts) of a step. */
-static void run_part(const lane_t *lane, const mm_step *s, int64_t part, int64_t parts)
+typedef struct {
+    int64_t start, end;
+} range_t;
+
+/* Add the input lines that lines `out` of a step need to what is needed of the input's ring. */
+static void add_need(const mm_tensor *in, const mm_step *s, range_t out, range_t *needs)
 {
-    int64_t lines = lines_of(lane->program, s), end = lines * (part + 1) / parts;
-    for (int64_t y = lines * part / parts; y < end; y++)
-        LINE_FUNCTIONS[s->op](lane, s, y);
+    if (in->ring < 0)
+        return;
+    range_t *need = &needs[in->ring];
+    int windows = s->op == MM_OP_CONV || s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL;
+    if (windows) {
+        out.start = out.start * s->stride_h - s->pad_top;
+        out.end = (out.end - 1) * s->stride_h - s->pad_top + (s->kernel_h - 1) * s->dilation_h + 1;
+    }
+    out.start = out.start < 0 ? 0 : out.start;
+    out.end = out.end > in->height ? in->height : out.end;
+    need->start = out.start < need->start ? out.start : need->start;
+    need->end = out.end > need->end ? out.end : need->end;
+}
+
+/* One band of a stage: lines [band.start, band.end) of its last step.  done[i]: the lines that
+   step i has computed end there. */
+static void run_band(const lane_t *lane, const mm_stage *stage, range_t band, int64_t *done)
+{
+    const mm_program *p = lane->program;
+    const mm_step *steps = p->steps + stage->first;
+    range_t needs[MM_MAX_STAGE], own[MM_MAX_STAGE];
+    for (int i = 0; i < stage->count; i++)
+        needs[i] = (range_t){INT64_MAX, 0};
+    for (int i = stage->count - 1; i >= 0; i--) {
+        const mm_step *s = &steps[i];
+        own[i] = i == stage->count - 1 ? band : needs[p->tensors[s->output].ring];
+        if (own[i].start >= own[i].end)
+            continue;
+        if (s->input >= 0)
+            add_need(&p->tensors[s->input], s, own[i], needs);
+        if (s->second >= 0)
+            add_need(&p->tensors[s->second], s, own[i], needs);
+    }
+    for (int i = 0; i < stage->count; i++) {
+        int64_t y = done[i] > own[i].start ? done[i] : own[i].start;
+        for (; y < own[i].end; y++)
+            LINE_FUNCTIONS[steps[i].op](lane, &steps[i], y);
+        done[i] = own[i].end > done[i] ? own[i].end : done[i];
+    }
+}
+
+/* The part-th of `parts` equal shares of a stage. */
+static void run_stage(const lane_t *lane, const mm_stage *stage, int64_t part, int64_t parts)
+{
+    const mm_step *last = &lane->program->steps[stage->first + stage->count - 1];
+    int64_t lines = lines_of(lane->program, last), size = stage->band;
+    int64_t bands = (lines + size - 1) / size, done[MM_MAX_STAGE] = {0};
+    for (int64_t b = bands * part / parts; b < bands * (part + 1) / parts; b++) {
+        int64_t end = (b + 1) * size;
+        run_band(lane, stage, (range_t){b * size, end < lines ? end : lines}, done);
+    }
 }
 
 /* Bytes rounded up to whole cache lines. */
@@ -431,6 +483,7 @@ static lane_t lane_at(const run_t *run, int thread, int arena, int64_t image)
     int threads = mm_pool_threads(run->pool);
     char *rows = run->workspace + (size_t)thread * run->scratch_bytes;
     char *scratch = rows + whole_lines((size_t)p->max_rows * sizeof(float *));
+    char *rings = scratch + whole_lines((size_t)p->scratch_floats * sizeof(float));
     char *memory = run->workspace + (size_t)threads * run->scratch_bytes +
                    (size_t)arena * run->arena_bytes;
     return (lane_t){
@@ -438,6 +491,7 @@ static lane_t lane_at(const run_t *run, int thread, int arena, int64_t image)
         .program = p,
         .kernels = run->kernels,
         .arena = (float *)(void *)memory,
+        .rings = (float *)(void *)rings,
         .scratch = (float *)(void *)scratch,
         .rows = (const float **)(void *)rows,
         .image = image,
@@ -454,14 +508,14 @@ static void run_task(void *context, int thread)
         if (image >= run->split)
             break;
         lane_t lane = lane_at(run, thread, thread, image);
-        for (int64_t i = 0; i < p->step_count; i++)
-            run_part(&lane, &p->steps[i], 0, 1);
+        for (int64_t i = 0; i < p->stage_count; i++)
+            run_stage(&lane, &p->stages[i], 0, 1);
     }
     mm_pool_barrier(run->pool); /* arena 0 is everyone's from here on */
     for (int64_t image = run->split; image < run->batch; image++) {
         lane_t lane = lane_at(run, thread, 0, image);
-        for (int64_t i = 0; i < p->step_count; i++) {
-            run_part(&lane, &p->steps[i], thread, threads);
+        for (int64_t i = 0; i < p->stage_count; i++) {
+            run_stage(&lane, &p->stages[i], thread, threads);
             mm_pool_barrier(run->pool);
         }
     }
@@ -471,7 +525,8 @@ static void run_task(void *context, int thread)
 static void workspace_parts(const mm_program *p, size_t *scratch, size_t *arena)
 {
     *scratch = whole_lines((size_t)p->max_rows * sizeof(float *)) +
-               whole_lines((size_t)p->scratch_floats * sizeof(float));
+               whole_lines((size_t)p->scratch_floats * sizeof(float)) +
+               whole_lines((size_t)p->ring_floats * sizeof(float));
     *arena = whole_lines((size_t)p->arena_floats * sizeof(float));
 }
 
@@ -481,6 +536,7 @@ size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes)
     if (threads < 1 || lanes < 1 ||
         (uint64_t)program->arena_floats > (SIZE_MAX >> 4) / (unsigned)lanes ||
         (uint64_t)program->scratch_floats > (SIZE_MAX >> 6) / (unsigned)threads ||
+        (uint64_t)program->ring_floats > (SIZE_MAX >> 6) / (unsigned)threads ||
         (uint64_t)program->max_rows > (SIZE_MAX >> 6) / (unsigned)threads)
         return 0;
     workspace_parts(program, &scratch, &arena);

@@ -12,7 +12,8 @@ from .output import add_json_argument, json_line, line, printable, table
 
 if TYPE_CHECKING:
     from ..engine import Graph, Model, Node, Session
-    from ..engine.plan import Plan, Step
+    from ..engine.plan import Plan
+    from ..engine.steps import Step
 
 HELP = "show the installation or a model"
 DETAILS = (
