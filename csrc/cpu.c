@@ -30,7 +30,7 @@ static uint64_t xgetbv(void)
 
 static int has(unsigned word, int bit) { return (int)(word >> bit & 1); }
 
-static int detect_level(void)
+static int x86_level(void)
 {
     unsigned base[4], leaf1[4], leaf7[4] = {0, 0, 0, 0};
     cpuid(0, base);
@@ -50,16 +50,6 @@ static int detect_level(void)
     if (!zmm || !has(leaf7[1], 16) || !has(leaf7[1], 17))
         return MM_AVX2;
     return MM_AVX512;
-}
-
-/* CPUID costs microseconds in a virtual machine.  Every thread finds the same level, so that two
-   writing it at once do no harm. */
-static int x86_level(void)
-{
-    static volatile int level = -1;
-    if (level < 0)
-        level = detect_level();
-    return level;
 }
 #endif
 
@@ -84,9 +74,9 @@ const char *mm_isa_name(int isa)
 
 const mm_kernels *mm_kernels_of(int isa)
 {
-    if (!mm_isa_supported(isa))
-        return NULL;
     switch (isa) {
+    case MM_SCALAR:
+        return &mm_kernels_scalar;
 #if MM_X86
     case MM_SSE2:
         return &mm_kernels_sse2;
@@ -99,7 +89,7 @@ const mm_kernels *mm_kernels_of(int isa)
         return &mm_kernels_neon;
 #endif
     default:
-        return &mm_kernels_scalar;
+        return NULL;
     }
 }
 

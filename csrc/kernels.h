@@ -96,7 +96,8 @@ typedef struct {
 #undef MM_FIELD
 } mm_kernels;
 
-/* The table of an instruction set, or NULL where this build or machine has none. */
+/* The table of an instruction set, or NULL where this build has none.  Whether the machine can run
+   it is for mm_isa_supported, once: CPUID costs microseconds in a virtual machine. */
 const mm_kernels *mm_kernels_of(int isa);
 /* The unary kernel of an MM_RELU.. activation. */
 mm_unary_fn *mm_activation_of(const mm_kernels *kernels, int activation);

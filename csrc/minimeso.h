@@ -31,7 +31,7 @@ enum {
     MM_OK = 0,
     MM_E_NOMEM = -1,   /* out of memory */
     MM_E_PROGRAM = -2, /* the program contradicts itself or its buffers */
-    MM_E_ISA = -3,     /* this machine or build has no such instruction set */
+    MM_E_ISA = -3,     /* this build has no such instruction set */
     MM_E_THREADS = -4  /* the system gave no thread */
 };
 
@@ -133,12 +133,12 @@ void mm_pool_free(mm_pool *pool);
 /* Bytes of workspace for `threads` threads on `lanes` images at a time; 0: more than size_t. */
 size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes);
 
-/* Run a checked program on `batch` images.  workspace: 64-byte aligned, of at least
+/* Run a checked program on `batch` images, with a supported instruction set.  workspace: 64-byte aligned, of at least
    mm_workspace_bytes(program, pool's threads, lanes), contents arbitrary. */
 int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const *inputs,
            float *const *outputs, int64_t batch, void *workspace, int lanes);
 
-/* y[i] = activation(x[i]) for i < n, any n, x == y allowed. */
+/* y[i] = activation(x[i]) for i < n, any n, x == y allowed; isa as for mm_run. */
 int mm_activate(int isa, int activation, float slope, const float *x, float *y, size_t n);
 /* cdef end */
 

@@ -286,7 +286,7 @@ int main(void)
     check_table("neon (emulated)", &mm_kernels_scalar, &mm_kernels_neon);
 #else
     for (int isa = 0; isa < MM_ISA_COUNT; isa++) {
-        const mm_kernels *fast = mm_kernels_of(isa);
+        const mm_kernels *fast = mm_isa_supported(isa) ? mm_kernels_of(isa) : NULL;
         int fused = isa != MM_SCALAR && isa != MM_SSE2;
         if (fast)
             check_table(mm_isa_name(isa), fused ? &mm_kernels_scalar_fma : &mm_kernels_scalar, fast);
