@@ -112,6 +112,24 @@ static int conv_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
     return parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
 }
 
+static int winograd_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                         const mm_tensor *out)
+{
+    if ((s->kernel_h != 3 && s->kernel_h != 5 && s->kernel_h != 7) || s->groups != 1 ||
+        s->stride_h != 1 || s->stride_w != 1 || s->dilation_h != 1 || !window_fits(s) ||
+        in->is_vector || out->is_vector || p->max_rows < MM_WINOGRAD_POINTS)
+        return 0;
+    int64_t gap = mm_gap(in), row = in->row_stride + gap, wide = mm_round_lanes(out->width);
+    if (s->pad_left > gap || reach(s, out) - s->pad_left > in->width + gap)
+        return 0;
+    int64_t weights = times(times(out->channels, in->channels),
+                            times(MM_WINOGRAD_POINTS, s->kernel_w));
+    int64_t scratch = times(MM_WINOGRAD_POINTS, times(in->channels, row)) +
+                      vector_reach(s, out) + times(MM_WINOGRAD_POINTS * MM_BLOCK + 1, wide);
+    return scratch <= p->scratch_floats && within(s->first_constant, row, p->constant_count) &&
+           parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
+}
+
 static int pool_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
                      const mm_tensor *out)
 {
@@ -217,6 +235,8 @@ static int step_fits(const mm_program *p, const mm_step *s)
         return 1;
     case MM_OP_CONV:
         return conv_fits(p, s, in, out);
+    case MM_OP_WINOGRAD:
+        return winograd_fits(p, s, in, out);
     case MM_OP_LINEAR:
         return linear_fits(p, s, in, out);
     case MM_OP_MAX_POOL:
@@ -247,6 +267,7 @@ static int is_line_by_line(const mm_program *p, const mm_step *s)
     case MM_OP_ZERO:
     case MM_OP_COPY:
     case MM_OP_CONV:
+    case MM_OP_WINOGRAD:
     case MM_OP_MAX_POOL:
     case MM_OP_AVG_POOL:
         return 1;
@@ -277,6 +298,8 @@ static int stages_fit(const mm_program *p, int64_t *step)
             *step = next + j;
             if (stage->count > 1 && !is_line_by_line(p, s))
                 return 0;
+            if (last && stage->band % mm_granule(s))
+                return 0; /* two threads would compute one tile */
             if (s->op == MM_OP_OUTPUT ? p->tensors[s->input].ring >= 0
                                       : (p->tensors[s->output].ring >= 0) == last)
                 return 0;

@@ -45,6 +45,8 @@ enum {
     MM_OP_COPY,         /* input -> output at channel (feature) `at`; epilogue */
     MM_OP_ZERO,         /* 0 -> output */
     MM_OP_CONV,         /* weight, bias; epilogue */
+    MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides and dilation_h 1, one group,
+                           in tiles of 9 - kernel_h lines; first_constant: a row of zeros */
     MM_OP_LINEAR,       /* weight, bias; epilogue */
     MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; epilogue */
     MM_OP_AVG_POOL,     /* scale_x, scale_y in constants; epilogue */
@@ -82,6 +84,7 @@ typedef struct {
     int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
     int32_t pad_top, pad_left, groups; /* what lies below and right follows from the output */
     int64_t weight; /* conv: [group][block][kernel_h][channels][kernel_w][block size]
+                       winograd: [block][8][channels][kernel_w][block size], transformed
                        linear: [block of MM_LANES][features][MM_LANES] */
     int64_t bias;   /* per output channel (linear: padded to MM_LANES) */
     int64_t sign;   /* per channel, max-pool */

@@ -246,6 +246,53 @@ static void run_conv(const lane_t *lane, const mm_step *s, int64_t y)
         finish_row(lane, s, out, row_of(lane, out, y, o), o);
 }
 
+/* The tile of lines from y on.  Scratch: the transformed input and what loads may run over, then
+   for one block of output channels what the eight convolutions make of it, then a row for lines
+   below the picture. */
+static void run_winograd(const lane_t *lane, const mm_step *s, int64_t y)
+{
+    const mm_tensor *in = &lane->program->tensors[s->input];
+    const mm_tensor *out = &lane->program->tensors[s->output];
+    const mm_kernels *k = lane->kernels;
+    const float *zeros = lane->program->constants + s->first_constant;
+    int64_t gap = mm_gap(in), row = in->row_stride + gap, wide = mm_round_lanes(out->width);
+    int64_t point = in->channels * row, lines = mm_granule(s), taps = in->channels * s->kernel_w;
+    int64_t reach = wide + (int64_t)(s->kernel_w - 1) * s->dilation_w + MM_SLACK;
+    float *transformed = lane->scratch;
+    float *products = transformed + MM_WINOGRAD_POINTS * point + reach;
+    float *spare = products + MM_WINOGRAD_POINTS * MM_BLOCK * wide, *rows[6];
+    static const float no_bias[MM_BLOCK] = {0};
+    for (int64_t c = 0; c < in->channels; c++) {
+        for (int64_t i = 0; i < MM_WINOGRAD_POINTS; i++) {
+            int64_t line = y - s->pad_top + i;
+            lane->rows[i] = line < 0 || line >= in->height ? zeros : row_of(lane, in, line, c) - gap;
+        }
+        k->winograd_in(lane->rows, transformed + c * row, point, (size_t)row);
+    }
+    mm_conv conv = {.rows = lane->rows, .bias = no_bias, .channel_stride = row, .out_stride = wide,
+                    .row_count = 1, .channels = in->channels, .kernel_w = s->kernel_w, .stride = 1,
+                    .dilation = s->dilation_w, .width = (size_t)out->width,
+                    .weight = parameter(lane, s->weight)};
+    for (int64_t o = 0; o < out->channels; o += conv.block) {
+        int64_t left = out->channels - o;
+        conv.block = left >= MM_BLOCK ? MM_BLOCK : left >= 2 ? 2 : 1;
+        for (int64_t i = 0; i < MM_WINOGRAD_POINTS; i++) {
+            lane->rows[0] = transformed + i * point + gap - s->pad_left;
+            conv.out = products + i * MM_BLOCK * wide;
+            k->conv_stride1(&conv);
+            conv.weight += taps * conv.block;
+        }
+        for (int64_t b = 0; b < conv.block; b++) {
+            for (int64_t i = 0; i < lines; i++)
+                rows[i] = y + i < out->height ? row_of(lane, out, y + i, o + b) : spare;
+            k->winograd_out(products + b * wide, MM_BLOCK * wide, parameter(lane, s->bias)[o + b],
+                            rows, (size_t)lines, (size_t)out->width);
+            for (int64_t i = 0; i < lines && y + i < out->height; i++)
+                finish_row(lane, s, out, rows[i], o + b);
+        }
+    }
+}
+
 static void run_linear(const lane_t *lane, const mm_step *s, int64_t y)
 {
     const mm_tensor *in = &lane->program->tensors[s->input];
@@ -397,6 +444,7 @@ static line_fn *const LINE_FUNCTIONS[MM_OP_COUNT] = {
     [MM_OP_COPY] = run_copy,
     [MM_OP_ZERO] = run_zero,
     [MM_OP_CONV] = run_conv,
+    [MM_OP_WINOGRAD] = run_winograd,
     [MM_OP_LINEAR] = run_linear,
     [MM_OP_MAX_POOL] = run_max_pool,
     [MM_OP_AVG_POOL] = run_avg_pool,
@@ -424,7 +472,7 @@ static void add_need(const mm_tensor *in, const mm_step *s, range_t out, range_t
     if (in->ring < 0)
         return;
     range_t *need = &needs[in->ring];
-    int windows = s->op == MM_OP_CONV || s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL;
+    int windows = s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL;
     if (windows) {
         out.start = out.start * s->stride_h - s->pad_top;
         out.end = (out.end - 1) * s->stride_h - s->pad_top + (s->kernel_h - 1) * s->dilation_h + 1;
@@ -449,6 +497,10 @@ static void run_band(const lane_t *lane, const mm_stage *stage, range_t band, in
         own[i] = i == stage->count - 1 ? band : needs[p->tensors[s->output].ring];
         if (own[i].start >= own[i].end)
             continue;
+        int64_t granule = mm_granule(s), lines = lines_of(p, s);
+        own[i].start -= own[i].start % granule;
+        own[i].end += (granule - own[i].end % granule) % granule;
+        own[i].end = own[i].end > lines ? lines : own[i].end;
         if (s->input >= 0)
             add_need(&p->tensors[s->input], s, own[i], needs);
         if (s->second >= 0)
@@ -456,7 +508,7 @@ static void run_band(const lane_t *lane, const mm_stage *stage, range_t band, in
     }
     for (int i = 0; i < stage->count; i++) {
         int64_t y = done[i] > own[i].start ? done[i] : own[i].start;
-        for (; y < own[i].end; y++)
+        for (; y < own[i].end; y += mm_granule(&steps[i]))
             LINE_FUNCTIONS[steps[i].op](lane, &steps[i], y);
         done[i] = own[i].end > done[i] ? own[i].end : done[i];
     }

@@ -6,8 +6,15 @@
 
 /* Vector loads may run this far past the last element that a kernel needs. */
 #define MM_SLACK (2 * MM_LANES)
+#define MM_WINOGRAD_POINTS 8
 
 static inline int64_t mm_round_lanes(int64_t n) { return (n + MM_LANES - 1) / MM_LANES * MM_LANES; }
+
+/* Lines that a step computes at once; tiles start at multiples of it. */
+static inline int64_t mm_granule(const mm_step *s)
+{
+    return s->op == MM_OP_WINOGRAD ? MM_WINOGRAD_POINTS + 1 - s->kernel_h : 1;
+}
 
 /* Zeros between rows. */
 static inline int64_t mm_gap(const mm_tensor *t) { return t->row_stride - mm_round_lanes(t->width); }

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 #: Rows are padded to this many floats (``MM_LANES`` of the C side).
 LANES = 16
+#: Output channels of a full weight block (``MM_BLOCK``).
+BLOCK = 4
 
 
 def round_lanes(n: int) -> int:

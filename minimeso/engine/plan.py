@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .memory import LANES, Buffer, place, round_lanes
+from .memory import BLOCK, LANES, Buffer, place, round_lanes
 from .pack import Parameters
 from .rewrites import Layer
 from .stages import make_stages
 from .steps import Step, Tensor
+from .winograd import POINTS
 
 #: Largest arena: 4 GiB of float32.
 MAX_ARENA = 1 << 30
@@ -88,6 +89,7 @@ class Plan:
             for index in (step.input, step.second, step.output):
                 if index >= 0:
                     self.tensors[index].buffer.used_at(number)
+        self._winograd_scratch()  # now that every gap is known
         self.unshared_floats = sum(b.floats for b in self._buffers)
         self.stages = make_stages(self.steps, self.tensors, "row_bands" not in without)
         rings = [b for b in self._buffers if b.ring >= 0]
@@ -217,6 +219,9 @@ class Plan:
         left = int(step.fields["pad_left"])
         right = self._reach(step) - left - source.map_shape[2]
         source.buffer.gap = max(source.buffer.gap, round_lanes(max(left, right)))
+        if layer.attributes.get("winograd"):
+            step.op = "WINOGRAD"
+            self.max_rows = max(self.max_rows, POINTS)
 
     def _reach(self, step: Step) -> int:
         """Elements of an input row that an output row needs, left padding included."""
@@ -229,11 +234,28 @@ class Plan:
         end = 0
         for step in self.steps:
             source = self.tensors[step.input]
-            if step.op == "CONV" and any(source.buffer is b for b in buffers):
+            if step.op in ("CONV", "WINOGRAD") and any(source.buffer is b for b in buffers):
                 row = source.buffer.offset(source.channel + source.map_shape[0] - 1)
                 row += (source.buffer.lines - 1) * source.buffer.line_stride
                 end = max(end, row + self._loads(step) - int(step.fields["pad_left"]))
         return end
+
+    def _winograd_scratch(self) -> None:
+        """A row of zeros for lines outside the picture, and room for a tile in scratch."""
+        row = 0
+        for step in self.steps:
+            if step.op == "WINOGRAD":
+                source = self.tensors[step.input]
+                padded = source.buffer.row_stride + source.buffer.gap
+                wide = round_lanes(self.tensors[step.output].map_shape[2])
+                tile = POINTS * source.map_shape[0] * padded + self._loads(step)
+                tile += (POINTS * BLOCK + 1) * wide
+                self.scratch_floats = max(self.scratch_floats, tile)
+                row = max(row, padded)
+        zeros = self._constant(np.zeros(row)) if row else -1
+        for step in self.steps:
+            if step.op == "WINOGRAD":
+                step.fields["first_constant"] = zeros
 
     def _loads(self, step: Step) -> int:
         f = step.fields

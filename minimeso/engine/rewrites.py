@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import winograd
 from .graph import Graph, Weights
 from .ops import ACTIVATIONS, OPERATIONS
 
@@ -220,6 +221,23 @@ def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
     return _until_stable(layers, keep, step)
 
 
+def choose_winograd(layers: Layers, keep: Collection[str]) -> Layers:
+    """Convolutions for which vertical Winograd takes clearly fewer multiplications are marked."""
+    return [
+        replace(layer, attributes={**layer.attributes, "winograd": True})
+        if layer.op == "conv2d" and _can_winograd(layer)
+        else layer
+        for layer in layers
+    ]
+
+
+def _can_winograd(layer: Layer) -> bool:
+    a = layer.attributes
+    filters, channels = layer.arrays["weight"].shape[:2]
+    plain = a["stride"] == (1, 1) and a["dilation"][0] == 1 and a["groups"] == 1
+    return plain and winograd.pays(channels, filters, a["kernel_size"])
+
+
 def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return first + tuple(name for name in second if name not in first)
 
@@ -229,4 +247,5 @@ REWRITES: dict[str, Callable[[Layers, Collection[str]], Layers]] = {
     "fold_batch_norm": fold_batch_norm,
     "sink_through_max_pool": sink_through_max_pool,
     "fuse_epilogue": fuse_epilogue,
+    "choose_winograd": choose_winograd,
 }

@@ -18,9 +18,11 @@ _MAX_STEPS = 64
 _MAX_RING_FLOATS = 1 << 17
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
+#: Tiles of 2, 4 and 6 lines meet bands in the same way again after so many.
+_BANDS_LOOKED_AT = 12
 _LINE_BY_LINE = (
-    "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "MAX_POOL", "AVG_POOL", "SOFTMAX", "ADD",
-    "MUL",
+    "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL", "SOFTMAX",
+    "ADD", "MUL",
 )  # fmt: skip
 
 
@@ -41,7 +43,7 @@ def make_stages(steps: Sequence[Step], tensors: Sequence[Tensor], banded: bool) 
     stages: list[Stage] = []
     first = 0
     while first < len(steps):
-        stage = _longest(first, steps, tensors) if banded else Stage(first)
+        stage = _longest(first, steps, tensors) if banded else Stage(first, 1, steps[first].granule)
         _make_rings(stage, steps, tensors)
         stages.append(stage)
         first += stage.count
@@ -50,7 +52,7 @@ def make_stages(steps: Sequence[Step], tensors: Sequence[Tensor], banded: bool) 
 
 def _longest(first: int, steps: Sequence[Step], tensors: Sequence[Tensor]) -> Stage:
     """The longest stage from a step on, up to the first that leaves fewer lines than it reads."""
-    best = Stage(first)
+    best = Stage(first, 1, _band(steps[first]))
     for count in range(1, min(_MAX_STEPS, len(steps) - first) + 1):
         last = steps[first + count - 1]
         if not _is_line_by_line(last, tensors):
@@ -66,7 +68,8 @@ def _longest(first: int, steps: Sequence[Step], tensors: Sequence[Tensor]) -> St
 
 
 def _band(last: Step) -> int:
-    return max(1, _BAND_LINES // int(last.fields.get("stride_h", 1)))
+    lines = max(1, _BAND_LINES // int(last.fields.get("stride_h", 1)))
+    return -(-lines // last.granule) * last.granule
 
 
 def _is_line_by_line(step: Step, tensors: Sequence[Tensor]) -> bool:
@@ -109,6 +112,10 @@ def _needs(
         own = own or needs.get(id(tensors[step.output].buffer))
         if own is None:
             continue
+        first, last = own[0] // step.granule, -(-own[1] // step.granule)
+        own = first * step.granule, last * step.granule
+        if number < stage.first + stage.count - 1:
+            needs[id(tensors[step.output].buffer)] = own
         for index in (step.input, step.second):
             if index >= 0 and id(tensors[index].buffer) in inner:
                 key, (start, end) = id(tensors[index].buffer), input_lines(step, own)
@@ -121,7 +128,7 @@ def input_lines(step: Step, lines: Range) -> Range:
     """Input lines that output lines [start, end) of a step need, edges left out of account."""
     start, end = lines
     f = step.fields
-    if step.op in ("CONV", "MAX_POOL", "AVG_POOL"):
+    if step.op in ("CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL"):
         start = int(start * f["stride_h"] - f["pad_top"])
         end = int((end - 1) * f["stride_h"] - f["pad_top"] + (f["kernel_h"] - 1) * f["dilation_h"])
         end += 1
@@ -132,12 +139,16 @@ def _ring_lines(
     stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]
 ) -> list[tuple[Buffer, int]]:
     """Each inner buffer with the power of two of lines that it must keep."""
-    needs = _needs(stage, (0, stage.band), steps, tensors)
-    result = []
-    for buffer in _inner_buffers(stage, steps, tensors):
-        start, end = needs.get(id(buffer), (0, 1))
-        result.append((buffer, 1 << (end - start - 1).bit_length()))
-    return result
+    lines: dict[int, int] = {}
+    for band in range(_BANDS_LOOKED_AT):  # tiles start at other places in each
+        start = band * stage.band
+        needs = _needs(stage, (start, start + stage.band), steps, tensors)
+        for key, (low, high) in needs.items():
+            lines[key] = max(lines.get(key, 1), high - low)
+    return [
+        (buffer, 1 << (lines.get(id(buffer), 1) - 1).bit_length())
+        for buffer in _inner_buffers(stage, steps, tensors)
+    ]
 
 
 def _ring_floats(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> int:

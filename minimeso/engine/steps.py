@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from .memory import Buffer
 from .rewrites import Layer
+from .winograd import output_lines
 
 MapShape = tuple[int, int, int]
 
@@ -38,3 +39,8 @@ class Step:
     second: int = -1
     fields: dict[str, int | float] = field(default_factory=dict)
     layer: Layer | None = None
+
+    @property
+    def granule(self) -> int:
+        """Lines that it computes at once; tiles start at multiples of it."""
+        return output_lines(int(self.fields["kernel_h"])) if self.op == "WINOGRAD" else 1
