@@ -136,8 +136,12 @@ static int pool_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
     if (!window_fits(s) || in->is_vector || out->is_vector || in->channels != out->channels ||
         s->kernel_h > p->max_rows)
         return 0;
-    int64_t folded = s->pad_left + mm_round_lanes(in->width), needed = vector_reach(s, out);
-    if ((folded > needed ? folded : needed) > p->scratch_floats)
+    int inner = s->op == MM_OP_MAX_POOL && s->inner != MM_NO_ACTIVATION;
+    int64_t spare = times(s->kernel_h, mm_round_lanes(in->width));
+    spare = spare > mm_round_lanes(out->width) ? spare : mm_round_lanes(out->width);
+    if (mm_pool_scratch(p, s) + (inner ? spare : 0) > p->scratch_floats)
+        return 0;
+    if (inner && (s->inner < 0 || s->inner >= MM_ACTIVATION_COUNT))
         return 0;
     if (s->op == MM_OP_MAX_POOL)
         return s->sign == -1 || parameters_fit(p, s->sign, out->channels);

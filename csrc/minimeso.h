@@ -48,7 +48,8 @@ enum {
     MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides and dilation_h 1, one group,
                            in tiles of 9 - kernel_h lines; first_constant: a row of zeros */
     MM_OP_LINEAR,       /* weight, bias; epilogue */
-    MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; epilogue */
+    MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; of `inner` of the input, a function
+                           that falls to its one minimum and rises after it; epilogue */
     MM_OP_AVG_POOL,     /* scale_x, scale_y in constants; epilogue */
     MM_OP_GLOBAL_AVG_POOL,
     MM_OP_ADD,          /* input + second, second may be (C, 1, 1); epilogue */
@@ -91,6 +92,7 @@ typedef struct {
     int64_t first_table, second_table; /* indices of y and x */
     int64_t first_constant, second_constant; /* factors of y and x */
     /* epilogue: y = activation(y), then y * scale + shift, per channel (vector: per feature) */
+    int32_t inner; /* activation inside a max-pool */
     int32_t activation;
     float slope;
     int64_t slopes, scale, shift; /* slopes: Leaky ReLU with a slope of its own per channel */

@@ -304,21 +304,28 @@ static void run_linear(const lane_t *lane, const mm_step *s, int64_t y)
     finish_row(lane, s, out, row, 0);
 }
 
-/* A pool is separable: the lines of the window are folded into one row of scratch with its
-   padding around it, and the window then slides along that row. */
-static void pool_row(const lane_t *lane, const mm_step *s, int64_t y, int64_t channel, float fill,
-                     mm_fold_fn *fold, mm_slide_fn *slide, float *out_row)
+/* Input rows of the window of output line y, into lane->rows; returns how many. */
+static int64_t window_rows(const lane_t *lane, const mm_step *s, int64_t y, int64_t channel)
 {
     const mm_tensor *in = &lane->program->tensors[s->input];
-    const mm_tensor *out = &lane->program->tensors[s->output];
     int64_t start = y * s->stride_h - s->pad_top, first, end;
     clip_window(start, s->kernel_h, s->dilation_h, in->height, &first, &end);
     for (int64_t r = first; r < end; r++)
         lane->rows[r - first] = row_of(lane, in, start + r * s->dilation_h, channel);
-    int64_t before = s->pad_left, behind = before + (end > first ? in->width : 0);
+    return end - first;
+}
+
+/* A pool is separable: the lines of the window are folded into one row of scratch with its
+   padding around it, and the window then slides along that row. */
+static void pool_rows(const lane_t *lane, const mm_step *s, int64_t count, float fill,
+                      mm_fold_fn *fold, mm_slide_fn *slide, float *out_row)
+{
+    const mm_tensor *in = &lane->program->tensors[s->input];
+    const mm_tensor *out = &lane->program->tensors[s->output];
+    int64_t before = s->pad_left, behind = before + (count ? in->width : 0);
     int64_t needed = (int64_t)(out->width - 1) * s->stride_w + (s->kernel_w - 1) * s->dilation_w + 1;
-    if (end > first)
-        fold(lane->rows, (size_t)(end - first), lane->scratch + before, (size_t)in->width);
+    if (count)
+        fold(lane->rows, (size_t)count, lane->scratch + before, (size_t)in->width);
     for (int64_t x = 0; x < before; x++)
         lane->scratch[x] = fill;
     for (int64_t x = behind; x < needed; x++)
@@ -327,16 +334,46 @@ static void pool_row(const lane_t *lane, const mm_step *s, int64_t y, int64_t ch
           (size_t)s->dilation_w);
 }
 
+/* The largest inner(x) of a window is that of its smallest or of its largest x: two evaluations.
+   There is no such short way to the smallest. */
+static void pool_inner(const lane_t *lane, const mm_step *s, int64_t count, int smallest, float *row)
+{
+    const mm_kernels *k = lane->kernels;
+    mm_unary_fn *f = mm_activation_of(k, s->inner);
+    size_t in_width = (size_t)lane->program->tensors[s->input].width;
+    size_t width = (size_t)lane->program->tensors[s->output].width;
+    float *spare = lane->scratch + mm_pool_scratch(lane->program, s);
+    if (smallest) {
+        for (int64_t r = 0; r < count; r++) {
+            float *evaluated = spare + r * mm_round_lanes((int64_t)in_width);
+            f(lane->rows[r], evaluated, in_width, 0.0f);
+            lane->rows[r] = evaluated;
+        }
+        pool_rows(lane, s, count, INFINITY, k->fold_min, k->slide_min, row);
+        return;
+    }
+    const float *both[2] = {row, spare};
+    pool_rows(lane, s, count, INFINITY, k->fold_min, k->slide_min, spare);
+    pool_rows(lane, s, count, -INFINITY, k->fold_max, k->slide_max, row);
+    f(spare, spare, width, 0.0f);
+    f(row, row, width, 0.0f);
+    k->fold_max(both, 2, row, width);
+}
+
 static void run_max_pool(const lane_t *lane, const mm_step *s, int64_t y)
 {
     const mm_tensor *out = &lane->program->tensors[s->output];
     const mm_kernels *k = lane->kernels;
     for (int64_t c = 0; c < out->channels; c++) {
+        int64_t count = window_rows(lane, s, y, c);
+        int smallest = s->sign >= 0 && parameter(lane, s->sign)[c] < 0.0f;
         float *row = row_of(lane, out, y, c);
-        if (s->sign >= 0 && parameter(lane, s->sign)[c] < 0.0f)
-            pool_row(lane, s, y, c, INFINITY, k->fold_min, k->slide_min, row);
+        if (s->inner >= 0)
+            pool_inner(lane, s, count, smallest, row);
+        else if (smallest)
+            pool_rows(lane, s, count, INFINITY, k->fold_min, k->slide_min, row);
         else
-            pool_row(lane, s, y, c, -INFINITY, k->fold_max, k->slide_max, row);
+            pool_rows(lane, s, count, -INFINITY, k->fold_max, k->slide_max, row);
         finish_row(lane, s, out, row, c);
     }
 }
@@ -348,7 +385,8 @@ static void run_avg_pool(const lane_t *lane, const mm_step *s, int64_t y)
     const float *constants = lane->program->constants;
     for (int64_t c = 0; c < out->channels; c++) {
         float *row = row_of(lane, out, y, c);
-        pool_row(lane, s, y, c, 0.0f, k->fold_sum, k->slide_sum, row);
+        int64_t count = window_rows(lane, s, y, c);
+        pool_rows(lane, s, count, 0.0f, k->fold_sum, k->slide_sum, row);
         k->mul(row, constants + s->second_constant, row, (size_t)out->width);
         k->affine(row, row, (size_t)out->width, constants[s->first_constant + y], 0.0f);
         finish_row(lane, s, out, row, c);

@@ -16,6 +16,15 @@ static inline int64_t mm_granule(const mm_step *s)
     return s->op == MM_OP_WINOGRAD ? MM_WINOGRAD_POINTS + 1 - s->kernel_h : 1;
 }
 
+/* Scratch that a pool needs for its folded row, as far as vector loads go. */
+static inline int64_t mm_pool_scratch(const mm_program *p, const mm_step *s)
+{
+    int64_t in = mm_round_lanes(p->tensors[s->input].width);
+    int64_t out = mm_round_lanes(p->tensors[s->output].width);
+    int64_t needed = out * s->stride_w + (int64_t)(s->kernel_w - 1) * s->dilation_w + MM_SLACK;
+    return mm_round_lanes(needed > in + s->pad_left ? needed : in + s->pad_left);
+}
+
 /* Zeros between rows. */
 static inline int64_t mm_gap(const mm_tensor *t) { return t->row_stride - mm_round_lanes(t->width); }
 

@@ -135,7 +135,7 @@ class Program:
         for struct, step in zip(self._steps, plan.steps, strict=True):
             struct.op = getattr(lib, f"MM_OP_{step.op}")
             struct.input, struct.second, struct.output = step.input, step.second, step.output
-            struct.activation = lib.MM_NO_ACTIVATION
+            struct.activation = struct.inner = lib.MM_NO_ACTIVATION
             for absent in _OFFSETS:
                 setattr(struct, absent, -1)
             for name, value in step.fields.items():

@@ -267,7 +267,13 @@ class Plan:
         step.fields["sign"] = self._parameters.offset(layer, "sign")
         source = self.tensors[step.input].map_shape
         folded = int(step.fields["pad_left"]) + round_lanes(source[2])
-        self.scratch_floats = max(self.scratch_floats, folded, self._loads(step))
+        scratch = round_lanes(max(folded, self._loads(step)))
+        if "inner" in layer.attributes:
+            step.fields["inner"] = _ACTIVATION_NUMBERS[layer.attributes["inner"]]
+            width = self.tensors[step.output].map_shape[2]
+            rows = layer.attributes["kernel_size"][0] * round_lanes(source[2])
+            scratch += max(rows, round_lanes(width))
+        self.scratch_floats = max(self.scratch_floats, scratch)
         if layer.op == "avg_pool2d":
             a = layer.attributes
             height, width = self.tensors[step.output].map_shape[1:]
