@@ -37,10 +37,13 @@ static int tensor_fits(const mm_program *p, const mm_tensor *t)
         return 0;
     if (t->is_vector && (t->channels != 1 || t->height != 1))
         return 0;
-    int64_t gap = t->row_stride - mm_round_lanes(t->width);
+    if (t->row_stride < 0)
+        return 0;
+    int64_t gap = mm_gap(t);
     if (gap < MM_LANES || gap > MAX_DIM)
         return 0;
-    if (t->line_stride < times(t->channels, t->row_stride) || t->line_stride > INT64_MAX / 8)
+    /* with the zeros before it a line shares nothing with the one above, another thread's maybe */
+    if (t->line_stride < gap + times(t->channels, t->row_stride) || t->line_stride > INT64_MAX / 8)
         return 0;
     int whole = t->ring == -1 && t->line_mask == -1;
     int ring = t->ring >= 0 && t->ring < MM_MAX_STAGE && in_dim(t->line_mask, 0) &&

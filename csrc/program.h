@@ -1,8 +1,8 @@
-/* program.h - what check.c and program.c agree on. */
+/* program.h - what check.c, steps.c and program.c agree on. */
 #ifndef MINIMESO_PROGRAM_H
 #define MINIMESO_PROGRAM_H
 
-#include "minimeso.h"
+#include "kernels.h"
 
 /* Vector loads may run this far past the last element that a kernel needs. */
 #define MM_SLACK (2 * MM_LANES)
@@ -34,5 +34,19 @@ static inline int mm_is_factor(const mm_tensor *second, const mm_tensor *output)
     return !second->is_vector && second->height == 1 && second->width == 1 &&
            (output->height != 1 || output->width != 1);
 }
+
+/* One thread on one image. */
+typedef struct {
+    const mm_program *program;
+    const mm_kernels *kernels;
+    const void *const *inputs; /* the caller's arrays */
+    float *const *outputs;
+    float *arena, *rings, *scratch;
+    const float **rows; /* room for max_rows pointers */
+    int64_t image;
+} mm_lane;
+
+/* Line y of the output of a step; for a Winograd step the tile of lines that begins at y. */
+void mm_step_line(const mm_lane *lane, const mm_step *s, int64_t y);
 
 #endif
