@@ -122,7 +122,8 @@ static int winograd_fits(const mm_program *p, const mm_step *s, const mm_tensor 
         s->stride_h != 1 || s->stride_w != 1 || s->dilation_h != 1 || !window_fits(s) ||
         in->is_vector || out->is_vector || p->max_rows < MM_WINOGRAD_POINTS)
         return 0;
-    int64_t gap = mm_gap(in), row = in->row_stride + gap, wide = mm_round_lanes(out->width);
+    int64_t gap = mm_gap(in), row = mm_round_lanes(in->row_stride + gap);
+    int64_t wide = mm_round_lanes(out->width);
     if (s->pad_left > gap || reach(s, out) - s->pad_left > in->width + gap)
         return 0;
     int64_t weights = times(times(out->channels, in->channels),

@@ -13,7 +13,7 @@ static inline int64_t mm_round_lanes(int64_t n) { return (n + MM_LANES - 1) / MM
 /* Lines that a step computes at once; tiles start at multiples of it. */
 static inline int64_t mm_granule(const mm_step *s)
 {
-    return s->op == MM_OP_WINOGRAD ? MM_WINOGRAD_POINTS + 1 - s->kernel_h : 1;
+    return s->op == MM_OP_WINOGRAD ? (int64_t)MM_WINOGRAD_POINTS + 1 - s->kernel_h : 1;
 }
 
 /* Scratch that a pool needs for its folded row, as far as vector loads go. */

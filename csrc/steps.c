@@ -235,7 +235,8 @@ static void run_winograd(const mm_lane *lane, const mm_step *s, int64_t y)
     const mm_tensor *out = &lane->program->tensors[s->output];
     const mm_kernels *k = lane->kernels;
     const float *zeros = lane->program->constants + s->first_constant;
-    int64_t gap = mm_gap(in), row = in->row_stride + gap, wide = mm_round_lanes(out->width);
+    int64_t gap = mm_gap(in), row = mm_round_lanes(in->row_stride + gap);
+    int64_t wide = mm_round_lanes(out->width);
     int64_t point = in->channels * row, lines = mm_granule(s), taps = in->channels * s->kernel_w;
     int64_t reach = wide + (int64_t)(s->kernel_w - 1) * s->dilation_w + MM_SLACK;
     float *transformed = lane->scratch;

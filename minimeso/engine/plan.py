@@ -246,7 +246,7 @@ class Plan:
         for step in self.steps:
             if step.op == "WINOGRAD":
                 source = self.tensors[step.input]
-                padded = source.buffer.row_stride + source.buffer.gap
+                padded = round_lanes(source.buffer.row_stride + source.buffer.gap)
                 wide = round_lanes(self.tensors[step.output].map_shape[2])
                 tile = POINTS * source.map_shape[0] * padded + self._loads(step)
                 tile += (POINTS * BLOCK + 1) * wide
