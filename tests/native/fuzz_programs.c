@@ -1,15 +1,15 @@
 /* fuzz_programs.c - "a program that passes mm_check touches no memory but its own", by experiment.
 
-   Draws programs that are right, puts boundary values into some of them, and runs every one that
-   mm_check lets through, with all of its memory allocated to the element, so that a build with
-   AddressSanitizer sees each step beyond.  Each program runs first with arena, scratch and rows in
-   allocations of their own (program.c is included for that: inside one workspace they are
-   neighbours), then through mm_run with pools of 1, 2 and 3 threads, on every instruction set.
-   What an unchanged program gives back must not depend on any of that.
+   Draws programs that are right, changes most of them, and runs every one that mm_check lets
+   through, with all of its memory allocated to the element, so that a build with AddressSanitizer
+   sees each step beyond.  On every instruction set a program runs first with arena, scratch and
+   rows in allocations of their own (program.c is included for that: inside one workspace they are
+   neighbours), then through mm_run.  What an unchanged program gives back must not depend on
+   threads, lanes or instruction set.
 
    fuzz_programs [count [first [plain | verbose]]]
-       programs first .. first + count - 1; plain: unchanged ones only, as ThreadSanitizer wants it
-       (a changed one may write where it reads); verbose: number of each before it runs. */
+       programs first .. first + count - 1; plain: no changes, as ThreadSanitizer wants it (a
+       changed program may write where it reads); verbose: the number of each before it runs. */
 #include "program.c"
 
 #include <stddef.h>
@@ -217,7 +217,8 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
     int32_t gap = (int32_t)mm_gap(&d->tensors[in]);
     mm_tensor t = d->tensors[in];
     int32_t kernel_h = between(1, 4), kernel_w = between(1, 5), dilation_h = between(1, 3);
-    int32_t dilation_w = between(1, 3), stride_h = between(1, 3), stride_w = between(1, 4);
+    int32_t dilation_w = between(1, 3), stride_h = between(1, 3);
+    int32_t stride_w = one_in(4) ? between(1, 40) : between(1, 4);
     int32_t pad_top = below(4), pad_left = one_in(4) && op == MM_OP_CONV ? gap : below(5);
     int32_t left = pad_left + t.width + below(op == MM_OP_CONV ? gap + 1 : 5) -
                    (kernel_w - 1) * dilation_w - 1;
@@ -524,7 +525,9 @@ static void change_operand(draft_t *d, int32_t *tensor)
     mm_tensor t = d->tensors[*tensor];
     int32_t *const shape[] = {&t.channels, &t.height, &t.width};
     int32_t *number = shape[t.is_vector ? 2 : below(3)];
-    *number = one_in(2) ? *number + between(1, 3) : one_in(3) ? between(1, 150) : between(1, 9);
+    *number = one_in(2) ? *number + between(-3, 3) : one_in(3) ? between(1, 150) : between(1, 9);
+    if (*number < 1)
+        *number = 1;
     if (one_in(6))
         t.is_vector = !t.is_vector;
     if (t.is_vector && !one_in(8))
@@ -541,7 +544,7 @@ static void change_window(mm_step *s)
     if (one_in(4))
         change32(field);
     else
-        *field = one_in(2) ? *field + between(1, 3) : one_in(2) ? below(60) : below(3);
+        *field = one_in(2) ? (int32_t)((uint32_t)*field + (uint32_t)between(1, 3)) : below(60);
 }
 
 static void change_step(draft_t *d, mm_step *s)
