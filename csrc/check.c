@@ -21,19 +21,37 @@ static int within(int64_t offset, int64_t count, int64_t size)
     return offset >= 0 && count >= 0 && count <= size && offset <= size - count;
 }
 
+/* The line that lies last in memory, and the size of that memory. */
+static int64_t last_line(const mm_tensor *t)
+{
+    return t->ring >= 0 && t->line_mask < t->height - 1 ? t->line_mask : t->height - 1;
+}
+static int64_t memory_of(const mm_program *p, const mm_tensor *t)
+{
+    return t->ring < 0 ? p->arena_floats : p->ring_floats;
+}
+
 static int tensor_fits(const mm_program *p, const mm_tensor *t)
 {
     if (!in_dim(t->channels, 1) || !in_dim(t->height, 1) || !in_dim(t->width, 1))
         return 0;
     if (t->is_vector && (t->channels != 1 || t->height != 1))
         return 0;
-    int64_t gap = t->row_stride - mm_round_lanes(t->width);
+    if (t->row_stride < 0)
+        return 0;
+    int64_t gap = mm_gap(t);
     if (gap < MM_LANES || gap > MAX_DIM)
         return 0;
-    if (t->line_stride < times(t->channels, t->row_stride) || t->line_stride > INT64_MAX / 8)
+    /* with the zeros before it a line shares nothing with the one above, another thread's maybe */
+    if (t->line_stride < gap + times(t->channels, t->row_stride) || t->line_stride > INT64_MAX / 8)
         return 0;
-    int64_t span = times(t->height - 1, t->line_stride) + times(t->channels, t->row_stride);
-    return t->offset >= gap && within(t->offset - gap, gap + span + MM_SLACK, p->arena_floats);
+    int whole = t->ring == -1 && t->line_mask == -1;
+    int ring = t->ring >= 0 && t->ring < MM_MAX_STAGE && in_dim(t->line_mask, 0) &&
+               (t->line_mask & (t->line_mask + 1)) == 0;
+    if (!whole && !ring)
+        return 0;
+    int64_t span = times(last_line(t), t->line_stride) + times(t->channels, t->row_stride);
+    return t->offset >= gap && within(t->offset - gap, gap + span + MM_SLACK, memory_of(p, t));
 }
 
 static int same_shape(const mm_tensor *a, const mm_tensor *b)
@@ -88,13 +106,32 @@ static int conv_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
     int64_t gap = mm_gap(in);
     if (s->pad_left > gap || reach(s, out) - s->pad_left > in->width + gap)
         return 0;
-    int64_t last = in->offset + times(in->height - 1, in->line_stride) +
+    int64_t last = in->offset + times(last_line(in), in->line_stride) +
                    times(in->channels - 1, in->row_stride) - s->pad_left;
-    if (!within(last, vector_reach(s, out), p->arena_floats))
+    if (!within(last, vector_reach(s, out), memory_of(p, in)))
         return 0;
     int64_t weights = times(times(out->channels, in->channels / s->groups),
                             times(s->kernel_h, s->kernel_w));
     return parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
+}
+
+static int winograd_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                         const mm_tensor *out)
+{
+    if ((s->kernel_h != 3 && s->kernel_h != 5 && s->kernel_h != 7) || s->groups != 1 ||
+        s->stride_h != 1 || s->stride_w != 1 || s->dilation_h != 1 || !window_fits(s) ||
+        in->is_vector || out->is_vector || p->max_rows < MM_WINOGRAD_POINTS)
+        return 0;
+    int64_t gap = mm_gap(in), row = mm_round_lanes(in->row_stride + gap);
+    int64_t wide = mm_round_lanes(out->width);
+    if (s->pad_left > gap || reach(s, out) - s->pad_left > in->width + gap)
+        return 0;
+    int64_t weights = times(times(out->channels, in->channels),
+                            times(MM_WINOGRAD_POINTS, s->kernel_w));
+    int64_t scratch = times(MM_WINOGRAD_POINTS, times(in->channels, row)) +
+                      vector_reach(s, out) + times(MM_WINOGRAD_POINTS * MM_BLOCK + 1, wide);
+    return scratch <= p->scratch_floats && within(s->first_constant, row, p->constant_count) &&
+           parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
 }
 
 static int pool_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
@@ -103,8 +140,12 @@ static int pool_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
     if (!window_fits(s) || in->is_vector || out->is_vector || in->channels != out->channels ||
         s->kernel_h > p->max_rows)
         return 0;
-    int64_t folded = s->pad_left + mm_round_lanes(in->width), needed = vector_reach(s, out);
-    if ((folded > needed ? folded : needed) > p->scratch_floats)
+    int inner = s->op == MM_OP_MAX_POOL && s->inner != MM_NO_ACTIVATION;
+    int64_t spare = times(s->kernel_h, mm_round_lanes(in->width));
+    spare = spare > mm_round_lanes(out->width) ? spare : mm_round_lanes(out->width);
+    if (mm_pool_scratch(p, s) + (inner ? spare : 0) > p->scratch_floats)
+        return 0;
+    if (inner && (s->inner < 0 || s->inner >= MM_ACTIVATION_COUNT))
         return 0;
     if (s->op == MM_OP_MAX_POOL)
         return s->sign == -1 || parameters_fit(p, s->sign, out->channels);
@@ -183,6 +224,9 @@ static int step_fits(const mm_program *p, const mm_step *s)
         (has_second && !within(s->second, 1, p->tensor_count)) ||
         (has_output && !within(s->output, 1, p->tensor_count)))
         return 0;
+    if ((!has_input && s->input != -1) || (!has_second && s->second != -1) ||
+        (!has_output && s->output != -1))
+        return 0;
     const mm_tensor *in = has_input ? &p->tensors[s->input] : NULL;
     const mm_tensor *out = has_output ? &p->tensors[s->output] : NULL;
     if (out && !epilogue_fits(p, s, out))
@@ -199,6 +243,8 @@ static int step_fits(const mm_program *p, const mm_step *s)
         return 1;
     case MM_OP_CONV:
         return conv_fits(p, s, in, out);
+    case MM_OP_WINOGRAD:
+        return winograd_fits(p, s, in, out);
     case MM_OP_LINEAR:
         return linear_fits(p, s, in, out);
     case MM_OP_MAX_POOL:
@@ -219,12 +265,69 @@ static int step_fits(const mm_program *p, const mm_step *s)
     }
 }
 
+/* What a step may do within a stage of several: see mm_stage.  Each line of its output depends on
+   a range of lines of its inputs, which run_band can tell. */
+static int is_line_by_line(const mm_program *p, const mm_step *s)
+{
+    switch (s->op) {
+    case MM_OP_INPUT_F32:
+    case MM_OP_INPUT_U8:
+    case MM_OP_ZERO:
+    case MM_OP_COPY:
+    case MM_OP_CONV:
+    case MM_OP_WINOGRAD:
+    case MM_OP_MAX_POOL:
+    case MM_OP_AVG_POOL:
+        return 1;
+    case MM_OP_SOFTMAX:
+        return !p->tensors[s->output].is_vector;
+    case MM_OP_ADD:
+    case MM_OP_MUL: /* a factor is read at line 0, so it must be whole */
+        return !mm_is_factor(&p->tensors[s->second], &p->tensors[s->output]) ||
+               p->tensors[s->second].ring < 0;
+    default:
+        return 0;
+    }
+}
+
+/* Stages cover all steps in order; a ring is read and written in its stage only, and only the last
+   step of a stage writes a whole tensor. */
+static int stages_fit(const mm_program *p, int64_t *step)
+{
+    int64_t next = 0;
+    for (int64_t i = 0; i < p->stage_count; i++) {
+        const mm_stage *stage = &p->stages[i];
+        if (stage->first != next || stage->count < 1 || stage->count > MM_MAX_STAGE ||
+            stage->count > p->step_count - next || stage->band < 1 || stage->band > MAX_DIM)
+            return 0;
+        for (int j = 0; j < stage->count; j++) {
+            const mm_step *s = &p->steps[next + j];
+            int last = j == stage->count - 1;
+            *step = next + j;
+            if (stage->count > 1 && !is_line_by_line(p, s))
+                return 0;
+            if (last && stage->band % mm_granule(s))
+                return 0; /* two threads would compute one tile */
+            if (s->op == MM_OP_OUTPUT ? p->tensors[s->input].ring >= 0
+                                      : (p->tensors[s->output].ring >= 0) == last)
+                return 0;
+            int32_t used[] = {s->input, s->second, s->output};
+            for (int k = 0; k < 3; k++)
+                if (used[k] >= 0 && p->tensors[used[k]].ring >= stage->count - 1)
+                    return 0;
+        }
+        next += stage->count;
+    }
+    *step = -1;
+    return next == p->step_count;
+}
+
 int mm_check(const mm_program *p, int64_t *step)
 {
     *step = -1;
     if (p->tensor_count < 0 || p->step_count < 0 || p->parameter_count < 0 ||
         p->constant_count < 0 || p->table_count < 0 || p->arena_floats < 0 ||
-        p->scratch_floats < 0 || p->max_rows < 0)
+        p->scratch_floats < 0 || p->ring_floats < 0 || p->stage_count < 0 || p->max_rows < 0)
         return MM_E_PROGRAM;
     for (int64_t i = 0; i < p->tensor_count; i++)
         if (!tensor_fits(p, &p->tensors[i]))
@@ -234,5 +337,5 @@ int mm_check(const mm_program *p, int64_t *step)
             *step = i;
             return MM_E_PROGRAM;
         }
-    return MM_OK;
+    return stages_fit(p, step) ? MM_OK : MM_E_PROGRAM;
 }

@@ -74,9 +74,9 @@ const char *mm_isa_name(int isa)
 
 const mm_kernels *mm_kernels_of(int isa)
 {
-    if (!mm_isa_supported(isa))
-        return NULL;
     switch (isa) {
+    case MM_SCALAR:
+        return &mm_kernels_scalar;
 #if MM_X86
     case MM_SSE2:
         return &mm_kernels_sse2;
@@ -89,7 +89,7 @@ const mm_kernels *mm_kernels_of(int isa)
         return &mm_kernels_neon;
 #endif
     default:
-        return &mm_kernels_scalar;
+        return NULL;
     }
 }
 

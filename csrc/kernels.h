@@ -62,6 +62,13 @@ typedef void mm_linear_fn(const float *x, const float *weight, const float *bias
 /* sum of x[i], i < n rounded up to MM_LANES (the padding is zero), in MM_LANES partial sums */
 typedef double mm_reduce_fn(const float *x, size_t n);
 
+/* The transforms of vertical Winograd convolution, see winograd.inc: eight rows to eight rows,
+   out_stride apart; and eight rows, x_stride apart, to `count` (2, 4 or 6) rows plus bias.  Inputs
+   and outputs do not overlap. */
+typedef void mm_winograd_in_fn(const float *const *rows, float *out, ptrdiff_t out_stride, size_t n);
+typedef void mm_winograd_out_fn(const float *x, ptrdiff_t x_stride, float bias, float *const *rows,
+                                size_t count, size_t n);
+
 /* The list of kernels: class, name.  The table, the names and the checks are made from it. */
 #define MM_KERNELS(X)                                                                           \
     X(conv, conv_stride1)                                                                       \
@@ -88,7 +95,9 @@ typedef double mm_reduce_fn(const float *x, size_t n);
     X(slide, slide_min)                                                                         \
     X(slide, slide_sum)                                                                         \
     X(linear, linear)                                                                           \
-    X(reduce, reduce_sum)
+    X(reduce, reduce_sum)                                                                       \
+    X(winograd_in, winograd_in)                                                                 \
+    X(winograd_out, winograd_out)
 
 typedef struct {
 #define MM_FIELD(class, name) mm_##class##_fn *name;
@@ -96,7 +105,8 @@ typedef struct {
 #undef MM_FIELD
 } mm_kernels;
 
-/* The table of an instruction set, or NULL where this build or machine has none. */
+/* The table of an instruction set, or NULL where this build has none.  Whether the machine can run
+   it is for mm_isa_supported, once: CPUID costs microseconds in a virtual machine. */
 const mm_kernels *mm_kernels_of(int isa);
 /* The unary kernel of an MM_RELU.. activation. */
 mm_unary_fn *mm_activation_of(const mm_kernels *kernels, int activation);

@@ -11,6 +11,11 @@
    before the first row of a line.  These zeros are the horizontal padding of convolutions: whoever
    writes a row writes them.  A channel slice of a tensor is a tensor.
 
+   Steps run in stages.  A stage works its way down the picture in bands of lines of its last
+   step; each step before it computes the lines that the band needs and no earlier band has.  What
+   passes between the steps of a stage is kept in rings of a few lines, one set for each thread, so
+   that it never leaves the cache; line y of a ring lies where line y & line_mask would.
+
    What stands between the two marks is also the cdef of the Python extension. */
 #ifndef MINIMESO_H
 #define MINIMESO_H
@@ -26,7 +31,7 @@ enum {
     MM_OK = 0,
     MM_E_NOMEM = -1,   /* out of memory */
     MM_E_PROGRAM = -2, /* the program contradicts itself or its buffers */
-    MM_E_ISA = -3,     /* this machine or build has no such instruction set */
+    MM_E_ISA = -3,     /* this build has no such instruction set */
     MM_E_THREADS = -4  /* the system gave no thread */
 };
 
@@ -40,8 +45,11 @@ enum {
     MM_OP_COPY,         /* input -> output at channel (feature) `at`; epilogue */
     MM_OP_ZERO,         /* 0 -> output */
     MM_OP_CONV,         /* weight, bias; epilogue */
+    MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides and dilation_h 1, one group,
+                           in tiles of 9 - kernel_h lines; first_constant: a row of zeros */
     MM_OP_LINEAR,       /* weight, bias; epilogue */
-    MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; epilogue */
+    MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; of `inner` of the input, a function
+                           that falls to its one minimum and rises after it; epilogue */
     MM_OP_AVG_POOL,     /* scale_x, scale_y in constants; epilogue */
     MM_OP_GLOBAL_AVG_POOL,
     MM_OP_ADD,          /* input + second, second may be (C, 1, 1); epilogue */
@@ -64,6 +72,8 @@ typedef struct {
     int64_t row_stride, line_stride;
     int32_t channels, height, width; /* a vector: 1, 1, features */
     int32_t is_vector;
+    int32_t ring;      /* number of the ring within its stage; -1: a whole tensor in the arena */
+    int64_t line_mask; /* lines of the ring - 1, a power of two; -1 for a whole tensor */
 } mm_tensor;
 
 /* One step.  Offsets into the parameters (constants, tables) are in elements, -1 if absent. */
@@ -75,25 +85,36 @@ typedef struct {
     int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
     int32_t pad_top, pad_left, groups; /* what lies below and right follows from the output */
     int64_t weight; /* conv: [group][block][kernel_h][channels][kernel_w][block size]
+                       winograd: [block][8][channels][kernel_w][block size], transformed
                        linear: [block of MM_LANES][features][MM_LANES] */
     int64_t bias;   /* per output channel (linear: padded to MM_LANES) */
     int64_t sign;   /* per channel, max-pool */
     int64_t first_table, second_table; /* indices of y and x */
     int64_t first_constant, second_constant; /* factors of y and x */
     /* epilogue: y = activation(y), then y * scale + shift, per channel (vector: per feature) */
+    int32_t inner; /* activation inside a max-pool */
     int32_t activation;
     float slope;
     int64_t slopes, scale, shift; /* slopes: Leaky ReLU with a slope of its own per channel */
 } mm_step;
 
+#define MM_MAX_STAGE 64 /* steps, and rings, of a stage */
+
+typedef struct {
+    int32_t first, count; /* steps */
+    int32_t band;         /* lines of the last step that are made in one go */
+} mm_stage;
+
 typedef struct {
     const mm_tensor *tensors;
     const mm_step *steps;
+    const mm_stage *stages;
     const float *parameters; /* shared by all programs of a model */
     const float *constants;
     const int32_t *tables;
-    int64_t tensor_count, step_count, parameter_count, constant_count, table_count;
+    int64_t tensor_count, step_count, stage_count, parameter_count, constant_count, table_count;
     int64_t arena_floats;   /* one image, with the slack that vector loads may run into */
+    int64_t ring_floats;    /* rings of one thread, with the same slack */
     int64_t scratch_floats; /* one thread */
     int64_t max_rows;       /* most rows that a kernel is handed at once */
     int32_t input_count, output_count; /* arrays of the caller */
@@ -117,12 +138,12 @@ void mm_pool_free(mm_pool *pool);
 /* Bytes of workspace for `threads` threads on `lanes` images at a time; 0: more than size_t. */
 size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes);
 
-/* Run a checked program on `batch` images.  workspace: 64-byte aligned, of at least
+/* Run a checked program on `batch` images, with a supported instruction set.  workspace: 64-byte aligned, of at least
    mm_workspace_bytes(program, pool's threads, lanes), contents arbitrary. */
 int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const *inputs,
            float *const *outputs, int64_t batch, void *workspace, int lanes);
 
-/* y[i] = activation(x[i]) for i < n, any n, x == y allowed. */
+/* y[i] = activation(x[i]) for i < n, any n, x == y allowed; isa as for mm_run. */
 int mm_activate(int isa, int activation, float slope, const float *x, float *y, size_t n);
 /* cdef end */
 

@@ -12,7 +12,8 @@ from .output import add_json_argument, json_line, line, printable, table
 
 if TYPE_CHECKING:
     from ..engine import Graph, Model, Node, Session
-    from ..engine.plan import Plan, Step
+    from ..engine.plan import Plan
+    from ..engine.steps import Step
 
 HELP = "show the installation or a model"
 DETAILS = (
@@ -170,21 +171,27 @@ def _plan(session: Session) -> dict[str, Any]:
     plan = session.plan(shapes, uint8=all(len(shape) == 3 for shape in shapes.values()))
     return {
         "inputs": [{"name": name, "shape": list(shape)} for name, shape in shapes.items()],
-        "steps": [_step(plan, step) for step in plan.steps],
+        "steps": [
+            {"stage": number, **_step(plan, step)}
+            for number, stage in enumerate(plan.stages, start=1)
+            for step in plan.steps[stage.first : stage.first + stage.count]
+        ],
         "arena_floats": plan.arena_floats,
+        "ring_floats": plan.ring_floats,
         "unshared_floats": plan.unshared_floats,
     }
 
 
 def _step(plan: Plan, step: Step) -> dict[str, Any]:
     tensor = plan.tensors[step.output if step.output >= 0 else step.input]
-    rows = tensor.map_shape[0] * tensor.map_shape[1]
+    rows = tensor.map_shape[0] * min(tensor.map_shape[1], tensor.buffer.lines)
     return {
         "op": step.op,
         "layer": step.layer.name if step.layer else None,
         "covers": list(step.layer.covers) if step.layer else [],
         "output": tensor.name,
         "shape": list(tensor.shape),
+        "lines": tensor.buffer.lines,
         "floats": rows * tensor.buffer.row_stride,
         "offset": tensor.buffer.offset(tensor.channel),
     }
@@ -205,10 +212,11 @@ def _model_text(data: dict[str, Any]) -> Iterator[str]:
     yield f"plan for {shapes}:"
     yield from _plan_table(data["plan"])
     yield ""
-    arena, unshared = (data["plan"][key] for key in ("arena_floats", "unshared_floats"))
+    keys = ("arena_floats", "ring_floats", "unshared_floats")
+    arena, rings, unshared = (data["plan"][key] for key in keys)
     yield (
-        f"arena: {_kib(arena)} KiB an image; {_kib(unshared)} KiB if no two tensors took turns "
-        f"({100 * arena / max(unshared, 1):.0f} %)"
+        f"arena: {_kib(arena)} KiB an image and {_kib(rings)} KiB of rings a thread; "
+        f"{_kib(unshared)} KiB if no two tensors took turns"
     )
 
 
@@ -239,11 +247,12 @@ def _graph_table(graph: dict[str, Any]) -> Iterator[str]:
 
 
 def _plan_table(plan: dict[str, Any]) -> Iterator[str]:
-    rows = [["", "step", "nodes", "output", "KiB"]]
-    for number, step in enumerate(plan["steps"], start=1):
+    rows = [["stage", "step", "nodes", "output", "lines kept", "KiB"]]
+    for step in plan["steps"]:
         nodes = " + ".join(step["covers"]) or step["output"]
-        rows.append([str(number), step["op"], nodes, _size(step["shape"]), _kib(step["floats"])])
-    yield from _shifted(table(rows, right=[0, 4]))
+        size, kib = _size(step["shape"]), _kib(step["floats"])
+        rows.append([str(step["stage"]), step["op"], nodes, size, str(step["lines"]), kib])
+    yield from _shifted(table(rows, right=[0, 4, 5]))
 
 
 def _shifted(lines: list[str]) -> Iterator[str]:

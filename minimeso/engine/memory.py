@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 #: Rows are padded to this many floats (``MM_LANES`` of the C side).
 LANES = 16
+#: Output channels of a full weight block (``MM_BLOCK``).
+BLOCK = 4
 
 
 def round_lanes(n: int) -> int:
@@ -22,7 +24,9 @@ class Buffer:
         channels, height, width: of the whole buffer; a vector is (1, 1, F).
         gap: zeros between rows, at least the widest horizontal padding that a reader needs.
         first, last: steps between which it must keep its contents.
-        base: first float of it in the arena, once placed.
+        ring: its number among the rings of its stage; -1 for a whole tensor.
+        lines: how many lines are kept: all, or a power of two of a ring.
+        base: first float of it in the arena (or among the rings), once placed.
     """
 
     channels: int
@@ -31,7 +35,12 @@ class Buffer:
     gap: int = LANES
     first: int = -1
     last: int = -1
+    ring: int = -1
+    lines: int = -1
     base: int = -1
+
+    def __post_init__(self) -> None:
+        self.lines = self.height
 
     @property
     def row_stride(self) -> int:
@@ -43,7 +52,7 @@ class Buffer:
 
     @property
     def floats(self) -> int:
-        return self.height * self.line_stride
+        return self.lines * self.line_stride
 
     def used_at(self, step: int) -> None:
         """Extend the life of the buffer to ``step``."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from ..errors import EngineError
 from ._cffi import ffi, lib
 from .memory import LANES
-from .plan import Plan, Tensor
+from .plan import Plan
+from .steps import Tensor
 
 assert lib.MM_LANES == LANES, "the C engine was built from another version: install again"
 
@@ -134,26 +135,30 @@ class Program:
         for struct, step in zip(self._steps, plan.steps, strict=True):
             struct.op = getattr(lib, f"MM_OP_{step.op}")
             struct.input, struct.second, struct.output = step.input, step.second, step.output
-            struct.activation = lib.MM_NO_ACTIVATION
+            struct.activation = struct.inner = lib.MM_NO_ACTIVATION
             for absent in _OFFSETS:
                 setattr(struct, absent, -1)
             for name, value in step.fields.items():
                 setattr(struct, name, value)
+        self._stages = ffi.new("mm_stage[]", [vars(stage) for stage in plan.stages])
         ops = [step.op for step in plan.steps]
         self.struct = ffi.new(
             "mm_program *",
             {
                 "tensors": self._tensors,
                 "steps": self._steps,
+                "stages": self._stages,
                 "parameters": ffi.from_buffer("float[]", self._parameters),
                 "constants": ffi.from_buffer("float[]", self._constants),
                 "tables": ffi.from_buffer("int32_t[]", self._tables),
                 "tensor_count": len(plan.tensors),
                 "step_count": len(plan.steps),
+                "stage_count": len(plan.stages),
                 "parameter_count": self._parameters.size,
                 "constant_count": self._constants.size,
                 "table_count": self._tables.size,
                 "arena_floats": plan.arena_floats,
+                "ring_floats": plan.ring_floats,
                 "scratch_floats": plan.scratch_floats,
                 "max_rows": plan.max_rows,
                 "input_count": sum(op.startswith("INPUT") for op in ops),
@@ -213,6 +218,8 @@ def _tensor(tensor: Tensor) -> Mapping[str, int]:
         "height": height,
         "width": width,
         "is_vector": len(tensor.shape) == 1,
+        "ring": tensor.buffer.ring,
+        "line_mask": -1 if tensor.buffer.ring < 0 else tensor.buffer.lines - 1,
     }
 
 

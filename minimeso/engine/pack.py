@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .memory import LANES, round_lanes
 from .rewrites import Layer
+from .winograd import transform_weights
 
 Array = npt.NDArray[np.float32]
 
@@ -44,7 +45,9 @@ class Parameters:
         self._size += round_lanes(flat.size)
 
     def _pack_layer(self, layer: Layer, channels: int) -> None:
-        if layer.op == "conv2d":
+        if layer.attributes.get("winograd"):
+            self._add(layer, "weight", pack_winograd(layer.arrays["weight"]))
+        elif layer.op == "conv2d":
             self._add(
                 layer, "weight", pack_conv(layer.arrays["weight"], layer.attributes["groups"])
             )
@@ -76,6 +79,16 @@ def pack_conv(weight: Array, groups: int) -> Array:
         for size in block_sizes(filters):
             parts.append(weight[start : start + size].transpose(2, 1, 3, 0).ravel())
             start += size
+    return np.concatenate(parts)
+
+
+def pack_winograd(weight: Array) -> Array:
+    """(O, I, kh, kw) to [block][8][I][kw][block size]."""
+    points = transform_weights(weight)
+    parts, start = [], 0
+    for size in block_sizes(weight.shape[0]):
+        parts.append(points[:, start : start + size].transpose(0, 2, 3, 1).ravel())
+        start += size
     return np.concatenate(parts)
 
 

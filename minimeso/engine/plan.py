@@ -7,52 +7,22 @@ concatenation are written where they belong, so that most concatenations are no 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .memory import LANES, Buffer, place, round_lanes
+from .memory import BLOCK, LANES, Buffer, place, round_lanes
 from .pack import Parameters
 from .rewrites import Layer
+from .stages import make_stages
+from .steps import Step, Tensor
+from .winograd import POINTS
 
 #: Largest arena: 4 GiB of float32.
 MAX_ARENA = 1 << 30
 #: Vector loads may run this far past the last element that is needed (``MM_SLACK``).
 SLACK = 2 * LANES
-
-MapShape = tuple[int, int, int]
-
-
-@dataclass
-class Tensor:
-    """Channels [channel, channel + channels) of a buffer."""
-
-    name: str
-    buffer: Buffer
-    channel: int
-    shape: tuple[int, ...]
-
-    @property
-    def map_shape(self) -> MapShape:
-        """(C, H, W); a vector of F features is (1, 1, F)."""
-        if len(self.shape) == 1:
-            return 1, 1, self.shape[0]
-        channels, height, width = self.shape
-        return channels, height, width
-
-
-@dataclass
-class Step:
-    """One step of the program: an ``MM_OP_*`` name, its tensors by number, and its fields."""
-
-    op: str
-    output: int = -1
-    input: int = -1
-    second: int = -1
-    fields: dict[str, int | float] = field(default_factory=dict)
-    layer: Layer | None = None
 
 
 class Plan:
@@ -61,7 +31,9 @@ class Plan:
     Attributes:
         tensors, steps: of the program, in order.
         constants, tables: what the steps need beside the parameters.
-        arena_floats: memory of one image; ``unshared_floats`` without taking turns.
+        stages: which steps run together, band by band.
+        arena_floats: memory of one image; ``unshared_floats`` without taking turns or rings.
+        ring_floats: rings of one thread.
         scratch_floats, max_rows: memory of one thread.
     """
 
@@ -117,8 +89,13 @@ class Plan:
             for index in (step.input, step.second, step.output):
                 if index >= 0:
                     self.tensors[index].buffer.used_at(number)
+        self._winograd_scratch()  # now that every gap is known
         self.unshared_floats = sum(b.floats for b in self._buffers)
-        self.arena_floats = max(place(self._buffers) + SLACK, self._vector_reach())
+        self.stages = make_stages(self.steps, self.tensors, "row_bands" not in without)
+        rings = [b for b in self._buffers if b.ring >= 0]
+        lasting = [b for b in self._buffers if b.ring < 0]
+        self.arena_floats = max(place(lasting) + SLACK, self._vector_reach(lasting))
+        self.ring_floats = max(place(rings) + SLACK, self._vector_reach(rings))
         if self.arena_floats > MAX_ARENA:
             raise InputError(
                 f"a picture of this size needs {self.arena_floats * 4 / 2**30:.1f} GiB of "
@@ -242,6 +219,9 @@ class Plan:
         left = int(step.fields["pad_left"])
         right = self._reach(step) - left - source.map_shape[2]
         source.buffer.gap = max(source.buffer.gap, round_lanes(max(left, right)))
+        if layer.attributes.get("winograd"):
+            step.op = "WINOGRAD"
+            self.max_rows = max(self.max_rows, POINTS)
 
     def _reach(self, step: Step) -> int:
         """Elements of an input row that an output row needs, left padding included."""
@@ -249,17 +229,33 @@ class Plan:
         f = step.fields
         return int((width - 1) * f["stride_w"] + (f["kernel_w"] - 1) * f["dilation_w"] + 1)
 
-    def _vector_reach(self) -> int:
-        """Where the last vector load of any convolution ends in the arena."""
+    def _vector_reach(self, buffers: Sequence[Buffer]) -> int:
+        """Where the last vector load of any convolution from these buffers ends."""
         end = 0
         for step in self.steps:
-            if step.op == "CONV":
-                source = self.tensors[step.input]
-                channels, height, _ = source.map_shape
-                row = source.buffer.offset(source.channel + channels - 1)
-                row += (height - 1) * source.buffer.line_stride
+            source = self.tensors[step.input]
+            if step.op in ("CONV", "WINOGRAD") and any(source.buffer is b for b in buffers):
+                row = source.buffer.offset(source.channel + source.map_shape[0] - 1)
+                row += (source.buffer.lines - 1) * source.buffer.line_stride
                 end = max(end, row + self._loads(step) - int(step.fields["pad_left"]))
         return end
+
+    def _winograd_scratch(self) -> None:
+        """A row of zeros for lines outside the picture, and room for a tile in scratch."""
+        row = 0
+        for step in self.steps:
+            if step.op == "WINOGRAD":
+                source = self.tensors[step.input]
+                padded = round_lanes(source.buffer.row_stride + source.buffer.gap)
+                wide = round_lanes(self.tensors[step.output].map_shape[2])
+                tile = POINTS * source.map_shape[0] * padded + self._loads(step)
+                tile += (POINTS * BLOCK + 1) * wide
+                self.scratch_floats = max(self.scratch_floats, tile)
+                row = max(row, padded)
+        zeros = self._constant(np.zeros(row)) if row else -1
+        for step in self.steps:
+            if step.op == "WINOGRAD":
+                step.fields["first_constant"] = zeros
 
     def _loads(self, step: Step) -> int:
         f = step.fields
@@ -271,7 +267,13 @@ class Plan:
         step.fields["sign"] = self._parameters.offset(layer, "sign")
         source = self.tensors[step.input].map_shape
         folded = int(step.fields["pad_left"]) + round_lanes(source[2])
-        self.scratch_floats = max(self.scratch_floats, folded, self._loads(step))
+        scratch = round_lanes(max(folded, self._loads(step)))
+        if "inner" in layer.attributes:
+            step.fields["inner"] = _ACTIVATION_NUMBERS[layer.attributes["inner"]]
+            width = self.tensors[step.output].map_shape[2]
+            rows = layer.attributes["kernel_size"][0] * round_lanes(source[2])
+            scratch += max(rows, round_lanes(width))
+        self.scratch_floats = max(self.scratch_floats, scratch)
         if layer.op == "avg_pool2d":
             a = layer.attributes
             height, width = self.tensors[step.output].map_shape[1:]

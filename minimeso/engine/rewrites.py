@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import winograd
 from .graph import Graph, Weights
 from .ops import ACTIVATIONS, OPERATIONS
 
@@ -22,6 +23,8 @@ Array = npt.NDArray[np.float32]
 
 #: Functions that never fall: the largest value of a window stays the largest.
 _MONOTONE = ("relu", "leaky_relu", "prelu", "sigmoid", "tanh")
+#: Functions that fall to one minimum and rise after it.
+_VALLEYS = ("swish", "mish", "pish")
 #: Operations whose step can apply an activation and a batch norm as it stores a row.
 _WITH_EPILOGUE = (
     "conv2d", "linear", "max_pool2d", "avg_pool2d", "global_avg_pool2d", "add", "mul", "flatten",
@@ -173,7 +176,9 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
     """Batch norms and functions that never fall move behind the max-pool: a quarter of the work.
 
     Where the scale of the batch norm is negative, the largest value after it comes from the
-    smallest before it, so the pool gets a sign per channel.
+    smallest before it, so the pool gets a sign per channel.  Swish, Mish and Pish fall to their
+    one minimum and rise after it, so the largest of a window is that of its smallest or of its
+    largest argument; the pool takes them in as its ``inner`` function.
     """
 
     def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
@@ -181,11 +186,17 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
             return None
         if second.attributes["dilation"] not in (1, (1, 1)) or first.affine or first.activation:
             return None  # a dilated window may hold padding only, which must stay -inf
+        if "inner" in second.attributes:
+            return None  # the inner function comes before whatever moves behind the pool
         attributes = dict(second.attributes)
         if first.op == "batch_norm":
             scale = affine_of(first)[0]
             sign = np.where(scale < 0, np.float32(-1), np.float32(1))
             attributes["sign"] = attributes.get("sign", np.float32(1)) * sign
+        elif first.op in _VALLEYS:
+            covers = _merged(first.covers, second.covers)
+            attributes["inner"] = first.op
+            return [replace(second, inputs=first.inputs, attributes=attributes, covers=covers)]
         elif not _never_falls(first):
             return None
         pool = replace(
@@ -220,6 +231,23 @@ def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
     return _until_stable(layers, keep, step)
 
 
+def choose_winograd(layers: Layers, keep: Collection[str]) -> Layers:
+    """Convolutions for which vertical Winograd takes clearly fewer multiplications are marked."""
+    return [
+        replace(layer, attributes={**layer.attributes, "winograd": True})
+        if layer.op == "conv2d" and _can_winograd(layer)
+        else layer
+        for layer in layers
+    ]
+
+
+def _can_winograd(layer: Layer) -> bool:
+    a = layer.attributes
+    filters, channels = layer.arrays["weight"].shape[:2]
+    plain = a["stride"] == (1, 1) and a["dilation"][0] == 1 and a["groups"] == 1
+    return plain and winograd.pays(channels, filters, a["kernel_size"])
+
+
 def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return first + tuple(name for name in second if name not in first)
 
@@ -229,4 +257,5 @@ REWRITES: dict[str, Callable[[Layers, Collection[str]], Layers]] = {
     "fold_batch_norm": fold_batch_norm,
     "sink_through_max_pool": sink_through_max_pool,
     "fuse_epilogue": fuse_epilogue,
+    "choose_winograd": choose_winograd,
 }

@@ -20,7 +20,7 @@ from minimeso.engine.rewrites import REWRITES
 from minimeso.networks import mesoinception4
 
 RNG = np.random.default_rng(5)
-REWRITE_NAMES = (*REWRITES, "concat_in_place")
+REWRITE_NAMES = (*REWRITES, "concat_in_place", "row_bands")
 
 
 def small_network() -> Graph:
@@ -63,6 +63,30 @@ def test_rewrites_change_nothing(without: tuple[str, ...]) -> None:
     wanted = evaluate(SMALL, SMALL_WEIGHTS, {"image": x})["out"]
     result = Session(SMALL, SMALL_WEIGHTS, without=without).run(x)
     np.testing.assert_allclose(result, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        ("batch_norm", "swish"),
+        ("swish", "batch_norm"),
+        ("relu", "batch_norm", "mish", "batch_norm"),
+        ("pish", "swish"),
+        ("batch_norm", "leaky_relu", "batch_norm", "sigmoid"),
+    ],
+)
+@pytest.mark.parametrize("padding", [0, 1])
+def test_what_moves_behind_a_pool(chain: tuple[str, ...], padding: int, isa: str) -> None:
+    graph = Graph()
+    x = graph.input("x", (9, 21, 34))
+    for number, op in enumerate(chain):
+        x = graph.node(op, x, name=f"{op}-{number}")
+    graph.output(graph.node("max_pool2d", x, kernel_size=3, stride=2, padding=padding, name="out"))
+    weights = random_weights(graph, RNG)
+    data = RNG.normal(0, 2, (1, 9, 21, 34)).astype(np.float32)
+    wanted = evaluate(graph, weights, {"x": data})["out"]
+    result = Session(graph, weights, isa=isa).run(data)
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
 def test_rewrites_shorten_the_network() -> None:

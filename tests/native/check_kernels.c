@@ -96,14 +96,19 @@ static int same(float a, float b)
     return memcmp(&a, &b, 4) == 0 || (isnan(a) && isnan(b));
 }
 
-/* The first n elements agree; nothing was written beyond `room`. */
-static void compare(const char *what, const float *wanted, const float *got, size_t n, size_t room)
+static void compare_rows(const char *what, const float *wanted, const float *got, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!same(wanted[i], got[i])) {
             fail(what, n, i, wanted[i], got[i]);
             break;
         }
+}
+
+/* The first n elements agree; nothing was written beyond `room`. */
+static void compare(const char *what, const float *wanted, const float *got, size_t n, size_t room)
+{
+    compare_rows(what, wanted, got, n);
     for (size_t i = 0; i < GUARD; i++)
         if (got[room + i] != GUARD_VALUE || got[-(ptrdiff_t)i - 1] != GUARD_VALUE) {
             fail("guard zone overwritten", n, i, GUARD_VALUE, got[room + i]);
@@ -216,6 +221,45 @@ static void check_reduce(mm_reduce_fn *plain, mm_reduce_fn *fast, size_t n, int 
     free(x);
 }
 
+static void check_winograd_in(mm_winograd_in_fn *plain, mm_winograd_in_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n);
+    float *rows[8], *a = guarded(8 * room), *b = guarded(8 * room);
+    for (int i = 0; i < 8; i++)
+        rows[i] = random_array(room, kind);
+    plain((const float *const *)rows, a, (ptrdiff_t)room, n);
+    fast((const float *const *)rows, b, (ptrdiff_t)room, n);
+    for (size_t i = 0; i < 8; i++)
+        compare_rows("transformed", a + i * room, b + i * room, n);
+    compare("guards", a, b, 0, 8 * room);
+    for (int i = 0; i < 8; i++)
+        free(rows[i]);
+    release(a);
+    release(b);
+}
+
+static void check_winograd_out(mm_winograd_out_fn *plain, mm_winograd_out_fn *fast, size_t n,
+                               int kind)
+{
+    for (size_t count = 2; count <= 6; count += 2) {
+        size_t room = rounded(n);
+        float *x = random_array(8 * room, kind), *a = guarded(6 * room), *b = guarded(6 * room);
+        float *to_a[6], *to_b[6], bias = random_unit();
+        for (size_t i = 0; i < 6; i++) {
+            to_a[i] = a + i * room;
+            to_b[i] = b + i * room;
+        }
+        plain(x, (ptrdiff_t)room, bias, to_a, count, n);
+        fast(x, (ptrdiff_t)room, bias, to_b, count, n);
+        for (size_t i = 0; i < count; i++)
+            compare_rows("lines", to_a[i], to_b[i], n);
+        compare("guards", a, b, 0, 6 * room);
+        free(x);
+        release(a);
+        release(b);
+    }
+}
+
 static void check_conv_as(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kind, size_t stride)
 {
     static const int blocks[] = {1, 2, 4};
@@ -236,12 +280,8 @@ static void check_conv_as(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kin
     plain(&c);
     c.out = b;
     fast(&c);
-    for (int o = 0; o < block; o++)
-        for (size_t i = 0; i < n; i++)
-            if (!same(a[(size_t)o * room + i], b[(size_t)o * room + i])) {
-                fail("row", n, i, a[(size_t)o * room + i], b[(size_t)o * room + i]);
-                break;
-            }
+    for (size_t o = 0; o < (size_t)block; o++)
+        compare_rows("row", a + o * room, b + o * room, n);
     compare("guards", a, b, 0, (size_t)block * room);
     for (size_t r = 0; r < rows; r++)
         free(in[r]);
@@ -286,7 +326,7 @@ int main(void)
     check_table("neon (emulated)", &mm_kernels_scalar, &mm_kernels_neon);
 #else
     for (int isa = 0; isa < MM_ISA_COUNT; isa++) {
-        const mm_kernels *fast = mm_kernels_of(isa);
+        const mm_kernels *fast = mm_isa_supported(isa) ? mm_kernels_of(isa) : NULL;
         int fused = isa != MM_SCALAR && isa != MM_SSE2;
         if (fast)
             check_table(mm_isa_name(isa), fused ? &mm_kernels_scalar_fma : &mm_kernels_scalar, fast);

@@ -5,38 +5,14 @@ from __future__ import annotations
 import importlib.util
 import platform
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from toolchain import COMPILERS, SANITIZE, build, run
 
-HERE = Path(__file__).resolve().parent
-CSRC = HERE.parent.parent / "csrc"
-COMPILERS = [c for c in ("gcc", "clang", "cc") if shutil.which(c)]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
 X86 = platform.machine() in ("x86_64", "AMD64", "i686")
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler on the path")
-
-
-def run(command: list[str | Path]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def build(folder: Path, compiler: str, flags: list[str], sources: dict[str, list[str]]) -> Path:
-    """Compile each source with its own flags and link; returns the program."""
-    common = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", *flags]
-    common += [f"-I{CSRC}"]
-    objects = []
-    for number, (source, own) in enumerate(sources.items()):
-        path = HERE / source if source.startswith("check") else CSRC / source.partition("#")[0]
-        objects.append(folder / f"{number}.o")
-        run([compiler, *common, *own, "-c", path, "-o", objects[-1]])
-    program = folder / "check"
-    run([compiler, *flags, *objects, "-o", program, "-lm"])
-    return program
 
 
 NATIVE: dict[str, list[str]] = {

@@ -1,0 +1,170 @@
+"""Stages: steps that run together in bands of lines, so that what passes between stays in cache.
+
+A stage is a run of steps that need only some lines of their inputs for a line of their output.
+What is written and read inside one stage only becomes a ring of a few lines.  ``csrc/program.c``
+runs the bands, and works out at run time what ``_needs`` works out here to size the rings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .memory import Buffer
+from .steps import Step, Tensor
+
+#: Most steps of a stage (``MM_MAX_STAGE``), and most floats of its rings: half of a small L2 cache.
+_MAX_STEPS = 64
+_MAX_RING_FLOATS = 1 << 17
+#: Lines of the last step that are made in one go, before its stride.
+_BAND_LINES = 4
+#: Tiles of 2, 4 and 6 lines meet bands in the same way again after so many.
+_BANDS_LOOKED_AT = 12
+_LINE_BY_LINE = (
+    "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL", "SOFTMAX",
+    "ADD", "MUL",
+)  # fmt: skip
+
+
+@dataclass
+class Stage:
+    """Steps [first, first + count), in bands of ``band`` lines of the last one."""
+
+    first: int
+    count: int = 1
+    band: int = 1
+
+
+Range = tuple[int, int]
+
+
+def make_stages(steps: Sequence[Step], tensors: Sequence[Tensor], banded: bool) -> list[Stage]:
+    """Split the steps into stages, and turn the buffers inside a stage into rings."""
+    stages: list[Stage] = []
+    first = 0
+    while first < len(steps):
+        stage = _longest(first, steps, tensors) if banded else Stage(first, 1, steps[first].granule)
+        _make_rings(stage, steps, tensors)
+        stages.append(stage)
+        first += stage.count
+    return stages
+
+
+def _longest(first: int, steps: Sequence[Step], tensors: Sequence[Tensor]) -> Stage:
+    """The longest stage from a step on, up to the first that leaves fewer lines than it reads."""
+    best = Stage(first, 1, _band(steps[first]))
+    for count in range(1, min(_MAX_STEPS, len(steps) - first) + 1):
+        last = steps[first + count - 1]
+        if not _is_line_by_line(last, tensors):
+            break
+        stage = Stage(first, count, _band(last))
+        if count > 1 and _is_closed(stage, steps, tensors):
+            if _ring_floats(stage, steps, tensors) > _MAX_RING_FLOATS:
+                break
+            best = stage
+            if last.fields.get("stride_h", 1) > 1:
+                break
+    return best
+
+
+def _band(last: Step) -> int:
+    lines = max(1, _BAND_LINES // int(last.fields.get("stride_h", 1)))
+    return -(-lines // last.granule) * last.granule
+
+
+def _is_line_by_line(step: Step, tensors: Sequence[Tensor]) -> bool:
+    if step.op not in _LINE_BY_LINE or len(tensors[step.output].shape) == 1:
+        return False
+    if step.second >= 0:  # a factor per channel needs its whole input first
+        return tensors[step.second].shape[1:] == tensors[step.output].shape[1:]
+    return True
+
+
+def _inner_buffers(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Buffer]:
+    """Buffers that the steps before the last of the stage write, each once."""
+    inner: list[Buffer] = []
+    for step in steps[stage.first : stage.first + stage.count - 1]:
+        buffer = tensors[step.output].buffer
+        if not any(buffer is b for b in inner):
+            inner.append(buffer)
+    return inner
+
+
+def _is_closed(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> bool:
+    """Nobody outside the stage touches what passes between its steps."""
+    end = stage.first + stage.count - 1
+    final = tensors[steps[end].output].buffer
+    return all(
+        b is not final and b.first >= stage.first and b.last <= end
+        for b in _inner_buffers(stage, steps, tensors)
+    )
+
+
+def _needs(
+    stage: Stage, band: Range, steps: Sequence[Step], tensors: Sequence[Tensor]
+) -> dict[int, Range]:
+    """Lines of each inner buffer (by id) that a band needs, in a picture without edges."""
+    needs: dict[int, Range] = {}
+    inner = {id(b) for b in _inner_buffers(stage, steps, tensors)}
+    for number in range(stage.first + stage.count - 1, stage.first - 1, -1):
+        step = steps[number]
+        own = band if number == stage.first + stage.count - 1 else None
+        own = own or needs.get(id(tensors[step.output].buffer))
+        if own is None:
+            continue
+        first, last = own[0] // step.granule, -(-own[1] // step.granule)
+        own = first * step.granule, last * step.granule
+        if number < stage.first + stage.count - 1:
+            needs[id(tensors[step.output].buffer)] = own
+        for index in (step.input, step.second):
+            if index >= 0 and id(tensors[index].buffer) in inner:
+                key, (start, end) = id(tensors[index].buffer), input_lines(step, own)
+                known = needs.get(key, (start, end))
+                needs[key] = min(known[0], start), max(known[1], end)
+    return needs
+
+
+def input_lines(step: Step, lines: Range) -> Range:
+    """Input lines that output lines [start, end) of a step need, edges left out of account."""
+    start, end = lines
+    f = step.fields
+    if step.op in ("CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL"):
+        start = int(start * f["stride_h"] - f["pad_top"])
+        end = int((end - 1) * f["stride_h"] - f["pad_top"] + (f["kernel_h"] - 1) * f["dilation_h"])
+        end += 1
+    return start, end
+
+
+def _ring_lines(
+    stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]
+) -> list[tuple[Buffer, int]]:
+    """Each inner buffer with the power of two of lines that it must keep."""
+    lines: dict[int, int] = {}
+    for band in range(_BANDS_LOOKED_AT):  # tiles start at other places in each
+        start = band * stage.band
+        needs = _needs(stage, (start, start + stage.band), steps, tensors)
+        for key, (low, high) in needs.items():
+            lines[key] = max(lines.get(key, 1), high - low)
+    return [
+        (buffer, 1 << (lines.get(id(buffer), 1) - 1).bit_length())
+        for buffer in _inner_buffers(stage, steps, tensors)
+    ]
+
+
+def _ring_floats(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> int:
+    return sum(
+        min(lines, buffer.height) * buffer.line_stride
+        for buffer, lines in _ring_lines(stage, steps, tensors)
+    )
+
+
+def _make_rings(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> None:
+    """Also: whatever a stage touches lives from its first step to its last."""
+    for number, (buffer, lines) in enumerate(_ring_lines(stage, steps, tensors)):
+        buffer.ring, buffer.lines = number, lines
+    end = stage.first + stage.count - 1
+    for step in steps[stage.first : end + 1]:
+        for index in (step.input, step.second, step.output):
+            if index >= 0:
+                tensors[index].buffer.used_at(stage.first)
+                tensors[index].buffer.used_at(end)

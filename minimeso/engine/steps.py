@@ -1,0 +1,46 @@
+"""Tensors and steps of a plan: what the C program is made of, still with names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .memory import Buffer
+from .rewrites import Layer
+from .winograd import output_lines
+
+MapShape = tuple[int, int, int]
+
+
+@dataclass
+class Tensor:
+    """Channels [channel, channel + channels) of a buffer."""
+
+    name: str
+    buffer: Buffer
+    channel: int
+    shape: tuple[int, ...]
+
+    @property
+    def map_shape(self) -> MapShape:
+        """(C, H, W); a vector of F features is (1, 1, F)."""
+        if len(self.shape) == 1:
+            return 1, 1, self.shape[0]
+        channels, height, width = self.shape
+        return channels, height, width
+
+
+@dataclass
+class Step:
+    """One step of the program: an ``MM_OP_*`` name, its tensors by number, and its fields."""
+
+    op: str
+    output: int = -1
+    input: int = -1
+    second: int = -1
+    fields: dict[str, int | float] = field(default_factory=dict)
+    layer: Layer | None = None
+
+    @property
+    def granule(self) -> int:
+        """Lines that it computes at once; tiles start at multiples of it."""
+        return output_lines(int(self.fields["kernel_h"])) if self.op == "WINOGRAD" else 1

@@ -1,0 +1,55 @@
+"""What mm_check lets through keeps to its memory: fuzz_programs.c under sanitizers."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from toolchain import COMPILERS, CSRC, SANITIZE, build, run
+
+pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler on the path")
+
+#: fuzz_programs.c brings program.c in.
+SOURCES: dict[str, list[str]] = {
+    name: []
+    for name in (
+        "fuzz_programs.c", "check.c", "cpu.c", "steps.c", "threads.c",
+        *sorted(path.name for path in CSRC.glob("kernels_*.c")),
+    )
+}  # fmt: skip
+COUNT = 300_000 if os.environ.get("MINIMESO_HYPOTHESIS") == "long" else 6_000
+OPERATIONS = 17
+
+
+def counts(output: str) -> dict[str, tuple[int, ...]]:
+    """Steps of each operation: drawn, in programs that passed, in programs that ran."""
+    lines = re.findall(r"^(\w+): (\d+) made, (\d+) passed, (\d+) run$", output, re.MULTILINE)
+    assert len(lines) == OPERATIONS, output
+    return {name: tuple(map(int, numbers)) for name, *numbers in lines}
+
+
+def test_a_checked_program_keeps_to_its_memory(tmp_path: Path) -> None:
+    output = run([build(tmp_path, COMPILERS[0], ["-O1", *SANITIZE], SOURCES), str(COUNT)])
+    print(output)
+    for name, (made, passed, ran) in counts(output).items():
+        assert made > passed > made / 4, f"{name}: passed and refused must both happen"
+        assert ran > COUNT / 50, f"{name}: hardly ever run"
+    changed = re.search(r"changed programs: (\d+) passed, (\d+) refused", output)
+    assert changed
+    assert min(map(int, changed.groups())) > COUNT / 5
+
+
+def test_threads_do_not_race(tmp_path: Path) -> None:
+    program = build(tmp_path, COMPILERS[0], ["-O1", "-g", "-fsanitize=thread"], SOURCES)
+    if subprocess.run([program, "0"], capture_output=True, check=False).returncode:
+        pytest.skip("ThreadSanitizer does not start here")
+    # a vector that a convolution or its transform loads may reach over memory that is not meant for it, in lanes
+    # that it then drops, and the output may lie there
+    suppressed = tmp_path / "suppressed"
+    suppressed.write_text("race:v_load_step\nrace:winograd_in\n")
+    command = [program, str(COUNT // 20), "0", "plain"]
+    output = run(command, TSAN_OPTIONS=f"suppressions={suppressed}")
+    assert all(ran for _, _, ran in counts(output).values())
