@@ -10,7 +10,6 @@ from pathlib import Path
 
 from cffi import FFI
 from setuptools import setup
-from setuptools.command.build_ext import build_ext
 
 CSRC = Path(__file__).resolve().parent / "csrc"
 
@@ -53,14 +52,6 @@ def _link_arguments():
     return ["-pthread"] + ([f"-fsanitize={sanitize}"] if sanitize else [])
 
 
-class ParallelBuild(build_ext):
-    """Compiles when a header or template changed, too."""
-
-    def build_extension(self, extension):
-        extension.depends = _dependencies()
-        super().build_extension(extension)
-
-
 ffibuilder = FFI()
 ffibuilder.cdef(_cdef())
 ffibuilder.set_source(
@@ -71,11 +62,11 @@ ffibuilder.set_source(
     extra_compile_args=_compile_arguments(),
     extra_link_args=_link_arguments(),
     libraries=[] if sys.platform == "win32" else ["m"],
+    depends=_dependencies(),
 )
 
 if __name__ == "__main__":
     setup(
         cffi_modules=["setup.py:ffibuilder"],
-        cmdclass={"build_ext": ParallelBuild},
         options={"bdist_wheel": {"py_limited_api": "cp310"}},
     )

@@ -672,6 +672,7 @@ static int small_enough(const mm_program *p)
 static void make_arrays(arrays_t *a, const mm_program *p, int64_t batch)
 {
     size_t input_bytes[MAX_ARRAYS] = {0};
+    int pictures[MAX_ARRAYS] = {0};
     *a = (arrays_t){{NULL}, {NULL}, {0}};
     for (int64_t i = 0; i < p->step_count; i++) {
         const mm_step *s = &p->steps[i];
@@ -682,12 +683,13 @@ static void make_arrays(arrays_t *a, const mm_program *p, int64_t batch)
         size_t bytes = (size_t)batch * (size_t)elements(t) * (s->op == MM_OP_INPUT_U8 ? 1 : 4);
         size_t *most = &(out ? a->output_bytes : input_bytes)[s->array];
         *most = bytes > *most ? bytes : *most;
+        pictures[s->array] |= s->op == MM_OP_INPUT_U8;
     }
     for (int i = 0; i < MAX_ARRAYS; i++)
-        if (input_bytes[i]) {
-            a->inputs[i] = random_floats((int64_t)((input_bytes[i] + 3) / 4));
-            a->inputs[i] = realloc(a->inputs[i], input_bytes[i]);
-        }
+        if (pictures[i] && input_bytes[i])
+            fill(a->inputs[i] = exactly(input_bytes[i]), input_bytes[i]);
+        else if (input_bytes[i])
+            a->inputs[i] = random_floats((int64_t)(input_bytes[i] / sizeof(float)));
     for (int i = 0; i < MAX_ARRAYS; i++)
         if (a->output_bytes[i])
             a->outputs[i] = exactly(a->output_bytes[i]);

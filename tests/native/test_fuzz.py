@@ -46,8 +46,8 @@ def test_threads_do_not_race(tmp_path: Path) -> None:
     program = build(tmp_path, COMPILERS[0], ["-O1", "-g", "-fsanitize=thread"], SOURCES)
     if subprocess.run([program, "0"], capture_output=True, check=False).returncode:
         pytest.skip("ThreadSanitizer does not start here")
-    # a vector that a convolution or its transform loads may reach over memory that is not meant for it, in lanes
-    # that it then drops, and the output may lie there
+    # a vector that a convolution or its transform loads may reach over memory that is not meant
+    # for it, in lanes that it then drops, and the output may lie there
     suppressed = tmp_path / "suppressed"
     suppressed.write_text("race:v_load_step\nrace:winograd_in\n")
     command = [program, str(COUNT // 20), "0", "plain"]
