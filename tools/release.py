@@ -231,6 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         test = faces.load(options.data, "test", options.cache)
         model = calibrate(model, val)
         recipe, epoch = model.meta["recipe"], model.meta["metrics"]["epoch"]
+        if recipe["schedule"] == "paper":  # does not depend on how many more were planned
+            recipe["epochs"] = epoch
         meta = {
             **model.meta,
             "best_epoch": epoch,
