@@ -197,7 +197,7 @@ static void need_list(draft_t *d, int64_t length)
 static void draw_winograd(draft_t *d, int32_t in)
 {
     mm_tensor t = d->tensors[in];
-    int32_t kernel_w = between(1, 5), gap = (int32_t)mm_gap(&t), pad_left = below(5);
+    int32_t kernel_w = between(1, 5), pad_left = below(5);
     int32_t width = pad_left + t.width + below(5) - kernel_w + 1;
     if (width < 1) {
         kernel_w = 1;
@@ -426,7 +426,7 @@ static void add_reach(draft_t *d)
 {
     for (int64_t i = 0; i < d->p.step_count; i++) {
         const mm_step *s = &d->steps[i];
-        if (s->op != MM_OP_CONV)
+        if (s->op != MM_OP_CONV && s->op != MM_OP_WINOGRAD)
             continue;
         int64_t *floats = d->tensors[s->input].ring < 0 ? &d->p.arena_floats : &d->p.ring_floats;
         const mm_tensor *in = &d->tensors[s->input], *out = &d->tensors[s->output];
