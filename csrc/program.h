@@ -44,6 +44,7 @@ typedef struct {
     float *arena, *rings, *scratch;
     const float **rows; /* room for max_rows pointers */
     int64_t image;
+    int64_t *nanoseconds; /* of each step, added up; NULL: nobody wants to know */
 } mm_lane;
 
 /* Line y of the output of a step; for a Winograd step the tile of lines that begins at y. */

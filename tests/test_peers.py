@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minimeso import Graph, Session
+from minimeso import Session
 from minimeso.engine.native import available_isas
 from minimeso.networks import NETWORKS
 
@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 
 from conftest import random_weights
 
-from tools import bench, peers, report, stages, workers
+from tools import bench, peers, report, workers
 
 
 def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,12 +42,6 @@ def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["engines"][f"minimeso-{isa}"]["ratio_to_fastest_peer"] == theirs / ours
     assert written["machine"]["cpu"] and written["versions"]["torch"]
     assert "fastest peer" in capsys.readouterr().out
-
-
-def test_multiply_adds() -> None:
-    """The totals that were counted by hand for both networks."""
-    assert report.multiply_adds(NETWORKS["mesoinception4"]()) == 57_098_256
-    assert report.multiply_adds(NETWORKS["meso4"]()) == 60_047_376
 
 
 def test_everybody_takes_turns() -> None:
@@ -114,18 +108,21 @@ def _exit(status: int) -> None:
     os._exit(status)
 
 
-@pytest.mark.parametrize("name", ["meso4", "mesoinception4"])
-def test_stages_are_prefixes_of_the_network(name: str) -> None:
-    graph = NETWORKS[name]()
-    weights = random_weights(graph, np.random.default_rng(0))
-    ends = stages.stages(graph)
-    assert ends == ["pool1", "pool2", "pool3", "pool4", "fc1", "fc2", "p_fake"]
-    image = np.random.default_rng(1).random((1, 3, 256, 256), np.float32)
-    whole = Session(graph, weights).run(image, ends)
-    for end in ends:
-        part: Graph = stages.prefix(graph, end)
-        kept = {key: weights[key] for key in part.parameters()}
-        np.testing.assert_array_equal(Session(part, kept).run(image).ravel(), whole[end].ravel())
+def test_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.json"
+    cell = ["--networks", "meso4", "--activations", "mish", "--threads", "1", "--batches", "1"]
+    assert bench.main(["--profile", "--quick", *cell, "--json", str(path)]) == 0
+    (found,) = json.loads(path.read_text())["profile"]
+    assert (found["network"], found["activation"], found["runs"]) == ("meso4", "mish", 12)
+    assert sum(step["multiply_adds"] for step in found["steps"]) == 60_047_376
+    assert sum(step["share"] for step in found["steps"]) == pytest.approx(1)
+    lines = capsys.readouterr().out.splitlines()
+    assert "of peak" in lines[-3 - len(found["steps"])]
+    whole = 2 * 60_047_376 / (1e6 * found["steps_ms"])
+    peak = 2e-9 * found["multiply_adds_per_second"]
+    assert lines[-2].split() == [
+        "all", "steps", f"{found['steps_ms']:.3f}", "100.0%", f"{whole:.1f}", f"{whole / peak:.0%}",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("activation", bench.ACTIVATIONS)

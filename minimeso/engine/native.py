@@ -127,6 +127,7 @@ class Program:
     """A plan as C structs, checked by the engine; immutable, usable by many threads."""
 
     def __init__(self, plan: Plan, parameters: npt.NDArray[np.float32]) -> None:
+        self.steps = len(plan.steps)
         self._parameters = parameters
         self._constants = _joined(plan.constants, np.float32)
         self._tables = _joined(plan.tables, np.int32)
@@ -179,8 +180,14 @@ class Program:
         workspace: Workspace,
         inputs: Sequence[npt.NDArray[Any]],
         outputs: Sequence[npt.NDArray[np.float32]],
+        nanoseconds: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """Run on a batch; arrays are contiguous and of the shapes that the plan was made for."""
+        """Run on a batch; arrays are contiguous and of the shapes that the plan was made for.
+
+        To ``nanoseconds``, (threads, steps), is added what each thread spends in each step.
+        """
+        if nanoseconds is not None and nanoseconds.shape != (pool.threads, self.steps):
+            raise ValueError(f"nanoseconds of shape {nanoseconds.shape}")
         batch = len(inputs[0])
         lanes = pool.threads if batch >= pool.threads else 1
         size = lib.mm_workspace_bytes(self.struct, pool.threads, lanes)
@@ -197,6 +204,9 @@ class Program:
             batch,
             workspace.pointer(size),
             lanes,
+            ffi.NULL
+            if nanoseconds is None
+            else ffi.from_buffer("int64_t[]", nanoseconds, require_writable=True),
         )
         _check(code, "run")
 
