@@ -134,12 +134,7 @@ def newer_source() -> Path | None:
 class Sweep:
     """The compiled comparison."""
 
-    def __init__(self, function: Any = None) -> None:
-        """
-        Args:
-            function: what to test in place of the engine's own.
-        """
-        self._function = function or engine_function()
+    def __init__(self) -> None:
         compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc") or "clang"
         with tempfile.TemporaryDirectory() as folder:
             library = Path(folder) / "sweep.so"
@@ -164,14 +159,19 @@ class Sweep:
         stride: int = 1,
         threads: int | None = None,
         say: Callable[[float], None] = lambda share: None,
+        function: Any = None,
     ) -> list[Result]:
         """Look at every `stride`-th input.
 
         Args:
             say: is told now and then which share is done.
+            function: what to test in place of the engine's own.
         """
+        function = function or engine_function()
         total = -(-INPUTS // stride)
         chunks = [(start, min(CHUNK, total - start)) for start in range(0, total, CHUNK)]
+        # around 1 first: what is no worse than what was seen there takes no closer look
+        chunks.sort(key=lambda chunk: abs((chunk[0] * stride & 0x7FFFFFFF) - 0x3F800000))
         reports = [[_Report() for _ in isas] for _ in range(threads or available_cores())]
         free, lock = list(reports), threading.Lock()
         stop = threading.Event()
@@ -182,7 +182,7 @@ class Sweep:
                 return 0
             with lock:
                 mine = free.pop()
-            self._look(activation, isas, start * stride, stride, count, mine)
+            self._look(function, activation, isas, start * stride, stride, count, mine)
             with lock:
                 free.append(mine)
             return count
@@ -198,7 +198,7 @@ class Sweep:
         results = []
         for number, isa in enumerate(isas):
             found = [of_thread[number] for of_thread in reports]
-            problems = [*self._wrong_limits(activation, isa), *_problems(found)]
+            problems = [*_wrong_limits(function, activation, isa), *_problems(found)]
             small, large = (
                 _place(max((getattr(r, kind) for r in found), key=lambda place: place.error))
                 for kind in ("small", "large")
@@ -208,39 +208,19 @@ class Sweep:
         return results
 
     def _look(
-        self, activation: str, isas: Sequence[str], first: int, stride: int, count: int,
-        reports: list[_Report],
+        self, function: Any, activation: str, isas: Sequence[str], first: int, stride: int,
+        count: int, reports: list[_Report],
     ) -> None:  # fmt: skip
         array = (_Report * len(isas))(*reports)
         numbers = (ctypes.c_int * len(isas))(*map(_isa_number, isas))
         code = self._library.sweep(
-            self._function, _number(activation), ctypes.c_float(SLOPE), numbers, len(isas),
+            function, _number(activation), ctypes.c_float(SLOPE), numbers, len(isas),
             ctypes.c_uint32(first), ctypes.c_uint32(stride), ctypes.c_int64(count), array,
         )  # fmt: skip
         if code:
             raise RuntimeError(f"{activation}: the engine's status is {code}")
         for own, new in zip(reports, array, strict=True):
             ctypes.pointer(own)[0] = new
-
-    def _wrong_limits(self, activation: str, isa: str) -> Iterator[str]:
-        """Zero, infinities and NaN, alone and as part of a row."""
-        zero, low, high = LIMITS[activation]
-        cases = [
-            (0.0, zero),
-            (-0.0, zero),
-            (-math.inf, low),
-            (math.inf, high),
-            (math.nan, math.nan),
-        ]
-        for count in (1, 16, 31, 256):
-            for x, wanted in cases:
-                source, target = (ctypes.c_float * count)(*[x] * count), (ctypes.c_float * count)()
-                isa_number = _isa_number(isa)
-                self._function(isa_number, _number(activation), SLOPE, source, target, count)
-                for got in target:
-                    if got != wanted and not (math.isnan(wanted) and math.isnan(got)):
-                        yield f"f({x}) = {got:.9g}, not {wanted}, in a row of {count}"
-                        return
 
 
 def _number(activation: str) -> int:
@@ -256,6 +236,27 @@ def _isa_number(isa: str) -> int:
 def _place(place: _Place) -> Place:
     (x,) = struct.unpack("<f", struct.pack("<I", place.bits))
     return Place(f"0x{place.bits:08x}", x, place.wanted, place.got, place.error)
+
+
+def _wrong_limits(function: Any, activation: str, isa: str) -> Iterator[str]:
+    """Zero, infinities and NaN, alone and as part of a row."""
+    zero, low, high = LIMITS[activation]
+    cases = [
+        (0.0, zero),
+        (-0.0, zero),
+        (-math.inf, low),
+        (math.inf, high),
+        (math.nan, math.nan),
+    ]
+    for count in (1, 16, 31, 256):
+        for x, wanted in cases:
+            source, target = (ctypes.c_float * count)(*[x] * count), (ctypes.c_float * count)()
+            isa_number = _isa_number(isa)
+            function(isa_number, _number(activation), SLOPE, source, target, count)
+            for got in target:
+                if got != wanted and not (math.isnan(wanted) and math.isnan(got)):
+                    yield f"f({x}) = {got:.9g}, not {wanted}, in a row of {count}"
+                    return
 
 
 def _problems(reports: Sequence[_Report]) -> Iterator[str]:
