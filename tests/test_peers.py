@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ import numpy as np
 import pytest
 
 from minimeso import Session
-from minimeso.engine.native import available_isas
+from minimeso.engine.native import activate, available_isas
 from minimeso.networks import NETWORKS
 
 pytest.importorskip("torch")
 
 from conftest import random_weights
 
-from tools import bench, peers, report, workers
+from tools import bench, elements, peers, report, workers
 
 
 def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +124,40 @@ def test_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-2].split() == [
         "all", "steps", f"{found['steps_ms']:.3f}", "100.0%", f"{whole:.1f}", f"{whole / peak:.0%}",
     ]  # fmt: skip
+
+
+def test_elements(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, isas = tmp_path / "report.json", available_isas()
+    assert bench.main(["--elements", "--quick", "--json", str(path)]) == 0
+    found = json.loads(path.read_text())["elements"]
+    rows = {(row["function"], row["size"]): row["per_ns"] for row in found["rows"]}
+    assert set(rows) == {(f, size) for f in elements.FUNCTIONS for size in ("L1", "L2")}
+    for size in ("L1", "L2"):
+        for isa in isas:
+            assert rows["relu", size][isa] > rows["pish", size][isa] > 0
+        assert rows["relu", size]["torch"] > rows["pish", size]["torch"] > 0
+    lines = capsys.readouterr().out.splitlines()
+    ratio = rows["mish", "L2"][isas[-1]] / rows["mish", "L2"]["torch"]
+    assert any(line.startswith("mish") and f"{ratio:.2f}x" in line for line in lines)
+
+
+def test_what_a_call_costs_does_not_count() -> None:
+    def busy(microseconds: float) -> None:
+        start = time.perf_counter()
+        while time.perf_counter() - start < 1e-6 * microseconds:
+            pass
+
+    calls = {"a": (lambda: busy(150), lambda: busy(50)), "b": (lambda: busy(60), lambda: busy(10))}
+    found = elements._rates(calls, 5000, 9)
+    assert found["per_ns"] == pytest.approx({"a": 0.05, "b": 0.1}, rel=0.1)
+    assert found["call_ns"] == pytest.approx({"a": 50_000, "b": 10_000}, rel=0.2)
+
+
+@pytest.mark.parametrize("torch_function", ["swish", "mish", "pish", "sigmoid", "tanh"])
+def test_both_do_the_same(torch_function: str) -> None:
+    theirs = np.asarray(elements._torch()(torch_function, 100)())
+    ours = activate(elements.inputs(100), torch_function)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("activation", bench.ACTIVATIONS)

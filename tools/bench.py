@@ -7,7 +7,8 @@ starts; so whatever else the machine does falls on all of them alike. Medians ar
 
 It prints a table for each network, number of threads and batch size, and writes all of it as JSON
 and as a chart. A peer that is missing, fails or is wrong is named with its reason, and the others
-go on. `--profile` shows where our time goes, step by step, `--footprint` what it costs to start us.
+go on. `--profile` shows where our time goes, step by step, `--elements` how fast the
+activations are alone, `--footprint` what it costs to start us.
 
 Needs the extra `bench`; see tools/NOTES.md for the peers.
 """
@@ -36,7 +37,7 @@ from minimeso.engine.native import available_isas, choose_isa
 from minimeso.engine.reference import evaluate
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
-from tools import machine, peers, report, workers
+from tools import elements, machine, peers, report, workers
 
 if TYPE_CHECKING:
     from minimeso.engine.profile import Profile
@@ -272,6 +273,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 results["footprint"] = _footprint(bench)
             if options.profile:
                 results["profile"] = _profile(bench)
+            if options.elements:
+                results["elements"] = _elements(
+                    bench, [options.isa] if options.isa else available_isas()[::-1]
+                )
             if options.peers:
                 bench.run()
         except KeyboardInterrupt:
@@ -361,6 +366,20 @@ def _profile_of(bench: Bench, worker: workers.Worker, case: peers.Case) -> dict[
     return about | {"multiply_adds_per_second": peak} | found.to_json()
 
 
+def _elements(bench: Bench, isas: Sequence[str]) -> dict[str, Any]:
+    worker = workers.Worker(1, bench.folder / "elements.log")
+    try:
+        found: dict[str, Any] = worker.ask(
+            elements.measure, isas, elements.FUNCTIONS, 3 * bench.plan.rounds
+        )
+    finally:
+        worker.close()
+    print()
+    for line in elements.tables(found):
+        print(line)
+    return found
+
+
 def _progress(visible: bool) -> Callable[[str], None]:
     def say(text: str) -> None:
         if visible:
@@ -395,6 +414,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--peers", action="store_true", help="every engine on every network")
     add("--profile", action="store_true", help="our time, step by step")
+    add("--elements", action="store_true", help="the activations alone, beside PyTorch's")
     add("--footprint", action="store_true", help="our cold start, memory and installed size")
     add("--json", type=Path, metavar="FILE", help="write everything as JSON")
     add("--chart", type=Path, metavar="FILE.png", help="draw the peers' times")
@@ -408,8 +428,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--isa", choices=available_isas(), help="only this one of ours")
     add("--machine", metavar="NAME", help="what to call this computer in the report")
     options = parser.parse_args(arguments)
-    if not (options.peers or options.profile or options.footprint):
-        parser.error("say what to measure: --peers, --profile, --footprint")
+    if not (options.peers or options.profile or options.elements or options.footprint):
+        parser.error("say what to measure: --peers, --profile, --elements, --footprint")
     if options.chart and not options.peers:
         parser.error("--chart needs --peers")
     return options

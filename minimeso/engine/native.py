@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,21 +71,23 @@ def activate(
         slope: of Leaky ReLU.
         isa: instruction set, as in ``choose_isa``.
     """
+    call, y = activator(x, activation, slope, isa)
+    _check(call(), activation)
+    return y
+
+
+def activator(
+    x: npt.NDArray[np.float32], activation: str, slope: float = 0.1, isa: str | None = None
+) -> tuple[Callable[[], int], npt.NDArray[np.float32]]:
+    """What ``activate`` does, to be done again and again: the engine's call, and its result."""
     number = getattr(lib, f"MM_{activation.upper()}", None)
     if number is None:
         raise EngineError(f"unknown activation {activation!r}", lib.MM_E_PROGRAM)
     x = np.ascontiguousarray(x, np.float32)
     y = np.empty_like(x)
-    code = lib.mm_activate(
-        _ISA_NAMES.index(choose_isa(isa)),
-        number,
-        slope,
-        ffi.from_buffer("float[]", x),
-        ffi.from_buffer("float[]", y, require_writable=True),
-        x.size,
-    )
-    _check(code, activation)
-    return y
+    source, target = ffi.from_buffer("float[]", x), ffi.from_buffer("float[]", y)
+    isa_number = _ISA_NAMES.index(choose_isa(isa))
+    return partial(lib.mm_activate, isa_number, number, slope, source, target, x.size), y
 
 
 class Pool:
