@@ -29,7 +29,7 @@ typedef struct {
 
 typedef struct {
     place_t small, large; /* the worst where |f| < 1, absolute; and from 1 on, in ulp */
-    place_t failure;      /* the first beyond the bound (error: of the bound), or not NaN for NaN */
+    place_t failure;      /* the worst beyond the bound (error: of the bound), or not NaN for NaN */
     place_t stranger;     /* the first that comes out differently among other neighbours */
     int64_t inputs, failures, strangers;
 } report_t;
@@ -170,6 +170,12 @@ static uint32_t bits_of(float x)
     return bits;
 }
 
+static void fail(report_t *r, place_t here)
+{
+    if (!r->failures++ || here.error > r->failure.error)
+        r->failure = here;
+}
+
 static void look_closely(const float *x, const double *wanted, const float *got, size_t n,
                          report_t *r)
 {
@@ -177,8 +183,8 @@ static void look_closely(const float *x, const double *wanted, const float *got,
         place_t here = {0, wanted[i], got[i], bits_of(x[i])};
         if (x[i] != x[i]) {
             here.error = INFINITY;
-            if (got[i] == got[i] && !r->failures++)
-                r->failure = here;
+            if (got[i] == got[i])
+                fail(r, here);
             continue;
         }
         double truth = clipped(wanted[i]), error = fabs(clipped((double)got[i]) - truth);
@@ -190,8 +196,8 @@ static void look_closely(const float *x, const double *wanted, const float *got,
         if (here.error > worst->error)
             *worst = here;
         here.error = error != error ? INFINITY : error / bound;
-        if (here.error > 1 && !r->failures++)
-            r->failure = here;
+        if (here.error > 1)
+            fail(r, here);
     }
 }
 

@@ -262,9 +262,9 @@ def _wrong_limits(function: Any, activation: str, isa: str) -> Iterator[str]:
 def _problems(reports: Sequence[_Report]) -> Iterator[str]:
     failures = sum(r.failures for r in reports)
     if failures:
-        place = next(_place(r.failure) for r in reports if r.failures)
+        place = _place(max((r.failure for r in reports), key=lambda place: place.error))
         times = "" if math.isinf(place.error) else f", {place.error:.3g} times the bound"
-        yield f"{failures:,} inputs beyond the bound, among them {place}{times}"
+        yield f"{failures:,} inputs beyond the bound, worst at {place}{times}"
     strangers = sum(r.strangers for r in reports)
     if strangers:
         place = next(_place(r.stranger) for r in reports if r.strangers)
