@@ -97,18 +97,26 @@ static int64_t vector_reach(const mm_step *s, const mm_tensor *out)
            times(s->kernel_w - 1, s->dilation_w) + MM_SLACK;
 }
 
-static int conv_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
-                     const mm_tensor *out)
+/* The zeros around a row are enough for the padding, and its memory for whole vectors. */
+static int row_reaches(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                       const mm_tensor *out)
 {
-    if (!window_fits(s) || in->is_vector || out->is_vector || s->groups < 1 ||
-        in->channels % s->groups || out->channels % s->groups || s->kernel_h > p->max_rows)
-        return 0;
     int64_t gap = mm_gap(in);
     if (s->pad_left > gap || reach(s, out) - s->pad_left > in->width + gap)
         return 0;
     int64_t last = in->offset + times(last_line(in), in->line_stride) +
                    times(in->channels - 1, in->row_stride) - s->pad_left;
-    if (!within(last, vector_reach(s, out), memory_of(p, in)))
+    return within(last, vector_reach(s, out), memory_of(p, in));
+}
+
+static int conv_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                     const mm_tensor *out)
+{
+    if (!window_fits(s) || in->is_vector || out->is_vector || s->groups < 1 ||
+        in->channels % s->groups || out->channels % s->groups ||
+        times(times(in->channels / s->groups, s->kernel_w), s->kernel_h + 1) > p->max_list)
+        return 0;
+    if (!row_reaches(p, s, in, out))
         return 0;
     int64_t weights = times(times(out->channels, in->channels / s->groups),
                             times(s->kernel_h, s->kernel_w));
@@ -119,17 +127,17 @@ static int winograd_fits(const mm_program *p, const mm_step *s, const mm_tensor 
                          const mm_tensor *out)
 {
     if ((s->kernel_h != 3 && s->kernel_h != 5 && s->kernel_h != 7) || s->groups != 1 ||
-        s->stride_h != 1 || s->stride_w != 1 || s->dilation_h != 1 || !window_fits(s) ||
-        in->is_vector || out->is_vector || p->max_rows < MM_WINOGRAD_POINTS)
+        s->stride_h != 1 || s->stride_w != 1 || !window_fits(s) || in->is_vector ||
+        out->is_vector || p->max_list < MM_WINOGRAD_POINTS ||
+        times(in->channels, s->kernel_w) > p->max_list)
         return 0;
-    int64_t gap = mm_gap(in), row = mm_round_lanes(in->row_stride + gap);
-    int64_t wide = mm_round_lanes(out->width);
-    if (s->pad_left > gap || reach(s, out) - s->pad_left > in->width + gap)
+    if (!row_reaches(p, s, in, out))
         return 0;
+    int64_t row = mm_winograd_row(s, in, out), wide = mm_winograd_columns(in, out) + MM_LANES;
     int64_t weights = times(times(out->channels, in->channels),
                             times(MM_WINOGRAD_POINTS, s->kernel_w));
     int64_t scratch = times(MM_WINOGRAD_POINTS, times(in->channels, row)) +
-                      vector_reach(s, out) + times(MM_WINOGRAD_POINTS * MM_BLOCK + 1, wide);
+                      times(MM_WINOGRAD_POINTS * MM_BLOCK + 1, wide);
     return scratch <= p->scratch_floats && within(s->first_constant, row, p->constant_count) &&
            parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
 }
@@ -138,14 +146,10 @@ static int pool_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
                      const mm_tensor *out)
 {
     if (!window_fits(s) || in->is_vector || out->is_vector || in->channels != out->channels ||
-        s->kernel_h > p->max_rows)
+        s->kernel_h > p->max_list || mm_pool_scratch(p, s) > p->scratch_floats)
         return 0;
-    int inner = s->op == MM_OP_MAX_POOL && s->inner != MM_NO_ACTIVATION;
-    int64_t spare = times(s->kernel_h, mm_round_lanes(in->width));
-    spare = spare > mm_round_lanes(out->width) ? spare : mm_round_lanes(out->width);
-    if (mm_pool_scratch(p, s) + (inner ? spare : 0) > p->scratch_floats)
-        return 0;
-    if (inner && (s->inner < 0 || s->inner >= MM_ACTIVATION_COUNT))
+    if (s->op == MM_OP_MAX_POOL && s->inner != MM_NO_ACTIVATION &&
+        (s->inner < MM_SWISH || s->inner > MM_PISH || !mm_is_plain_pool(s, in, out)))
         return 0;
     if (s->op == MM_OP_MAX_POOL)
         return s->sign == -1 || parameters_fit(p, s->sign, out->channels);
@@ -204,7 +208,7 @@ static int linear_fits(const mm_program *p, const mm_step *s, const mm_tensor *i
 
 static int softmax_fits(const mm_program *p, const mm_tensor *in, const mm_tensor *out)
 {
-    return same_shape(in, out) && in->channels <= p->max_rows &&
+    return same_shape(in, out) && in->channels <= p->max_list &&
            mm_round_lanes(in->width) <= p->scratch_floats;
 }
 
@@ -327,7 +331,7 @@ int mm_check(const mm_program *p, int64_t *step)
     *step = -1;
     if (p->tensor_count < 0 || p->step_count < 0 || p->parameter_count < 0 ||
         p->constant_count < 0 || p->table_count < 0 || p->arena_floats < 0 ||
-        p->scratch_floats < 0 || p->ring_floats < 0 || p->stage_count < 0 || p->max_rows < 0)
+        p->scratch_floats < 0 || p->ring_floats < 0 || p->stage_count < 0 || p->max_list < 0)
         return MM_E_PROGRAM;
     for (int64_t i = 0; i < p->tensor_count; i++)
         if (!tensor_fits(p, &p->tensors[i]))

@@ -29,21 +29,37 @@
 #endif
 
 /* One output row of `block` (4, 2 or 1) output channels:
-   out[o * out_stride + x] = bias[o] + sum over r < row_count, c < channels, k < kernel_w of
-       weight[((r * channels + c) * kernel_w + k) * block + o]
-       * rows[r][c * channel_stride + x * stride + k * dilation]
-   summed in that order, starting from the bias.  out does not overlap the rows. */
+   out[o * out_stride + x] = f(bias[o] + sum over t < tap_count of
+       weight[t * block + o] * base[taps[t] + x * stride])
+   summed in that order, starting from the bias.  f is ReLU, Leaky ReLU or, for any other value of
+   `activation`, nothing.  out does not overlap what is read. */
 typedef struct {
-    const float *const *rows;
+    const float *base;
+    const ptrdiff_t *taps;
     const float *weight, *bias;
     float *out;
-    ptrdiff_t channel_stride, out_stride;
-    ptrdiff_t row_count, channels, kernel_w, stride, dilation;
-    size_t width;
-    int block;
+    ptrdiff_t out_stride, stride;
+    size_t tap_count, width;
+    int block, activation;
+    float slope;
 } mm_conv;
 
+/* One output row of a max-pool without padding whose kernel is its stride, 2 or 4:
+   out[x] = g(largest of inner(rows[r][x * kernel + k]), r < row_count, k < kernel)
+   or the smallest, where `smallest` is set; row_count >= 1.  inner is Swish, Mish, Pish or, for any
+   other value, nothing; g(y) = f(y) * scale + shift with f as in mm_conv, and without the sum where
+   `affine` is not set.  out does not overlap the rows, of which up to MM_SLACK elements behind the
+   gap after them are read. */
+typedef struct {
+    const float *const *rows;
+    float *out;
+    size_t row_count, width;
+    int kernel, smallest, inner, activation, affine;
+    float slope, scale, shift;
+} mm_window;
+
 typedef void mm_conv_fn(const mm_conv *c);
+typedef void mm_window_fn(const mm_window *w);
 /* y[i] = f(x[i]); p is the slope of Leaky ReLU, ignored elsewhere */
 typedef void mm_unary_fn(const float *x, float *y, size_t n, float p);
 /* y[i] = f(a[i], b[i]) */
@@ -63,17 +79,18 @@ typedef void mm_linear_fn(const float *x, const float *weight, const float *bias
 typedef double mm_reduce_fn(const float *x, size_t n);
 
 /* The transforms of vertical Winograd convolution, see winograd.inc: eight rows to eight rows,
-   out_stride apart; and eight rows, x_stride apart, to `count` (2, 4 or 6) rows plus bias.  Inputs
-   and outputs do not overlap. */
+   out_stride apart; and eight rows, x_stride apart, to `count` (2, 4 or 6) rows plus bias, then the
+   activation as in mm_conv.  Inputs and outputs do not overlap. */
 typedef void mm_winograd_in_fn(const float *const *rows, float *out, ptrdiff_t out_stride, size_t n);
 typedef void mm_winograd_out_fn(const float *x, ptrdiff_t x_stride, float bias, float *const *rows,
-                                size_t count, size_t n);
+                                size_t count, size_t n, int activation, float slope);
 
 /* The list of kernels: class, name.  The table, the names and the checks are made from it. */
 #define MM_KERNELS(X)                                                                           \
     X(conv, conv_stride1)                                                                       \
     X(conv, conv_stride2)                                                                       \
     X(conv, conv_any_stride)                                                                    \
+    X(window, max_pool)                                                                         \
     X(unary, relu)                                                                              \
     X(unary, leaky_relu)                                                                        \
     X(unary, swish)                                                                             \

@@ -45,11 +45,12 @@ enum {
     MM_OP_COPY,         /* input -> output at channel (feature) `at`; epilogue */
     MM_OP_ZERO,         /* 0 -> output */
     MM_OP_CONV,         /* weight, bias; epilogue */
-    MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides and dilation_h 1, one group,
-                           in tiles of 9 - kernel_h lines; first_constant: a row of zeros */
+    MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h tiles
+                           of 9 - kernel_h lines at once; first_constant: a row of zeros */
     MM_OP_LINEAR,       /* weight, bias; epilogue */
-    MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; of `inner` of the input, a function
-                           that falls to its one minimum and rises after it; epilogue */
+    MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; epilogue.  With `inner`, MM_SWISH,
+                           MM_MISH or MM_PISH, of that of the input: 2 x 2 or 4 x 4 only, without
+                           padding or overlap */
     MM_OP_AVG_POOL,     /* scale_x, scale_y in constants; epilogue */
     MM_OP_GLOBAL_AVG_POOL,
     MM_OP_ADD,          /* input + second, second may be (C, 1, 1); epilogue */
@@ -116,7 +117,7 @@ typedef struct {
     int64_t arena_floats;   /* one image, with the slack that vector loads may run into */
     int64_t ring_floats;    /* rings of one thread, with the same slack */
     int64_t scratch_floats; /* one thread */
-    int64_t max_rows;       /* most rows that a kernel is handed at once */
+    int64_t max_list;       /* most rows, or taps, that a kernel is handed at once */
     int32_t input_count, output_count; /* arrays of the caller */
 } mm_program;
 

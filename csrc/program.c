@@ -72,8 +72,8 @@ static void run_band(const mm_lane *lane, const mm_stage *stage, range_t band, i
     }
     for (int i = 0; i < stage->count; i++) {
         int64_t y = done[i] > own[i].start ? done[i] : own[i].start;
-        for (; y < own[i].end; y += mm_granule(&steps[i]))
-            mm_step_line(lane, &steps[i], y);
+        if (y < own[i].end)
+            mm_step_lines(lane, &steps[i], y, own[i].end);
         done[i] = own[i].end > done[i] ? own[i].end : done[i];
         if (times) { /* one look at the clock for a step of a band: it takes some 30 ns */
             int64_t now = mm_nanoseconds();
@@ -103,7 +103,7 @@ static mm_lane lane_at(const run_t *run, int thread, int arena, int64_t image)
     const mm_program *p = run->program;
     int threads = mm_pool_threads(run->pool);
     char *rows = run->workspace + (size_t)thread * run->scratch_bytes;
-    char *scratch = rows + whole_lines((size_t)p->max_rows * sizeof(float *));
+    char *scratch = rows + whole_lines((size_t)p->max_list * sizeof(float *));
     char *rings = scratch + whole_lines((size_t)p->scratch_floats * sizeof(float));
     char *memory = run->workspace + (size_t)threads * run->scratch_bytes +
                    (size_t)arena * run->arena_bytes;
@@ -147,7 +147,7 @@ static void run_task(void *context, int thread)
 /* Bytes of one thread's scratch and of one image's arena. */
 static void workspace_parts(const mm_program *p, size_t *scratch, size_t *arena)
 {
-    *scratch = whole_lines((size_t)p->max_rows * sizeof(float *)) +
+    *scratch = whole_lines((size_t)p->max_list * sizeof(float *)) +
                whole_lines((size_t)p->scratch_floats * sizeof(float)) +
                whole_lines((size_t)p->ring_floats * sizeof(float));
     *arena = whole_lines((size_t)p->arena_floats * sizeof(float));
@@ -159,7 +159,7 @@ size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes)
     if (threads < 1 || lanes < 1 || (uint64_t)program->arena_floats > SIZE_MAX >> 4 ||
         (uint64_t)program->scratch_floats > SIZE_MAX >> 6 ||
         (uint64_t)program->ring_floats > SIZE_MAX >> 6 ||
-        (uint64_t)program->max_rows > SIZE_MAX >> 6)
+        (uint64_t)program->max_list > SIZE_MAX >> 6)
         return 0;
     workspace_parts(program, &scratch, &arena);
     if (scratch > (SIZE_MAX >> 2) / (unsigned)threads || arena > (SIZE_MAX >> 2) / (unsigned)lanes)

@@ -13,7 +13,7 @@ static inline int64_t mm_round_lanes(int64_t n) { return (n + MM_LANES - 1) / MM
 /* Lines that a step computes at once; tiles start at multiples of it. */
 static inline int64_t mm_granule(const mm_step *s)
 {
-    return s->op == MM_OP_WINOGRAD ? (int64_t)MM_WINOGRAD_POINTS + 1 - s->kernel_h : 1;
+    return s->op != MM_OP_WINOGRAD ? 1 : (MM_WINOGRAD_POINTS + 1 - s->kernel_h) * (int64_t)s->dilation_h;
 }
 
 /* Scratch that a pool needs for its folded row, as far as vector loads go. */
@@ -23,6 +23,21 @@ static inline int64_t mm_pool_scratch(const mm_program *p, const mm_step *s)
     int64_t out = mm_round_lanes(p->tensors[s->output].width);
     int64_t needed = out * s->stride_w + (int64_t)(s->kernel_w - 1) * s->dilation_w + MM_SLACK;
     return mm_round_lanes(needed > in + s->pad_left ? needed : in + s->pad_left);
+}
+
+/* Columns of a Winograd tile: equal shares of the row for which the scratch is about 24 KiB. */
+static inline int64_t mm_winograd_columns(const mm_tensor *in, const mm_tensor *out)
+{
+    int64_t whole = mm_round_lanes(out->width), most = 768 / (in->channels + MM_BLOCK) - MM_LANES;
+    most = most < 2 * MM_LANES ? 2 * MM_LANES : most;
+    int64_t parts = (whole + most - 1) / most;
+    return mm_round_lanes((whole + parts - 1) / parts);
+}
+
+/* Room for a row of its transformed input. */
+static inline int64_t mm_winograd_row(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
+{
+    return mm_round_lanes(mm_winograd_columns(in, out) + (int64_t)(s->kernel_w - 1) * s->dilation_w);
 }
 
 /* Zeros between rows. */
@@ -35,6 +50,14 @@ static inline int mm_is_factor(const mm_tensor *second, const mm_tensor *output)
            (output->height != 1 || output->width != 1);
 }
 
+/* The usual pool, for which there is a kernel of its own (max_pool.inc). */
+static inline int mm_is_plain_pool(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
+{
+    return s->op == MM_OP_MAX_POOL && (s->kernel_w == 2 || s->kernel_w == 4) &&
+           s->stride_w == s->kernel_w && s->dilation_w == 1 && s->pad_left == 0 &&
+           (int64_t)out->width * s->kernel_w <= in->width;
+}
+
 /* One thread on one image. */
 typedef struct {
     const mm_program *program;
@@ -42,12 +65,16 @@ typedef struct {
     const void *const *inputs; /* the caller's arrays */
     float *const *outputs;
     float *arena, *rings, *scratch;
-    const float **rows; /* room for max_rows pointers */
+    union { /* room for max_list of them */
+        const float **rows;
+        ptrdiff_t *taps;
+    };
     int64_t image;
     int64_t *nanoseconds; /* of each step, added up; NULL: nobody wants to know */
 } mm_lane;
 
-/* Line y of the output of a step; for a Winograd step the tile of lines that begins at y. */
-void mm_step_line(const mm_lane *lane, const mm_step *s, int64_t y);
+/* Lines [y, end) of the output of a step; y is a multiple of its granule, and with a last tile that
+   begins before `end` come the lines of it that are behind. */
+void mm_step_lines(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
 
 #endif

@@ -1,15 +1,20 @@
-/* steps.c - what a step does to one line (or one tile of lines) of one image.  Arithmetic on rows is
-   in the kernels; what is here is which rows.  There is no other entry than mm_step_line, so that
+/* steps.c - what a step does to lines of one image.  Arithmetic on rows is
+   in the kernels; what is here is which rows.  There is no other entry than mm_step_lines, so that
    threads, bands, batches and tests compute every line in the same way. */
 #include "program.h"
 
 #include <math.h>
 #include <string.h>
 
+static float *memory_of(const mm_lane *lane, const mm_tensor *t)
+{
+    return t->ring < 0 ? lane->arena : lane->rings;
+}
+
 static float *row_of(const mm_lane *lane, const mm_tensor *t, int64_t line, int64_t channel)
 {
-    return (t->ring < 0 ? lane->arena : lane->rings) + t->offset +
-           (line & t->line_mask) * t->line_stride + channel * t->row_stride;
+    return memory_of(lane, t) + t->offset + (line & t->line_mask) * t->line_stride +
+           channel * t->row_stride;
 }
 
 static const float *parameter(const mm_lane *lane, int64_t offset)
@@ -17,30 +22,52 @@ static const float *parameter(const mm_lane *lane, int64_t offset)
     return lane->program->parameters + offset;
 }
 
+/* `count` floats, a multiple of MM_LANES, of zeros; fixed sizes, so that no call is made. */
+static void clear(float *p, int64_t count)
+{
+    for (float *end = p + count; p < end; p += MM_LANES)
+        memset(p, 0, MM_LANES * sizeof *p);
+}
+
 /* Horizontal padding: zeros behind a row, and before the first of a line. */
 static void zero_padding(const mm_tensor *t, float *row, int64_t channel)
 {
-    memset(row + t->width, 0, (size_t)(t->row_stride - t->width) * sizeof *row);
-    if (channel == 0) {
-        int64_t gap = mm_gap(t);
-        memset(row - gap, 0, (size_t)gap * sizeof *row);
-    }
+    int64_t whole = mm_round_lanes(t->width), gap = mm_gap(t);
+    for (int64_t x = t->width; x < whole; x++)
+        row[x] = 0.0f;
+    clear(row + whole, gap);
+    if (channel == 0)
+        clear(row - gap, gap);
 }
 
-/* The epilogue of a step on one row that it has just written, while it is in the cache. */
-static void finish_row(const mm_lane *lane, const mm_step *s, const mm_tensor *t, float *row,
-                       int64_t channel)
+/* Whether kernels apply the activation of a step themselves. */
+static int is_fused(const mm_step *s)
+{
+    return s->slopes < 0 && s->activation <= MM_LEAKY_RELU;
+}
+
+static void apply_activation(const mm_lane *lane, const mm_step *s, const mm_tensor *t, float *row,
+                             int64_t channel)
 {
     const mm_kernels *k = lane->kernels;
     size_t width = (size_t)t->width;
-    if (s->activation >= 0) {
-        if (s->slopes < 0)
-            mm_activation_of(k, s->activation)(row, row, width, s->slope);
-        else if (t->is_vector)
-            k->prelu(row, parameter(lane, s->slopes), row, width);
-        else
-            k->leaky_relu(row, row, width, parameter(lane, s->slopes)[channel]);
-    }
+    if (s->slopes < 0)
+        mm_activation_of(k, s->activation)(row, row, width, s->slope);
+    else if (t->is_vector)
+        k->prelu(row, parameter(lane, s->slopes), row, width);
+    else
+        k->leaky_relu(row, row, width, parameter(lane, s->slopes)[channel]);
+}
+
+/* The epilogue of a step on one row that it has just written, while it is in the cache; `done`:
+   the activation is applied already. */
+static void finish_row(const mm_lane *lane, const mm_step *s, const mm_tensor *t, float *row,
+                       int64_t channel, int done)
+{
+    const mm_kernels *k = lane->kernels;
+    size_t width = (size_t)t->width;
+    if (s->activation >= 0 && !done)
+        apply_activation(lane, s, t, row, channel);
     if (s->scale >= 0) {
         const float *scale = parameter(lane, s->scale), *shift = parameter(lane, s->shift);
         if (t->is_vector) {
@@ -73,7 +100,7 @@ static void run_input_f32(const mm_lane *lane, const mm_step *s, int64_t y)
     for (int64_t c = 0; c < t->channels; c++) {
         float *row = row_of(lane, t, y, c);
         memcpy(row, image + (c * t->height + y) * t->width, (size_t)t->width * sizeof *row);
-        finish_row(lane, s, t, row, c);
+        finish_row(lane, s, t, row, c, 0);
     }
 }
 
@@ -86,7 +113,7 @@ static void run_input_u8(const mm_lane *lane, const mm_step *s, int64_t y)
         float *row = row_of(lane, t, y, c);
         for (int64_t x = 0; x < t->width; x++)
             row[x] = (float)line[x * t->channels + c] / 255.0f;
-        finish_row(lane, s, t, row, c);
+        finish_row(lane, s, t, row, c, 0);
     }
 }
 
@@ -120,7 +147,7 @@ static void run_copy(const mm_lane *lane, const mm_step *s, int64_t y)
     for (int64_t c = 0; c < in->channels; c++) {
         float *row = row_of(lane, out, y, c + s->at);
         copy_floats(row, row_of(lane, in, y, c), in->width);
-        finish_row(lane, s, out, row, c + s->at);
+        finish_row(lane, s, out, row, c + s->at, 0);
     }
 }
 
@@ -143,7 +170,7 @@ static void run_flatten(const mm_lane *lane, const mm_step *s, int64_t y)
     for (int64_t c = 0; c < in->channels; c++)
         for (int64_t line = 0; line < in->height; line++, p += in->width)
             copy_floats(p, row_of(lane, in, line, c), in->width);
-    finish_row(lane, s, out, row, 0);
+    finish_row(lane, s, out, row, 0, 0);
 }
 
 static void run_nearest(const mm_lane *lane, const mm_step *s, int64_t y)
@@ -157,7 +184,7 @@ static void run_nearest(const mm_lane *lane, const mm_step *s, int64_t y)
         float *row = row_of(lane, out, y, c);
         for (int64_t x = 0; x < out->width; x++)
             row[x] = a[from[x]];
-        finish_row(lane, s, out, row, c);
+        finish_row(lane, s, out, row, c, 0);
     }
 }
 
@@ -179,99 +206,151 @@ static void run_bilinear(const mm_lane *lane, const mm_step *s, int64_t y)
             float bottom = b[i] * (1.0f - wx[x]) + b[j] * wx[x];
             row[x] = top * (1.0f - wy) + bottom * wy;
         }
-        finish_row(lane, s, out, row, c);
+        finish_row(lane, s, out, row, c, 0);
     }
 }
 
 /* --- arithmetic ------------------------------------------------------------------------- */
 
-static void run_conv(const mm_lane *lane, const mm_step *s, int64_t y)
+/* Offsets within a line of the taps of one kernel line. */
+static void list_taps(ptrdiff_t *taps, int64_t channels, int64_t channel_stride, const mm_step *s)
+{
+    for (int64_t c = 0; c < channels; c++)
+        for (int32_t k = 0; k < s->kernel_w; k++)
+            *taps++ = (ptrdiff_t)(c * channel_stride + (int64_t)k * s->dilation_w);
+}
+
+static int block_of(int64_t filters) { return filters >= MM_BLOCK ? MM_BLOCK : filters >= 2 ? 2 : 1; }
+
+static void run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t lines_end)
 {
     const mm_tensor *in = &lane->program->tensors[s->input];
     const mm_tensor *out = &lane->program->tensors[s->output];
     mm_conv_fn *kernel = s->stride_w == 1   ? lane->kernels->conv_stride1
                          : s->stride_w == 2 ? lane->kernels->conv_stride2
                                             : lane->kernels->conv_any_stride;
-    int64_t channels = in->channels / s->groups, filters = out->channels / s->groups;
-    int64_t start = y * s->stride_h - s->pad_top, first, end;
-    clip_window(start, s->kernel_h, s->dilation_h, in->height, &first, &end);
+    const int64_t channels = in->channels / s->groups, filters = out->channels / s->groups;
+    const int64_t line_taps = channels * s->kernel_w;
+    const float *memory = memory_of(lane, in);
+    const int fused = is_fused(s);
+    ptrdiff_t *of_line = lane->taps, *taps = of_line + line_taps;
+    list_taps(of_line, channels, in->row_stride, s);
     mm_conv c = {
-        .rows = lane->rows,
-        .channel_stride = in->row_stride,
-        .out_stride = out->row_stride,
-        .row_count = end - first,
-        .channels = channels,
-        .kernel_w = s->kernel_w,
+        .base = memory,
+        .taps = taps,
+        .tap_count = 0,
+        .weight = NULL,
+        .bias = NULL,
+        .out = NULL,
+        .out_stride = (ptrdiff_t)out->row_stride,
         .stride = s->stride_w,
-        .dilation = s->dilation_w,
         .width = (size_t)out->width,
+        .block = 0,
+        .activation = fused ? s->activation : MM_NO_ACTIVATION,
+        .slope = s->slope,
     };
-    int64_t taps = channels * s->kernel_w;
-    const float *weight = parameter(lane, s->weight);
-    for (int64_t g = 0; g < s->groups; g++) {
-        for (int64_t r = first; r < end; r++)
-            lane->rows[r - first] =
-                row_of(lane, in, start + r * s->dilation_h, g * channels) - s->pad_left;
-        for (int64_t o = 0; o < filters; o += c.block) {
-            int64_t left = filters - o;
-            c.block = left >= MM_BLOCK ? MM_BLOCK : left >= 2 ? 2 : 1;
-            c.weight = weight + first * taps * c.block;
-            c.bias = parameter(lane, s->bias) + g * filters + o;
-            c.out = row_of(lane, out, y, g * filters + o);
-            kernel(&c);
-            weight += s->kernel_h * taps * c.block;
+    for (; y < lines_end; y++) {
+        const float *weight = parameter(lane, s->weight), *bias = parameter(lane, s->bias);
+        int64_t start = y * s->stride_h - s->pad_top, first, end;
+        ptrdiff_t *tap = taps;
+        clip_window(start, s->kernel_h, s->dilation_h, in->height, &first, &end);
+        for (int64_t r = first; r < end; r++, tap += line_taps) {
+            ptrdiff_t row = row_of(lane, in, start + r * s->dilation_h, 0) - s->pad_left - memory;
+            for (int64_t t = 0; t < line_taps; t++)
+                tap[t] = row + of_line[t];
         }
+        c.tap_count = (size_t)(tap - taps);
+        c.out = row_of(lane, out, y, 0);
+        for (int64_t g = 0; g < s->groups; g++) {
+            c.base = memory + g * channels * in->row_stride;
+            for (int64_t o = 0; o < filters; o += c.block) {
+                c.block = block_of(filters - o);
+                c.weight = weight + first * line_taps * c.block;
+                c.bias = bias + g * filters + o;
+                kernel(&c);
+                weight += s->kernel_h * line_taps * c.block;
+                c.out += c.block * out->row_stride;
+            }
+        }
+        for (int64_t o = 0; o < out->channels; o++)
+            finish_row(lane, s, out, row_of(lane, out, y, o), o, fused);
     }
-    for (int64_t o = 0; o < out->channels; o++)
-        finish_row(lane, s, out, row_of(lane, out, y, o), o);
 }
 
-/* The tile of lines from y on.  Scratch: the transformed input and what loads may run over, then
-   for one block of output channels what the eight convolutions make of it, then a row for lines
-   below the picture. */
-static void run_winograd(const mm_lane *lane, const mm_step *s, int64_t y)
+/* Columns [x, x + width) of the tile of every dilation_h-th line from y on, few enough to stay in the
+   first cache.  Scratch: the transformed input, then for one block of output channels what the
+   eight convolutions make of it, then a row for lines below the picture. */
+static void winograd_tile(const mm_lane *lane, const mm_step *s, int64_t y, int64_t x, int64_t width)
 {
     const mm_tensor *in = &lane->program->tensors[s->input];
     const mm_tensor *out = &lane->program->tensors[s->output];
     const mm_kernels *k = lane->kernels;
     const float *zeros = lane->program->constants + s->first_constant;
-    int64_t gap = mm_gap(in), row = mm_round_lanes(in->row_stride + gap);
-    int64_t wide = mm_round_lanes(out->width);
-    int64_t point = in->channels * row, lines = mm_granule(s), taps = in->channels * s->kernel_w;
-    int64_t reach = wide + (int64_t)(s->kernel_w - 1) * s->dilation_w + MM_SLACK;
-    float *transformed = lane->scratch;
-    float *products = transformed + MM_WINOGRAD_POINTS * point + reach;
+    int64_t wide = mm_winograd_columns(in, out) + MM_LANES, row = mm_winograd_row(s, in, out);
+    int64_t height = MM_WINOGRAD_POINTS + 1 - s->kernel_h, point = in->channels * row;
+    int64_t needed = width + (int64_t)(s->kernel_w - 1) * s->dilation_w;
+    float *transformed = lane->scratch, *products = transformed + MM_WINOGRAD_POINTS * point;
     float *spare = products + MM_WINOGRAD_POINTS * MM_BLOCK * wide, *rows[6];
     static const float no_bias[MM_BLOCK] = {0};
     for (int64_t c = 0; c < in->channels; c++) {
         for (int64_t i = 0; i < MM_WINOGRAD_POINTS; i++) {
-            int64_t line = y - s->pad_top + i;
-            lane->rows[i] = line < 0 || line >= in->height ? zeros : row_of(lane, in, line, c) - gap;
+            int64_t line = y - s->pad_top + i * s->dilation_h;
+            lane->rows[i] = line < 0 || line >= in->height
+                                ? zeros
+                                : row_of(lane, in, line, c) + x - s->pad_left;
         }
-        k->winograd_in(lane->rows, transformed + c * row, point, (size_t)row);
+        k->winograd_in(lane->rows, transformed + c * row, point, (size_t)needed);
     }
-    mm_conv conv = {.rows = lane->rows, .bias = no_bias, .channel_stride = row, .out_stride = wide,
-                    .row_count = 1, .channels = in->channels, .kernel_w = s->kernel_w, .stride = 1,
-                    .dilation = s->dilation_w, .width = (size_t)out->width,
-                    .weight = parameter(lane, s->weight)};
+    list_taps(lane->taps, in->channels, row, s);
+    mm_conv conv = {
+        .base = NULL,
+        .taps = lane->taps,
+        .weight = parameter(lane, s->weight),
+        .bias = no_bias,
+        .out = NULL,
+        .out_stride = (ptrdiff_t)wide,
+        .stride = 1,
+        .tap_count = (size_t)(in->channels * s->kernel_w),
+        .width = (size_t)width,
+        .block = 0,
+        .activation = MM_NO_ACTIVATION,
+        .slope = 0.0f,
+    };
     for (int64_t o = 0; o < out->channels; o += conv.block) {
-        int64_t left = out->channels - o;
-        conv.block = left >= MM_BLOCK ? MM_BLOCK : left >= 2 ? 2 : 1;
+        conv.block = block_of(out->channels - o);
         for (int64_t i = 0; i < MM_WINOGRAD_POINTS; i++) {
-            lane->rows[0] = transformed + i * point + gap - s->pad_left;
+            conv.base = transformed + i * point;
             conv.out = products + i * MM_BLOCK * wide;
             k->conv_stride1(&conv);
-            conv.weight += taps * conv.block;
+            conv.weight += (int64_t)conv.tap_count * conv.block;
         }
         for (int64_t b = 0; b < conv.block; b++) {
-            for (int64_t i = 0; i < lines; i++)
-                rows[i] = y + i < out->height ? row_of(lane, out, y + i, o + b) : spare;
+            for (int64_t i = 0; i < height; i++) {
+                int64_t line = y + i * s->dilation_h;
+                rows[i] = line < out->height ? row_of(lane, out, line, o + b) + x : spare;
+            }
             k->winograd_out(products + b * wide, MM_BLOCK * wide, parameter(lane, s->bias)[o + b],
-                            rows, (size_t)lines, (size_t)out->width);
-            for (int64_t i = 0; i < lines && y + i < out->height; i++)
-                finish_row(lane, s, out, rows[i], o + b);
+                            rows, (size_t)height, (size_t)width,
+                            is_fused(s) ? s->activation : MM_NO_ACTIVATION, s->slope);
         }
     }
+}
+
+static void run_winograd(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end)
+{
+    const mm_tensor *in = &lane->program->tensors[s->input];
+    const mm_tensor *out = &lane->program->tensors[s->output];
+    const int64_t columns = mm_winograd_columns(in, out), tile = mm_granule(s);
+    end = end < out->height ? end : out->height;
+    for (int64_t top = y; top < end; top += tile)
+        for (int32_t phase = 0; phase < s->dilation_h; phase++)
+            for (int64_t x = 0; x < out->width; x += columns) {
+                int64_t left = out->width - x;
+                winograd_tile(lane, s, top + phase, x, left < columns ? left : columns);
+            }
+    for (; y < end; y++)
+        for (int64_t o = 0; o < out->channels; o++)
+            finish_row(lane, s, out, row_of(lane, out, y, o), o, is_fused(s));
 }
 
 static void run_linear(const mm_lane *lane, const mm_step *s, int64_t y)
@@ -282,7 +361,7 @@ static void run_linear(const mm_lane *lane, const mm_step *s, int64_t y)
     (void)y;
     lane->kernels->linear(row_of(lane, in, 0, 0), parameter(lane, s->weight),
                           parameter(lane, s->bias), row, (size_t)in->width, (size_t)out->width);
-    finish_row(lane, s, out, row, 0);
+    finish_row(lane, s, out, row, 0, 0);
 }
 
 /* Input rows of the window of output line y, into lane->rows; returns how many. */
@@ -316,48 +395,62 @@ static void pool_rows(const mm_lane *lane, const mm_step *s, int64_t count, floa
           (size_t)s->dilation_w);
 }
 
-/* The largest inner(x) of a window is that of its smallest or of its largest x: two evaluations.
-   There is no such short way to the smallest. */
-static void pool_inner(const mm_lane *lane, const mm_step *s, int64_t count, int smallest, float *row)
-{
-    const mm_kernels *k = lane->kernels;
-    mm_unary_fn *f = mm_activation_of(k, s->inner);
-    size_t in_width = (size_t)lane->program->tensors[s->input].width;
-    size_t width = (size_t)lane->program->tensors[s->output].width;
-    float *spare = lane->scratch + mm_pool_scratch(lane->program, s);
-    if (smallest) {
-        for (int64_t r = 0; r < count; r++) {
-            float *evaluated = spare + r * mm_round_lanes((int64_t)in_width);
-            f(lane->rows[r], evaluated, in_width, 0.0f);
-            lane->rows[r] = evaluated;
-        }
-        pool_rows(lane, s, count, INFINITY, k->fold_min, k->slide_min, row);
-        return;
-    }
-    const float *both[2] = {row, spare};
-    pool_rows(lane, s, count, INFINITY, k->fold_min, k->slide_min, spare);
-    pool_rows(lane, s, count, -INFINITY, k->fold_max, k->slide_max, row);
-    f(spare, spare, width, 0.0f);
-    f(row, row, width, 0.0f);
-    k->fold_max(both, 2, row, width);
-}
-
-static void run_max_pool(const mm_lane *lane, const mm_step *s, int64_t y)
+/* The usual pool, with all of its epilogue where the kernel can. */
+static void run_plain_pool(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end)
 {
     const mm_tensor *out = &lane->program->tensors[s->output];
+    const int fused = is_fused(s);
+    mm_window w = {
+        .rows = lane->rows,
+        .out = NULL,
+        .row_count = 0,
+        .width = (size_t)out->width,
+        .kernel = s->kernel_w,
+        .smallest = 0,
+        .inner = s->inner,
+        .activation = fused ? s->activation : MM_NO_ACTIVATION,
+        .affine = fused && s->scale >= 0,
+        .slope = s->slope,
+        .scale = 1.0f,
+        .shift = 0.0f,
+    };
+    const float *sign = s->sign >= 0 ? parameter(lane, s->sign) : NULL;
+    for (; y < end; y++)
+        for (int64_t c = 0; c < out->channels; c++) {
+            w.row_count = (size_t)window_rows(lane, s, y, c);
+            w.out = row_of(lane, out, y, c);
+            w.smallest = sign && sign[c] < 0.0f;
+            if (w.affine) {
+                w.scale = parameter(lane, s->scale)[c];
+                w.shift = parameter(lane, s->shift)[c];
+            }
+            lane->kernels->max_pool(&w);
+            if (fused)
+                zero_padding(out, w.out, c);
+            else
+                finish_row(lane, s, out, w.out, c, 0);
+        }
+}
+
+static void run_max_pool(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end)
+{
+    const mm_tensor *in = &lane->program->tensors[s->input];
+    const mm_tensor *out = &lane->program->tensors[s->output];
     const mm_kernels *k = lane->kernels;
-    for (int64_t c = 0; c < out->channels; c++) {
-        int64_t count = window_rows(lane, s, y, c);
-        int smallest = s->sign >= 0 && parameter(lane, s->sign)[c] < 0.0f;
-        float *row = row_of(lane, out, y, c);
-        if (s->inner >= 0)
-            pool_inner(lane, s, count, smallest, row);
-        else if (smallest)
-            pool_rows(lane, s, count, INFINITY, k->fold_min, k->slide_min, row);
-        else
-            pool_rows(lane, s, count, -INFINITY, k->fold_max, k->slide_max, row);
-        finish_row(lane, s, out, row, c);
+    if (mm_is_plain_pool(s, in, out)) {
+        run_plain_pool(lane, s, y, end);
+        return;
     }
+    for (; y < end; y++)
+        for (int64_t c = 0; c < out->channels; c++) {
+            int64_t count = window_rows(lane, s, y, c);
+            float *row = row_of(lane, out, y, c);
+            if (s->sign >= 0 && parameter(lane, s->sign)[c] < 0.0f)
+                pool_rows(lane, s, count, INFINITY, k->fold_min, k->slide_min, row);
+            else
+                pool_rows(lane, s, count, -INFINITY, k->fold_max, k->slide_max, row);
+            finish_row(lane, s, out, row, c, 0);
+        }
 }
 
 static void run_avg_pool(const mm_lane *lane, const mm_step *s, int64_t y)
@@ -371,7 +464,7 @@ static void run_avg_pool(const mm_lane *lane, const mm_step *s, int64_t y)
         pool_rows(lane, s, count, 0.0f, k->fold_sum, k->slide_sum, row);
         k->mul(row, constants + s->second_constant, row, (size_t)out->width);
         k->affine(row, row, (size_t)out->width, constants[s->first_constant + y], 0.0f);
-        finish_row(lane, s, out, row, c);
+        finish_row(lane, s, out, row, c, 0);
     }
 }
 
@@ -387,7 +480,7 @@ static void run_global_avg_pool(const mm_lane *lane, const mm_step *s, int64_t y
         for (int64_t line = 0; line < in->height; line++)
             sum += lane->kernels->reduce_sum(row_of(lane, in, line, c), (size_t)in->width);
         row[0] = (float)(sum / count);
-        finish_row(lane, s, out, row, c);
+        finish_row(lane, s, out, row, c, 0);
     }
 }
 
@@ -404,7 +497,7 @@ static void run_binary(const mm_lane *lane, const mm_step *s, int64_t y)
             lane->kernels->affine(x, row, width, add ? 1.0f : f[0], add ? f[0] : 0.0f);
         else
             (add ? lane->kernels->add : lane->kernels->mul)(x, f, row, width);
-        finish_row(lane, s, out, row, c);
+        finish_row(lane, s, out, row, c, 0);
     }
 }
 
@@ -423,7 +516,7 @@ static void softmax_vector(const mm_lane *lane, const mm_step *s, const mm_tenso
         sum += row[i];
     for (size_t i = 0; i < width; i++)
         row[i] = (float)(row[i] / sum);
-    finish_row(lane, s, out, row, 0);
+    finish_row(lane, s, out, row, 0, 0);
 }
 
 static void run_softmax(const mm_lane *lane, const mm_step *s, int64_t y)
@@ -449,35 +542,44 @@ static void run_softmax(const mm_lane *lane, const mm_step *s, int64_t y)
     for (size_t c = 0; c < channels; c++) {
         float *row = row_of(lane, out, y, (int64_t)c);
         k->div(row, lane->scratch, row, width);
-        finish_row(lane, s, out, row, (int64_t)c);
+        finish_row(lane, s, out, row, (int64_t)c, 0);
     }
 }
 
 /* --- the table -------------------------------------------------------------------------- */
 
 typedef void line_fn(const mm_lane *lane, const mm_step *s, int64_t y);
+typedef void lines_fn(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
 
-static line_fn *const LINE_FUNCTIONS[MM_OP_COUNT] = {
-    [MM_OP_INPUT_F32] = run_input_f32,
-    [MM_OP_INPUT_U8] = run_input_u8,
-    [MM_OP_OUTPUT] = run_output,
-    [MM_OP_COPY] = run_copy,
-    [MM_OP_ZERO] = run_zero,
-    [MM_OP_CONV] = run_conv,
-    [MM_OP_WINOGRAD] = run_winograd,
-    [MM_OP_LINEAR] = run_linear,
-    [MM_OP_MAX_POOL] = run_max_pool,
-    [MM_OP_AVG_POOL] = run_avg_pool,
-    [MM_OP_GLOBAL_AVG_POOL] = run_global_avg_pool,
-    [MM_OP_ADD] = run_binary,
-    [MM_OP_MUL] = run_binary,
-    [MM_OP_FLATTEN] = run_flatten,
-    [MM_OP_SOFTMAX] = run_softmax,
-    [MM_OP_NEAREST] = run_nearest,
-    [MM_OP_BILINEAR] = run_bilinear,
+/* Steps that do better with several lines at once have a function for that. */
+static const struct {
+    line_fn *line;
+    lines_fn *lines;
+} FUNCTIONS[MM_OP_COUNT] = {
+    [MM_OP_INPUT_F32] = {run_input_f32, NULL},
+    [MM_OP_INPUT_U8] = {run_input_u8, NULL},
+    [MM_OP_OUTPUT] = {run_output, NULL},
+    [MM_OP_COPY] = {run_copy, NULL},
+    [MM_OP_ZERO] = {run_zero, NULL},
+    [MM_OP_CONV] = {NULL, run_conv},
+    [MM_OP_WINOGRAD] = {NULL, run_winograd},
+    [MM_OP_LINEAR] = {run_linear, NULL},
+    [MM_OP_MAX_POOL] = {NULL, run_max_pool},
+    [MM_OP_AVG_POOL] = {run_avg_pool, NULL},
+    [MM_OP_GLOBAL_AVG_POOL] = {run_global_avg_pool, NULL},
+    [MM_OP_ADD] = {run_binary, NULL},
+    [MM_OP_MUL] = {run_binary, NULL},
+    [MM_OP_FLATTEN] = {run_flatten, NULL},
+    [MM_OP_SOFTMAX] = {run_softmax, NULL},
+    [MM_OP_NEAREST] = {run_nearest, NULL},
+    [MM_OP_BILINEAR] = {run_bilinear, NULL},
 };
 
-void mm_step_line(const mm_lane *lane, const mm_step *s, int64_t y)
+void mm_step_lines(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end)
 {
-    LINE_FUNCTIONS[s->op](lane, s, y);
+    if (FUNCTIONS[s->op].lines)
+        FUNCTIONS[s->op].lines(lane, s, y, end);
+    else
+        for (; y < end; y++)
+            FUNCTIONS[s->op].line(lane, s, y);
 }

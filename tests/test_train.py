@@ -112,15 +112,108 @@ def test_folders_hold_out_the_last_scenes(tmp_path: Path, cache: Path) -> None:
         faces.load(tmp_path, "test", cache)
 
 
-def test_pairs_share_batch_and_augmentation(archive: Path, cache: Path) -> None:
-    data = faces.load(archive, "train", cache, limit=4)  # both pairs are twins
-    batches = faces.Batches(data, 3, "pixel", CPU)
+def test_native_pixels_are_cached_where_one_size_fits(archive: Path, tmp_path: Path) -> None:
+    native = faces.load(archive, "train", tmp_path, native=True).images
+    assert native.shape == (12, 224, 224, 3)
+    assert faces.load(archive, "train", tmp_path, native=True).images.shape == native.shape
+    scaled = faces.load(archive, "train", tmp_path).images  # beside it, not instead
+    for one, other in zip(native, scaled, strict=True):
+        assert np.array_equal(faces._frame(one, faces.Change()), other)
+
+    data = tmp_path / "ragged"
+    for label in ("df", "real"):
+        (data / label).mkdir(parents=True)
+        for number in range(2):
+            noise_picture(np.random.default_rng(number)).resize((200 + number, 200)).save(
+                data / label / f"{number}.png"
+            )
+    images = faces.load(data, "train", tmp_path, native=True).images
+    assert images.shape == (4, 256, 256, 3)
+
+
+@pytest.mark.parametrize("augmentation", ["pixel", "pairs"])
+def test_pairs_share_batch_and_augmentation(
+    archive: Path, cache: Path, augmentation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faces, "EXACT", 0.5)
+    monkeypatch.setattr(faces, "HARMED", 1.0)
+    native = augmentation == "pairs"
+    data = faces.load(archive, "train", cache, limit=4, native=native)  # both pairs are twins
+    batches = faces.Batches(data, 3, augmentation, CPU)
     assert batches.size == 2
-    for x, fake in batches.epoch():
+    for x, fake in (batch for _ in range(5) for batch in batches.epoch()):
         assert x.shape == (2, 3, 256, 256) and x.dtype == torch.float32
         assert fake.tolist() == [1, 0]
         assert torch.equal(x[0], x[1])
         assert x.min() >= 0 and x.max() <= 1
+
+
+def test_frames_are_windows_with_repeated_edges() -> None:
+    """The same as Pillow's resize of a picture that was padded first; and which way is which."""
+    rng = np.random.default_rng(3)
+    picture = rng.integers(0, 256, (224, 200, 3), np.uint8)
+    padded = Image.fromarray(np.pad(picture, ((40, 40), (40, 40), (0, 0)), "edge"))
+    for zoom, x, y in ((0.88, 0.06, -0.06), (1.12, -0.05, 0.03), (0.9, 0.0, 0.0)):
+        wide, high = 200 / zoom, 224 / zoom
+        left, top = 40 + 100 + 200 * x - wide / 2, 40 + 112 + 224 * y - high / 2
+        box = (left, top, left + wide, top + high)
+        wanted = np.asarray(padded.resize((256, 256), Image.Resampling.BILINEAR, box))
+        got = faces._frame(picture, faces.Change(zoom=zoom, x=x, y=y)).astype(int)
+        assert abs(got - wanted).max() <= 1
+
+
+def test_harms_are_mild_and_named(archive: Path, cache: Path) -> None:
+    smooth = np.add.outer(np.arange(256), np.arange(256)) // 2
+    picture = np.repeat(smooth[:, :, None], 3, 2).astype(np.uint8)
+    picture[96:160, 96:160] = 255
+    for harm, (low, high) in faces.HARMS.items():
+        mild, strong = (high, low) if harm != "blur" else (low, high)
+        errors = []
+        for amount in (mild, strong):
+            harmed = faces._harm(picture, faces.Change(harm=harm, amount=amount))
+            assert harmed.shape == picture.shape and harmed.dtype == np.uint8
+            errors.append(np.abs(harmed.astype(float) - picture).mean())
+        assert 0 < errors[0] < errors[1] < 4, harm
+
+    torch.manual_seed(0)
+    data = faces.load(archive, "train", cache, native=True)
+    batches = faces.Batches(data, 2, "pairs", CPU)
+    changes = [change for _ in range(200) for change in batches._draw()[1][::2]]
+    moved = [change for change in changes if change.zoom != 1]
+    assert len(moved) / len(changes) == pytest.approx(1 - faces.EXACT, abs=0.05)
+    assert all(change.down == change.right == 0 for change in moved)
+    assert {change.harm for change in changes} == {"", *faces.HARMS}
+    for change in changes:
+        assert max(abs(change.x), abs(change.y)) <= faces.MAX_MOVE
+        assert max(abs(change.down), abs(change.right)) <= faces.MAX_SHIFT
+        if change.harm:
+            low, high = faces.HARMS[change.harm]
+            assert low <= change.amount <= high
+
+
+def test_rank_loss_is_of_pairs() -> None:
+    """Whichever face of a pair comes first; a fake far above its twin costs nothing."""
+    logit, fake = torch.tensor([1.0, 3.0, 9.0, -9.0]), torch.tensor([1.0, 0.0, 1.0, 0.0])
+    wanted = (np.log1p(np.exp(2.0)) + np.log1p(np.exp(-18.0))) / 2
+    assert train.rank_loss(logit, fake).item() == pytest.approx(wanted, rel=1e-6)
+    assert train.rank_loss(logit.flip(0), fake.flip(0)).item() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_average_follows_the_weights(tmp_path: Path) -> None:
+    recipe = train.Recipe(architecture="meso4", average=0.75)
+    run = train.Run(recipe, tmp_path, CPU)
+    name, past = "fc2.bias", []
+    for run.step in range(1, 60):
+        weight = float(run.step % 7)
+        past.append(weight)
+        with torch.no_grad():
+            run.network.get_parameter(name).fill_(weight)
+        run.network.get_buffer("bn1.num_batches_tracked").fill_(run.step)
+        run._average()
+    shares = 0.25 * 0.75 ** np.arange(59)[::-1]  # the growing decay of the start is forgotten
+    judged = run.judged.state_dict()
+    assert judged[name].item() == pytest.approx(float(shares @ past), abs=1e-3)
+    assert judged["bn1.num_batches_tracked"] == 59
 
 
 def test_plain_batches_are_the_pictures(archive: Path, cache: Path) -> None:
@@ -143,21 +236,35 @@ def test_area_under_curve_counts_ties_half() -> None:
     assert train.area_under_curve(fake, np.zeros(4, np.float32)) == 0.5
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        (
+            *("--augment", "pairs", "--rank", "1", "--average", "0.9"),
+            *("--architecture", "mesoinception4", "--limit", "6"),
+        ),
+    ],
+)
 def test_resume_is_exact(
-    archive: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    archive: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: tuple[str, ...],
 ) -> None:
     """Three epochs at once, and three with an end after two and Ctrl-C in the third."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert train.main(arguments(archive, cache, whole, "--epochs", "3")) == 0
-    assert train.main(arguments(archive, cache, parts, "--epochs", "2")) == 0
+    assert train.main(arguments(archive, cache, whole, "--epochs", "3", *more)) == 0
+    assert train.main(arguments(archive, cache, parts, "--epochs", "2", *more)) == 0
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(train, "evaluate", interrupt)
-        assert train.main(arguments(archive, cache, parts, "--epochs", "3")) == 130
-    assert train.main(arguments(archive, cache, parts, "--epochs", "3")) == 0
+        assert train.main(arguments(archive, cache, parts, "--epochs", "3", *more)) == 130
+    assert train.main(arguments(archive, cache, parts, "--epochs", "3", *more)) == 0
 
     for name in ("last.pt", "best.pt"):
         saved = [train.load_checkpoint(folder / name) for folder in (whole, parts)]
@@ -170,6 +277,28 @@ def test_resume_is_exact(
     assert names == ["best.pt", "last.pt", "log.csv"]
     with (parts / "log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+
+
+def test_best_is_the_averaged_network(archive: Path, cache: Path, tmp_path: Path) -> None:
+    """What was judged is what is kept; the weights in training stand beside it."""
+    more = ("--epochs", "1", "--average", "0.9", "--batch", "2")
+    assert train.main(arguments(archive, cache, tmp_path, *more)) == 0
+    saved = train.load_checkpoint(tmp_path / "best.pt")
+    assert not torch.equal(saved["state_dict"]["fc1.weight"], saved["trained"]["fc1.weight"])
+    network = networks.build(saved["architecture"], saved["activation"])
+    network.load_state_dict(saved["state_dict"])
+    judged = train.evaluate(network, faces.load(archive, "val", cache), "mse", CPU)
+    assert judged.items() <= saved["history"][-1].items()
+
+
+def test_older_checkpoints_go_on(archive: Path, cache: Path, tmp_path: Path) -> None:
+    """Those of before --rank and --average."""
+    assert train.main(arguments(archive, cache, tmp_path, "--epochs", "1")) == 0
+    saved = train.load_checkpoint(tmp_path / "last.pt")
+    del saved["recipe"]["rank"], saved["recipe"]["average"]
+    torch.save(saved, tmp_path / "last.pt")
+    assert train.main(arguments(archive, cache, tmp_path, "--epochs", "2")) == 0
+    assert train.load_checkpoint(tmp_path / "last.pt")["epoch"] == 2
 
 
 def test_checkpoint_converts(
@@ -205,6 +334,11 @@ def test_refusals_name_file_and_remedy(
         (arguments(archive, cache, out, "--seed", "7"), ("last.pt", "seed 0", "--out")),
         (arguments(tmp_path / "none", cache, tmp_path / "new"), ("none", "--data")),
         (arguments(archive, cache, out, "--device", "nonsense"), ("nonsense", "cpu")),
+        (arguments(archive, cache, out, "--average", "0.9"), ("last.pt", "average 0.0", "--out")),
+        (
+            arguments(archive, cache, tmp_path / "new", "--augment", "none", "--rank", "1"),
+            ("--rank", "--augment pairs"),
+        ),
     ):
         capsys.readouterr()
         assert train.main(changed) == 2

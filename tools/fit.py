@@ -1,21 +1,20 @@
-"""Makes csrc/coefficients.h: the approximations inside Pish (needs only NumPy).
+"""Makes csrc/coefficients.h: the approximations inside Swish, Mish and Pish (needs only NumPy).
 
     python tools/fit.py > csrc/coefficients.h
 
-log1p(e) = e A(e) / ((1 + e) B(e)) on (0, 1] by a rational fit, atan(t) = t P(t^2) on (0, 1] by a
-polynomial; both in float64 on Chebyshev points, reweighted (Lawson) towards the minimax fit.
-The largest error of each fit stands behind its name.
+All fits are in float64 on Chebyshev points, reweighted (Lawson) towards the smallest largest error,
+which stands beside each.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 _ITERATIONS = 80
+#: Rows of the table of Pish (a power of two), and which of them stands for x = 0.
+PISH_ROWS, PISH_ZERO = 512, 152
 
 
 def chebyshev(low: float, high: float, count: int) -> Array:
@@ -24,56 +23,68 @@ def chebyshev(low: float, high: float, count: int) -> Array:
     return np.asarray((low + high) / 2 - (high - low) / 2 * np.cos(angle))
 
 
-def fit_rational(
-    f: Callable[[Array], Array], degrees: tuple[int, int], low: float, high: float
-) -> tuple[Array, Array, float]:
-    """Numerator, denominator (constant term 1) and largest error of f on [low, high]."""
-    x = chebyshev(low, high, 600)
-    y = f(x)
+def fit(x: Array, y: Array, degree: int, importance: Array) -> tuple[Array, float]:
+    """Coefficients, constant term first, of the polynomial nearest to y(x), and its largest error
+    times ``importance``."""
+    powers = np.vander(x, degree + 1, increasing=True)
     weight: Array = np.ones_like(x)
-    denominator: Array = np.ones_like(x)
-    numerator_powers = np.vander(x, degrees[0] + 1, increasing=True)
-    denominator_powers = np.vander(x, degrees[1] + 1, increasing=True)[:, 1:]
-    p: Array = np.zeros(0)
-    q: Array = np.zeros(0)
-    error: Array = np.zeros(0)
+    coefficients: Array = np.zeros(degree + 1)
+    error: Array = np.zeros_like(x)
     for _ in range(_ITERATIONS):
-        scale: Array = (
-            weight / denominator
-        )  # Sanathanan and Koerner: linearised around the last fit
-        system = np.hstack([numerator_powers, -y[:, None] * denominator_powers])
-        scaled = np.linalg.lstsq(system * scale[:, None], y * scale, rcond=None)[0]
-        solution: Array = np.asarray(scaled, np.float64)
-        p = solution[: degrees[0] + 1]
-        q = np.concatenate([[1.0], solution[degrees[0] + 1 :]])
-        denominator = _evaluate(q, x)
-        error = np.abs(_evaluate(p, x) / denominator - y)
+        scale: Array = weight * importance
+        coefficients = np.linalg.lstsq(powers * scale[:, None], y * scale, rcond=None)[0]
+        error = np.abs(powers @ coefficients - y) * importance
         weight = weight * np.sqrt(error / error.max() + 1e-6)
         weight /= weight.max()
-    return p, q, float(error.max())
+    return coefficients, float(error.max())
 
 
-def _evaluate(coefficients: Array, x: Array) -> Array:
-    """Polynomial with the constant term first."""
-    powers = np.vander(x, len(coefficients), increasing=True)
-    return np.asarray(powers @ coefficients, np.float64)
+def exp_fraction() -> tuple[Array, float]:
+    """c0, c1 of A = c0 + c1 r^2 so that exp(r) = (A + r) / (A - r), |r| <= ln 2 / 2, and the relative
+    error of that: an error of A counts 2 r / A^2 times."""
+    r = chebyshev(1e-3, np.log(2) / 2, 400)
+    return fit(r * r, r / np.tanh(r / 2), 1, r / 2)
 
 
-def _define(name: str, values: Array, error: float) -> str:
-    rows = ", ".join(f"{np.float32(v):.9e}f" for v in values)
-    return f"/* largest error {error:.1e} */\nstatic const float {name}[] = {{\n    {rows}}};"
+def pish(x: Array) -> Array:
+    """x arctan(softplus(x) + sigmoid(x))"""
+    return np.asarray(x * np.arctan(np.logaddexp(0, x) + 1 / (1 + np.exp(-x))))
+
+
+def pish_table() -> tuple[Array, float]:
+    """(PISH_ROWS, 4): cubics in t for Pish(c + t), |t| <= 1/16, c = (row - PISH_ZERO) / 8."""
+    t = chebyshev(-1 / 16, 1 / 16, 40)
+    rows, worst = [], 0.0
+    for row in range(PISH_ROWS):
+        centre = (row - PISH_ZERO) / 8
+        if row == PISH_ZERO:  # f(0) = 0 exactly
+            slopes, error = fit(t, pish(t) / t, 2, np.abs(t))
+            coefficients = np.concatenate([[0.0], slopes])
+        else:
+            coefficients, error = fit(t, pish(centre + t), 3, np.ones_like(t))
+        rows.append(coefficients)
+        worst = max(worst, error)
+    return np.array(rows), worst
+
+
+def _numbers(values: Array) -> str:
+    return ", ".join(f"{np.float32(v):.9g}f" if v % 1 else f"{v:.1f}f" for v in values)
 
 
 def main() -> None:
     """Print the header."""
-    a, b, log_error = fit_rational(lambda e: np.log1p(e) * (1 + e) / e, (3, 2), 1e-9, 1.0)
-    p, _, atan_error = fit_rational(lambda s: np.arctan(np.sqrt(s)) / np.sqrt(s), (7, 0), 1e-12, 1)
+    c, exp_error = exp_fraction()
+    table, pish_error = pish_table()
     print("/* coefficients.h - made by `python tools/fit.py`; do not edit. */")
     print("#ifndef MINIMESO_COEFFICIENTS_H\n#define MINIMESO_COEFFICIENTS_H")
-    print(_define("MM_LOG1P_A", a, log_error))
-    print(_define("MM_LOG1P_B", b, log_error))
-    print(_define("MM_ATAN", p, atan_error))
-    print("#endif")
+    print(f"/* exp(r) = (A + r) / (A - r), A = c0 + c1 r^2; largest relative error {exp_error:.1e} */")
+    print(f"static const float MM_EXP_FRACTION[] = {{{_numbers(c)}}};")
+    print(f"/* cubics for Pish around (row - MM_PISH_ZERO) / 8; largest error {pish_error:.1e} */")
+    print(f"#define MM_PISH_ROWS {PISH_ROWS}\n#define MM_PISH_ZERO {PISH_ZERO}")
+    print("static const float MM_PISH_TABLE[4 * MM_PISH_ROWS] = {")
+    for row in table:
+        print(f"    {_numbers(row)},")
+    print("};\n#endif")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import csv
 import math
 import os
@@ -65,6 +66,8 @@ class Recipe:
     learning_rate: float = 1e-3
     augment: str = "paper"
     loss: str = "mse"
+    rank: float = 0.0
+    average: float = 0.0
     schedule: str = "paper"
     precision: str = "fp32"
     seed: int = 0
@@ -86,6 +89,12 @@ def loss_of(kind: str, logit: Tensor, fake: Tensor) -> Tensor:
     if kind == "mse":
         return functional.mse_loss(torch.sigmoid(logit), fake)
     return functional.binary_cross_entropy_with_logits(logit, fake)
+
+
+def rank_loss(logit: Tensor, fake: Tensor) -> Tensor:
+    """Mean softplus(logit_real - logit_fake) of the pairs in a batch, which follow each other."""
+    sign = fake[0::2] - fake[1::2]
+    return functional.softplus((logit[1::2] - logit[0::2]) * sign).mean()
 
 
 def area_under_curve(fake: NDArray[np.uint8], logit: NDArray[np.float32]) -> float:
@@ -124,6 +133,8 @@ class Run:
         self.device = device
         torch.manual_seed(recipe.seed)
         self.network = networks.build(recipe.architecture, recipe.activation).to(device)
+        #: What is judged and shipped: the trained network itself, or the average of its past.
+        self.judged = copy.deepcopy(self.network) if recipe.average else self.network
         self.optimizer = torch.optim.Adam(self.network.parameters(), recipe.learning_rate)
         self.step = 0
         self.history: list[dict[str, float]] = []
@@ -155,23 +166,46 @@ class Run:
                 logit = self.network(x)[:, 0]
             logit = logit.float()
             loss = loss_of(self.recipe.loss, logit, fake)
+            if self.recipe.rank:
+                loss = loss + self.recipe.rank * rank_loss(logit, fake)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.step += 1
+            self._average()
             loss_sum += loss.detach() * len(fake)
             right += ((logit > 0) == (fake > 0)).sum()
         count = len(batches.faces)
         return {"train_loss": loss_sum.item() / count, "train_accuracy": right.item() / count}
 
+    def _average(self) -> None:
+        """The judged weights and statistics follow the trained ones.
+
+        The decay starts small, so that the first weights, which mean nothing, are soon forgotten.
+        """
+        if self.judged is self.network:
+            return
+        decay = min(self.recipe.average, self.step / (self.step + 9))
+        trained = self.network.state_dict()
+        for name, value in self.judged.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(trained[name], 1 - decay)
+            else:
+                value.copy_(trained[name])
+
     def checkpoint(self) -> dict[str, Any]:
-        """Tensors, numbers, strings, lists and dicts only: torch.load(weights_only=True)."""
+        """Tensors, numbers, strings, lists and dicts only: torch.load(weights_only=True).
+
+        `state_dict` is the judged network; `trained` stands beside it where they differ.
+        """
+        averaged = self.judged is not self.network
         return {
             "format": CHECKPOINT_FORMAT,
             "architecture": self.recipe.architecture,
             "activation": self.recipe.activation,
             "recipe": asdict(self.recipe),
-            "state_dict": self.network.state_dict(),
+            "state_dict": self.judged.state_dict(),
+            **({"trained": self.network.state_dict()} if averaged else {}),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
@@ -196,13 +230,14 @@ class Run:
 
     def _restore(self, saved: dict[str, Any], path: Path) -> None:
         for key, value in asdict(self.recipe).items():
-            before = saved["recipe"].get(key)
+            before = saved["recipe"].get(key, getattr(Recipe, key))  # older than the setting
             if before != value and (key != "epochs" or self.recipe.schedule == "cosine"):
                 raise TrainError(
                     f"{path}: a run with {key} {before}, but now {key} is {value};"
                     " choose another --out, or the same settings to continue it"
                 )
-        self.network.load_state_dict(saved["state_dict"])
+        self.network.load_state_dict(saved["trained" if self.recipe.average else "state_dict"])
+        self.judged.load_state_dict(saved["state_dict"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step = saved["step"]
         self.history = saved["history"]
@@ -260,11 +295,16 @@ def _replacing(path: Path) -> Iterator[Path]:
 def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run) -> None:
     """Trains to the last epoch of the recipe, saving after each."""
     batches = faces.Batches(train_set, recipe.batch, recipe.augment, run.device)
+    if recipe.rank and not batches.paired:
+        raise TrainError(
+            "--rank needs batches of pairs: --augment pairs or pixel, and a faces.csv in which"
+            " every original_video has one real and one fake face"
+        )
     while run.epoch < recipe.epochs:
         start = time.perf_counter()
         row: dict[str, float] = {"epoch": run.epoch + 1}
         row |= run.train_epoch(batches)
-        row |= evaluate(run.network, val_set, recipe.loss, run.device)
+        row |= evaluate(run.judged, val_set, recipe.loss, run.device)
         row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
         row["seconds"] = time.perf_counter() - start
         run.history.append(row)
@@ -309,9 +349,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=faces.AUGMENTATIONS,
         default=default.augment,
         help="paper: zoom, flips, rotation, colour; pixel: nothing that interpolates, and the two"
-        " faces of a pair alike in one batch (default: %(default)s)",
+        " faces of a pair alike in one batch; pairs: so, but some pairs framed anew, compressed,"
+        " rescaled or blurred (default: %(default)s)",
     )
     add("--loss", choices=("mse", "cross-entropy"), default=default.loss)
+    add(
+        "--rank",
+        type=_weight,
+        default=default.rank,
+        help="weight of softplus(logit_real - logit_fake) in the loss, for batches of pairs"
+        " (default: %(default)s)",
+    )
+    add(
+        "--average",
+        type=_decay,
+        default=default.average,
+        help="judge and keep the moving average of the weights, with this decay a step, such as"
+        " 0.999 (default: %(default)s, the weights themselves)",
+    )
     add("--schedule", choices=("paper", "cosine"), default=default.schedule)
     add("--seed", type=int, default=default.seed)
     add("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
@@ -334,6 +389,20 @@ def _positive(text: str) -> int:
     return value
 
 
+def _weight(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
+
+
+def _decay(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("must be 0 or more, and less than 1")
+    return value
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     if options.threads:
@@ -346,7 +415,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run.resume():
             print(f"resuming after epoch {run.epoch}", file=sys.stderr)
         cache = options.cache or options.out / "cache"
-        train_set = faces.load(options.data, "train", cache, options.limit)
+        native = options.augment == "pairs"
+        train_set = faces.load(options.data, "train", cache, options.limit, native)
         val_set = faces.load(options.data, "val", cache, options.limit)
         train(run.recipe, train_set, val_set, run)
     except (TrainError, faces.DataError, OSError) as error:

@@ -3,11 +3,16 @@
 typedef __m256 vf;
 typedef __m256 vm;
 MM_INLINE vf v_load(const float *p) { return _mm256_loadu_ps(p); }
-MM_INLINE vf v_load_even(const float *p)
+/* the even and the odd elements of a and b, one behind the other */
+MM_INLINE vf v_even(vf a, vf b)
 {
-    vf a = _mm256_loadu_ps(p), b = _mm256_loadu_ps(p + 8);
     vf low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
     return _mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));
+}
+MM_INLINE vf v_odd(vf a, vf b)
+{
+    vf low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
+    return _mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1));
 }
 MM_INLINE void v_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
 MM_INLINE vf v_set(float a) { return _mm256_set1_ps(a); }
@@ -30,4 +35,22 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
 {
     __m256i n = _mm256_slli_epi32(_mm256_castps_si256(z), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
+}
+MM_INLINE int v_any(vm m) { return _mm256_movemask_ps(m) != 0; }
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
+{
+    uint32_t at[8];
+    __m256i n = _mm256_and_si256(_mm256_castps_si256(z), _mm256_set1_epi32(mask));
+    _mm256_storeu_si256((__m256i *)at, _mm256_slli_epi32(n, 2));
+#define MM_TWO(i)                                                                               \
+    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(table + at[i])),                   \
+                         _mm_loadu_ps(table + at[i + 4]), 1)
+    vf r0 = MM_TWO(0), r1 = MM_TWO(1), r2 = MM_TWO(2), r3 = MM_TWO(3);
+#undef MM_TWO
+    vf a = _mm256_unpacklo_ps(r0, r1), b = _mm256_unpackhi_ps(r0, r1);
+    vf c = _mm256_unpacklo_ps(r2, r3), d = _mm256_unpackhi_ps(r2, r3);
+    *c0 = _mm256_shuffle_ps(a, c, _MM_SHUFFLE(1, 0, 1, 0));
+    *c1 = _mm256_shuffle_ps(a, c, _MM_SHUFFLE(3, 2, 3, 2));
+    *c2 = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
+    *c3 = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
 }

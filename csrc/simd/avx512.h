@@ -3,10 +3,16 @@
 typedef __m512 vf;
 typedef __mmask16 vm;
 MM_INLINE vf v_load(const float *p) { return _mm512_loadu_ps(p); }
-MM_INLINE vf v_load_even(const float *p)
+/* the even and the odd elements of a and b, one behind the other */
+MM_INLINE vf v_even(vf a, vf b)
 {
     __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-    return _mm512_permutex2var_ps(_mm512_loadu_ps(p), even, _mm512_loadu_ps(p + 16));
+    return _mm512_permutex2var_ps(a, even, b);
+}
+MM_INLINE vf v_odd(vf a, vf b)
+{
+    __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    return _mm512_permutex2var_ps(a, odd, b);
 }
 MM_INLINE void v_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
 MM_INLINE vf v_set(float a) { return _mm512_set1_ps(a); }
@@ -29,4 +35,23 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
 {
     __m512i n = _mm512_slli_epi32(_mm512_castps_si512(z), 23);
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), n));
+}
+MM_INLINE int v_any(vm m) { return m != 0; }
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
+{
+    uint32_t at[16];
+    __m512i n = _mm512_and_si512(_mm512_castps_si512(z), _mm512_set1_epi32(mask));
+    _mm512_storeu_si512(at, _mm512_slli_epi32(n, 2));
+#define MM_PUT(r, i, k) _mm512_insertf32x4(r, _mm_loadu_ps(table + at[i + 4 * k]), k)
+#define MM_FOUR(i)                                                                              \
+    MM_PUT(MM_PUT(MM_PUT(_mm512_castps128_ps512(_mm_loadu_ps(table + at[i])), i, 1), i, 2), i, 3)
+    vf r0 = MM_FOUR(0), r1 = MM_FOUR(1), r2 = MM_FOUR(2), r3 = MM_FOUR(3);
+#undef MM_FOUR
+#undef MM_PUT
+    vf a = _mm512_unpacklo_ps(r0, r1), b = _mm512_unpackhi_ps(r0, r1);
+    vf c = _mm512_unpacklo_ps(r2, r3), d = _mm512_unpackhi_ps(r2, r3);
+    *c0 = _mm512_shuffle_ps(a, c, _MM_SHUFFLE(1, 0, 1, 0));
+    *c1 = _mm512_shuffle_ps(a, c, _MM_SHUFFLE(3, 2, 3, 2));
+    *c2 = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
+    *c3 = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
 }

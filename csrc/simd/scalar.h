@@ -4,7 +4,9 @@
 typedef float vf;
 typedef int vm;
 MM_INLINE vf v_load(const float *p) { return *p; }
-MM_INLINE vf v_load_even(const float *p) { return *p; }
+/* the even and the odd elements of a and b, one behind the other */
+MM_INLINE vf v_even(vf a, vf b) { return (void)b, a; }
+MM_INLINE vf v_odd(vf a, vf b) { return (void)a, b; }
 MM_INLINE void v_store(float *p, vf a) { *p = a; }
 MM_INLINE vf v_set(float a) { return a; }
 MM_INLINE vf v_add(vf a, vf b) { return a + b; }
@@ -31,4 +33,16 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
     a += b << 23;
     memcpy(&p, &a, 4);
     return p;
+}
+MM_INLINE int v_any(vm m) { return m; }
+/* the four floats of a table's row whose number is in the low bits of z */
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
+{
+    uint32_t bits;
+    memcpy(&bits, &z, 4);
+    table += 4 * (bits & (uint32_t)mask);
+    *c0 = table[0];
+    *c1 = table[1];
+    *c2 = table[2];
+    *c3 = table[3];
 }

@@ -3,10 +3,9 @@
 typedef __m128 vf;
 typedef __m128 vm;
 MM_INLINE vf v_load(const float *p) { return _mm_loadu_ps(p); }
-MM_INLINE vf v_load_even(const float *p)
-{
-    return _mm_shuffle_ps(_mm_loadu_ps(p), _mm_loadu_ps(p + 4), _MM_SHUFFLE(2, 0, 2, 0));
-}
+/* the even and the odd elements of a and b, one behind the other */
+MM_INLINE vf v_even(vf a, vf b) { return _mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)); }
+MM_INLINE vf v_odd(vf a, vf b) { return _mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)); }
 MM_INLINE void v_store(float *p, vf a) { _mm_storeu_ps(p, a); }
 MM_INLINE vf v_set(float a) { return _mm_set1_ps(a); }
 MM_INLINE vf v_add(vf a, vf b) { return _mm_add_ps(a, b); }
@@ -28,4 +27,16 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
 {
     __m128i n = _mm_slli_epi32(_mm_castps_si128(z), 23);
     return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(p), n));
+}
+MM_INLINE int v_any(vm m) { return _mm_movemask_ps(m) != 0; }
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
+{
+    uint32_t at[4];
+    __m128i n = _mm_and_si128(_mm_castps_si128(z), _mm_set1_epi32(mask));
+    _mm_storeu_si128((__m128i *)at, _mm_slli_epi32(n, 2));
+    *c0 = _mm_loadu_ps(table + at[0]);
+    *c1 = _mm_loadu_ps(table + at[1]);
+    *c2 = _mm_loadu_ps(table + at[2]);
+    *c3 = _mm_loadu_ps(table + at[3]);
+    _MM_TRANSPOSE4_PS(*c0, *c1, *c2, *c3);
 }

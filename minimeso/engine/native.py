@@ -164,7 +164,7 @@ class Program:
                 "arena_floats": plan.arena_floats,
                 "ring_floats": plan.ring_floats,
                 "scratch_floats": plan.scratch_floats,
-                "max_rows": plan.max_rows,
+                "max_list": plan.max_list,
                 "input_count": sum(op.startswith("INPUT") for op in ops),
                 "output_count": ops.count("OUTPUT"),
             },

@@ -18,6 +18,7 @@ from .rewrites import Layer
 from .stages import make_stages
 from .steps import Step, Tensor
 from .winograd import POINTS
+from .winograd import columns as winograd_columns
 
 #: Largest arena: 4 GiB of float32.
 MAX_ARENA = 1 << 30
@@ -34,7 +35,7 @@ class Plan:
         stages: which steps run together, band by band.
         arena_floats: memory of one image; ``unshared_floats`` without taking turns or rings.
         ring_floats: rings of one thread.
-        scratch_floats, max_rows: memory of one thread.
+        scratch_floats, max_list: memory of one thread.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Plan:
         self.constants: list[npt.NDArray[np.float32]] = []
         self.tables: list[npt.NDArray[np.int32]] = []
         self.scratch_floats = LANES
-        self.max_rows = 1
+        self.max_list = 1
         self._constant_count = self._table_count = 0
         self._parameters = parameters
         self._buffers: list[Buffer] = []
@@ -89,7 +90,7 @@ class Plan:
             for index in (step.input, step.second, step.output):
                 if index >= 0:
                     self.tensors[index].buffer.used_at(number)
-        self._winograd_scratch()  # now that every gap is known
+        self._winograd_scratch()
         self.unshared_floats = sum(b.floats for b in self._buffers)
         self.stages = make_stages(self.steps, self.tensors, "row_bands" not in without)
         rings = [b for b in self._buffers if b.ring >= 0]
@@ -180,7 +181,7 @@ class Plan:
             self._lower_resize(layer, step)
         elif layer.op == "softmax":
             channels, _, width = self.tensors[output].map_shape
-            self.max_rows = max(self.max_rows, channels)
+            self.max_list = max(self.max_list, channels)
             self.scratch_floats = max(self.scratch_floats, round_lanes(width))
         self._emit(step)
 
@@ -202,7 +203,7 @@ class Plan:
         a = layer.attributes
         kernel, stride = a["kernel_size"], a["stride"] or a["kernel_size"]
         dilation = a.get("dilation") or (1, 1)
-        self.max_rows = max(self.max_rows, kernel[0])
+        self.max_list = max(self.max_list, kernel[0])
         return {
             "kernel_h": kernel[0], "kernel_w": kernel[1],
             "stride_h": stride[0], "stride_w": stride[1],
@@ -216,12 +217,15 @@ class Plan:
         step.fields["weight"] = self._parameters.offset(layer, "weight")
         step.fields["bias"] = self._parameters.offset(layer, "bias")
         source = self.tensors[step.input]
+        lines, columns = layer.attributes["kernel_size"]
+        taps = (lines + 1) * columns * source.map_shape[0] // layer.attributes["groups"]
+        self.max_list = max(self.max_list, taps)
         left = int(step.fields["pad_left"])
         right = self._reach(step) - left - source.map_shape[2]
         source.buffer.gap = max(source.buffer.gap, round_lanes(max(left, right)))
         if layer.attributes.get("winograd"):
             step.op = "WINOGRAD"
-            self.max_rows = max(self.max_rows, POINTS)
+            self.max_list = max(self.max_list, POINTS)
 
     def _reach(self, step: Step) -> int:
         """Elements of an input row that an output row needs, left padding included."""
@@ -245,13 +249,13 @@ class Plan:
         row = 0
         for step in self.steps:
             if step.op == "WINOGRAD":
-                source = self.tensors[step.input]
-                padded = round_lanes(source.buffer.row_stride + source.buffer.gap)
-                wide = round_lanes(self.tensors[step.output].map_shape[2])
-                tile = POINTS * source.map_shape[0] * padded + self._loads(step)
-                tile += (POINTS * BLOCK + 1) * wide
+                channels = self.tensors[step.input].map_shape[0]
+                f = step.fields
+                columns = winograd_columns(channels, self.tensors[step.output].map_shape[2])
+                needed = round_lanes(columns + int((f["kernel_w"] - 1) * f["dilation_w"]))
+                tile = POINTS * channels * needed + (POINTS * BLOCK + 1) * (columns + LANES)
                 self.scratch_floats = max(self.scratch_floats, tile)
-                row = max(row, padded)
+                row = max(row, needed)
         zeros = self._constant(np.zeros(row)) if row else -1
         for step in self.steps:
             if step.op == "WINOGRAD":
@@ -270,9 +274,6 @@ class Plan:
         scratch = round_lanes(max(folded, self._loads(step)))
         if "inner" in layer.attributes:
             step.fields["inner"] = _ACTIVATION_NUMBERS[layer.attributes["inner"]]
-            width = self.tensors[step.output].map_shape[2]
-            rows = layer.attributes["kernel_size"][0] * round_lanes(source[2])
-            scratch += max(rows, round_lanes(width))
         self.scratch_floats = max(self.scratch_floats, scratch)
         if layer.op == "avg_pool2d":
             a = layer.attributes

@@ -194,6 +194,8 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
             sign = np.where(scale < 0, np.float32(-1), np.float32(1))
             attributes["sign"] = attributes.get("sign", np.float32(1)) * sign
         elif first.op in _VALLEYS:
+            if not _is_plain_pool(second):
+                return None
             covers = _merged(first.covers, second.covers)
             attributes["inner"] = first.op
             return [replace(second, inputs=first.inputs, attributes=attributes, covers=covers)]
@@ -205,6 +207,14 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
         return [pool, replace(first, name=second.name, inputs=(pool.name,))]
 
     return _until_stable(layers, keep, step)
+
+
+def _is_plain_pool(pool: Layer) -> bool:
+    """2 x 2 or 4 x 4 without padding or overlap: the engine has a kernel for it."""
+    a = pool.attributes
+    width = a["kernel_size"][1]
+    plain = width in (2, 4) and (a["stride"] or a["kernel_size"])[1] == width
+    return plain and a["padding"][1] == a["padding"][3] == 0 and not a["ceil_mode"]
 
 
 def _never_falls(layer: Layer) -> bool:
@@ -244,7 +254,7 @@ def choose_winograd(layers: Layers, keep: Collection[str]) -> Layers:
 def _can_winograd(layer: Layer) -> bool:
     a = layer.attributes
     filters, channels = layer.arrays["weight"].shape[:2]
-    plain = a["stride"] == (1, 1) and a["dilation"][0] == 1 and a["groups"] == 1
+    plain = a["stride"] == (1, 1) and a["groups"] == 1
     return plain and winograd.pays(channels, filters, a["kernel_size"])
 
 

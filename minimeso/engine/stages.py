@@ -18,8 +18,8 @@ _MAX_STEPS = 64
 _MAX_RING_FLOATS = 1 << 17
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
-#: Tiles of 2, 4 and 6 lines meet bands in the same way again after so many.
-_BANDS_LOOKED_AT = 12
+#: Tiles meet bands in the same way again after so many.
+_BANDS_LOOKED_AT = 24
 _LINE_BY_LINE = (
     "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL", "SOFTMAX",
     "ADD", "MUL",

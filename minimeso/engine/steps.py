@@ -43,4 +43,6 @@ class Step:
     @property
     def granule(self) -> int:
         """Lines that it computes at once; tiles start at multiples of it."""
-        return output_lines(int(self.fields["kernel_h"])) if self.op == "WINOGRAD" else 1
+        if self.op != "WINOGRAD":
+            return 1
+        return output_lines(int(self.fields["kernel_h"])) * int(self.fields["dilation_h"])

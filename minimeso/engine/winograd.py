@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from .memory import BLOCK, LANES, round_lanes
+
 Array = npt.NDArray[np.float32]
 
 #: Lines of input in a tile; kernels 3, 5 and 7 lines high give 6, 4 and 2 lines of output.
@@ -13,7 +15,7 @@ KERNEL_HEIGHTS = (3, 5, 7)
 _FINITE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 #: Additions and loads of the two transforms for one vector of one channel, measured in
 #: multiply-adds; and how much cheaper the whole must be to be worth its rounding.
-_TRANSFORM_IN, _TRANSFORM_OUT, _WORTH = 45, 45, 0.8
+_TRANSFORM_IN, _TRANSFORM_OUT, _WORTH = 24, 28, 0.8
 
 
 def output_lines(kernel_height: int) -> int:
@@ -29,6 +31,12 @@ def pays(channels: int, filters: int, kernel: tuple[int, int]) -> bool:
     direct = output_lines(height) * height * width * channels * filters
     tile = POINTS * width * channels * filters
     return tile + channels * _TRANSFORM_IN + filters * _TRANSFORM_OUT < _WORTH * direct
+
+
+def columns(channels: int, width: int) -> int:
+    """Columns that are transformed at once (``mm_winograd_columns``)."""
+    whole, most = round_lanes(width), max(2 * LANES, 768 // (channels + BLOCK) - LANES)
+    return round_lanes(-(-whole // -(-whole // most)))
 
 
 def transform_weights(weight: Array) -> Array:

@@ -118,6 +118,13 @@ static void compare(const char *what, const float *wanted, const float *got, siz
 
 static size_t rounded(size_t n) { return (n + MM_LANES - 1) / MM_LANES * MM_LANES; }
 
+/* ReLU, Leaky ReLU or none of the two, as kernels apply them themselves. */
+static int random_epilogue(void)
+{
+    static const int some[] = {MM_NO_ACTIVATION, MM_RELU, MM_LEAKY_RELU, MM_PISH};
+    return some[random_below(4)];
+}
+
 static void check_unary(mm_unary_fn *plain, mm_unary_fn *fast, size_t n, int kind)
 {
     size_t room = rounded(n);
@@ -249,8 +256,9 @@ static void check_winograd_out(mm_winograd_out_fn *plain, mm_winograd_out_fn *fa
             to_a[i] = a + i * room;
             to_b[i] = b + i * room;
         }
-        plain(x, (ptrdiff_t)room, bias, to_a, count, n);
-        fast(x, (ptrdiff_t)room, bias, to_b, count, n);
+        int activation = random_epilogue();
+        plain(x, (ptrdiff_t)room, bias, to_a, count, n, activation, 0.1f);
+        fast(x, (ptrdiff_t)room, bias, to_b, count, n, activation, 0.1f);
         for (size_t i = 0; i < count; i++)
             compare_rows("lines", to_a[i], to_b[i], n);
         compare("guards", a, b, 0, 6 * room);
@@ -263,32 +271,64 @@ static void check_winograd_out(mm_winograd_out_fn *plain, mm_winograd_out_fn *fa
 static void check_conv_as(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kind, size_t stride)
 {
     static const int blocks[] = {1, 2, 4};
-    size_t room = rounded(n), rows = random_below(4), channels = 1 + random_below(4);
-    size_t kernel_w = 1 + random_below(7), dilation = 1 + random_below(3);
-    size_t reach = room * stride + (kernel_w - 1) * dilation + MM_SLACK;
+    size_t room = rounded(n), count = random_below(40), most = 300;
+    size_t reach = room * stride + MM_SLACK;
     int block = blocks[random_below(3)];
-    float *in[4] = {NULL}, *a = guarded(room * 4), *b = guarded(room * 4);
-    float *weight = random_array((rows * channels * kernel_w + 1) * 4, 0);
-    float *bias = random_array((size_t)block, 0);
-    for (size_t r = 0; r < rows; r++)
-        in[r] = random_array((channels - 1) * room + reach, kind);
-    mm_conv c = {.rows = (const float *const *)in, .weight = weight, .bias = bias, .out = a,
-                 .channel_stride = (ptrdiff_t)room, .out_stride = (ptrdiff_t)room,
-                 .row_count = (ptrdiff_t)rows, .channels = (ptrdiff_t)channels,
-                 .kernel_w = (ptrdiff_t)kernel_w, .stride = (ptrdiff_t)stride,
-                 .dilation = (ptrdiff_t)dilation, .width = n, .block = block};
+    float *in = random_array(most + reach, kind), *a = guarded(room * 4), *b = guarded(room * 4);
+    float *weight = random_array((count + 1) * 4, 0), *bias = random_array((size_t)block, 0);
+    ptrdiff_t taps[40];
+    for (size_t t = 0; t < count; t++)
+        taps[t] = (ptrdiff_t)random_below(most);
+    mm_conv c = {.base = in, .taps = taps, .tap_count = count, .weight = weight, .bias = bias,
+                 .out = a, .out_stride = (ptrdiff_t)room, .stride = (ptrdiff_t)stride, .width = n,
+                 .block = block, .activation = random_epilogue(), .slope = random_unit()};
     plain(&c);
     c.out = b;
     fast(&c);
     for (size_t o = 0; o < (size_t)block; o++)
         compare_rows("row", a + o * room, b + o * room, n);
     compare("guards", a, b, 0, (size_t)block * room);
-    for (size_t r = 0; r < rows; r++)
-        free(in[r]);
+    free(in);
     free(weight);
     free(bias);
     release(a);
     release(b);
+}
+
+static void check_window(mm_window_fn *plain, mm_window_fn *fast, size_t n, int kind)
+{
+    static const int inners[] = {MM_NO_ACTIVATION, MM_SWISH, MM_MISH, MM_PISH};
+    for (int kernel = 2; kernel <= 4; kernel += 2) {
+        size_t room = rounded(n), count = 1 + random_below(4), taken = room * (size_t)kernel;
+        float *rows[4], *a = guarded(room), *b = guarded(room);
+        /* a row is as wide as it must be, rounded, with a gap and the slack behind it */
+        size_t given = rounded(n * (size_t)kernel) + MM_LANES + MM_SLACK;
+        for (size_t r = 0; r < count; r++)
+            rows[r] = random_array(given, kind);
+        if (taken > given)
+            fail("reads beyond the slack", n, taken, 0.0f, 0.0f);
+        mm_window w = {.rows = (const float *const *)rows, .out = a, .row_count = count,
+                       .width = n, .kernel = kernel, .smallest = (int)random_below(2),
+                       .inner = inners[random_below(4)], .activation = random_epilogue(),
+                       .affine = (int)random_below(2), .slope = random_unit(),
+                       .scale = random_unit(), .shift = random_unit()};
+        plain(&w);
+        w.out = b;
+        fast(&w);
+        compare("window", a, b, n, room);
+        for (size_t x = 0; x < n; x++) {
+            int nan = 0;
+            for (size_t r = 0; r < count; r++)
+                for (int k = 0; k < kernel; k++)
+                    nan |= isnan(rows[r][x * (size_t)kernel + (size_t)k]);
+            if (nan && !isnan(a[x]))
+                fail("NaN lost", n, x, NAN, a[x]);
+        }
+        for (size_t r = 0; r < count; r++)
+            free(rows[r]);
+        release(a);
+        release(b);
+    }
 }
 
 static void check_conv(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kind)

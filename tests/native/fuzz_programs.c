@@ -188,6 +188,12 @@ static void need_scratch(draft_t *d, int64_t floats)
         d->p.scratch_floats = floats;
 }
 
+static void need_list(draft_t *d, int64_t length)
+{
+    if (d->p.max_list < length)
+        d->p.max_list = length;
+}
+
 static void draw_winograd(draft_t *d, int32_t in)
 {
     mm_tensor t = d->tensors[in];
@@ -200,15 +206,17 @@ static void draw_winograd(draft_t *d, int32_t in)
     int32_t height = between(1, 12), filters = between(1, 7);
     mm_step *s = new_step(d, MM_OP_WINOGRAD, in, new_tensor(d, filters, height, width, 0));
     s->kernel_h = 3 + 2 * below(3), s->kernel_w = kernel_w;
-    s->stride_h = s->stride_w = s->dilation_h = s->dilation_w = s->groups = 1;
+    s->stride_h = s->stride_w = s->dilation_w = s->groups = 1;
+    s->dilation_h = between(1, 3);
     s->pad_top = below(4), s->pad_left = pad_left;
-    int64_t row = mm_round_lanes(t.row_stride + gap), wide = mm_round_lanes(width);
-    if (d->p.max_rows < MM_WINOGRAD_POINTS)
-        d->p.max_rows = MM_WINOGRAD_POINTS;
+    mm_tensor out = d->tensors[s->output];
+    int64_t row = mm_winograd_row(s, &t, &out), wide = mm_winograd_columns(&t, &out) + MM_LANES;
+    need_list(d, MM_WINOGRAD_POINTS);
+    need_list(d, t.channels * kernel_w);
     s->first_constant = new_constants(d, row);
     s->weight = new_parameters(d, MM_WINOGRAD_POINTS * filters * t.channels * kernel_w);
     s->bias = new_parameters(d, filters);
-    need_scratch(d, MM_WINOGRAD_POINTS * t.channels * row + wide + kernel_w - 1 + MM_SLACK +
+    need_scratch(d, MM_WINOGRAD_POINTS * t.channels * row +
                         (MM_WINOGRAD_POINTS * MM_BLOCK + 1) * wide);
 }
 
@@ -228,6 +236,12 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
         kernel_w = 1;
         width = (pad_left + t.width - 1) / stride_w + 1;
     }
+    if (op == MM_OP_MAX_POOL && one_in(2) && t.width > 1) { /* the usual pool */
+        kernel_w = stride_w = t.width > 3 && one_in(2) ? 4 : 2;
+        dilation_w = 1;
+        pad_left = 0;
+        width = t.width / kernel_w;
+    }
     int32_t groups = op == MM_OP_CONV && t.channels % 2 == 0 && one_in(2) ? 2 : 1;
     int32_t filters = op == MM_OP_CONV ? groups * between(1, 7) : t.channels;
     mm_step *s = new_step(d, op, in, new_tensor(d, filters, height, width, 0));
@@ -238,9 +252,9 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
     s->groups = groups;
     int64_t reach = mm_round_lanes(width) * stride_w + (kernel_w - 1) * dilation_w + MM_SLACK;
     int64_t folded = pad_left + mm_round_lanes(t.width);
-    if (d->p.max_rows < kernel_h)
-        d->p.max_rows = kernel_h;
+    need_list(d, kernel_h);
     if (op == MM_OP_CONV) {
+        need_list(d, t.channels / groups * kernel_w * (kernel_h + 1));
         s->weight = new_parameters(d, filters * (t.channels / groups) * kernel_h * kernel_w);
         s->bias = new_parameters(d, filters);
         return;
@@ -248,11 +262,8 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
     int64_t scratch = mm_round_lanes(folded > reach ? folded : reach);
     if (op == MM_OP_MAX_POOL && one_in(2))
         s->sign = new_parameters(d, t.channels);
-    if (op == MM_OP_MAX_POOL && one_in(2)) {
-        int64_t rows = kernel_h * mm_round_lanes(t.width);
-        s->inner = below(MM_ACTIVATION_COUNT);
-        scratch += rows > mm_round_lanes(width) ? rows : mm_round_lanes(width);
-    }
+    if (mm_is_plain_pool(s, &t, &d->tensors[s->output]) && one_in(2))
+        s->inner = between(MM_SWISH, MM_PISH);
     need_scratch(d, scratch);
     if (op == MM_OP_AVG_POOL) {
         s->first_constant = new_constants(d, height);
@@ -275,8 +286,7 @@ static void draw_softmax(draft_t *d)
 {
     int32_t in = source(d, -1);
     const mm_tensor *t = &d->tensors[in];
-    if (d->p.max_rows < t->channels)
-        d->p.max_rows = t->channels;
+    need_list(d, t->channels);
     if (d->p.scratch_floats < mm_round_lanes(t->width))
         d->p.scratch_floats = mm_round_lanes(t->width);
     new_step(d, MM_OP_SOFTMAX, in, like(d, in));
@@ -431,7 +441,7 @@ static void add_reach(draft_t *d)
 /* Returns the step of `op`; another may stand before it, or an output behind. */
 static mm_step *draw(draft_t *d, int32_t op)
 {
-    *d = (draft_t){.p = {.max_rows = below(2)}};
+    *d = (draft_t){.p = {.max_list = below(2)}};
     if (one_in(3))
         draw_step(d, below(MM_OP_COUNT));
     draw_step(d, op);
@@ -586,7 +596,7 @@ static void change_step(draft_t *d, mm_step *s)
 static void change_sizes(mm_program *p)
 {
     int64_t *const sizes[] = {&p->parameter_count, &p->constant_count, &p->table_count,
-                              &p->arena_floats, &p->scratch_floats, &p->max_rows,
+                              &p->arena_floats, &p->scratch_floats, &p->max_list,
                               &p->ring_floats, &p->tensor_count, &p->step_count, &p->stage_count};
     int64_t *size = sizes[one_in(4) ? below(10) : below(7)];
     if (one_in(8))
@@ -664,7 +674,7 @@ static int small_enough(const mm_program *p)
     if (p->parameter_count > MAX_FLOATS || p->constant_count > MAX_FLOATS ||
         p->arena_floats > MAX_FLOATS || p->scratch_floats > MAX_FLOATS ||
         p->ring_floats > MAX_FLOATS ||
-        p->max_rows > MAX_FLOATS || p->input_count > MAX_ARRAYS || p->output_count > MAX_ARRAYS)
+        p->max_list > MAX_FLOATS || p->input_count > MAX_ARRAYS || p->output_count > MAX_ARRAYS)
         return 0;
     return work(p) <= MAX_WORK;
 }
@@ -730,7 +740,7 @@ static void run_apart(const mm_program *p, int isa, arrays_t *a, int64_t batch)
                     .arena = exactly(arena_bytes),
                     .rings = exactly(ring_bytes),
                     .scratch = exactly(scratch_bytes),
-                    .rows = exactly((size_t)p->max_rows * sizeof *lane.rows)};
+                    .rows = exactly((size_t)p->max_list * sizeof *lane.rows)};
     fill(lane.rings, ring_bytes < 4096 ? ring_bytes : 4096);
     fill(lane.arena, arena_bytes < 4096 ? arena_bytes : 4096);
     fill(lane.scratch, scratch_bytes < 4096 ? scratch_bytes : 4096);
