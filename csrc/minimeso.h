@@ -140,9 +140,11 @@ void mm_pool_free(mm_pool *pool);
 size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes);
 
 /* Run a checked program on `batch` images, with a supported instruction set.  workspace: 64-byte aligned, of at least
-   mm_workspace_bytes(program, pool's threads, lanes), contents arbitrary. */
+   mm_workspace_bytes(program, pool's threads, lanes), contents arbitrary.  nanoseconds: NULL, or
+   [threads][step_count] to which the time that each thread spends in each step is added. */
 int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const *inputs,
-           float *const *outputs, int64_t batch, void *workspace, int lanes);
+           float *const *outputs, int64_t batch, void *workspace, int lanes,
+           int64_t *nanoseconds);
 
 /* y[i] = activation(x[i]) for i < n, any n, x == y allowed; isa as for mm_run. */
 int mm_activate(int isa, int activation, float slope, const float *x, float *y, size_t n);

@@ -14,6 +14,7 @@ typedef struct {
     int64_t batch, split; /* images below `split` go to one thread each, the rest to all */
     char *workspace;
     size_t scratch_bytes, arena_bytes;
+    int64_t *nanoseconds;
     volatile int32_t next;
 } run_t;
 
@@ -52,6 +53,7 @@ static void run_band(const mm_lane *lane, const mm_stage *stage, range_t band, i
     const mm_program *p = lane->program;
     const mm_step *steps = p->steps + stage->first;
     range_t needs[MM_MAX_STAGE], own[MM_MAX_STAGE];
+    int64_t *times = lane->nanoseconds, then = times ? mm_nanoseconds() : 0;
     for (int i = 0; i < stage->count; i++)
         needs[i] = (range_t){INT64_MAX, 0};
     for (int i = stage->count - 1; i >= 0; i--) {
@@ -73,6 +75,11 @@ static void run_band(const mm_lane *lane, const mm_stage *stage, range_t band, i
         if (y < own[i].end)
             mm_step_lines(lane, &steps[i], y, own[i].end);
         done[i] = own[i].end > done[i] ? own[i].end : done[i];
+        if (times) { /* one look at the clock for a step of a band: it takes some 30 ns */
+            int64_t now = mm_nanoseconds();
+            times[stage->first + i] += now - then;
+            then = now;
+        }
     }
 }
 
@@ -110,6 +117,7 @@ static mm_lane lane_at(const run_t *run, int thread, int arena, int64_t image)
         .scratch = (float *)(void *)scratch,
         .rows = (const float **)(void *)rows,
         .image = image,
+        .nanoseconds = run->nanoseconds ? run->nanoseconds + thread * p->step_count : NULL,
     };
 }
 
@@ -160,7 +168,8 @@ size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes)
 }
 
 int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const *inputs,
-           float *const *outputs, int64_t batch, void *workspace, int lanes)
+           float *const *outputs, int64_t batch, void *workspace, int lanes,
+           int64_t *nanoseconds)
 {
     const mm_kernels *kernels = mm_kernels_of(isa);
     int threads = mm_pool_threads(pool);
@@ -169,7 +178,8 @@ int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const 
     if (batch < 0 || batch > INT32_MAX / 2 || lanes < 1)
         return MM_E_PROGRAM;
     run_t run = {.program = program, .kernels = kernels, .pool = pool, .inputs = inputs,
-                 .outputs = outputs, .batch = batch, .workspace = workspace};
+                 .outputs = outputs, .batch = batch, .workspace = workspace,
+                 .nanoseconds = nanoseconds};
     workspace_parts(program, &run.scratch_bytes, &run.arena_bytes);
     if (lanes >= threads)
         run.split = batch - batch % threads;

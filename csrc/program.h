@@ -70,6 +70,7 @@ typedef struct {
         ptrdiff_t *taps;
     };
     int64_t image;
+    int64_t *nanoseconds; /* of each step, added up; NULL: nobody wants to know */
 } mm_lane;
 
 /* Lines [y, end) of the output of a step; y is a multiple of its granule, and with a last tile that

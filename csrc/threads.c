@@ -1,5 +1,6 @@
 /* threads.c - a pool that waits kindly: a short spin, since the steps of a network are short, then
    sleep, since the other core may be busy with something else. */
+#define _POSIX_C_SOURCE 200112L /* clock_gettime */
 #include "threads.h"
 
 #include <stdlib.h>
@@ -19,6 +20,7 @@ typedef HANDLE thread_t;
 #define condition_wake(c) WakeAllConditionVariable(c)
 #else
 #include <pthread.h>
+#include <time.h>
 typedef pthread_mutex_t lock_t;
 typedef pthread_cond_t condition_t;
 typedef pthread_t thread_t;
@@ -65,6 +67,21 @@ static int32_t atomic_add(volatile int32_t *p, int32_t v)
 #define SPINS 400
 
 int32_t mm_atomic_next(volatile int32_t *counter) { return atomic_add(counter, 1); }
+
+int64_t mm_nanoseconds(void)
+{
+#if defined(_WIN32)
+    LARGE_INTEGER ticks, rate; /* ticks a second */
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&rate);
+    int64_t seconds = ticks.QuadPart / rate.QuadPart, rest = ticks.QuadPart % rate.QuadPart;
+    return seconds * 1000000000 + rest * 1000000000 / rate.QuadPart;
+#else
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+#endif
+}
 
 typedef struct {
     mm_pool *pool;

@@ -1,4 +1,5 @@
-/* threads.h - a small pool of threads, and the one atomic counter that the engine needs. */
+/* threads.h - what the engine wants of the system: a small pool of threads, an atomic counter, and
+   the time. */
 #ifndef MINIMESO_THREADS_H
 #define MINIMESO_THREADS_H
 
@@ -14,5 +15,8 @@ void mm_pool_barrier(mm_pool *pool);
 
 /* The value before adding 1. */
 int32_t mm_atomic_next(volatile int32_t *counter);
+
+/* Since some moment in the past; never runs backwards. */
+int64_t mm_nanoseconds(void);
 
 #endif

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minimeso import Graph, Session
-from minimeso.engine.native import available_isas
+from minimeso import Session
+from minimeso.engine.native import activate, available_isas
 from minimeso.networks import NETWORKS
 
 pytest.importorskip("torch")
 
 from conftest import random_weights
 
-from tools import bench, peers, report, stages, workers
+from tools import bench, elements, peers, report, workers
 
 
 def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,12 +43,6 @@ def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["engines"][f"minimeso-{isa}"]["ratio_to_fastest_peer"] == theirs / ours
     assert written["machine"]["cpu"] and written["versions"]["torch"]
     assert "fastest peer" in capsys.readouterr().out
-
-
-def test_multiply_adds() -> None:
-    """The totals that were counted by hand for both networks."""
-    assert report.multiply_adds(NETWORKS["mesoinception4"]()) == 57_098_256
-    assert report.multiply_adds(NETWORKS["meso4"]()) == 60_047_376
 
 
 def test_everybody_takes_turns() -> None:
@@ -114,18 +109,55 @@ def _exit(status: int) -> None:
     os._exit(status)
 
 
-@pytest.mark.parametrize("name", ["meso4", "mesoinception4"])
-def test_stages_are_prefixes_of_the_network(name: str) -> None:
-    graph = NETWORKS[name]()
-    weights = random_weights(graph, np.random.default_rng(0))
-    ends = stages.stages(graph)
-    assert ends == ["pool1", "pool2", "pool3", "pool4", "fc1", "fc2", "p_fake"]
-    image = np.random.default_rng(1).random((1, 3, 256, 256), np.float32)
-    whole = Session(graph, weights).run(image, ends)
-    for end in ends:
-        part: Graph = stages.prefix(graph, end)
-        kept = {key: weights[key] for key in part.parameters()}
-        np.testing.assert_array_equal(Session(part, kept).run(image).ravel(), whole[end].ravel())
+def test_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.json"
+    cell = ["--networks", "meso4", "--activations", "mish", "--threads", "1", "--batches", "1"]
+    assert bench.main(["--profile", "--quick", *cell, "--json", str(path)]) == 0
+    (found,) = json.loads(path.read_text())["profile"]
+    assert (found["network"], found["activation"], found["runs"]) == ("meso4", "mish", 12)
+    assert sum(step["multiply_adds"] for step in found["steps"]) == 60_047_376
+    assert sum(step["share"] for step in found["steps"]) == pytest.approx(1)
+    lines = capsys.readouterr().out.splitlines()
+    assert "of peak" in lines[-3 - len(found["steps"])]
+    whole = 2 * 60_047_376 / (1e6 * found["steps_ms"])
+    peak = 2e-9 * found["multiply_adds_per_second"]
+    assert lines[-2].split() == [
+        "all", "steps", f"{found['steps_ms']:.3f}", "100.0%", f"{whole:.1f}", f"{whole / peak:.0%}",
+    ]  # fmt: skip
+
+
+def test_elements(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, isas = tmp_path / "report.json", available_isas()
+    assert bench.main(["--elements", "--quick", "--json", str(path)]) == 0
+    found = json.loads(path.read_text())["elements"]
+    rows = {(row["function"], row["size"]): row["per_ns"] for row in found["rows"]}
+    assert set(rows) == {(f, size) for f in elements.FUNCTIONS for size in ("L1", "L2")}
+    for size in ("L1", "L2"):
+        for isa in isas:
+            assert rows["relu", size][isa] > rows["pish", size][isa] > 0
+        assert rows["relu", size]["torch"] > rows["pish", size]["torch"] > 0
+    lines = capsys.readouterr().out.splitlines()
+    ratio = rows["mish", "L2"][isas[-1]] / rows["mish", "L2"]["torch"]
+    assert any(line.startswith("mish") and f"{ratio:.2f}x" in line for line in lines)
+
+
+def test_what_a_call_costs_does_not_count() -> None:
+    def busy(microseconds: float) -> None:
+        start = time.perf_counter()
+        while time.perf_counter() - start < 1e-6 * microseconds:
+            pass
+
+    calls = {"a": (lambda: busy(150), lambda: busy(50)), "b": (lambda: busy(60), lambda: busy(10))}
+    found = elements._rates(calls, 5000, 9)
+    assert found["per_ns"] == pytest.approx({"a": 0.05, "b": 0.1}, rel=0.1)
+    assert found["call_ns"] == pytest.approx({"a": 50_000, "b": 10_000}, rel=0.2)
+
+
+@pytest.mark.parametrize("torch_function", ["swish", "mish", "pish", "sigmoid", "tanh"])
+def test_both_do_the_same(torch_function: str) -> None:
+    theirs = np.asarray(elements._torch()(torch_function, 100)())
+    ours = activate(elements.inputs(100), torch_function)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("activation", bench.ACTIVATIONS)

@@ -7,7 +7,8 @@ starts; so whatever else the machine does falls on all of them alike. Medians ar
 
 It prints a table for each network, number of threads and batch size, and writes all of it as JSON
 and as a chart. A peer that is missing, fails or is wrong is named with its reason, and the others
-go on. `--profile` shows where our time goes, `--footprint` what it costs to start us.
+go on. `--profile` shows where our time goes, step by step, `--elements` how fast the
+activations are alone, `--footprint` what it costs to start us.
 
 Needs the extra `bench`; see tools/NOTES.md for the peers.
 """
@@ -24,19 +25,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __package__ in (None, ""):  # started by its path
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from minimeso.cli.output import table
+from minimeso.cli.bench import profile_table
 from minimeso.engine.native import available_isas, choose_isa
 from minimeso.engine.reference import evaluate
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
-from tools import machine, peers, report, stages, workers
+from tools import elements, machine, peers, report, workers
+
+if TYPE_CHECKING:
+    from minimeso.engine.profile import Profile
 
 ACTIVATIONS = ("original", "leaky_relu", "swish", "mish", "pish")
 TURN_SECONDS = 0.04  # how long an engine measures before the next one's turn
@@ -81,7 +85,7 @@ class Bench:
         self.versions: dict[str, str] = {}
         self.peaks: dict[int, machine.Peak] = {}
         self.peak_rates: dict[int, list[float]] = {}
-        self._folder = folder
+        self.folder = folder
         self._say = say
         self._meter = machine.PeakMeter(folder)
         self._workers: dict[str, workers.Worker] = {}
@@ -107,10 +111,10 @@ class Bench:
 
     def network_folder(self, network: str, activation: str) -> Path:
         """Where the network lies in the forms that peers read, written on first use."""
-        folder = self._folder / f"{network}-{activation}"
+        folder = self.folder / f"{network}-{activation}"
         if not folder.exists():
             folder.mkdir()
-            worker = workers.Worker(1, self._folder / "export.log")
+            worker = workers.Worker(1, self.folder / "export.log")
             try:
                 worker.ask(peers.write_weights, folder, network, activation)
                 if any(peers.engine(name).onnx for name in self.plan.engines):
@@ -146,17 +150,17 @@ class Bench:
                     unavailable[name] = str(error)
                     self._workers.pop(name).close()
         times = {name: Times() for name in loaded}
-        self._measure_peak(case.threads)
+        self.measure_peak(case.threads)
         try:
             self._measure(case, title, times, unavailable)
-            self._measure_peak(case.threads)
+            self.measure_peak(case.threads)
         finally:  # also when interrupted
             self._say("")
             self.cells.append(self._report(case, loaded, times, unavailable))
 
     def _worker(self, name: str, threads: int) -> workers.Worker:
         if name not in self._workers:
-            self._workers[name] = workers.Worker(threads, self._folder / f"{name}.log")
+            self._workers[name] = workers.Worker(threads, self.folder / f"{name}.log")
         return self._workers[name]
 
     def _measure(
@@ -190,11 +194,13 @@ class Bench:
         for number in workers.take_turns(turns, rounds + 1):
             self._say(f"{title}: round {number} of {rounds}")
 
-    def _measure_peak(self, threads: int) -> None:
+    def measure_peak(self, threads: int) -> float:
+        """Multiply-adds a second that these threads could do just now."""
         peak = self._meter.measure(threads, workers.cores(threads))
         self.peak_rates.setdefault(threads, []).append(peak.rate)
         if threads not in self.peaks or peak.rate > self.peaks[threads].rate:
             self.peaks[threads] = peak
+        return peak.rate
 
     def _report(
         self,
@@ -267,6 +273,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 results["footprint"] = _footprint(bench)
             if options.profile:
                 results["profile"] = _profile(bench)
+            if options.elements:
+                results["elements"] = _elements(
+                    bench, [options.isa] if options.isa else available_isas()[::-1]
+                )
             if options.peers:
                 bench.run()
         except KeyboardInterrupt:
@@ -325,23 +335,49 @@ def _footprint(bench: Bench) -> dict[str, Any]:
 
 
 def _profile(bench: Bench) -> list[dict[str, Any]]:
-    plan = bench.plan
-    isa = plan.engines[0].partition("-")[2]
-    results = []
-    for network in plan.networks:
-        rows: list[list[str]] = []
-        for activation in plan.activations:
-            folder = bench.network_folder(network, activation)
-            case = peers.Case(folder, network, activation, 1, plan.threads[0])
-            found = stages.profile(case, isa, 4 * plan.rounds)
-            results.append({"network": network, "activation": activation, "isa": isa, "ms": found})
-            rows = rows or [["", *found]]
-            rows.append([activation, *(f"{value:.3f}" for value in found.values())])
-        threads = report.plural(plan.threads[0], "thread")
-        print(f"\n{network}, {isa}, one image, {threads}; milliseconds, best of all rounds")
-        for line in table(rows, right=list(range(1, len(rows[0])))):
-            print(line)
+    """The time of each step; threads and batch are the first that were asked for."""
+    plan, results = bench.plan, []
+    worker = workers.Worker(plan.threads[0], bench.folder / "profile.log")
+    try:
+        for network in plan.networks:
+            for activation in plan.activations:
+                folder = bench.network_folder(network, activation)
+                case = peers.Case(folder, network, activation, plan.batches[0], plan.threads[0])
+                results.append(_profile_of(bench, worker, case))
+    finally:
+        worker.close()
     return results
+
+
+def _profile_of(bench: Bench, worker: workers.Worker, case: peers.Case) -> dict[str, Any]:
+    isa = bench.plan.engines[0].partition("-")[2]
+    rounds = bench.plan.rounds if case.batch == 1 else bench.plan.batch_rounds
+    peak = bench.measure_peak(case.threads)
+    found: Profile = worker.ask(peers.profile, case, isa, 4 * rounds)
+    print(
+        f"\n{case.architecture} {case.activation}, {isa}, "
+        f"{report.plural(case.threads, 'thread')}, {report.plural(case.batch, 'image')} at once: "
+        f"{found.run_ms:.3f} ms an image, {found.timed_ms:.3f} ms with timers; the peak is "
+        f"{2e-9 * peak / case.threads:.1f} GFLOP/s a core"
+    )
+    for line in profile_table(found, peak / case.threads):
+        print(line)
+    about = {"network": case.architecture, "activation": case.activation}
+    return about | {"multiply_adds_per_second": peak} | found.to_json()
+
+
+def _elements(bench: Bench, isas: Sequence[str]) -> dict[str, Any]:
+    worker = workers.Worker(1, bench.folder / "elements.log")
+    try:
+        found: dict[str, Any] = worker.ask(
+            elements.measure, isas, elements.FUNCTIONS, 3 * bench.plan.rounds
+        )
+    finally:
+        worker.close()
+    print()
+    for line in elements.tables(found):
+        print(line)
+    return found
 
 
 def _progress(visible: bool) -> Callable[[str], None]:
@@ -364,7 +400,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         options.activations,
         options.threads,
         options.batches,
-        [*ours, *(options.only or peers.PEERS)],
+        [*ours, *((options.only or peers.PEERS) if options.peers else ())],
         rounds,
         batch_rounds,
     )
@@ -377,7 +413,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--peers", action="store_true", help="every engine on every network")
-    add("--profile", action="store_true", help="our time by stages of the network")
+    add("--profile", action="store_true", help="our time, step by step")
+    add("--elements", action="store_true", help="the activations alone, beside PyTorch's")
     add("--footprint", action="store_true", help="our cold start, memory and installed size")
     add("--json", type=Path, metavar="FILE", help="write everything as JSON")
     add("--chart", type=Path, metavar="FILE.png", help="draw the peers' times")
@@ -391,8 +428,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--isa", choices=available_isas(), help="only this one of ours")
     add("--machine", metavar="NAME", help="what to call this computer in the report")
     options = parser.parse_args(arguments)
-    if not (options.peers or options.profile or options.footprint):
-        parser.error("say what to measure: --peers, --profile, --footprint")
+    if not (options.peers or options.profile or options.elements or options.footprint):
+        parser.error("say what to measure: --peers, --profile, --elements, --footprint")
     if options.chart and not options.peers:
         parser.error("--chart needs --peers")
     return options

@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import nn
 
+    from minimeso.engine.profile import Profile
+
 Array = NDArray[np.float32]
 Run = Callable[[Any], Any]  # images as the engine wants them, to p_fake
 
@@ -125,6 +127,16 @@ def minimeso(case: Case, isa: str) -> Run:
 
     graph = NETWORKS[case.architecture](case.activation, EPS, False)
     return Session(graph, case.weights(), threads=case.threads, isa=isa).run
+
+
+def profile(case: Case, isa: str, runs: int) -> Profile:
+    """Where our time goes."""
+    from minimeso import Session
+    from minimeso.networks import NETWORKS
+
+    graph = NETWORKS[case.architecture](case.activation, EPS, False)
+    session = Session(graph, case.weights(), threads=case.threads, isa=isa)
+    return session.profile(case.images(), runs)
 
 
 def torch_eager(case: Case) -> Run:

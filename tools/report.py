@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minimeso import Graph
 from minimeso.cli.output import table
-from minimeso.engine.ops import OPERATIONS
+from minimeso.engine.profile import multiply_adds
 from minimeso.networks import NETWORKS
 from tools import peers
 
@@ -35,24 +34,10 @@ def agreement(p: peers.Array, truth: peers.Array) -> dict[str, Any]:
     return {"p_fake_error": error, "logit_error": logit_error, "verdict": verdict}
 
 
-def multiply_adds(graph: Graph) -> int:
-    """Of one image, with direct convolution; what is not a convolution or linear is not counted."""
-    shapes = {name: tuple(size or 0 for size in shape) for name, shape in graph.shapes().items()}
-    total = 0
-    for node in graph.nodes:
-        if node.op in ("conv2d", "linear"):
-            parameters = OPERATIONS[node.op].parameters(
-                [shapes[name] for name in node.inputs], node.attributes
-            )
-            pixels = math.prod(shapes[node.name][1:])
-            total += math.prod(parameters["weight"]) * pixels
-    return total
-
-
 def compare(cell: dict[str, Any], peak: float) -> None:
     """Add to a cell: the fastest peer, our ratios to it, and everybody's share of the peak."""
     graph = NETWORKS[cell["network"]](cell["activation"], peers.EPS, False)
-    limit = 1e3 * multiply_adds(graph) / peak  # ms
+    limit = 1e3 * sum(multiply_adds(graph).values()) / peak  # ms
     engines: dict[str, dict[str, Any]] = cell["engines"]
     rivals = {
         name: values["median_ms"]

@@ -1,4 +1,5 @@
-"""``minimeso bench``: what each activation costs in MesoInception-4 on this computer.
+"""``minimeso bench``: what each activation costs in MesoInception-4 on this computer, and where
+the time of a model goes.
 
 Table 4 of Kawa & Syga 2021: one random image at a time, every activation relative to ReLU.  The
 images go round robin through the networks, and the first network of a round changes, so that
@@ -12,21 +13,33 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-from .output import Progress, add_engine_arguments, add_json_argument, json_line, line, table
+from ..errors import MinimesoError
+from .output import (
+    Progress,
+    add_engine_arguments,
+    add_json_argument,
+    json_line,
+    line,
+    printable,
+    table,
+)
 
 if TYPE_CHECKING:
     from ..engine import Session
+    from ..engine.profile import Profile
 
-HELP = "measure what each activation costs here (Table 4 of the paper)"
+HELP = "measure what each activation costs here (Table 4 of the paper), or a model's steps"
 DETAILS = (
     "MesoInception-4 with random weights, one random image at a time, the same images for every "
     "activation, in turns; median time and percent over ReLU, beside the paper's. Ctrl-C stops "
-    "early and prints what there is."
+    "early and prints what there is. With --profile: the time of each step by which the engine "
+    "runs a model on one picture, of all threads together, and the GFLOP/s of each thread if it "
+    "convolved directly."
 )
 EXAMPLES = """\
   minimeso bench
-  minimeso bench --images 2000 --threads 2
-  minimeso bench --isa avx2 --json"""
+  minimeso bench --images 2000 --threads 2 --isa avx2 --json
+  minimeso bench default --profile"""
 
 #: Percent over ReLU in Table 4 (Kawa & Syga 2021), where ReLU took 31.757 ms an image.
 PAPER = {"relu": 0.0, "leaky_relu": 0.929, "mish": 1.074, "swish": 2.217, "pish": 3.174}
@@ -41,6 +54,10 @@ Times = dict[str, list[float]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="with --profile: bundled model or model file"
+    )
+    parser.add_argument("--profile", action="store_true", help="where the time of a model goes")
     parser.add_argument(
         "--images", type=_count, default=200, metavar="N", help="images (default: 200; paper: 2000)"
     )
@@ -60,6 +77,12 @@ def _count(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; returns the exit status."""
+    if options.profile:
+        return _profile(options)
+    if options.model is not None:
+        raise MinimesoError(
+            "MODEL goes with --profile: the activations have a network of their own"
+        )
     threads = options.threads or 1
     sessions = {name: _session(name, threads, options.isa) for name in PAPER}
     times: Times = {name: [] for name in PAPER}
@@ -155,3 +178,60 @@ def _print(report: dict[str, Any]) -> None:
         )
     for text in table(rows, right=[1, 2, 3]):
         line(text)
+
+
+# --- where the time of a model goes ----------------------------------------------------------
+
+
+def _profile(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from ..engine import Session
+    from .info import ANY_SIZE
+
+    session = Session(options.model or "default", threads=options.threads or 1, isa=options.isa)
+    generator = np.random.default_rng(_SEED)
+    inputs: dict[str, Any] = {}
+    for name, declared in session.graph.inputs.items():
+        shape = tuple(ANY_SIZE if size is None else size for size in declared)
+        if len(shape) == 3:  # a picture of bytes
+            inputs[name] = generator.integers(0, 256, (1, *shape[1:], shape[0]), np.uint8)
+        else:
+            inputs[name] = generator.random((1, *shape), np.float32)
+    profile = session.profile(inputs, options.images)
+    if options.json:
+        json_line({"model": session.model.name, **profile.to_json()})
+        return 0
+    threads = "1 thread" if profile.threads == 1 else f"{profile.threads} threads"
+    line(
+        f"{printable(session.model.name)}, one picture, {threads}, {profile.isa}: "
+        f"{profile.run_ms:.3f} ms, with timers {profile.timed_ms:.3f} ms (medians of "
+        f"{profile.runs} runs)"
+    )
+    for text in profile_table(profile):
+        line(printable(text))
+    return 0
+
+
+def profile_table(profile: Profile, peak: float | None = None) -> list[str]:
+    """A line for each step; with the peak of a core, in multiply-adds a second, the part of it."""
+    total = profile.steps_ms
+    rows = [["step", "nodes", "output", "ms", "share", "GFLOP/s", "of peak"]]
+    for step in profile.steps:
+        share = None if peak is None else step.share_of_peak(peak)
+        rows.append(
+            [
+                step.op,
+                " + ".join(step.nodes) or step.output,
+                "x".join(map(str, step.shape)),
+                f"{step.milliseconds:.3f}",
+                f"{step.milliseconds / total:.1%}",
+                "" if step.gflops is None else f"{step.gflops:.1f}",
+                "" if share is None else f"{share:.0%}",
+            ]
+        )
+    rate = 2e-6 * sum(step.multiply_adds for step in profile.steps) / total
+    whole = f"{5e8 * rate / peak:.0%}" if peak else ""
+    rows.append(["", "all steps", "", f"{total:.3f}", f"{1:.1%}", f"{rate:.1f}", whole])
+    rows.append(["", "between them", "", f"{profile.other_ms:.3f}", "", "", ""])
+    return table(rows if peak else [row[:-1] for row in rows], right=[3, 4, 5, 6])

@@ -2,7 +2,8 @@
 
 ``ops`` what there is, ``graph`` a network as data, ``rewrites`` shorter networks, ``pack``
 parameters for the kernels, ``memory`` and ``plan`` where everything lies, ``native`` the border to
-C, ``session`` the front door, ``model_file`` and ``library`` files, ``reference`` the definition.
+C, ``session`` the front door, ``profile`` where time goes, ``model_file`` and ``library`` files,
+``reference`` the definition.
 """
 
 from .graph import Graph, Node

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,21 +71,23 @@ def activate(
         slope: of Leaky ReLU.
         isa: instruction set, as in ``choose_isa``.
     """
+    call, y = activator(x, activation, slope, isa)
+    _check(call(), activation)
+    return y
+
+
+def activator(
+    x: npt.NDArray[np.float32], activation: str, slope: float = 0.1, isa: str | None = None
+) -> tuple[Callable[[], int], npt.NDArray[np.float32]]:
+    """What ``activate`` does, to be done again and again: the engine's call, and its result."""
     number = getattr(lib, f"MM_{activation.upper()}", None)
     if number is None:
         raise EngineError(f"unknown activation {activation!r}", lib.MM_E_PROGRAM)
     x = np.ascontiguousarray(x, np.float32)
     y = np.empty_like(x)
-    code = lib.mm_activate(
-        _ISA_NAMES.index(choose_isa(isa)),
-        number,
-        slope,
-        ffi.from_buffer("float[]", x),
-        ffi.from_buffer("float[]", y, require_writable=True),
-        x.size,
-    )
-    _check(code, activation)
-    return y
+    source, target = ffi.from_buffer("float[]", x), ffi.from_buffer("float[]", y)
+    isa_number = _ISA_NAMES.index(choose_isa(isa))
+    return partial(lib.mm_activate, isa_number, number, slope, source, target, x.size), y
 
 
 class Pool:
@@ -127,6 +130,7 @@ class Program:
     """A plan as C structs, checked by the engine; immutable, usable by many threads."""
 
     def __init__(self, plan: Plan, parameters: npt.NDArray[np.float32]) -> None:
+        self.steps = len(plan.steps)
         self._parameters = parameters
         self._constants = _joined(plan.constants, np.float32)
         self._tables = _joined(plan.tables, np.int32)
@@ -179,8 +183,14 @@ class Program:
         workspace: Workspace,
         inputs: Sequence[npt.NDArray[Any]],
         outputs: Sequence[npt.NDArray[np.float32]],
+        nanoseconds: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """Run on a batch; arrays are contiguous and of the shapes that the plan was made for."""
+        """Run on a batch; arrays are contiguous and of the shapes that the plan was made for.
+
+        To ``nanoseconds``, (threads, steps), is added what each thread spends in each step.
+        """
+        if nanoseconds is not None and nanoseconds.shape != (pool.threads, self.steps):
+            raise ValueError(f"nanoseconds of shape {nanoseconds.shape}")
         batch = len(inputs[0])
         lanes = pool.threads if batch >= pool.threads else 1
         size = lib.mm_workspace_bytes(self.struct, pool.threads, lanes)
@@ -197,6 +207,9 @@ class Program:
             batch,
             workspace.pointer(size),
             lanes,
+            ffi.NULL
+            if nanoseconds is None
+            else ffi.from_buffer("int64_t[]", nanoseconds, require_writable=True),
         )
         _check(code, "run")
 

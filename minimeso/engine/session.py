@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from .ops import Shape
 from .pack import Parameters
 from .plan import Plan
 from .rewrites import Layer, Layers, bind, rewrite
+
+if TYPE_CHECKING:
+    from .profile import Profile
 
 Array = npt.NDArray[np.float32]
 
@@ -127,6 +131,36 @@ class Session:
             return result[:, 0]
         return result
 
+    def profile(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], runs: int = 20) -> Profile:
+        """Where the time of a run goes, step by step.
+
+        Args:
+            x: as for ``run``.
+            runs: how often to run with timers, in turns with runs without.
+
+        Raises:
+            InputError: as from ``run``; or no image or no run to time.
+        """
+        from .profile import make_profile  # not what every process waits for
+
+        arrays = self._read_inputs(x)
+        batch = len(next(iter(arrays.values())))
+        if runs < 1 or batch < 1:
+            raise InputError("a profile needs one run and one image at least")
+        names = list(self.graph.outputs)
+        self._run(arrays, names)  # plans, starts the pool, wakes the machine
+        kinds = _kinds(arrays)
+        plan = self._planned(kinds, names)[0]
+        nanoseconds = np.zeros((runs, self.threads, len(plan.steps)), np.int64)
+        seconds = np.zeros((runs, 2))
+        for number in range(runs):
+            for timed in (number % 2, 1 - number % 2):
+                start = time.perf_counter()
+                self._run(arrays, names, nanoseconds[number] if timed else None)
+                seconds[number, timed] = time.perf_counter() - start
+        shapes = self.graph.shapes({name: shape for name, (shape, _) in kinds.items()})
+        return make_profile(self.graph, shapes, plan, self.isa, batch, nanoseconds, seconds)
+
     def plan(
         self, input_shapes: Mapping[str, tuple[int, ...]] | None = None, uint8: bool = False
     ) -> Plan:
@@ -156,15 +190,15 @@ class Session:
             raise InputError("the inputs have different batch sizes")
         return arrays
 
-    def _run(self, arrays: Mapping[str, npt.NDArray[Any]], names: list[str]) -> dict[str, Array]:
-        inputs = {}
-        for name, array in arrays.items():
-            as_bytes = array.dtype == np.uint8
-            shape = array.shape[1:]
-            inputs[name] = ((shape[2], *shape[:2]) if as_bytes else shape, as_bytes)
+    def _run(
+        self,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        names: list[str],
+        nanoseconds: npt.NDArray[np.int64] | None = None,
+    ) -> dict[str, Array]:
         batch = len(next(iter(arrays.values())))
         with self._lock:
-            plan, program = self._planned(inputs, names)
+            plan, program = self._planned(_kinds(arrays), names)
             results = {name: np.empty((batch, *plan.shape(name)), np.float32) for name in names}
             if self._pool is None or not self._pool.usable(self.threads):
                 self._pool = Pool(self.threads)
@@ -176,6 +210,7 @@ class Session:
                     self._workspace,
                     [a[start : start + step] for a in arrays.values()],
                     [results[name][start : start + step] for name in names],
+                    nanoseconds,
                 )
         return results
 
@@ -198,6 +233,16 @@ class Session:
         if len(self._plans) > _MAX_PLANS:
             self._plans.popitem(last=False)
         return planned
+
+
+def _kinds(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[tuple[int, ...], bool]]:
+    """(C, H, W) or (F,) of each input, and whether it comes as bytes."""
+    kinds = {}
+    for name, array in arrays.items():
+        as_bytes = array.dtype == np.uint8
+        shape = array.shape[1:]
+        kinds[name] = ((shape[2], *shape[:2]) if as_bytes else shape, as_bytes)
+    return kinds
 
 
 def available_cores() -> int:

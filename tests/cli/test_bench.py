@@ -75,3 +75,25 @@ def test_the_same_weights_whatever_the_activation() -> None:
 def test_wrong_usage(images: str, capsys: Captured) -> None:
     assert main(["bench", "--images", images]) == 2
     assert "--images" in capsys.readouterr().err
+
+
+def test_profile(capsys: Captured, isa: str) -> None:
+    arguments = ["bench", "default", "--profile", "--images", "3", "--isa", isa]
+    assert main([*arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["model"], report["isa"], report["runs"]) == ("default", isa, 3)
+    assert sum(step["share"] for step in report["steps"]) == pytest.approx(1)
+    assert any(step["gflops"] for step in report["steps"])
+
+    assert main(arguments) == 0
+    head, names, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith(f"default, one picture, 1 thread, {isa}: ")
+    assert names.split() == ["step", "nodes", "output", "ms", "share", "GFLOP/s"]
+    assert len(rows) == len(report["steps"]) + 2
+    assert [row.split()[0] for row in rows[:-2]] == [step["op"] for step in report["steps"]]
+    assert rows[-2].split()[:2] == ["all", "steps"] and "100.0%" in rows[-2]
+
+
+def test_a_model_without_profile(capsys: Captured) -> None:
+    assert main(["bench", "default"]) == 2
+    assert "--profile" in capsys.readouterr().err

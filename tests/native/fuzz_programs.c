@@ -42,7 +42,7 @@ static uint64_t state;
 static mm_pool *pools[POOLS];
 static long made[MM_OP_COUNT], passed[MM_OP_COUNT], ran[MM_OP_COUNT];
 static long current; /* number of the program */
-static long changed_passed, changed_refused, plain_refused, too_large, differences;
+static long changed_passed, changed_refused, plain_refused, too_large, differences, backwards;
 
 static uint32_t random_bits(void) /* xorshift64 */
 {
@@ -761,10 +761,17 @@ static void run_pool(const mm_program *p, int isa, int threads, int lanes, array
     size_t bytes = mm_workspace_bytes(p, threads, lanes);
     if (!bytes)
         return;
+    size_t timers = (size_t)(threads * p->step_count);
+    int64_t *nanoseconds = one_in(2) ? exactly(timers * sizeof *nanoseconds) : NULL;
+    for (size_t i = 0; nanoseconds && i < timers; i++)
+        nanoseconds[i] = 0;
     void *workspace = aligned_alloc(64, bytes);
     if (!workspace || mm_run(p, isa, pools[threads - 1], (const void *const *)a->inputs, a->outputs,
-                             batch, workspace, lanes) != MM_OK)
+                             batch, workspace, lanes, nanoseconds) != MM_OK)
         exit(2);
+    for (size_t i = 0; nanoseconds && i < timers; i++)
+        backwards += nanoseconds[i] < 0;
+    free(nanoseconds);
     free(workspace);
 }
 
@@ -899,5 +906,6 @@ int main(int argc, char **argv)
     printf("too large to run: %ld\n", too_large);
     printf("right programs refused: %ld\n", plain_refused);
     printf("results that differ: %ld\n", differences);
-    return plain_refused || differences;
+    printf("times below zero: %ld\n", backwards);
+    return plain_refused || differences || backwards;
 }

@@ -1,0 +1,110 @@
+"""Timers of the steps: they add up, they cost little, and multiply-adds are counted right."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from conftest import random_weights
+
+from minimeso import Graph, InputError, Session
+from minimeso.engine.profile import Profile, StepTime, multiply_adds
+from minimeso.networks import NETWORKS, mesoinception4
+
+RNG = np.random.default_rng(8)
+GRAPH = mesoinception4("relu")
+WEIGHTS = random_weights(GRAPH, RNG)
+
+
+def test_multiply_adds() -> None:
+    """The totals that were counted by hand for both networks."""
+    assert sum(multiply_adds(NETWORKS["mesoinception4"]()).values()) == 57_098_256
+    assert sum(multiply_adds(NETWORKS["meso4"]()).values()) == 60_047_376
+
+
+def test_steps_add_up_to_the_run() -> None:
+    """Never above what the clock saw from outside, and not below, but for the call itself."""
+    session = Session(GRAPH, WEIGHTS, threads=1)
+    x = RNG.random((1, 3, 256, 256), np.float32)
+    for _ in range(9):
+        once = session.profile(x, 1)
+        assert 0 < once.steps_ms < once.timed_ms
+    for _ in range(5):  # the machine may be busy
+        profile = session.profile(x, 31)
+        if 0.9 < profile.steps_ms / profile.run_ms < 1.1:
+            break
+    else:
+        pytest.fail(f"{profile.steps_ms} ms in steps, {profile.run_ms} ms without timers")
+
+
+def test_steps_are_those_of_the_plan(isa: str) -> None:
+    session = Session(GRAPH, WEIGHTS, threads=1, isa=isa)
+    pixels = RNG.integers(0, 256, (2, 256, 256, 3), np.uint8)
+    profile = session.profile(pixels, 1)
+    plan = session.plan(uint8=True)
+    assert (profile.isa, profile.threads, profile.batch, profile.runs) == (isa, 1, 2, 1)
+    assert [step.op for step in profile.steps] == [step.op for step in plan.steps]
+    assert sum(step.multiply_adds for step in profile.steps) == 57_098_256
+    assert all(step.milliseconds >= 0 for step in profile.steps)
+    assert all((step.gflops is None) == (step.multiply_adds == 0) for step in profile.steps)
+
+
+def test_a_slow_step_is_seen_as_slow() -> None:
+    """A convolution with a hundred times the work, and its place in the list."""
+    graph = Graph()
+    x = graph.input("x", (4, None, None))
+    for name, width in (("first", 4), ("large", 64), ("back", 4)):
+        x = graph.node("conv2d", x, out_channels=width, kernel_size=3, padding=1, name=name)
+    graph.output(graph.node("global_avg_pool2d", x, name="out"))
+    session = Session(graph, random_weights(graph, RNG), threads=1)
+    profile = session.profile(np.zeros((1, 4, 96, 96), np.float32), 9)
+    times = {step.nodes[-1]: step.milliseconds for step in profile.steps if step.nodes}
+    assert times["large"] > 4 * times["first"]
+    assert times["large"] + times["back"] > 0.7 * profile.steps_ms
+    counts = {name: step.multiply_adds for step in profile.steps for name in step.nodes}
+    assert counts == {"first": 36 * 4 * 96**2, "large": 36 * 64 * 96**2,
+                      "back": 36 * 64 * 96**2, "out": 0}  # fmt: skip
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_every_thread_counts(batch: int) -> None:
+    """All threads together spend about what one alone spends."""
+    x = RNG.random((batch, 3, 256, 256), np.float32)
+    alone = Session(GRAPH, WEIGHTS, threads=1).profile(x, 9)
+    for _ in range(5):
+        together = Session(GRAPH, WEIGHTS, threads=2).profile(x, 9)
+        assert together.steps_ms < 2 * together.timed_ms
+        if 0.7 * alone.steps_ms < together.steps_ms < 2 * alone.steps_ms:
+            break
+    else:
+        pytest.fail(f"{together.steps_ms} ms, {alone.steps_ms} ms alone")
+
+
+def test_a_long_batch_takes_several_calls() -> None:
+    session = Session(GRAPH, WEIGHTS, threads=1)
+    x = RNG.random((65, 3, 256, 256), np.float32)
+    start = time.perf_counter()
+    profile = session.profile(x, 1)
+    assert 0.5 * profile.run_ms < profile.steps_ms < 1e3 * (time.perf_counter() - start) / 65
+
+
+def test_wrong_use() -> None:
+    session = Session(GRAPH, WEIGHTS, threads=1)
+    with pytest.raises(InputError, match="one image"):
+        session.profile(np.zeros((0, 3, 256, 256), np.float32))
+    with pytest.raises(InputError, match="one run"):
+        session.profile(np.zeros((1, 3, 256, 256), np.float32), 0)
+
+
+def test_shares_and_rates() -> None:
+    step = StepTime("CONV", ("a",), "a", (1, 2, 3), 2, 0.5, 1_000_000)
+    assert step.gflops == pytest.approx(4)
+    assert step.share_of_peak(2e9) == pytest.approx(1)
+    other = StepTime("COPY", (), "b", (1, 2, 3), 2, 1.5, 0)
+    assert other.gflops is None and other.share_of_peak(2e9) is None
+    profile = Profile("avx2", 2, 1, 3, 1.0, 1.5, (step, other))
+    assert profile.steps_ms == 2 and profile.other_ms == pytest.approx(1)
+    data = profile.to_json()
+    assert [entry["share"] for entry in data["steps"]] == [0.25, 0.75]
+    assert data["steps"][0]["gflops"] == pytest.approx(4) and data["other_ms"] == 1
