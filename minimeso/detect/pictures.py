@@ -13,8 +13,7 @@ import stat
 import sys
 import threading
 import warnings
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -52,8 +51,7 @@ _COPY_AGAIN = "copy or download it again"
 _COPY_OR_SAVE = f"copy it again, or {_SAVE_AS}"
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """Pixels, and what happened on the way to them.
 
     Attributes:
@@ -179,6 +177,8 @@ def _identify(file: IO[bytes]) -> Image.Image:
     name = _format_of(file.read(_SIGNATURE_BYTES))
     if name is None:
         raise _Unreadable(f"not a picture of a known format: {_SAVE_AS}")
+    if name not in Image.OPEN:
+        Image.preinit()  # the usual formats; all of them take as long as the verdict itself
     if name not in Image.OPEN:
         Image.init()
     if name not in Image.OPEN:
