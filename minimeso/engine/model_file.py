@@ -7,13 +7,11 @@ the file and, where there is one, the node.  Format: blueprint section "The mode
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
 import re
 import stat
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GraphError, ModelError
+from .archive import entries
 from .graph import Graph, Weights
 
 FORMAT = 1
 SIZE_LIMIT = 64 << 20
 _JSON = "model.json"
-_MAX_MEMBERS = 1 << 15
 _RESAMPLE = ("bilinear", "nearest")
 #: Format 1.0 of ``.npy`` (NumPy's ``lib/_format_impl.py``), for numbers.
 _HEADER = re.compile(
@@ -167,34 +165,20 @@ def read_arrays(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> d
             data = file.read(size_limit + 1)
         if len(data) > size_limit:
             raise ModelError(f"{where}: more than the limit of {size_limit} bytes")
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _read_members(archive, where, size_limit)
+        arrays: dict[str, Any] = {}
+        for entry, content in entries(data, size_limit):
+            name = entry.removesuffix(".npy")
+            if name in arrays:
+                raise ModelError(f"{where}: entry {name!r} occurs twice")
+            arrays[name] = _parse_array(content, name, where)
+        return arrays
     except ModelError:
         raise
     except OSError as error:
         raise ModelError(f"{where}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # zipfile, zlib and numpy raise two dozen kinds on hostile bytes
+    except Exception as error:  # struct, zlib and numpy raise many kinds on hostile bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{where}: damaged or not a model file: {reason[:200]}") from None
-
-
-def _read_members(archive: zipfile.ZipFile, where: str, size_limit: int) -> dict[str, Any]:
-    members = archive.infolist()
-    if len(members) > _MAX_MEMBERS:
-        raise ModelError(f"{where}: {len(members)} entries, more than {_MAX_MEMBERS}")
-    arrays: dict[str, Any] = {}
-    left = size_limit
-    for member in members:
-        name = member.filename.removesuffix(".npy")
-        if name in arrays:
-            raise ModelError(f"{where}: entry {name!r} occurs twice")
-        with archive.open(member) as stream:
-            data = stream.read(left + 1)
-        left -= len(data)
-        if left < 0:
-            raise ModelError(f"{where}: unpacks to more than the limit of {size_limit} bytes")
-        arrays[name] = _parse_array(data, name, where)
-    return arrays
 
 
 def _parse_array(data: bytes, name: str, where: str) -> npt.NDArray[Any]:
