@@ -35,6 +35,7 @@ def _compile_arguments():
     if sys.platform == "win32":
         return ["/O2", "/std:c11", "/fp:precise"]
     arguments = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-pthread"]
+    arguments.append("-g0")  # Python's own flags ask for debug information: 1.1 MB of it
     if os.environ.get("MINIMESO_SANITIZE"):
         arguments += [
             f"-fsanitize={os.environ['MINIMESO_SANITIZE']}",
