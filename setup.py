@@ -37,6 +37,7 @@ def _compile_arguments():
     arguments = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-pthread"]
     # or the speed of the convolutions depends on the length of whatever stands before them
     arguments += ["-falign-functions=64"]
+    arguments.append("-g0")  # Python's own flags ask for debug information: 1.1 MB of it
     if os.environ.get("MINIMESO_SANITIZE"):
         arguments += [
             f"-fsanitize={os.environ['MINIMESO_SANITIZE']}",

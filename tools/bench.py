@@ -270,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench = Bench(_plan(options), Path(folder), _progress(sys.stderr.isatty()))
         try:
             if options.footprint:
-                results["footprint"] = _footprint(bench)
+                results["footprint"] = _footprint()
             if options.profile:
                 results["profile"] = _profile(bench)
             if options.elements:
@@ -321,16 +321,14 @@ def _finish(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _footprint(bench: Bench) -> dict[str, Any]:
-    case = peers.Case(
-        bench.network_folder("mesoinception4", report.BASE), "mesoinception4", report.BASE, 1, 1
-    )
-    found = machine.footprint(case.weights())
+def _footprint() -> dict[str, Any]:
+    found = machine.footprint()
     for name, value in found["milliseconds"].items():
         memory = found["peak_memory_bytes"][name] / 1e6
         print(f"a process to {name}: {value:.0f} ms, at most {memory:.1f} MB")
     print(f"cold start: {found['cold_start_ratio']:.2f}x")
-    print(f"installed: {found['installed_bytes'] / 1e6:.2f} MB")
+    size, bytecode = (found[key] / 1e6 for key in ("installed_bytes", "bytecode_bytes"))
+    print(f"installed: {size:.2f} MB, and {bytecode:.2f} MB of bytecode")
     return found
 
 

@@ -13,9 +13,8 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,6 @@ from typing import Any
 import numpy as np
 
 import minimeso
-from minimeso.engine import Model, save_model
-from minimeso.networks import NETWORKS
 
 PACKAGE = Path(minimeso.__file__).resolve().parent
 PICTURE = PACKAGE / "samples" / "portrait.jpg"
@@ -207,38 +204,38 @@ except OSError:
 SCORE_ONE_FACE = """
 import sys
 import minimeso
-minimeso.Detector(sys.argv[1], threads=1).check(sys.argv[2]).p_fake
+minimeso.Detector().check(sys.argv[1])
 """
 DECODE_ONE_PICTURE = """
 import sys
 import numpy
 from PIL import Image
-numpy.asarray(Image.open(sys.argv[2]).convert("RGB"))
+numpy.asarray(Image.open(sys.argv[1]).convert("RGB"))
 """
 
 
-def footprint(weights: Mapping[str, Any], rounds: int = 15) -> dict[str, Any]:
+def footprint(rounds: int = 25) -> dict[str, Any]:
     """Cold start (in turns with a process that only decodes the picture), memory, size."""
-    graph = NETWORKS["mesoinception4"]("original", 1e-3, False)
-    thresholds = {"real": 0.5, "fake": 0.5}
-    framing = {"resample": "bilinear", "margin": 0.0}
-    arrays = graph.check_weights(weights)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.npz"
-        save_model(Model("bench", graph, arrays, framing=framing, thresholds=thresholds), path)
-        scripts = {"score one face": SCORE_ONE_FACE, "decode the picture": DECODE_ONE_PICTURE}
-        seconds: dict[str, list[float]] = {name: [] for name in scripts}
-        memory = {}
-        for turn in range(-1, rounds):  # the first one fills the file cache
-            for name in sorted(scripts, reverse=turn % 2 == 1):
-                command = [sys.executable, "-c", scripts[name], str(path), str(PICTURE)]
-                took = _seconds(lambda command=command: subprocess.run(command, check=True))  # type: ignore[misc]
-                if turn >= 0:
-                    seconds[name].append(took)
-        for name, script in scripts.items():
-            command = [sys.executable, "-c", script + REPORT_MEMORY, str(path), str(PICTURE)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            memory[name] = int(done.stdout)
+    environment = {**os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
+
+    def run(script: str) -> str:
+        command = [sys.executable, "-c", script, str(PICTURE)]
+        return subprocess.run(
+            command,
+            env=environment,
+            cwd=PACKAGE.parent,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+
+    scripts = {"score one face": SCORE_ONE_FACE, "decode the picture": DECODE_ONE_PICTURE}
+    memory = {name: int(run(script + REPORT_MEMORY)) for name, script in scripts.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in scripts}
+    for turn in range(rounds):
+        for name in sorted(scripts, reverse=turn % 2 == 1):
+            seconds[name].append(_seconds(lambda name=name: run(scripts[name])))  # type: ignore[misc]
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     files = [path for path in PACKAGE.rglob("*") if path.is_file()]
     installed = sum(p.stat().st_size for p in files if p.suffix != ".pyc")

@@ -7,14 +7,16 @@ the part that could be decoded is kept.  Pillow is imported when the first pictu
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import io
+import math
 import os
 import stat
 import sys
 import threading
 import warnings
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -45,6 +47,11 @@ _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     *(("HEIC", 4, b"ftyp" + brand) for brand in (b"heic", b"heix", b"hevc", b"msf1")),
 )
 _SIGNATURE_BYTES = 16
+#: ``PIL.*ImagePlugin`` of each format; for HEIC a program has to register one.
+_PLUGINS = {
+    "JPEG": "Jpeg", "PNG": "Png", "GIF": "Gif", "WEBP": "WebP", "BMP": "Bmp", "TIFF": "Tiff",
+    "PPM": "Ppm", "JPEG2000": "Jpeg2K", "AVIF": "Avif",
+}  # fmt: skip
 _END_OF_JPEG = b"\xff\xd9"
 _MAX_JPEG_BYTES = 1 << 30
 _SAVE_AS = "save it as JPEG or PNG"
@@ -52,8 +59,7 @@ _COPY_AGAIN = "copy or download it again"
 _COPY_OR_SAVE = f"copy it again, or {_SAVE_AS}"
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """Pixels, and what happened on the way to them.
 
     Attributes:
@@ -174,24 +180,29 @@ def _decode(file: IO[bytes]) -> Picture:
 
 
 def _identify(file: IO[bytes]) -> Image.Image:
-    from PIL import Image, UnidentifiedImageError
+    """Only the plugin that is needed is imported; ``Image.open`` begins with five of them."""
+    from PIL import Image
 
     name = _format_of(file.read(_SIGNATURE_BYTES))
     if name is None:
         raise _Unreadable(f"not a picture of a known format: {_SAVE_AS}")
-    if name not in Image.OPEN:
-        Image.init()
+    if name not in Image.OPEN and name in _PLUGINS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"PIL.{_PLUGINS[name]}ImagePlugin")
     if name not in Image.OPEN:
         raise _Unreadable(f"the installed Pillow does not read {name}: {_SAVE_AS}")
+    open_image, _ = Image.OPEN[name]
+    file.seek(0)
     try:
-        return Image.open(file, formats=[name])
+        image = open_image(file, "")
     except (Image.DecompressionBombError, MemoryError):
         raise
-    except UnidentifiedImageError:
-        reason = f"{name} file with a damaged header"
     except Exception as error:
         reason = f"{name} file with a damaged or unusual header ({_reason(error)})"
-    raise _Unreadable(f"{reason}: {_COPY_OR_SAVE}")
+        raise _Unreadable(f"{reason}: {_COPY_OR_SAVE}") from None
+    if image.width * image.height > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise Image.DecompressionBombError
+    return image
 
 
 def _format_of(start: bytes) -> str | None:

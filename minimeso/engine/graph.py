@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +18,13 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 _MAX_NODES = 1 << 11
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """One operation of a graph: ``name``, ``op``, input names and checked attributes."""
 
     name: str
     op: str
     inputs: tuple[str, ...]
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any]
 
 
 class Graph:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from pathlib import Path
 
 from ..errors import ModelError
 from .model_file import Model, load_model
 
-_FOLDER = Path(__file__).resolve().parent.parent / "models"
+_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
+_ENDING = ".npz"
 _lock = threading.Lock()
 _loaded: weakref.WeakValueDictionary[tuple[str, int, int], Model] = weakref.WeakValueDictionary()
 
 
-def bundled_models() -> dict[str, Path]:
+def bundled_models() -> dict[str, str]:
     """Name and file of every model that comes with the package."""
-    return {path.stem: path for path in sorted(_FOLDER.glob("*.npz"))}
+    files = sorted(name for name in os.listdir(_FOLDER) if name.endswith(_ENDING))
+    return {name.removesuffix(_ENDING): os.path.join(_FOLDER, name) for name in files}
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Model:
@@ -27,9 +28,9 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
         ModelError: there is no such model, or its file cannot be trusted.
     """
     name = os.fspath(name_or_path)
-    path = bundled_models().get(name, Path(name))
+    path = bundled_models().get(name, name)
     try:
-        status = path.stat()
+        status = os.stat(path)
     except (OSError, ValueError) as error:
         known = ", ".join(bundled_models()) or "none"
         reason = error.strerror if isinstance(error, OSError) else str(error)

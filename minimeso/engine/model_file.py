@@ -7,29 +7,32 @@ the file and, where there is one, the node.  Format: blueprint section "The mode
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
+import re
 import stat
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import GraphError, ModelError
+from .archive import entries
 from .graph import Graph, Weights
 
 FORMAT = 1
 SIZE_LIMIT = 64 << 20
 _JSON = "model.json"
-_MAX_MEMBERS = 1 << 15
 _RESAMPLE = ("bilinear", "nearest")
+#: Format 1.0 of ``.npy`` (NumPy's ``lib/_format_impl.py``), for numbers.
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(?s:..)"
+    rb"\{'descr': '(?P<dtype>[<>|][fiu]\d\d?)', 'fortran_order': (?P<fortran_order>False|True), "
+    rb"'shape': \((?P<shape>[\d, ]{0,200})\), \} *\n"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,9 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
         ModelError: the model would not load again.
         OSError: the folder cannot be written.
     """
+    import tempfile  # not above: who only loads models need not wait for these two
+    from pathlib import Path
+
     weights = model.graph.check_weights(model.weights)
     description = {
         "format": FORMAT,
@@ -152,60 +158,42 @@ def read_arrays(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> d
     try:
         if not stat.S_ISREG(os.stat(where).st_mode):  # noqa: PTH116 - opening a pipe would wait
             raise ModelError(f"{where}: not a regular file")
-        with Path(where).open("rb") as file:
+        with open(where, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
             size = os.fstat(file.fileno()).st_size
             if size > size_limit:
                 raise ModelError(f"{where}: {size} bytes, more than the limit of {size_limit}")
             data = file.read(size_limit + 1)
         if len(data) > size_limit:
             raise ModelError(f"{where}: more than the limit of {size_limit} bytes")
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _read_members(archive, where, size_limit)
+        arrays: dict[str, Any] = {}
+        for entry, content in entries(data, size_limit):
+            name = entry.removesuffix(".npy")
+            if name in arrays:
+                raise ModelError(f"{where}: entry {name!r} occurs twice")
+            arrays[name] = _parse_array(content, name, where)
+        return arrays
     except ModelError:
         raise
     except OSError as error:
         raise ModelError(f"{where}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # zipfile, zlib and numpy raise two dozen kinds on hostile bytes
+    except Exception as error:  # struct, zlib and numpy raise many kinds on hostile bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{where}: damaged or not a model file: {reason[:200]}") from None
 
 
-def _read_members(archive: zipfile.ZipFile, where: str, size_limit: int) -> dict[str, Any]:
-    members = archive.infolist()
-    if len(members) > _MAX_MEMBERS:
-        raise ModelError(f"{where}: {len(members)} entries, more than {_MAX_MEMBERS}")
-    arrays: dict[str, Any] = {}
-    left = size_limit
-    for member in members:
-        name = member.filename.removesuffix(".npy")
-        if name in arrays:
-            raise ModelError(f"{where}: entry {name!r} occurs twice")
-        with archive.open(member) as stream:
-            data = stream.read(left + 1)
-        left -= len(data)
-        if left < 0:
-            raise ModelError(f"{where}: unpacks to more than the limit of {size_limit} bytes")
-        arrays[name] = _parse_array(data, name, where)
-    return arrays
-
-
 def _parse_array(data: bytes, name: str, where: str) -> npt.NDArray[Any]:
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    read_header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read_header is None:
-        raise ModelError(f"{where}: array {name!r} has an unknown version {version}")
-    shape, fortran_order, dtype = read_header(stream)
-    if dtype.hasobject or dtype.kind not in "fiu":
-        raise ModelError(f"{where}: array {name!r} holds {dtype}, not numbers")
-    body = data[stream.tell() :]
-    if any(d < 0 for d in shape) or math.prod(shape) * dtype.itemsize != len(body):
+    """NumPy's own reader gives headers to Python's parser: slower, and more than is needed."""
+    start_of_body = 10 + int.from_bytes(data[8:10], "little")
+    header = _HEADER.fullmatch(data, 0, start_of_body)
+    if header is None:
+        raise ModelError(f"{where}: entry {name!r} is no array of numbers as NumPy writes it")
+    dtype = np.dtype(header["dtype"].decode())
+    shape = tuple(int(d) for d in header["shape"].split(b",") if d.strip())
+    body = data[start_of_body:]
+    if math.prod(shape) * dtype.itemsize != len(body):
         raise ModelError(f"{where}: array {name!r} of shape {shape} has {len(body)} bytes")
     array: npt.NDArray[Any] = np.frombuffer(body, dtype)
-    return array.reshape(shape, order="F" if fortran_order else "C")
+    return array.reshape(shape, order="F" if header["fortran_order"] == b"True" else "C")
 
 
 def _parse(text: bytes, where: str) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import GraphError
 
@@ -106,16 +105,14 @@ def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else read(value)
 
 
-@dataclass(frozen=True)
-class Attribute:
+class Attribute(NamedTuple):
     """One attribute: how to read it, and its default (``...`` if it must be given)."""
 
     read: Callable[[Any], Any]
     default: Any = ...
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """Schema of one operation.
 
     Attributes:
@@ -129,7 +126,7 @@ class Operation:
     summary: str
     infer: Callable[[Sequence[Shape], Attributes], Shape]
     arity: tuple[int, int] = (1, 1)
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = {}
     parameters: Callable[[Sequence[Shape], Attributes], dict[str, tuple[int, ...]]] = (
         lambda shapes, attributes: {}
     )

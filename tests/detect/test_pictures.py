@@ -49,6 +49,24 @@ def test_import_of_minimeso_loads_neither_pillow_nor_scipy() -> None:
     assert done.stdout.strip() == b"[]"
 
 
+def test_only_the_plugin_that_is_needed_is_loaded(tmp_path: Path) -> None:
+    """In a process of its own; others may register plugins of their own."""
+    kinds = {"Jpeg": "jpg", "Png": "png", "Gif": "gif", "WebP": "webp", "Bmp": "bmp",
+             "Tiff": "tiff", "Ppm": "ppm", "Jpeg2K": "jp2"}  # fmt: skip
+    program = (
+        "import sys; from minimeso.detect.pictures import read_picture;"
+        "print(read_picture(sys.argv[1]).pixels.shape);"
+        "print(*(m for m in sys.modules if m.endswith('ImagePlugin')))"
+    )
+    for plugin, ending in kinds.items():
+        path = picture_file(tmp_path, Image.fromarray(PHOTO), f"photo.{ending}")
+        command = [sys.executable, "-c", program, str(path)]
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        shape, plugins = done.stdout.splitlines()
+        assert shape == str(PHOTO.shape)
+        assert plugins == f"PIL.{plugin}ImagePlugin"
+
+
 # --- formats and modes -------------------------------------------------------------------
 
 
