@@ -132,7 +132,7 @@ static int winograd_fits(const mm_program *p, const mm_step *s, const mm_tensor 
         times(in->channels, s->kernel_w) > p->max_list)
         return 0;
     if (!row_reaches(p, s, in, out))
-        return 0;
+        return 0; /* the gap is a multiple of MM_LANES, so mm_winograd_left stays within it too */
     int64_t row = mm_winograd_row(s, in, out), wide = mm_winograd_columns(in, out) + MM_LANES;
     int64_t weights = times(times(out->channels, in->channels),
                             times(MM_WINOGRAD_POINTS, s->kernel_w));

@@ -25,19 +25,23 @@ static inline int64_t mm_pool_scratch(const mm_program *p, const mm_step *s)
     return mm_round_lanes(needed > in + s->pad_left ? needed : in + s->pad_left);
 }
 
-/* Columns of a Winograd tile: equal shares of the row for which the scratch is about 24 KiB. */
+/* Columns of a Winograd tile: equal shares of the row for which the scratch is about 96 KiB. */
 static inline int64_t mm_winograd_columns(const mm_tensor *in, const mm_tensor *out)
 {
-    int64_t whole = mm_round_lanes(out->width), most = 768 / (in->channels + MM_BLOCK) - MM_LANES;
+    int64_t whole = mm_round_lanes(out->width), most = 3072 / (in->channels + MM_BLOCK) - MM_LANES;
     most = most < 2 * MM_LANES ? 2 * MM_LANES : most;
     int64_t parts = (whole + most - 1) / most;
     return mm_round_lanes((whole + parts - 1) / parts);
 }
 
+/* Where it begins to read, left of its output: the padding, and so much more that vectors are aligned. */
+static inline int64_t mm_winograd_left(const mm_step *s) { return (s->pad_left + 7) / 8 * 8; }
+
 /* Room for a row of its transformed input. */
 static inline int64_t mm_winograd_row(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
 {
-    return mm_round_lanes(mm_winograd_columns(in, out) + (int64_t)(s->kernel_w - 1) * s->dilation_w);
+    return mm_round_lanes(mm_winograd_columns(in, out) + mm_winograd_left(s) - s->pad_left +
+                          (int64_t)(s->kernel_w - 1) * s->dilation_w);
 }
 
 /* Zeros between rows. */

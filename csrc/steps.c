@@ -288,7 +288,8 @@ static void winograd_tile(const mm_lane *lane, const mm_step *s, int64_t y, int6
     const float *zeros = lane->program->constants + s->first_constant;
     int64_t wide = mm_winograd_columns(in, out) + MM_LANES, row = mm_winograd_row(s, in, out);
     int64_t height = MM_WINOGRAD_POINTS + 1 - s->kernel_h, point = in->channels * row;
-    int64_t needed = width + (int64_t)(s->kernel_w - 1) * s->dilation_w;
+    int64_t left = mm_winograd_left(s), extra = left - s->pad_left;
+    int64_t needed = width + extra + (int64_t)(s->kernel_w - 1) * s->dilation_w;
     float *transformed = lane->scratch, *products = transformed + MM_WINOGRAD_POINTS * point;
     float *spare = products + MM_WINOGRAD_POINTS * MM_BLOCK * wide, *rows[6];
     static const float no_bias[MM_BLOCK] = {0};
@@ -297,7 +298,7 @@ static void winograd_tile(const mm_lane *lane, const mm_step *s, int64_t y, int6
             int64_t line = y - s->pad_top + i * s->dilation_h;
             lane->rows[i] = line < 0 || line >= in->height
                                 ? zeros
-                                : row_of(lane, in, line, c) + x - s->pad_left;
+                                : row_of(lane, in, line, c) + x - left;
         }
         k->winograd_in(lane->rows, transformed + c * row, point, (size_t)needed);
     }
@@ -319,7 +320,7 @@ static void winograd_tile(const mm_lane *lane, const mm_step *s, int64_t y, int6
     for (int64_t o = 0; o < out->channels; o += conv.block) {
         conv.block = block_of(out->channels - o);
         for (int64_t i = 0; i < MM_WINOGRAD_POINTS; i++) {
-            conv.base = transformed + i * point;
+            conv.base = transformed + i * point + extra;
             conv.out = products + i * MM_BLOCK * wide;
             k->conv_stride1(&conv);
             conv.weight += (int64_t)conv.tap_count * conv.block;

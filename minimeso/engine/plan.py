@@ -252,7 +252,8 @@ class Plan:
                 channels = self.tensors[step.input].map_shape[0]
                 f = step.fields
                 columns = winograd_columns(channels, self.tensors[step.output].map_shape[2])
-                needed = round_lanes(columns + int((f["kernel_w"] - 1) * f["dilation_w"]))
+                extra = -int(f["pad_left"]) % 8  # vectors of the input are read aligned
+                needed = round_lanes(columns + extra + int((f["kernel_w"] - 1) * f["dilation_w"]))
                 tile = POINTS * channels * needed + (POINTS * BLOCK + 1) * (columns + LANES)
                 self.scratch_floats = max(self.scratch_floats, tile)
                 row = max(row, needed)

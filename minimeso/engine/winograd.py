@@ -35,7 +35,7 @@ def pays(channels: int, filters: int, kernel: tuple[int, int]) -> bool:
 
 def columns(channels: int, width: int) -> int:
     """Columns that are transformed at once (``mm_winograd_columns``)."""
-    whole, most = round_lanes(width), max(2 * LANES, 768 // (channels + BLOCK) - LANES)
+    whole, most = round_lanes(width), max(2 * LANES, 3072 // (channels + BLOCK) - LANES)
     return round_lanes(-(-whole // -(-whole // most)))
 
 
