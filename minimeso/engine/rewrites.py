@@ -172,6 +172,49 @@ def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
     return _until_stable(layers, keep, step)
 
 
+def join_activations(layers: Layers, keep: Collection[str]) -> Layers:
+    """Where all parts of a concatenation end in the same function and a max-pool comes next, one
+    function behind the concatenation does for all, so that it can sink through the pool."""
+    only_reader = {first.name: second for first, second in _pairs(layers, keep)}
+    by_name = {layer.name: layer for layer in layers}
+    gone: set[str] = set()
+    joined: dict[str, Layers] = {}
+    for layer in layers:
+        parts = [by_name.get(name) for name in layer.inputs]
+        if layer.op != "concat" or not _is_before_pool(layer, only_reader):
+            continue
+        kinds = [
+            (part.op, part.attributes)
+            for part in parts
+            if part is not None and part.name in only_reader and not part.arrays
+        ]
+        if len(kinds) < len(parts) or kinds[0][0] not in ACTIVATIONS:
+            continue
+        if any(kind != kinds[0] for kind in kinds) or len(set(layer.inputs)) < len(parts):
+            continue
+        activations = [part for part in parts if part is not None]
+        op, attributes = kinds[0]
+        raw = replace(
+            layer,
+            name=f"{layer.name}~{op}",
+            inputs=tuple(part.inputs[0] for part in activations),
+        )
+        covers = [*(name for part in activations for name in part.covers), *layer.covers]
+        function = Layer(layer.name, op, (raw.name,), attributes, covers=tuple(covers))
+        gone.update(part.name for part in activations)
+        joined[layer.name] = [raw, function]
+    return [
+        new for layer in layers if layer.name not in gone for new in joined.get(layer.name, [layer])
+    ]
+
+
+def _is_before_pool(layer: Layer, only_reader: dict[str, Layer]) -> bool:
+    reader = only_reader.get(layer.name)
+    if reader is not None and reader.op == "batch_norm":
+        reader = only_reader.get(reader.name)
+    return reader is not None and reader.op == "max_pool2d" and _is_plain_pool(reader)
+
+
 def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
     """Batch norms and functions that never fall move behind the max-pool: a quarter of the work.
 
@@ -265,6 +308,7 @@ def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
 #: All rewrites, in the order in which they are applied.
 REWRITES: dict[str, Callable[[Layers, Collection[str]], Layers]] = {
     "fold_batch_norm": fold_batch_norm,
+    "join_activations": join_activations,
     "sink_through_max_pool": sink_through_max_pool,
     "fuse_epilogue": fuse_epilogue,
     "choose_winograd": choose_winograd,

@@ -44,8 +44,8 @@ class Session:
         threads: how many threads work on a call; by default one per available core.
         isa: ``scalar``, ``sse2``, ``avx2``, ``avx512`` or ``neon``; by default what the
             environment's ``MINIMESO_ISA`` says, else the fastest that this machine has.
-        without: rewrites to leave out (``fold_batch_norm``, ``sink_through_max_pool``,
-            ``fuse_epilogue``, ``concat_in_place``, ``row_bands``), to test them.
+        without: rewrites to leave out (``fold_batch_norm``, ``join_activations``,
+            ``sink_through_max_pool``, ``fuse_epilogue``, ``concat_in_place``, ``row_bands``), to test them.
 
     A session may be used from several threads, one at a time; sessions run side by side and
     share the weights.  Results have the same bits for any number of threads and any batch size.
