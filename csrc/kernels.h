@@ -17,6 +17,9 @@
 #if defined(_MSC_VER)
 #define MM_INLINE static __forceinline
 #define MM_RESTRICT __restrict
+#elif defined(MM_EMULATED) /* by the checks: compilers need minutes for emulated vectors inlined */
+#define MM_INLINE static
+#define MM_RESTRICT restrict
 #else
 #define MM_INLINE static inline __attribute__((always_inline))
 #define MM_RESTRICT restrict
