@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -26,16 +27,17 @@ def test_multiply_adds() -> None:
 def test_steps_add_up_to_the_run() -> None:
     """Never above what the clock saw from outside, and not below, but for the call itself."""
     session = Session(GRAPH, WEIGHTS, threads=1)
-    x = RNG.random((1, 3, 256, 256), np.float32)
-    for _ in range(9):
-        once = session.profile(x, 1)
-        assert 0 < once.steps_ms < once.timed_ms
-    for _ in range(5):  # the machine may be busy
-        profile = session.profile(x, 31)
-        if 0.9 < profile.steps_ms / profile.run_ms < 1.1:
+    x = RNG.random((4, 3, 256, 256), np.float32)
+    share, best, untimed = 0.0, math.inf, math.inf
+    for number in range(300):  # the machine may be busy: the best of some runs counts
+        run = session.profile(x, 1)
+        assert 0 < run.steps_ms < run.timed_ms
+        share = max(share, run.steps_ms / run.timed_ms)
+        best, untimed = min(best, run.steps_ms), min(untimed, run.run_ms)
+        if number >= 9 and share > 0.93 and abs(best / untimed - 1) < 0.1:
             break
     else:
-        pytest.fail(f"{profile.steps_ms} ms in steps, {profile.run_ms} ms without timers")
+        pytest.fail(f"{share:.0%} of a run in steps, {best} ms; {untimed} ms without timers")
 
 
 def test_steps_are_those_of_the_plan(isa: str) -> None:
