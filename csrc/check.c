@@ -294,27 +294,31 @@ static int is_line_by_line(const mm_program *p, const mm_step *s)
     }
 }
 
-/* Stages cover all steps in order; a ring is read and written in its stage only, and only the last
-   step of a stage writes a whole tensor. */
+/* Stages cover all steps in order; a ring is read and written in its stage only.  The last step of a
+   stage writes a whole tensor, and so may others, the same lines in each band. */
 static int stages_fit(const mm_program *p, int64_t *step)
 {
     int64_t next = 0;
     for (int64_t i = 0; i < p->stage_count; i++) {
         const mm_stage *stage = &p->stages[i];
+        int32_t height = 0;
         if (stage->first != next || stage->count < 1 || stage->count > MM_MAX_STAGE ||
             stage->count > p->step_count - next || stage->band < 1 || stage->band > MAX_DIM)
             return 0;
         for (int j = 0; j < stage->count; j++) {
             const mm_step *s = &p->steps[next + j];
+            const mm_tensor *made = &p->tensors[s->op == MM_OP_OUTPUT ? s->input : s->output];
             int last = j == stage->count - 1;
             *step = next + j;
             if (stage->count > 1 && !is_line_by_line(p, s))
                 return 0;
-            if (last && stage->band % mm_granule(s))
-                return 0; /* two threads would compute one tile */
-            if (s->op == MM_OP_OUTPUT ? p->tensors[s->input].ring >= 0
-                                      : (p->tensors[s->output].ring >= 0) == last)
+            if (made->ring < 0) {
+                if ((height && made->height != height) || stage->band % mm_granule(s))
+                    return 0; /* else two threads would compute one tile */
+                height = made->height;
+            } else if (last || s->op == MM_OP_OUTPUT) {
                 return 0;
+            }
             int32_t used[] = {s->input, s->second, s->output};
             for (int k = 0; k < 3; k++)
                 if (used[k] >= 0 && p->tensors[used[k]].ring >= stage->count - 1)

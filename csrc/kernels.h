@@ -45,15 +45,15 @@ typedef struct {
 } mm_conv;
 
 /* One output row of a max-pool without padding whose kernel is its stride, 2 or 4:
-   out[x] = g(largest of inner(rows[r][x * kernel + k]), r < row_count, k < kernel)
-   or the smallest, where `smallest` is set; row_count >= 1.  inner is Swish, Mish, Pish or, for any
+   out[x] = g(largest of inner(rows[r][x * kernel + k]), r < kernel, k < kernel)
+   or the smallest, where `smallest` is set.  Rows may be the same.  inner is Swish, Mish, Pish or, for any
    other value, nothing; g(y) = f(y) * scale + shift with f as in mm_conv, and without the sum where
    `affine` is not set.  out does not overlap the rows, of which up to MM_SLACK elements behind the
    gap after them are read. */
 typedef struct {
     const float *const *rows;
     float *out;
-    size_t row_count, width;
+    size_t width;
     int kernel, smallest, inner, activation, affine;
     float slope, scale, shift;
 } mm_window;

@@ -58,7 +58,9 @@ static void run_band(const mm_lane *lane, const mm_stage *stage, range_t band, i
         needs[i] = (range_t){INT64_MAX, 0};
     for (int i = stage->count - 1; i >= 0; i--) {
         const mm_step *s = &steps[i];
-        own[i] = i == stage->count - 1 ? band : needs[p->tensors[s->output].ring];
+        own[i] = s->output < 0 || p->tensors[s->output].ring < 0
+                     ? band
+                     : needs[p->tensors[s->output].ring];
         if (own[i].start >= own[i].end)
             continue;
         int64_t granule = mm_granule(s), lines = lines_of(p, s);

@@ -58,8 +58,10 @@ static inline int mm_is_factor(const mm_tensor *second, const mm_tensor *output)
 static inline int mm_is_plain_pool(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
 {
     return s->op == MM_OP_MAX_POOL && (s->kernel_w == 2 || s->kernel_w == 4) &&
-           s->stride_w == s->kernel_w && s->dilation_w == 1 && s->pad_left == 0 &&
-           (int64_t)out->width * s->kernel_w <= in->width;
+           s->kernel_h == s->kernel_w && s->stride_w == s->kernel_w && s->dilation_h == 1 &&
+           s->dilation_w == 1 && s->pad_top == 0 && s->pad_left == 0 &&
+           (int64_t)out->width * s->kernel_w <= in->width &&
+           (int64_t)(out->height - 1) * s->stride_h + s->kernel_h <= in->height;
 }
 
 /* One thread on one image. */

@@ -399,12 +399,12 @@ static void pool_rows(const mm_lane *lane, const mm_step *s, int64_t count, floa
 /* The usual pool, with all of its epilogue where the kernel can. */
 static void run_plain_pool(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end)
 {
+    const mm_tensor *in = &lane->program->tensors[s->input];
     const mm_tensor *out = &lane->program->tensors[s->output];
     const int fused = is_fused(s);
     mm_window w = {
         .rows = lane->rows,
         .out = NULL,
-        .row_count = 0,
         .width = (size_t)out->width,
         .kernel = s->kernel_w,
         .smallest = 0,
@@ -418,7 +418,8 @@ static void run_plain_pool(const mm_lane *lane, const mm_step *s, int64_t y, int
     const float *sign = s->sign >= 0 ? parameter(lane, s->sign) : NULL;
     for (; y < end; y++)
         for (int64_t c = 0; c < out->channels; c++) {
-            w.row_count = (size_t)window_rows(lane, s, y, c);
+            for (int64_t r = 0; r < s->kernel_h; r++)
+                lane->rows[r] = row_of(lane, in, y * s->stride_h + r, c);
             w.out = row_of(lane, out, y, c);
             w.smallest = sign && sign[c] < 0.0f;
             if (w.affine) {

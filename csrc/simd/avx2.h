@@ -37,11 +37,24 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
 }
 MM_INLINE int v_any(vm m) { return _mm256_movemask_ps(m) != 0; }
+#if defined(__x86_64__) || defined(_M_X64)
+/* two table offsets at a time go to integer registers, which beats the way through memory */
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
+{
+    __m256i n = _mm256_and_si256(_mm256_castps_si256(z), _mm256_set1_epi32(mask));
+    n = _mm256_slli_epi32(n, 2);
+    __m128i low = _mm256_castsi256_si128(n), high = _mm256_extracti128_si256(n, 1);
+    uint64_t at01 = (uint64_t)_mm_cvtsi128_si64(low), at23 = (uint64_t)_mm_extract_epi64(low, 1);
+    uint64_t at45 = (uint64_t)_mm_cvtsi128_si64(high), at67 = (uint64_t)_mm_extract_epi64(high, 1);
+    const uint64_t at[8] = {(uint32_t)at01, at01 >> 32, (uint32_t)at23, at23 >> 32,
+                            (uint32_t)at45, at45 >> 32, (uint32_t)at67, at67 >> 32};
+#else
 MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
 {
     uint32_t at[8];
     __m256i n = _mm256_and_si256(_mm256_castps_si256(z), _mm256_set1_epi32(mask));
     _mm256_storeu_si256((__m256i *)at, _mm256_slli_epi32(n, 2));
+#endif
 #define MM_TWO(i)                                                                               \
     _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(table + at[i])),                   \
                          _mm_loadu_ps(table + at[i + 4]), 1)

@@ -45,6 +45,8 @@ class Layer:
         activation: function applied to the result, with its arguments.
         affine: (scale, shift) per channel, applied after the activation.
         covers: names of the graph nodes that were fused into it, itself last.
+        part: (first, count) if it computes only so many channels of the node; what stands behind a
+            ``~`` in its name then tells it from the other parts.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Layer:
     activation: tuple[str, dict[str, Any]] | None = None
     affine: tuple[Array, Array] | None = None
     covers: tuple[str, ...] = ()
+    part: tuple[int, int] | None = None
 
 
 Layers = list[Layer]
@@ -172,6 +175,64 @@ def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
     return _until_stable(layers, keep, step)
 
 
+def split_pools(layers: Layers, keep: Collection[str]) -> Layers:
+    """A max-pool of a concatenation (and a batch norm between) becomes one for each part: what a
+    part ends in can then sink through its pool, while it is still in the cache."""
+    only_reader = {first.name: second for first, second in _pairs(layers, keep)}
+    channels = _channels_of_parts(layers)
+    by_name = {layer.name: layer for layer in layers}
+    split: dict[str, Layers] = {}
+    for layer in layers:
+        chain = _chain_to_pool(layer, only_reader)
+        if layer.op != "concat" or not chain or any(n not in channels for n in layer.inputs):
+            continue
+        if any(name not in only_reader for name in layer.inputs):
+            continue  # a part that others read too, or twice in this concatenation
+        ends: list[str] = []
+        start = 0
+        for number, part_name in enumerate(layer.inputs):
+            name, part = part_name, (start, channels[part_name])
+            start += channels[part_name]
+            split[part_name] = [by_name[part_name]]
+            for link in chain:
+                arrays = {key: a[part[0] : start] for key, a in link.arrays.items()}
+                own = f"{link.name}~{number}"
+                split[part_name].append(
+                    replace(link, name=own, inputs=(name,), arrays=arrays, part=part)
+                )
+                name = own
+            ends.append(name)
+        split.update({gone.name: [] for gone in (layer, *chain)})
+        covers = (*layer.covers, *(name for link in chain for name in link.covers))
+        split[chain[-1].name] = [
+            replace(layer, name=chain[-1].name, inputs=tuple(ends), covers=covers)
+        ]
+    return [new for layer in layers for new in split.get(layer.name, [layer])]
+
+
+def _channels_of_parts(layers: Layers) -> dict[str, int]:
+    """Channels of what convolutions make, also behind functions of it."""
+    channels: dict[str, int] = {}
+    for layer in layers:
+        if layer.op == "conv2d":
+            channels[layer.name] = len(layer.arrays["weight"])
+        elif layer.op in ACTIVATIONS and layer.inputs[0] in channels:
+            channels[layer.name] = channels[layer.inputs[0]]
+    return channels
+
+
+def _chain_to_pool(layer: Layer, only_reader: dict[str, Layer]) -> Layers:
+    """The max-pool that alone reads a layer, with a batch norm before it if there is one."""
+    chain: Layers = []
+    reader = only_reader.get(layer.name)
+    if reader is not None and reader.op == "batch_norm":
+        chain.append(reader)
+        reader = only_reader.get(reader.name)
+    if reader is None or reader.op != "max_pool2d" or not _is_plain_pool(reader):
+        return []
+    return [*chain, reader]
+
+
 def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
     """Batch norms and functions that never fall move behind the max-pool: a quarter of the work.
 
@@ -204,7 +265,7 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
         pool = replace(
             second, name=f"{second.name}~{first.name}", inputs=first.inputs, attributes=attributes
         )
-        return [pool, replace(first, name=second.name, inputs=(pool.name,))]
+        return [pool, replace(first, name=second.name, inputs=(pool.name,), part=second.part)]
 
     return _until_stable(layers, keep, step)
 
@@ -212,9 +273,9 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
 def _is_plain_pool(pool: Layer) -> bool:
     """2 x 2 or 4 x 4 without padding or overlap: the engine has a kernel for it."""
     a = pool.attributes
-    width = a["kernel_size"][1]
-    plain = width in (2, 4) and (a["stride"] or a["kernel_size"])[1] == width
-    return plain and a["padding"][1] == a["padding"][3] == 0 and not a["ceil_mode"]
+    height, width = a["kernel_size"]
+    plain = height == width and width in (2, 4) and (a["stride"] or a["kernel_size"])[1] == width
+    return plain and not any(a["padding"]) and not a["ceil_mode"]
 
 
 def _never_falls(layer: Layer) -> bool:
@@ -241,6 +302,40 @@ def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
     return _until_stable(layers, keep, step)
 
 
+def merge_siblings(layers: Layers, keep: Collection[str]) -> Layers:
+    """Convolutions of the same kind on the same input become one, and what they made its slices."""
+    groups: dict[str, Layers] = {}
+    for layer in layers:
+        if layer.op == "conv2d" and layer.attributes["groups"] == 1 and not layer.affine:
+            if layer.activation and any(isinstance(v, np.ndarray) for v in layer.activation[1].values()):
+                continue
+            geometry = {k: v for k, v in layer.attributes.items() if k not in ("out_channels", "bias")}
+            groups.setdefault(repr((layer.inputs, geometry, layer.activation)), []).append(layer)
+    merged: dict[str, Sequence[Layer]] = {}
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        counts = [len(layer.arrays["weight"]) for layer in group]
+        bias = [layer.arrays.get("bias", np.zeros(n, np.float32)) for layer, n in zip(group, counts, strict=True)]
+        whole = replace(
+            group[0],
+            name=f"{group[0].name}~siblings",
+            arrays={
+                "weight": np.concatenate([layer.arrays["weight"] for layer in group]),
+                "bias": np.concatenate(bias),
+            },
+            attributes={**group[0].attributes, "out_channels": sum(counts), "bias": True},
+            covers=tuple(name for layer in group for name in layer.covers),
+            part=(0, sum(counts)),
+        )
+        start = 0
+        for layer, count in zip(group, counts, strict=True):
+            piece = Layer(layer.name, "slice", (whole.name,), {"start": start}, covers=layer.covers, part=layer.part)
+            merged[layer.name] = [piece] if start else [whole, piece]
+            start += count
+    return [new for layer in layers for new in merged.get(layer.name, (layer,))]
+
+
 def choose_winograd(layers: Layers, keep: Collection[str]) -> Layers:
     """Convolutions for which vertical Winograd takes clearly fewer multiplications are marked."""
     return [
@@ -265,7 +360,9 @@ def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
 #: All rewrites, in the order in which they are applied.
 REWRITES: dict[str, Callable[[Layers, Collection[str]], Layers]] = {
     "fold_batch_norm": fold_batch_norm,
+    "split_pools": split_pools,
     "sink_through_max_pool": sink_through_max_pool,
     "fuse_epilogue": fuse_epilogue,
+#   "merge_siblings": merge_siblings,
     "choose_winograd": choose_winograd,
 }

@@ -44,8 +44,9 @@ class Session:
         threads: how many threads work on a call; by default one per available core.
         isa: ``scalar``, ``sse2``, ``avx2``, ``avx512`` or ``neon``; by default what the
             environment's ``MINIMESO_ISA`` says, else the fastest that this machine has.
-        without: rewrites to leave out (``fold_batch_norm``, ``sink_through_max_pool``,
-            ``fuse_epilogue``, ``concat_in_place``, ``row_bands``), to test them.
+        without: rewrites to leave out (``fold_batch_norm``, ``split_pools``,
+            ``sink_through_max_pool``, ``fuse_epilogue``, ``merge_siblings``,
+            ``concat_in_place``, ``row_bands``), to test them.
 
     A session may be used from several threads, one at a time; sessions run side by side and
     share the weights.  Results have the same bits for any number of threads and any batch size.
@@ -267,8 +268,9 @@ def _read_input(name: str, x: npt.ArrayLike, declared: Sequence[int | None]) -> 
 
 
 def _shape_of(layer: Layer, shapes: Mapping[str, Shape]) -> Shape:
-    """A pool that a rewrite moved (``pool1~bn1``) has the shape of the pool."""
-    return shapes[layer.name.partition("~")[0]]
+    """A pool that a rewrite moved (``pool1~bn1``) has the shape of the pool, or of a part of it."""
+    shape = shapes[layer.name.partition("~")[0]]
+    return shape if layer.part is None else (layer.part[1], *shape[1:])
 
 
 def _prepare(

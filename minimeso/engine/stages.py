@@ -62,9 +62,16 @@ def _longest(first: int, steps: Sequence[Step], tensors: Sequence[Tensor]) -> St
             if _ring_floats(stage, steps, tensors) > _MAX_RING_FLOATS:
                 break
             best = stage
-            if last.fields.get("stride_h", 1) > 1:
+            if last.fields.get("stride_h", 1) > 1 and not _is_continued(stage, steps, tensors):
                 break
     return best
+
+
+def _is_continued(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> bool:
+    """Whether later steps write into the buffer that the last one writes."""
+    end = stage.first + stage.count
+    final = tensors[steps[end - 1].output].buffer
+    return any(s.output >= 0 and tensors[s.output].buffer is final for s in steps[end:])
 
 
 def _band(last: Step) -> int:
@@ -81,22 +88,35 @@ def _is_line_by_line(step: Step, tensors: Sequence[Tensor]) -> bool:
 
 
 def _inner_buffers(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Buffer]:
-    """Buffers that the steps before the last of the stage write, each once."""
+    """Buffers that the steps of the stage write, each once, but for the one of the last step."""
+    end = stage.first + stage.count - 1
+    final = _output(steps[end], tensors)
     inner: list[Buffer] = []
-    for step in steps[stage.first : stage.first + stage.count - 1]:
+    for step in steps[stage.first : end]:
         buffer = tensors[step.output].buffer
-        if not any(buffer is b for b in inner):
+        if buffer is not final and not any(buffer is b for b in inner):
             inner.append(buffer)
     return inner
 
 
+def _output(step: Step, tensors: Sequence[Tensor]) -> Buffer | None:
+    return tensors[step.output].buffer if step.output >= 0 else None
+
+
 def _is_closed(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> bool:
-    """Nobody outside the stage touches what passes between its steps."""
+    """Nobody outside the stage touches what passes between its steps, nobody inside reads what it
+    makes, and whole tiles of that are made in each band."""
     end = stage.first + stage.count - 1
-    final = tensors[steps[end].output].buffer
+    own = steps[stage.first : end + 1]
+    final = _output(steps[end], tensors)
+    for step in own:
+        if _output(step, tensors) is final and stage.band % step.granule:
+            return False
+        for index in (step.input, step.second):
+            if index >= 0 and len(own) > 1 and tensors[index].buffer is final:
+                return False
     return all(
-        b is not final and b.first >= stage.first and b.last <= end
-        for b in _inner_buffers(stage, steps, tensors)
+        b.first >= stage.first and b.last <= end for b in _inner_buffers(stage, steps, tensors)
     )
 
 
@@ -108,14 +128,14 @@ def _needs(
     inner = {id(b) for b in _inner_buffers(stage, steps, tensors)}
     for number in range(stage.first + stage.count - 1, stage.first - 1, -1):
         step = steps[number]
-        own = band if number == stage.first + stage.count - 1 else None
-        own = own or needs.get(id(tensors[step.output].buffer))
+        key = id(_output(step, tensors))
+        own = needs.get(key) if key in inner else band
         if own is None:
             continue
         first, last = own[0] // step.granule, -(-own[1] // step.granule)
         own = first * step.granule, last * step.granule
-        if number < stage.first + stage.count - 1:
-            needs[id(tensors[step.output].buffer)] = own
+        if key in inner:
+            needs[key] = own
         for index in (step.input, step.second):
             if index >= 0 and id(tensors[index].buffer) in inner:
                 key, (start, end) = id(tensors[index].buffer), input_lines(step, own)

@@ -299,7 +299,7 @@ static void check_window(mm_window_fn *plain, mm_window_fn *fast, size_t n, int 
 {
     static const int inners[] = {MM_NO_ACTIVATION, MM_SWISH, MM_MISH, MM_PISH};
     for (int kernel = 2; kernel <= 4; kernel += 2) {
-        size_t room = rounded(n), count = 1 + random_below(4), taken = room * (size_t)kernel;
+        size_t room = rounded(n), count = (size_t)kernel, taken = room * (size_t)kernel;
         float *rows[4], *a = guarded(room), *b = guarded(room);
         /* a row is as wide as it must be, rounded, with a gap and the slack behind it */
         size_t given = rounded(n * (size_t)kernel) + MM_LANES + MM_SLACK;
@@ -307,7 +307,7 @@ static void check_window(mm_window_fn *plain, mm_window_fn *fast, size_t n, int 
             rows[r] = random_array(given, kind);
         if (taken > given)
             fail("reads beyond the slack", n, taken, 0.0f, 0.0f);
-        mm_window w = {.rows = (const float *const *)rows, .out = a, .row_count = count,
+        mm_window w = {.rows = (const float *const *)rows, .out = a,
                        .width = n, .kernel = kernel, .smallest = (int)random_below(2),
                        .inner = inners[random_below(4)], .activation = random_epilogue(),
                        .affine = (int)random_below(2), .slope = random_unit(),

@@ -236,11 +236,12 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
         kernel_w = 1;
         width = (pad_left + t.width - 1) / stride_w + 1;
     }
-    if (op == MM_OP_MAX_POOL && one_in(2) && t.width > 1) { /* the usual pool */
-        kernel_w = stride_w = t.width > 3 && one_in(2) ? 4 : 2;
-        dilation_w = 1;
-        pad_left = 0;
+    if (op == MM_OP_MAX_POOL && one_in(2) && t.width > 3 && t.height > 3) { /* the usual pool */
+        kernel_h = kernel_w = stride_w = one_in(2) ? 4 : 2;
+        dilation_h = dilation_w = 1;
+        pad_top = pad_left = 0;
         width = t.width / kernel_w;
+        height = (t.height - kernel_h) / stride_h + 1;
     }
     int32_t groups = op == MM_OP_CONV && t.channels % 2 == 0 && one_in(2) ? 2 : 1;
     int32_t filters = op == MM_OP_CONV ? groups * between(1, 7) : t.channels;
