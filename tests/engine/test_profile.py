@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import random_weights
 
 from minimeso import Graph, InputError, Session
-from minimeso.engine.profile import Profile, StepTime, multiply_adds
+from minimeso.engine.profile import Profile, StepTime, make_profile, multiply_adds
 from minimeso.networks import NETWORKS, mesoinception4
 
 RNG = np.random.default_rng(8)
@@ -26,16 +28,17 @@ def test_multiply_adds() -> None:
 def test_steps_add_up_to_the_run() -> None:
     """Never above what the clock saw from outside, and not below, but for the call itself."""
     session = Session(GRAPH, WEIGHTS, threads=1)
-    x = RNG.random((1, 3, 256, 256), np.float32)
-    for _ in range(9):
-        once = session.profile(x, 1)
-        assert 0 < once.steps_ms < once.timed_ms
-    for _ in range(5):  # the machine may be busy
-        profile = session.profile(x, 31)
-        if 0.9 < profile.steps_ms / profile.run_ms < 1.1:
+    x = RNG.random((4, 3, 256, 256), np.float32)
+    share, best, untimed = 0.0, math.inf, math.inf
+    for number in range(300):  # the machine may be busy: the best of some runs counts
+        run = session.profile(x, 1)
+        assert 0 < run.steps_ms < run.timed_ms
+        share = max(share, run.steps_ms / run.timed_ms)
+        best, untimed = min(best, run.steps_ms), min(untimed, run.run_ms)
+        if number >= 9 and share > 0.93 and abs(best / untimed - 1) < 0.1:
             break
     else:
-        pytest.fail(f"{profile.steps_ms} ms in steps, {profile.run_ms} ms without timers")
+        pytest.fail(f"{share:.0%} of a run in steps, {best} ms; {untimed} ms without timers")
 
 
 def test_steps_are_those_of_the_plan(isa: str) -> None:
@@ -58,27 +61,50 @@ def test_a_slow_step_is_seen_as_slow() -> None:
         x = graph.node("conv2d", x, out_channels=width, kernel_size=3, padding=1, name=name)
     graph.output(graph.node("global_avg_pool2d", x, name="out"))
     session = Session(graph, random_weights(graph, RNG), threads=1)
-    profile = session.profile(np.zeros((1, 4, 96, 96), np.float32), 9)
-    times = {step.nodes[-1]: step.milliseconds for step in profile.steps if step.nodes}
-    assert times["large"] > 4 * times["first"]
-    assert times["large"] + times["back"] > 0.7 * profile.steps_ms
+    for _ in range(30):  # the machine may be busy
+        profile = session.profile(np.zeros((1, 4, 96, 96), np.float32), 9)
+        times = {step.nodes[-1]: step.milliseconds for step in profile.steps if step.nodes}
+        large = times["large"] > 4 * times["first"]
+        if large and times["large"] + times["back"] > 0.7 * profile.steps_ms:
+            break
+    else:
+        pytest.fail(str(times))
     counts = {name: step.multiply_adds for step in profile.steps for name in step.nodes}
     assert counts == {"first": 36 * 4 * 96**2, "large": 36 * 64 * 96**2,
                       "back": 36 * 64 * 96**2, "out": 0}  # fmt: skip
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5])
-def test_every_thread_counts(batch: int) -> None:
-    """All threads together spend about what one alone spends."""
-    x = RNG.random((batch, 3, 256, 256), np.float32)
-    alone = Session(GRAPH, WEIGHTS, threads=1).profile(x, 9)
-    for _ in range(5):
-        together = Session(GRAPH, WEIGHTS, threads=2).profile(x, 9)
-        assert together.steps_ms < 2 * together.timed_ms
-        if 0.7 * alone.steps_ms < together.steps_ms < 2 * alone.steps_ms:
-            break
-    else:
-        pytest.fail(f"{together.steps_ms} ms, {alone.steps_ms} ms alone")
+def test_every_thread_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+
+    def keep(*arguments: Any) -> Profile:
+        measured.append(arguments[-2])
+        return make_profile(*arguments)
+
+    monkeypatch.setattr("minimeso.engine.profile.make_profile", keep)
+    x = RNG.random((1, 3, 256, 256), np.float32)
+    found = Session(GRAPH, WEIGHTS, threads=3).profile(x, 1)
+    ((nanoseconds,),) = measured
+    assert nanoseconds.shape == (3, len(found.steps))
+    whole = [step.lines >= 64 for step in found.steps]  # enough lines for everybody
+    assert sum(whole) > 3 and (nanoseconds[:, whole] > 0).all()
+    assert found.steps_ms == pytest.approx(1e-6 * nanoseconds.sum())
+    assert found.steps_ms < 3 * found.timed_ms
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 9])
+def test_the_middle_half_counts(runs: int) -> None:
+    """However slow a few runs are: the steps add up to one time of a run."""
+    plan = Session(GRAPH, WEIGHTS, threads=1).plan()
+    nanoseconds = np.full((runs, 2, len(plan.steps)), 500)
+    nanoseconds[0] *= 1 if runs < 4 else 1000
+    seconds = np.array([[1e-3, 2e-3]] * runs)
+    profile = make_profile(GRAPH, GRAPH.shapes(), plan, "avx2", 4, nanoseconds, seconds)
+    assert [step.milliseconds for step in profile.steps] == pytest.approx(
+        [1000e-6 / 4] * len(plan.steps)
+    )
+    assert (profile.run_ms, profile.timed_ms) == (0.25, 0.5)
+    assert (profile.runs, profile.threads, profile.batch) == (runs, 2, 4)
 
 
 def test_a_long_batch_takes_several_calls() -> None:
@@ -86,7 +112,7 @@ def test_a_long_batch_takes_several_calls() -> None:
     x = RNG.random((65, 3, 256, 256), np.float32)
     start = time.perf_counter()
     profile = session.profile(x, 1)
-    assert 0.5 * profile.run_ms < profile.steps_ms < 1e3 * (time.perf_counter() - start) / 65
+    assert 0.5 * profile.timed_ms < profile.steps_ms < 1e3 * (time.perf_counter() - start) / 65
 
 
 def test_wrong_use() -> None:
