@@ -8,7 +8,8 @@ starts; so whatever else the machine does falls on all of them alike. Medians ar
 It prints a table for each network, number of threads and batch size, and writes all of it as JSON
 and as a chart. A peer that is missing, fails or is wrong is named with its reason, and the others
 go on. `--profile` shows where our time goes, step by step, `--elements` how fast the
-activations are alone, `--footprint` what it costs to start us.
+activations are alone, `--footprint` what it costs to start us, `--growth` what larger batches and
+pictures and more threads do to time and memory.
 
 Needs the extra `bench`; see tools/NOTES.md for the peers.
 """
@@ -37,7 +38,7 @@ from minimeso.engine.native import available_isas, choose_isa
 from minimeso.engine.reference import evaluate
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
-from tools import elements, machine, peers, report, workers
+from tools import elements, growth, machine, peers, report, workers
 
 if TYPE_CHECKING:
     from minimeso.engine.profile import Profile
@@ -271,6 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if options.footprint:
                 results["footprint"] = _footprint()
+            if options.growth:
+                results["growth"] = _growth(bench.plan)
             if options.profile:
                 results["profile"] = _profile(bench)
             if options.elements:
@@ -329,6 +332,13 @@ def _footprint() -> dict[str, Any]:
     print(f"cold start: {found['cold_start_ratio']:.2f}x")
     size, bytecode = (found[key] / 1e6 for key in ("installed_bytes", "bytecode_bytes"))
     print(f"installed: {size:.2f} MB, and {bytecode:.2f} MB of bytecode")
+    return found
+
+
+def _growth(plan: Plan) -> list[growth.Part]:
+    found = growth.measure(plan.threads, plan.engines[0].partition("-")[2], plan.rounds)
+    for line in growth.tables(found):
+        print(line)
     return found
 
 
@@ -414,6 +424,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--profile", action="store_true", help="our time, step by step")
     add("--elements", action="store_true", help="the activations alone, beside PyTorch's")
     add("--footprint", action="store_true", help="our cold start, memory and installed size")
+    add("--growth", action="store_true", help="our time and memory by batch, picture and threads")
     add("--json", type=Path, metavar="FILE", help="write everything as JSON")
     add("--chart", type=Path, metavar="FILE.png", help="draw the peers' times")
     add("--quick", action="store_true", help="few rounds: to see that it works")
@@ -426,8 +437,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--isa", choices=available_isas(), help="only this one of ours")
     add("--machine", metavar="NAME", help="what to call this computer in the report")
     options = parser.parse_args(arguments)
-    if not (options.peers or options.profile or options.elements or options.footprint):
-        parser.error("say what to measure: --peers, --profile, --elements, --footprint")
+    asked = (options.peers, options.profile, options.elements, options.footprint, options.growth)
+    if not any(asked):
+        parser.error("say what to measure: --peers, --profile, --elements, --footprint, --growth")
     if options.chart and not options.peers:
         parser.error("--chart needs --peers")
     return options

@@ -77,7 +77,9 @@ def main() -> None:
     table, pish_error = pish_table()
     print("/* coefficients.h - made by `python tools/fit.py`; do not edit. */")
     print("#ifndef MINIMESO_COEFFICIENTS_H\n#define MINIMESO_COEFFICIENTS_H")
-    print(f"/* exp(r) = (A + r) / (A - r), A = c0 + c1 r^2; largest relative error {exp_error:.1e} */")
+    print(
+        f"/* exp(r) = (A + r) / (A - r), A = c0 + c1 r^2; largest relative error {exp_error:.1e} */"
+    )
     print(f"static const float MM_EXP_FRACTION[] = {{{_numbers(c)}}};")
     print(f"/* cubics for Pish around (row - MM_PISH_ZERO) / 8; largest error {pish_error:.1e} */")
     print(f"#define MM_PISH_ROWS {PISH_ROWS}\n#define MM_PISH_ZERO {PISH_ZERO}")

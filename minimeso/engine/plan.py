@@ -87,7 +87,10 @@ class Plan:
             if layer.op == "slice":
                 source = self.tensors[self._index[layer.inputs[0]]]
                 piece = self.tensors[self._index[layer.name]]
-                piece.buffer, piece.channel = source.buffer, source.channel + layer.attributes["start"]
+                piece.buffer, piece.channel = (
+                    source.buffer,
+                    source.channel + layer.attributes["start"],
+                )
         for layer in layers:
             self._lower(layer, shapes[layer.name])
             self._emit_output(layer.name)

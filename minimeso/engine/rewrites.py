@@ -307,16 +307,23 @@ def merge_siblings(layers: Layers, keep: Collection[str]) -> Layers:
     groups: dict[str, Layers] = {}
     for layer in layers:
         if layer.op == "conv2d" and layer.attributes["groups"] == 1 and not layer.affine:
-            if layer.activation and any(isinstance(v, np.ndarray) for v in layer.activation[1].values()):
+            if layer.activation and any(
+                isinstance(v, np.ndarray) for v in layer.activation[1].values()
+            ):
                 continue
-            geometry = {k: v for k, v in layer.attributes.items() if k not in ("out_channels", "bias")}
+            geometry = {
+                k: v for k, v in layer.attributes.items() if k not in ("out_channels", "bias")
+            }
             groups.setdefault(repr((layer.inputs, geometry, layer.activation)), []).append(layer)
     merged: dict[str, Sequence[Layer]] = {}
     for group in groups.values():
         if len(group) < 2:
             continue
         counts = [len(layer.arrays["weight"]) for layer in group]
-        bias = [layer.arrays.get("bias", np.zeros(n, np.float32)) for layer, n in zip(group, counts, strict=True)]
+        bias = [
+            layer.arrays.get("bias", np.zeros(n, np.float32))
+            for layer, n in zip(group, counts, strict=True)
+        ]
         whole = replace(
             group[0],
             name=f"{group[0].name}~siblings",
@@ -330,7 +337,14 @@ def merge_siblings(layers: Layers, keep: Collection[str]) -> Layers:
         )
         start = 0
         for layer, count in zip(group, counts, strict=True):
-            piece = Layer(layer.name, "slice", (whole.name,), {"start": start}, covers=layer.covers, part=layer.part)
+            piece = Layer(
+                layer.name,
+                "slice",
+                (whole.name,),
+                {"start": start},
+                covers=layer.covers,
+                part=layer.part,
+            )
             merged[layer.name] = [piece] if start else [whole, piece]
             start += count
     return [new for layer in layers for new in merged.get(layer.name, (layer,))]
@@ -363,6 +377,6 @@ REWRITES: dict[str, Callable[[Layers, Collection[str]], Layers]] = {
     "split_pools": split_pools,
     "sink_through_max_pool": sink_through_max_pool,
     "fuse_epilogue": fuse_epilogue,
-#   "merge_siblings": merge_siblings,
+    #   "merge_siblings": merge_siblings,
     "choose_winograd": choose_winograd,
 }
