@@ -23,3 +23,35 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
     uint32x4_t n = vshlq_n_u32(vreinterpretq_u32_f32(z), 23);
     return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p), n));
 }
+MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
+{
+    uint8x16_t bytes = vld1q_u8(p);
+    uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_u8(vget_high_u8(bytes));
+    a[0] = vcvtq_f32_u32(vmovl_u16(vget_low_u16(low)));
+    a[1] = vcvtq_f32_u32(vmovl_u16(vget_high_u16(low)));
+    a[2] = vcvtq_f32_u32(vmovl_u16(vget_low_u16(high)));
+    a[3] = vcvtq_f32_u32(vmovl_u16(vget_high_u16(high)));
+}
+MM_INLINE void v_turn4(const vf *a, vf *b)
+{
+    vf p = vzip1q_f32(a[0], a[2]), q = vzip2q_f32(a[0], a[2]);
+    vf r = vzip1q_f32(a[1], a[3]), s = vzip2q_f32(a[1], a[3]);
+    b[0] = vzip1q_f32(p, r);
+    b[1] = vzip2q_f32(p, r);
+    b[2] = vzip1q_f32(q, s);
+    b[3] = vzip2q_f32(q, s);
+}
+MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+{
+    vf rows[4];
+    for (int i = 0; i < 4; i++)
+        rows[i] = v_load(p + i * stride);
+    v_turn4(rows, a);
+}
+MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+{
+    vf rows[4];
+    v_turn4(a, rows);
+    for (int i = 0; i < 4; i++)
+        v_store(p + i * stride, rows[i]);
+}
