@@ -88,6 +88,27 @@ typedef void mm_winograd_in_fn(const float *const *rows, float *out, ptrdiff_t o
 typedef void mm_winograd_out_fn(const float *x, ptrdiff_t x_stride, float bias, float *const *rows,
                                 size_t count, size_t n, int activation, float slope);
 
+/* The steps of resize.c, see resize.inc.
+   y[i] = sum over k < count of weight[k] * x[k * stride + i], in that order, count >= 1 */
+typedef void mm_blend_fn(const uint8_t *x, ptrdiff_t stride, const float *weight, size_t count,
+                         float *y, size_t n);
+/* y[i * MM_LANES + l] = x[l * stride + i] for l < MM_LANES; they do not overlap */
+typedef void mm_turn_fn(const float *x, ptrdiff_t stride, float *y, size_t n);
+/* MM_LANES lines of the output, l < MM_LANES, and their three channels, c < 3:
+   out[c * out_plane + l * out_stride + i] = (sum over k < count, in that order, of
+       weight[i * count + k] * x[(3 * (first[i] + k) + c) * MM_LANES + l]) / 255, count >= 1
+   for i < width.  The quotient is exact where the sum is 0, 1, ..., 255.  Tables, too, hold what
+   belongs to width rounded up to MM_LANES.  out does not overlap the rest. */
+typedef struct {
+    const float *x, *weight;
+    const int32_t *first;
+    float *out;
+    ptrdiff_t out_plane, out_stride;
+    size_t count, width;
+} mm_squeeze;
+
+typedef void mm_squeeze_fn(const mm_squeeze *s);
+
 /* The list of kernels: class, name.  The table, the names and the checks are made from it. */
 #define MM_KERNELS(X)                                                                           \
     X(conv, conv_stride1)                                                                       \
@@ -117,7 +138,10 @@ typedef void mm_winograd_out_fn(const float *x, ptrdiff_t x_stride, float bias, 
     X(linear, linear)                                                                           \
     X(reduce, reduce_sum)                                                                       \
     X(winograd_in, winograd_in)                                                                 \
-    X(winograd_out, winograd_out)
+    X(winograd_out, winograd_out)                                                               \
+    X(blend, blend)                                                                             \
+    X(turn, turn)                                                                               \
+    X(squeeze, squeeze)
 
 typedef struct {
 #define MM_FIELD(class, name) mm_##class##_fn *name;

@@ -148,6 +148,24 @@ int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const 
 
 /* y[i] = activation(x[i]) for i < n, any n, x == y allowed; isa as for mm_run. */
 int mm_activate(int isa, int activation, float slope, const float *x, float *y, size_t n);
+
+enum { MM_FILTER_NEAREST, MM_FILTER_BILINEAR };
+
+/* A box of a picture, and the size that it is to get. */
+typedef struct {
+    const uint8_t *pixels; /* RGB; line y begins at pixels + y * line_bytes */
+    int64_t height, width, line_bytes;
+    float left, top, right, bottom; /* edges in pixels, 0 <= left < right <= width */
+    int64_t out_height, out_width;
+    int32_t filter; /* MM_FILTER_.. */
+} mm_crop;
+
+/* Bytes of workspace for a crop; 0: its box or a size is impossible, or more than size_t. */
+size_t mm_resize_bytes(const mm_crop *crop);
+
+/* The box as (3, out_height, out_width) float32 from 0 to 1; isa as for mm_run.  workspace: 64-byte
+   aligned, of at least mm_resize_bytes(crop), contents arbitrary. */
+int mm_resize(int isa, const mm_crop *crop, float *out, void *workspace);
 /* cdef end */
 
 #endif

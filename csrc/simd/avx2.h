@@ -67,3 +67,37 @@ MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *
     *c2 = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
     *c3 = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
 }
+MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
+{
+    for (int i = 0; i < 2; i++) {
+        __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)(p + 8 * i));
+        a[i] = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+    }
+}
+MM_INLINE void v_turn4(const vf *a, vf *b) /* in each half */
+{
+    vf p = _mm256_unpacklo_ps(a[0], a[2]), q = _mm256_unpackhi_ps(a[0], a[2]);
+    vf r = _mm256_unpacklo_ps(a[1], a[3]), s = _mm256_unpackhi_ps(a[1], a[3]);
+    b[0] = _mm256_unpacklo_ps(p, r);
+    b[1] = _mm256_unpackhi_ps(p, r);
+    b[2] = _mm256_unpacklo_ps(q, s);
+    b[3] = _mm256_unpackhi_ps(q, s);
+}
+MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+{
+    vf rows[4];
+    for (int i = 0; i < 4; i++) {
+        vf low = _mm256_castps128_ps256(_mm_loadu_ps(p + i * stride));
+        rows[i] = _mm256_insertf128_ps(low, _mm_loadu_ps(p + (i + 4) * stride), 1);
+    }
+    v_turn4(rows, a);
+}
+MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+{
+    vf rows[4];
+    v_turn4(a, rows);
+    for (int i = 0; i < 4; i++) {
+        _mm_storeu_ps(p + i * stride, _mm256_castps256_ps128(rows[i]));
+        _mm_storeu_ps(p + (i + 4) * stride, _mm256_extractf128_ps(rows[i], 1));
+    }
+}

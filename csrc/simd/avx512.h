@@ -55,3 +55,41 @@ MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *
     *c2 = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
     *c3 = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
 }
+MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    a[0] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+}
+MM_INLINE void v_turn4(const vf *a, vf *b) /* in each quarter */
+{
+    vf p = _mm512_unpacklo_ps(a[0], a[2]), q = _mm512_unpackhi_ps(a[0], a[2]);
+    vf r = _mm512_unpacklo_ps(a[1], a[3]), s = _mm512_unpackhi_ps(a[1], a[3]);
+    b[0] = _mm512_unpacklo_ps(p, r);
+    b[1] = _mm512_unpackhi_ps(p, r);
+    b[2] = _mm512_unpacklo_ps(q, s);
+    b[3] = _mm512_unpackhi_ps(q, s);
+}
+MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+{
+    vf rows[4];
+    for (int i = 0; i < 4; i++) {
+        const float *q = p + i * stride;
+        vf row = _mm512_castps128_ps512(_mm_loadu_ps(q));
+        row = _mm512_insertf32x4(row, _mm_loadu_ps(q + 4 * stride), 1);
+        row = _mm512_insertf32x4(row, _mm_loadu_ps(q + 8 * stride), 2);
+        rows[i] = _mm512_insertf32x4(row, _mm_loadu_ps(q + 12 * stride), 3);
+    }
+    v_turn4(rows, a);
+}
+MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+{
+    vf rows[4];
+    v_turn4(a, rows);
+    for (int i = 0; i < 4; i++) {
+        float *q = p + i * stride;
+        _mm_storeu_ps(q, _mm512_castps512_ps128(rows[i]));
+        _mm_storeu_ps(q + 4 * stride, _mm512_extractf32x4_ps(rows[i], 1));
+        _mm_storeu_ps(q + 8 * stride, _mm512_extractf32x4_ps(rows[i], 2));
+        _mm_storeu_ps(q + 12 * stride, _mm512_extractf32x4_ps(rows[i], 3));
+    }
+}

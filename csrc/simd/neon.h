@@ -40,3 +40,35 @@ MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *
     *c2 = high.val[0];
     *c3 = high.val[1];
 }
+MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
+{
+    uint8x16_t bytes = vld1q_u8(p);
+    uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_u8(vget_high_u8(bytes));
+    a[0] = vcvtq_f32_u32(vmovl_u16(vget_low_u16(low)));
+    a[1] = vcvtq_f32_u32(vmovl_u16(vget_high_u16(low)));
+    a[2] = vcvtq_f32_u32(vmovl_u16(vget_low_u16(high)));
+    a[3] = vcvtq_f32_u32(vmovl_u16(vget_high_u16(high)));
+}
+MM_INLINE void v_turn4(const vf *a, vf *b)
+{
+    vf p = vzip1q_f32(a[0], a[2]), q = vzip2q_f32(a[0], a[2]);
+    vf r = vzip1q_f32(a[1], a[3]), s = vzip2q_f32(a[1], a[3]);
+    b[0] = vzip1q_f32(p, r);
+    b[1] = vzip2q_f32(p, r);
+    b[2] = vzip1q_f32(q, s);
+    b[3] = vzip2q_f32(q, s);
+}
+MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+{
+    vf rows[4];
+    for (int i = 0; i < 4; i++)
+        rows[i] = v_load(p + i * stride);
+    v_turn4(rows, a);
+}
+MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+{
+    vf rows[4];
+    v_turn4(a, rows);
+    for (int i = 0; i < 4; i++)
+        v_store(p + i * stride, rows[i]);
+}

@@ -40,3 +40,36 @@ MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *
     *c3 = _mm_loadu_ps(table + at[3]);
     _MM_TRANSPOSE4_PS(*c0, *c1, *c2, *c3);
 }
+MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
+{
+    const __m128i zero = _mm_setzero_si128();
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i low = _mm_unpacklo_epi8(bytes, zero), high = _mm_unpackhi_epi8(bytes, zero);
+    a[0] = _mm_cvtepi32_ps(_mm_unpacklo_epi16(low, zero));
+    a[1] = _mm_cvtepi32_ps(_mm_unpackhi_epi16(low, zero));
+    a[2] = _mm_cvtepi32_ps(_mm_unpacklo_epi16(high, zero));
+    a[3] = _mm_cvtepi32_ps(_mm_unpackhi_epi16(high, zero));
+}
+MM_INLINE void v_turn4(const vf *a, vf *b)
+{
+    vf p = _mm_unpacklo_ps(a[0], a[2]), q = _mm_unpackhi_ps(a[0], a[2]);
+    vf r = _mm_unpacklo_ps(a[1], a[3]), s = _mm_unpackhi_ps(a[1], a[3]);
+    b[0] = _mm_unpacklo_ps(p, r);
+    b[1] = _mm_unpackhi_ps(p, r);
+    b[2] = _mm_unpacklo_ps(q, s);
+    b[3] = _mm_unpackhi_ps(q, s);
+}
+MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+{
+    vf rows[4];
+    for (int i = 0; i < 4; i++)
+        rows[i] = v_load(p + i * stride);
+    v_turn4(rows, a);
+}
+MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+{
+    vf rows[4];
+    v_turn4(a, rows);
+    for (int i = 0; i < 4; i++)
+        v_store(p + i * stride, rows[i]);
+}

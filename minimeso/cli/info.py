@@ -163,12 +163,12 @@ def _short(value: Any) -> str:
 
 
 def _plan(session: Session) -> dict[str, Any]:
-    """The plan for one picture of bytes, where the network takes pictures."""
+    """The plan for one input."""
     shapes = {
         name: tuple(ANY_SIZE if size is None else size for size in shape)
         for name, shape in session.graph.inputs.items()
     }
-    plan = session.plan(shapes, uint8=all(len(shape) == 3 for shape in shapes.values()))
+    plan = session.plan(shapes)
     return {
         "inputs": [{"name": name, "shape": list(shape)} for name, shape in shapes.items()],
         "steps": [

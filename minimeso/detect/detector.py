@@ -93,7 +93,7 @@ class Detector:
 
     def _p_fake(self, pixels: Pixels, box: tuple[int, int, int, int]) -> float:
         framing = self.model.framing or {}
-        crop = cut(pixels, box, self._size, framing["resample"])
+        crop = cut(pixels, box, self._size, framing["resample"], self.session.isa)
         p_fake = float(self.session.run(crop)[0])
         if not math.isfinite(p_fake):
             raise ModelError(f"{self.model.name}: p_fake is {p_fake}: its weights overflow")

@@ -6,9 +6,13 @@ face finder, the margin) is part of the model file and nobody cuts a face in ano
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.native import resize
+from ..errors import InputError
 from .verdict import Box
 
 Pixels = npt.NDArray[np.uint8]
@@ -20,22 +24,34 @@ def whole(picture: Pixels) -> Box:
     return 0, 0, width, height
 
 
-def cut(picture: Pixels, box: Box, size: tuple[int, int], resample: str) -> Pixels:
+def cut(
+    picture: Pixels,
+    box: tuple[float, float, float, float],
+    size: tuple[int, int],
+    resample: str,
+    isa: str | None = None,
+) -> npt.NDArray[np.float32]:
     """The inside of ``box``, squeezed to ``size``.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
-        box: inside the picture, at least 1 x 1.
+        box: x, y, width and height, inside the picture.  The pixels that it covers, if only in
+            part, are all that is looked at.
         size: height and width of the result.
-        resample: ``bilinear`` or ``nearest``, both as Pillow does them.
+        resample: ``bilinear`` or ``nearest``, both as Pillow does them, but not rounded to bytes.
+        isa: instruction set, as for ``Session``.
 
     Returns:
-        (1, height, width, 3) uint8, contiguous.
-    """
-    from PIL import Image
+        (1, 3, height, width) from 0 to 1.
 
-    x, y, w, h = box
-    face = Image.fromarray(np.ascontiguousarray(picture[y : y + h, x : x + w]))
-    height, width = size
-    scaled = face.resize((width, height), Image.Resampling[resample.upper()])
-    return np.asarray(scaled)[None]
+    Raises:
+        InputError: the box is empty, not a number or not inside the picture.
+    """
+    height, width = picture.shape[:2]
+    x, y, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
+    if not (0 <= x < right <= width and 0 <= y < bottom <= height):
+        raise InputError(f"no box {box} in a picture {width} x {height}")
+    left, top = int(x), int(y)
+    inside = picture[top : math.ceil(bottom), left : math.ceil(right)]
+    edges = x - left, y - top, right - left, bottom - top
+    return resize(inside, edges, size, resample, isa)[None]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import EngineError
+from ..errors import EngineError, InputError
 from ._cffi import ffi, lib
 from .memory import LANES
 from .plan import Plan
@@ -29,7 +31,12 @@ def _check(code: int, where: str) -> None:
 
 def available_isas() -> list[str]:
     """Instruction sets that this build, CPU and operating system have, slowest first."""
-    return [name for i, name in enumerate(_ISA_NAMES) if lib.mm_isa_supported(i)]
+    return list(_available_isas())
+
+
+@functools.cache  # in a virtual machine the question takes microseconds
+def _available_isas() -> tuple[str, ...]:
+    return tuple(name for i, name in enumerate(_ISA_NAMES) if lib.mm_isa_supported(i))
 
 
 def choose_isa(name: str | None = None) -> str:
@@ -41,7 +48,7 @@ def choose_isa(name: str | None = None) -> str:
     source = "isa"
     if name is None:
         name, source = os.environ.get("MINIMESO_ISA") or None, "MINIMESO_ISA"
-    available = available_isas()
+    available = _available_isas()
     if name is None:
         return available[-1]
     if name not in available:
@@ -124,6 +131,66 @@ class Workspace:
             self._bytes = np.empty(size + 64, np.uint8)
         address = self._bytes.ctypes.data
         return ffi.cast("void *", address + -address % 64)
+
+
+class _Scratch(threading.local):
+    """A workspace for each thread, kept from call to call: fresh pages cost more than a resize."""
+
+    def __init__(self) -> None:
+        self.workspace = Workspace()
+
+
+_scratch = _Scratch()
+
+
+def resize(
+    picture: npt.NDArray[np.uint8],
+    box: tuple[float, float, float, float],
+    size: tuple[int, int],
+    resample: str,
+    isa: str | None = None,
+) -> npt.NDArray[np.float32]:
+    """A box of a picture, scaled as Pillow's ``Image.resize`` does it, but not rounded to bytes.
+
+    Args:
+        picture: (H, W, 3) uint8; a part of a larger picture is not copied.
+        box: left, top, right and bottom edge in pixels.
+        size: height and width of the result.
+        resample: ``bilinear``, which looks at pixels around the box, too, or ``nearest``.
+        isa: instruction set, as in ``choose_isa``.
+
+    Returns:
+        (3, height, width) from 0 to 1.
+
+    Raises:
+        InputError: the box is empty, not a number or not inside the picture, or there are no or
+            too many pixels.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise InputError(f"a picture is (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
+    if picture.strides[1:] != (3, 1):
+        picture = np.ascontiguousarray(picture)
+    address, _ = picture.__array_interface__["data"]
+    crop = ffi.new("mm_crop *")
+    crop.pixels = ffi.cast("uint8_t *", address)
+    crop.height, crop.width = picture.shape[:2]
+    crop.line_bytes = picture.strides[0]
+    crop.left, crop.top, crop.right, crop.bottom = box
+    crop.out_height, crop.out_width = size
+    crop.filter = getattr(lib, f"MM_FILTER_{resample.upper()}")
+    needed = lib.mm_resize_bytes(crop)
+    if not needed:
+        height, width = picture.shape[:2]
+        raise InputError(f"no box {box} of a picture {width} x {height} as {size[1]} x {size[0]}")
+    out = np.empty((3, *size), np.float32)
+    code = lib.mm_resize(
+        _ISA_NAMES.index(choose_isa(isa)),
+        crop,
+        ffi.from_buffer("float[]", out, require_writable=True),
+        _scratch.workspace.pointer(needed),
+    )
+    _check(code, "resize")
+    return out
 
 
 class Program:

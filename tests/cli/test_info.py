@@ -81,7 +81,7 @@ def test_model(model: str, capsys: Captured) -> None:
 def test_plan(model: str, capsys: Captured) -> None:
     data = info(capsys, model)
     steps, nodes = data["plan"]["steps"], [node["name"] for node in data["graph"]["nodes"]]
-    assert steps[0]["op"] == "INPUT_U8" and steps[-1]["op"] == "OUTPUT"
+    assert steps[0]["op"] == "INPUT_F32" and steps[-1]["op"] == "OUTPUT"
     covered = [name for step in steps for name in step["covers"]]
     assert len(covered) == len(set(covered))
     left_out = set(nodes) - set(covered)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from detectors import constant_detector, photo, png_header, random_detector, saved
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 
 import minimeso
@@ -58,19 +60,59 @@ def test_verdict_to_json() -> None:
 # --- framing -----------------------------------------------------------------------------
 
 
+def by_pillow(picture: Any, size: tuple[int, int], resample: str = "bilinear") -> Any:
+    """(3, height, width), bytes."""
+    scaled = Image.fromarray(picture).resize(size[::-1], Image.Resampling[resample.upper()])
+    return np.asarray(scaled).transpose(2, 0, 1)
+
+
+def test_the_whole_picture_is_squeezed_as_pillow_does() -> None:
+    """Within 1: Pillow rounds to bytes twice, the crop is not rounded at all."""
+    crop = cut(PHOTO, whole(PHOTO), (24, 32), "bilinear")
+    assert crop.shape == (1, 3, 24, 32) and crop.dtype == np.float32
+    assert np.abs(np.rint(255 * crop[0]) - by_pillow(PHOTO, (24, 32))).max() <= 1
+    crop = cut(PHOTO, whole(PHOTO), (24, 32), "nearest")
+    expected = by_pillow(PHOTO, (24, 32), "nearest") / np.float32(255)
+    assert np.array_equal(crop[0], expected) and crop.dtype == np.float32
+
+
 @pytest.mark.parametrize("resample", ["bilinear", "nearest"])
-def test_the_whole_picture_is_squeezed_as_pillow_does(resample: str) -> None:
-    expected = Image.fromarray(PHOTO).resize((32, 24), Image.Resampling[resample.upper()])
-    crop = cut(PHOTO, whole(PHOTO), (24, 32), resample)
-    assert crop.shape == (1, 24, 32, 3) and crop.dtype == np.uint8
-    assert np.array_equal(crop[0], np.asarray(expected))
+def test_a_box_sees_nothing_around_it(resample: str) -> None:
+    for box in ((10, 20, 30, 50), (10.25, 20.5, 29.5, 49.0)):
+        other = 255 - PHOTO
+        other[20:70, 10:40] = PHOTO[20:70, 10:40]
+        crop = cut(PHOTO, box, (64, 64), resample)
+        assert np.array_equal(cut(other, box, (64, 64), resample), crop)
+    expected = by_pillow(PHOTO[20:70, 10:40], (64, 64))
+    crop = cut(PHOTO, (10, 20, 30, 50), (64, 64), "bilinear")
+    assert np.abs(np.rint(255 * crop[0]) - expected).max() <= 1
 
 
-def test_a_box_sees_nothing_around_it() -> None:
-    expected = Image.fromarray(PHOTO[20:70, 10:40]).resize((64, 64), Image.Resampling.BILINEAR)
-    assert np.array_equal(
-        cut(PHOTO, (10, 20, 30, 50), (64, 64), "bilinear")[0], np.asarray(expected)
-    )
+@given(st.tuples(*[st.floats(0, 90)] * 4))
+@example((89.3, 0.0, 0.2, 0.1))
+def test_any_box_inside_can_be_cut(box: tuple[float, float, float, float]) -> None:
+    x, y, w, h = box[0], box[1], 0.5 + box[2], 0.5 + box[3]
+    fits = x + w <= 90 and y + h <= 120
+    if fits:
+        assert cut(PHOTO, (x, y, w, h), (4, 4), "bilinear").max() <= 1.000001
+    else:
+        with pytest.raises(InputError, match="in a picture 90 x 120"):
+            cut(PHOTO, (x, y, w, h), (4, 4), "bilinear")
+
+
+@pytest.mark.parametrize("resample", ["bilinear", "nearest"])
+@pytest.mark.parametrize(
+    "box",
+    [
+        (-1, 0, 10, 10), (0, -0.5, 10, 10), (85, 0, 6, 10), (0, 0, 90.5, 10), (0, 0, 10, 121),
+        (200, 200, 10, 10), (0, 0, 0, 10), (0, 0, 10, -5), (math.nan, 0, 10, 10),
+        (0, 0, math.nan, 10), (0, 0, math.inf, 10), (-math.inf, 0, math.inf, 10),
+        (0, 0, 10**400, 10),
+    ],
+)  # fmt: skip
+def test_a_box_that_is_not_inside_is_refused(box: Any, resample: str) -> None:
+    with pytest.raises(InputError, match="no box"):
+        cut(PHOTO, box, (8, 8), resample)
 
 
 # --- numbers -----------------------------------------------------------------------------
@@ -78,8 +120,8 @@ def test_a_box_sees_nothing_around_it() -> None:
 
 def test_p_fake_is_that_of_the_session(detector: Detector) -> None:
     verdict = detector.check(PHOTO)
-    crop = np.asarray(Image.fromarray(PHOTO).resize((256, 256), Image.Resampling.BILINEAR))
-    expected = float(detector.session.run(crop[None])[0])
+    crop = cut(PHOTO, whole(PHOTO), (256, 256), "bilinear")
+    expected = float(detector.session.run(crop)[0])
     assert 0.01 < expected < 0.99
     assert verdict == Verdict(
         None, "ok", judge(expected, {"real": 0.4, "fake": 0.6}), expected,
@@ -104,8 +146,13 @@ def test_different_pictures_get_different_numbers(detector: Detector) -> None:
 def test_framing_of_the_model_is_used() -> None:
     framing = {"resample": "nearest", "margin": 0.0}
     nearest = Detector(random_detector(framing=framing), threads=1)
-    crop = np.asarray(Image.fromarray(PHOTO).resize((256, 256), Image.Resampling.NEAREST))
+    crop = by_pillow(PHOTO, (256, 256), "nearest").transpose(1, 2, 0)
     assert nearest.check(PHOTO).p_fake == float(nearest.session.run(crop[None])[0])
+
+
+def test_a_picture_of_the_right_size_is_seen_as_it_is(detector: Detector) -> None:
+    picture = photo(256, 256)
+    assert detector.check(picture).p_fake == float(detector.session.run(picture[None])[0])
 
 
 @pytest.mark.parametrize(("logit", "word"), [(-3.0, "real"), (0.0, "uncertain"), (3.0, "fake")])

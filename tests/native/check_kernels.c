@@ -17,6 +17,8 @@
 extern const mm_kernels mm_kernels_scalar_fma;
 #ifdef MM_EMULATED
 extern const mm_kernels mm_kernels_avx512, mm_kernels_neon;
+#else
+int check_crops(void); /* check_crops.c */
 #endif
 
 #define GUARD 64
@@ -341,6 +343,76 @@ static void check_conv(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kind)
         check_conv_as(plain, fast, n, kind, 1 + random_below(5));
 }
 
+static uint8_t *random_bytes(size_t n)
+{
+    uint8_t *p = malloc(n);
+    if (!p)
+        exit(2);
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)random_bits();
+    return p;
+}
+
+static void check_blend(mm_blend_fn *plain, mm_blend_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n), count = 1 + random_below(7), stride = room + random_below(9);
+    uint8_t *x = random_bytes((count - 1) * stride + room);
+    float *weight = random_array(count, kind), *a = guarded(room), *b = guarded(room);
+    plain(x, (ptrdiff_t)stride, weight, count, a, n);
+    fast(x, (ptrdiff_t)stride, weight, count, b, n);
+    compare("downwards", a, b, n, room);
+    const uint8_t *last = x + (count - 1) * stride;
+    plain(last, -(ptrdiff_t)stride, weight, count, a, n);
+    fast(last, -(ptrdiff_t)stride, weight, count, b, n);
+    compare("upwards", a, b, n, room);
+    free(x);
+    free(weight);
+    release(a);
+    release(b);
+}
+
+static void check_turn(mm_turn_fn *plain, mm_turn_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n), stride = room + random_below(9);
+    float *x = random_array((MM_LANES - 1) * stride + room, kind);
+    float *a = guarded(room * MM_LANES), *b = guarded(room * MM_LANES);
+    plain(x, (ptrdiff_t)stride, a, n);
+    fast(x, (ptrdiff_t)stride, b, n);
+    compare("turned", a, b, n * MM_LANES, room * MM_LANES);
+    for (size_t i = 0; i < n * MM_LANES; i++)
+        if (!same(x[i % MM_LANES * stride + i / MM_LANES], a[i]))
+            fail("elsewhere", n, i, x[i % MM_LANES * stride + i / MM_LANES], a[i]);
+    free(x);
+    release(a);
+    release(b);
+}
+
+static void check_squeeze(mm_squeeze_fn *plain, mm_squeeze_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n), count = 1 + random_below(7), pixels = count + random_below(20);
+    size_t rows = 3 * MM_LANES;
+    int32_t *first = malloc(room * sizeof *first);
+    if (!first)
+        exit(2);
+    for (size_t i = 0; i < room; i++)
+        first[i] = (int32_t)random_below(pixels - count + 1);
+    float *x = random_array(3 * pixels * MM_LANES, kind), *weight = random_array(room * count, 0);
+    float *a = guarded(rows * room), *b = guarded(rows * room);
+    mm_squeeze s = {.x = x, .weight = weight, .first = first, .out = a, .count = count, .width = n,
+                    .out_plane = (ptrdiff_t)(MM_LANES * room), .out_stride = (ptrdiff_t)room};
+    plain(&s);
+    s.out = b;
+    fast(&s);
+    for (size_t i = 0; i < rows; i++)
+        compare_rows("line", a + i * room, b + i * room, n);
+    compare("guards", a, b, 0, rows * room);
+    free(x);
+    free(weight);
+    free(first);
+    release(a);
+    release(b);
+}
+
 static void check_table(const char *name, const mm_kernels *plain, const mm_kernels *fast)
 {
     int count = 0;
@@ -373,6 +445,7 @@ int main(void)
         else
             printf("%s: not on this machine\n", mm_isa_name(isa));
     }
+    failures += check_crops();
 #endif
     printf("%d failures\n", failures);
     return failures != 0;
