@@ -91,6 +91,7 @@ static void run_stage(const mm_lane *lane, const mm_stage *stage, int64_t part, 
     const mm_step *last = &lane->program->steps[stage->first + stage->count - 1];
     int64_t lines = lines_of(lane->program, last), size = stage->band;
     int64_t bands = (lines + size - 1) / size, done[MM_MAX_STAGE] = {0};
+    mm_clear_rings(lane, stage);
     for (int64_t b = bands * part / parts; b < bands * (part + 1) / parts; b++) {
         int64_t end = (b + 1) * size;
         run_band(lane, stage, (range_t){b * size, end < lines ? end : lines}, done);

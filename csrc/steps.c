@@ -29,15 +29,38 @@ static void clear(float *p, int64_t count)
         memset(p, 0, MM_LANES * sizeof *p);
 }
 
-/* Horizontal padding: zeros behind a row, and before the first of a line. */
-static void zero_padding(const mm_tensor *t, float *row, int64_t channel)
+/* The gaps behind a row, and before the first of a line. */
+static void clear_gaps(const mm_tensor *t, float *row, int64_t channel)
 {
-    int64_t whole = mm_round_lanes(t->width), gap = mm_gap(t);
-    for (int64_t x = t->width; x < whole; x++)
-        row[x] = 0.0f;
-    clear(row + whole, gap);
+    int64_t gap = mm_gap(t);
+    clear(row + mm_round_lanes(t->width), gap);
     if (channel == 0)
         clear(row - gap, gap);
+}
+
+/* Horizontal padding.  The gaps of rings are cleared once, by mm_clear_rings: no kernel writes
+   into them. */
+static void zero_padding(const mm_tensor *t, float *row, int64_t channel)
+{
+    int64_t whole = mm_round_lanes(t->width);
+    for (int64_t x = t->width; x < whole; x++)
+        row[x] = 0.0f;
+    if (t->ring < 0)
+        clear_gaps(t, row, channel);
+}
+
+void mm_clear_rings(const mm_lane *lane, const mm_stage *stage)
+{
+    const mm_step *s = lane->program->steps + stage->first;
+    for (int32_t i = 0; i < stage->count; i++, s++) {
+        const mm_tensor *t = s->output < 0 ? NULL : &lane->program->tensors[s->output];
+        if (!t || t->ring < 0)
+            continue;
+        int64_t lines = t->line_mask + 1 < t->height ? t->line_mask + 1 : t->height;
+        for (int64_t y = 0; y < lines; y++)
+            for (int64_t c = 0; c < t->channels; c++)
+                clear_gaps(t, row_of(lane, t, y, c), c);
+    }
 }
 
 /* Whether kernels apply the activation of a step themselves. */
