@@ -32,7 +32,8 @@ def fit(x: Array, y: Array, degree: int, importance: Array) -> tuple[Array, floa
     error: Array = np.zeros_like(x)
     for _ in range(_ITERATIONS):
         scale: Array = weight * importance
-        coefficients = np.linalg.lstsq(powers * scale[:, None], y * scale, rcond=None)[0]
+        solution = np.linalg.lstsq(powers * scale[:, None], y * scale, rcond=None)[0]
+        coefficients = np.asarray(solution, np.float64)
         error = np.abs(powers @ coefficients - y) * importance
         weight = weight * np.sqrt(error / error.max() + 1e-6)
         weight /= weight.max()
@@ -40,8 +41,8 @@ def fit(x: Array, y: Array, degree: int, importance: Array) -> tuple[Array, floa
 
 
 def exp_fraction() -> tuple[Array, float]:
-    """c0, c1 of A = c0 + c1 r^2 so that exp(r) = (A + r) / (A - r), |r| <= ln 2 / 2, and the relative
-    error of that: an error of A counts 2 r / A^2 times."""
+    """c0, c1 of A = c0 + c1 r^2 so that exp(r) = (A + r) / (A - r), |r| <= ln 2 / 2, and the
+    relative error of that: an error of A counts 2 r / A^2 times."""
     r = chebyshev(1e-3, np.log(2) / 2, 400)
     return fit(r * r, r / np.tanh(r / 2), 1, r / 2)
 

@@ -84,14 +84,6 @@ class Plan:
             else:
                 self._tensor(layer.name, shapes[layer.name])
         for layer in layers:
-            if layer.op == "slice":
-                source = self.tensors[self._index[layer.inputs[0]]]
-                piece = self.tensors[self._index[layer.name]]
-                piece.buffer, piece.channel = (
-                    source.buffer,
-                    source.channel + layer.attributes["start"],
-                )
-        for layer in layers:
             self._lower(layer, shapes[layer.name])
             self._emit_output(layer.name)
         for number, step in enumerate(self.steps):
@@ -165,8 +157,6 @@ class Plan:
     def _lower(self, layer: Layer, shape: tuple[int, ...]) -> None:
         output = self._index[layer.name]
         sources = [self._index[name] for name in layer.inputs]
-        if layer.op == "slice":
-            return  # its tensor is a part of another
         if layer.op == "concat":
             self._lower_concat(layer, sources, output)
             return

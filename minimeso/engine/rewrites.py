@@ -302,54 +302,6 @@ def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
     return _until_stable(layers, keep, step)
 
 
-def merge_siblings(layers: Layers, keep: Collection[str]) -> Layers:
-    """Convolutions of the same kind on the same input become one, and what they made its slices."""
-    groups: dict[str, Layers] = {}
-    for layer in layers:
-        if layer.op == "conv2d" and layer.attributes["groups"] == 1 and not layer.affine:
-            if layer.activation and any(
-                isinstance(v, np.ndarray) for v in layer.activation[1].values()
-            ):
-                continue
-            geometry = {
-                k: v for k, v in layer.attributes.items() if k not in ("out_channels", "bias")
-            }
-            groups.setdefault(repr((layer.inputs, geometry, layer.activation)), []).append(layer)
-    merged: dict[str, Sequence[Layer]] = {}
-    for group in groups.values():
-        if len(group) < 2:
-            continue
-        counts = [len(layer.arrays["weight"]) for layer in group]
-        bias = [
-            layer.arrays.get("bias", np.zeros(n, np.float32))
-            for layer, n in zip(group, counts, strict=True)
-        ]
-        whole = replace(
-            group[0],
-            name=f"{group[0].name}~siblings",
-            arrays={
-                "weight": np.concatenate([layer.arrays["weight"] for layer in group]),
-                "bias": np.concatenate(bias),
-            },
-            attributes={**group[0].attributes, "out_channels": sum(counts), "bias": True},
-            covers=tuple(name for layer in group for name in layer.covers),
-            part=(0, sum(counts)),
-        )
-        start = 0
-        for layer, count in zip(group, counts, strict=True):
-            piece = Layer(
-                layer.name,
-                "slice",
-                (whole.name,),
-                {"start": start},
-                covers=layer.covers,
-                part=layer.part,
-            )
-            merged[layer.name] = [piece] if start else [whole, piece]
-            start += count
-    return [new for layer in layers for new in merged.get(layer.name, (layer,))]
-
-
 def choose_winograd(layers: Layers, keep: Collection[str]) -> Layers:
     """Convolutions for which vertical Winograd takes clearly fewer multiplications are marked."""
     return [
@@ -377,6 +329,5 @@ REWRITES: dict[str, Callable[[Layers, Collection[str]], Layers]] = {
     "split_pools": split_pools,
     "sink_through_max_pool": sink_through_max_pool,
     "fuse_epilogue": fuse_epilogue,
-    #   "merge_siblings": merge_siblings,
     "choose_winograd": choose_winograd,
 }
