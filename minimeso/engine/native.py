@@ -123,14 +123,16 @@ class Workspace:
 
     def __init__(self) -> None:
         self._bytes = np.empty(0, np.uint8)
+        self._aligned: Any = None
 
     def pointer(self, size: int) -> Any:
         """64-byte aligned memory of ``size`` bytes, contents arbitrary."""
-        if self._bytes.size < size + 64:
+        if self._aligned is None or self._bytes.size < size + 64:
             self._bytes = np.empty(0, np.uint8)  # the old one goes before the new one comes
             self._bytes = np.empty(size + 64, np.uint8)
-        address = self._bytes.ctypes.data
-        return ffi.cast("void *", address + -address % 64)
+            address = self._bytes.ctypes.data
+            self._aligned = ffi.cast("void *", address + -address % 64)
+        return self._aligned
 
 
 class _Scratch(threading.local):
