@@ -103,6 +103,17 @@ static void finish_row(const mm_lane *lane, const mm_step *s, const mm_tensor *t
     zero_padding(t, row, channel);
 }
 
+/* Lines [y, end) that kernels have written, their activation applied if `done`. */
+static void finish_lines(const mm_lane *lane, const mm_step *s, const mm_tensor *t, int64_t y,
+                         int64_t end, int done)
+{
+    if (done && s->scale < 0 && t->ring >= 0 && t->width % MM_LANES == 0)
+        return; /* nothing is left to do */
+    for (; y < end; y++)
+        for (int64_t c = 0; c < t->channels; c++)
+            finish_row(lane, s, t, row_of(lane, t, y, c), c, done);
+}
+
 /* Valid taps [first, end) of a window that starts at input line `start`. */
 static void clip_window(int64_t start, int64_t kernel, int64_t dilation, int64_t size,
                         int64_t *first, int64_t *end)
@@ -295,8 +306,7 @@ static void run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t l
                 c.out += c.block * out->row_stride;
             }
         }
-        for (int64_t o = 0; o < out->channels; o++)
-            finish_row(lane, s, out, row_of(lane, out, y, o), o, fused);
+        finish_lines(lane, s, out, y, y + 1, fused);
     }
 }
 
@@ -372,9 +382,7 @@ static void run_winograd(const mm_lane *lane, const mm_step *s, int64_t y, int64
                 int64_t left = out->width - x;
                 winograd_tile(lane, s, top + phase, x, left < columns ? left : columns);
             }
-    for (; y < end; y++)
-        for (int64_t o = 0; o < out->channels; o++)
-            finish_row(lane, s, out, row_of(lane, out, y, o), o, is_fused(s));
+    finish_lines(lane, s, out, y, end, is_fused(s));
 }
 
 static void run_linear(const mm_lane *lane, const mm_step *s, int64_t y)
