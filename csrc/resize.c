@@ -120,8 +120,8 @@ static size_t lay_out(work_t *w, const mm_crop *c, void *workspace)
     w->samples = round_lanes(3 * (pixels < w->x.in ? pixels : w->x.in)); /* at most */
     w->line_floats = w->samples + MM_LANES; /* no power of two: lines would lie in one cache set */
     const int64_t floats[] = {
-        height, width, height * w->y.count, width * w->x.count, w->y.count * (MM_LANES / 4),
-        w->line_floats * MM_LANES, w->samples * MM_LANES, 3 * MM_LANES * width,
+        height, width, height * w->y.count, width * w->x.count, w->line_floats * MM_LANES,
+        w->samples * MM_LANES, 3 * MM_LANES * width, w->y.count * (MM_LANES / 4),
     };
     int64_t total = 0;
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
@@ -134,10 +134,10 @@ static size_t lay_out(work_t *w, const mm_crop *c, void *workspace)
         w->x.first = w->y.first + floats[0];
         w->y.weight = (at += floats[0] + floats[1]);
         w->x.weight = (at += floats[2]);
-        w->tail = (uint8_t *)(at += floats[3]);
-        w->lines = (at += floats[4]);
-        w->turned = (at += floats[5]);
-        w->rows = at + floats[6];
+        w->lines = (at += floats[3]);
+        w->turned = (at += floats[4]);
+        w->rows = (at += floats[5]);
+        w->tail = (uint8_t *)(at + floats[6]);
     }
     return (size_t)total * sizeof(float);
 }

@@ -30,6 +30,7 @@ def cut(
     size: tuple[int, int],
     resample: str,
     isa: str | None = None,
+    out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """The inside of ``box``, squeezed to ``size``.
 
@@ -40,6 +41,7 @@ def cut(
         size: height and width of the result.
         resample: ``bilinear`` or ``nearest``, both as Pillow does them, but not rounded to bytes.
         isa: instruction set, as for ``Session``.
+        out: (3, height, width) float32 where the result goes, one face of a batch.
 
     Returns:
         (1, 3, height, width) from 0 to 1.
@@ -54,4 +56,4 @@ def cut(
     left, top = int(x), int(y)
     inside = picture[top : math.ceil(bottom), left : math.ceil(right)]
     edges = x - left, y - top, right - left, bottom - top
-    return resize(inside, edges, size, resample, isa)[None]
+    return resize(inside, edges, size, resample, isa, out)[None]

@@ -123,16 +123,16 @@ class Workspace:
 
     def __init__(self) -> None:
         self._bytes = np.empty(0, np.uint8)
-        self._aligned: Any = None
+        self._pointer = ffi.NULL
 
     def pointer(self, size: int) -> Any:
         """64-byte aligned memory of ``size`` bytes, contents arbitrary."""
-        if self._aligned is None or self._bytes.size < size + 64:
+        if not self._pointer or self._bytes.size < size + 64:
             self._bytes = np.empty(0, np.uint8)  # the old one goes before the new one comes
             self._bytes = np.empty(size + 64, np.uint8)
-            address = self._bytes.ctypes.data
-            self._aligned = ffi.cast("void *", address + -address % 64)
-        return self._aligned
+            address = self._bytes.ctypes.data  # microseconds
+            self._pointer = ffi.cast("void *", address + -address % 64)
+        return self._pointer
 
 
 class _Scratch(threading.local):
@@ -151,6 +151,7 @@ def resize(
     size: tuple[int, int],
     resample: str,
     isa: str | None = None,
+    out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """A box of a picture, scaled as Pillow's ``Image.resize`` does it, but not rounded to bytes.
 
@@ -160,13 +161,14 @@ def resize(
         size: height and width of the result.
         resample: ``bilinear``, which looks at pixels around the box, too, or ``nearest``.
         isa: instruction set, as in ``choose_isa``.
+        out: where the result goes; fresh memory may cost as much time as the resize.
 
     Returns:
         (3, height, width) from 0 to 1.
 
     Raises:
-        InputError: the box is empty, not a number or not inside the picture, or there are no or
-            too many pixels.
+        InputError: the box is empty, not a number or not inside the picture, there are no or too
+            many pixels, or ``out`` does not fit.
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise InputError(f"a picture is (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
@@ -184,7 +186,10 @@ def resize(
     if not needed:
         height, width = picture.shape[:2]
         raise InputError(f"no box {box} of a picture {width} x {height} as {size[1]} x {size[0]}")
-    out = np.empty((3, *size), np.float32)
+    if out is None:
+        out = np.empty((3, *size), np.float32)
+    elif out.shape != (3, *size) or out.dtype != np.float32 or not out.flags.carray:
+        raise InputError(f"out is no contiguous float32 array of shape {(3, *size)}")
     code = lib.mm_resize(
         _ISA_NAMES.index(choose_isa(isa)),
         crop,

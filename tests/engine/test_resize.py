@@ -213,6 +213,31 @@ def test_arrays_are_refused(picture: npt.NDArray[Any]) -> None:
         resize(picture, (0, 0, 4, 4), (4, 4), "bilinear")
 
 
+def test_into_an_array_that_is_there(isa: str) -> None:
+    picture, batch = noise(40, 50), np.full((3, 3, 17, 21), np.nan, np.float32)
+    for resample in ("bilinear", "nearest"):
+        result = resize(picture, (0, 0, 50, 40), (17, 21), resample, isa, batch[1])
+        assert np.shares_memory(result, batch)
+        assert np.array_equal(batch[1], resize(picture, (0, 0, 50, 40), (17, 21), resample, isa))
+    assert np.isnan(batch[::2]).all()
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.zeros((3, 5, 4), np.float32),
+        np.zeros((3, 4, 5)),
+        np.zeros((1, 3, 4, 5), np.float32),
+        np.zeros((3, 4, 10), np.float32)[:, :, ::2],
+        np.zeros((4, 5, 3), np.float32).transpose(2, 0, 1),
+        np.broadcast_to(np.float32(0), (3, 4, 5)),
+    ],
+)
+def test_out_that_does_not_fit_is_refused(out: npt.NDArray[np.float32]) -> None:
+    with pytest.raises(InputError, match="out is no contiguous float32"):
+        resize(noise(6, 6), (0, 0, 6, 6), (4, 5), "bilinear", out=out)
+
+
 def test_unknown_isa() -> None:
     with pytest.raises(EngineError, match="not an instruction set"):
         resize(noise(4, 4), (0, 0, 4, 4), (4, 4), "bilinear", "mmx")
