@@ -38,7 +38,7 @@ from minimeso.engine.native import available_isas, choose_isa
 from minimeso.engine.reference import evaluate
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
-from tools import elements, growth, machine, peers, report, workers
+from tools import crops, elements, growth, machine, peers, report, workers
 
 if TYPE_CHECKING:
     from minimeso.engine.profile import Profile
@@ -276,6 +276,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 results["growth"] = _growth(bench.plan)
             if options.profile:
                 results["profile"] = _profile(bench)
+                results["crops"] = crops.measure(10 * bench.plan.rounds)
+                print("\nA frame's other work, one thread:")
+                print("\n".join(crops.table(results["crops"])))
             if options.elements:
                 results["elements"] = _elements(
                     bench, [options.isa] if options.isa else available_isas()[::-1]
@@ -421,7 +424,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--peers", action="store_true", help="every engine on every network")
-    add("--profile", action="store_true", help="our time, step by step")
+    add("--profile", action="store_true", help="our time, step by step; cutting faces, too")
     add("--elements", action="store_true", help="the activations alone, beside PyTorch's")
     add("--footprint", action="store_true", help="our cold start, memory and installed size")
     add("--growth", action="store_true", help="our time and memory by batch, picture and threads")

@@ -58,14 +58,26 @@ def medians(side: int, rounds: int) -> dict[str, float]:
     return {name: 1e3 * statistics.median(times) for name, times in seconds.items()}
 
 
-def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of each way, by the side of the box."""
     columns = {side: medians(side, rounds) for side in SIDES}
-    print(f"| ms, box of {FRAME[1]} x {FRAME[0]} to {SIZE} x {SIZE} |", end="")
-    print("".join(f" {side} |" for side in SIDES))
-    print("|---|" + "---|" * len(SIDES))
-    for name in columns[SIDES[0]]:
-        print(f"| {name} |" + "".join(f" {columns[side][name]:.3f} |" for side in SIDES))
+    ways = columns[SIDES[0]]
+    return {name: {str(side): columns[side][name] for side in SIDES} for name in ways}
+
+
+def table(found: dict[str, dict[str, float]]) -> list[str]:
+    """Lines of what ``measure`` found."""
+    head = f"ms, box of {FRAME[1]} x {FRAME[0]} to {SIZE} x {SIZE}"
+    lines = [f"{head:<36}" + "".join(f"{side:>8}" for side in SIDES)]
+    for name, row in found.items():
+        lines.append(f"{name:<36}" + "".join(f"{ms:8.3f}" for ms in row.values()))
+    return lines
+
+
+def main() -> None:
+    """Measure and print."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    print("\n".join(table(measure(rounds))))
 
 
 if __name__ == "__main__":
