@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from .memory import Buffer
 from .steps import Step, Tensor
 
-#: Most steps of a stage (``MM_MAX_STAGE``), and most floats of its rings: half of a small L2 cache.
+#: Most steps of a stage (``MM_MAX_STAGE``), and most floats of its rings: 2 MiB, beyond L2 in wide
+#: pictures, but whole planes would be beyond every cache.
 _MAX_STEPS = 64
-_MAX_RING_FLOATS = 1 << 17
+_MAX_RING_FLOATS = 1 << 19
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
 #: Tiles meet bands in the same way again after so many.
