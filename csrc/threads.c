@@ -63,8 +63,9 @@ static int32_t atomic_add(volatile int32_t *p, int32_t v)
 }
 #endif
 
-/* about 20 us: longer than the usual wait between two steps, short against a time slice */
-#define SPINS 400
+/* about 200 us: longer than the usual wait between two stages (waking a sleeper takes 50 us, and a
+   network has ten stages), short against a time slice */
+#define SPINS 4000
 
 int32_t mm_atomic_next(volatile int32_t *counter) { return atomic_add(counter, 1); }
 
