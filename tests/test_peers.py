@@ -113,11 +113,14 @@ def test_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "report.json"
     cell = ["--networks", "meso4", "--activations", "mish", "--threads", "1", "--batches", "1"]
     assert bench.main(["--profile", "--quick", *cell, "--json", str(path)]) == 0
-    (found,) = json.loads(path.read_text())["profile"]
+    written = json.loads(path.read_text())
+    (found,) = written["profile"]
     assert (found["network"], found["activation"], found["runs"]) == ("meso4", "mish", 12)
     assert sum(step["multiply_adds"] for step in found["steps"]) == 60_047_376
     assert sum(step["share"] for step in found["steps"]) == pytest.approx(1)
     lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == list(written["crops"])[-3:]
+    del lines[lines.index("A frame's other work, one thread:") - 1 :]
     assert "of peak" in lines[-3 - len(found["steps"])]
     whole = 2 * 60_047_376 / (1e6 * found["steps_ms"])
     peak = 2e-9 * found["multiply_adds_per_second"]
