@@ -20,6 +20,7 @@ typedef HANDLE thread_t;
 #define condition_wake(c) WakeAllConditionVariable(c)
 #else
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 typedef pthread_mutex_t lock_t;
 typedef pthread_cond_t condition_t;
@@ -62,6 +63,15 @@ static int32_t atomic_add(volatile int32_t *p, int32_t v)
     return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);
 }
 #endif
+
+static void yield_core(void)
+{
+#if defined(_WIN32)
+    SwitchToThread();
+#else
+    sched_yield();
+#endif
+}
 
 /* about 200 us: longer than the usual wait between two stages (waking a sleeper takes 50 us, and a
    network has ten stages), short against a time slice */
@@ -110,7 +120,10 @@ static void wait_change(mm_pool *pool, volatile int32_t *word, int32_t old)
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load(word) != old)
             return;
-        cpu_relax();
+        if (i > SPINS / 10 && i % 16 == 0)
+            yield_core(); /* whom we wait for may want this very core */
+        else
+            cpu_relax();
     }
     lock(&pool->lock);
     while (atomic_load(word) == old)
