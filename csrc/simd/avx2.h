@@ -37,36 +37,6 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
 }
 MM_INLINE int v_any(vm m) { return _mm256_movemask_ps(m) != 0; }
-#if defined(__x86_64__) || defined(_M_X64)
-/* two table offsets at a time go to integer registers, which beats the way through memory */
-MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
-{
-    __m256i n = _mm256_and_si256(_mm256_castps_si256(z), _mm256_set1_epi32(mask));
-    n = _mm256_slli_epi32(n, 2);
-    __m128i low = _mm256_castsi256_si128(n), high = _mm256_extracti128_si256(n, 1);
-    uint64_t at01 = (uint64_t)_mm_cvtsi128_si64(low), at23 = (uint64_t)_mm_extract_epi64(low, 1);
-    uint64_t at45 = (uint64_t)_mm_cvtsi128_si64(high), at67 = (uint64_t)_mm_extract_epi64(high, 1);
-    const uint64_t at[8] = {(uint32_t)at01, at01 >> 32, (uint32_t)at23, at23 >> 32,
-                            (uint32_t)at45, at45 >> 32, (uint32_t)at67, at67 >> 32};
-#else
-MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
-{
-    uint32_t at[8];
-    __m256i n = _mm256_and_si256(_mm256_castps_si256(z), _mm256_set1_epi32(mask));
-    _mm256_storeu_si256((__m256i *)at, _mm256_slli_epi32(n, 2));
-#endif
-#define MM_TWO(i)                                                                               \
-    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(table + at[i])),                   \
-                         _mm_loadu_ps(table + at[i + 4]), 1)
-    vf r0 = MM_TWO(0), r1 = MM_TWO(1), r2 = MM_TWO(2), r3 = MM_TWO(3);
-#undef MM_TWO
-    vf a = _mm256_unpacklo_ps(r0, r1), b = _mm256_unpackhi_ps(r0, r1);
-    vf c = _mm256_unpacklo_ps(r2, r3), d = _mm256_unpackhi_ps(r2, r3);
-    *c0 = _mm256_shuffle_ps(a, c, _MM_SHUFFLE(1, 0, 1, 0));
-    *c1 = _mm256_shuffle_ps(a, c, _MM_SHUFFLE(3, 2, 3, 2));
-    *c2 = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
-    *c3 = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
-}
 MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
 {
     for (int i = 0; i < 2; i++) {
@@ -83,13 +53,16 @@ MM_INLINE void v_turn4(const vf *a, vf *b) /* in each half */
     b[2] = _mm256_unpacklo_ps(q, s);
     b[3] = _mm256_unpackhi_ps(q, s);
 }
+/* four floats from each of two places */
+MM_INLINE vf v_fours(const float *p, const float *q)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1);
+}
 MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
 {
     vf rows[4];
-    for (int i = 0; i < 4; i++) {
-        vf low = _mm256_castps128_ps256(_mm_loadu_ps(p + i * stride));
-        rows[i] = _mm256_insertf128_ps(low, _mm_loadu_ps(p + (i + 4) * stride), 1);
-    }
+    for (int i = 0; i < 4; i++)
+        rows[i] = v_fours(p + i * stride, p + (i + 4) * stride);
     v_turn4(rows, a);
 }
 MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
@@ -100,4 +73,24 @@ MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
         _mm_storeu_ps(p + i * stride, _mm256_castps256_ps128(rows[i]));
         _mm_storeu_ps(p + (i + 4) * stride, _mm256_extractf128_ps(rows[i], 1));
     }
+}
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c)
+{
+    __m256i n = _mm256_and_si256(_mm256_castps_si256(z), _mm256_set1_epi32(mask));
+    n = _mm256_slli_epi32(n, 2);
+#if defined(__x86_64__) || defined(_M_X64)
+    /* two offsets at a time go to integer registers, which beats the way through memory */
+    __m128i low = _mm256_castsi256_si128(n), high = _mm256_extracti128_si256(n, 1);
+    uint64_t at01 = (uint64_t)_mm_cvtsi128_si64(low), at23 = (uint64_t)_mm_extract_epi64(low, 1);
+    uint64_t at45 = (uint64_t)_mm_cvtsi128_si64(high), at67 = (uint64_t)_mm_extract_epi64(high, 1);
+    const uint64_t at[8] = {(uint32_t)at01, at01 >> 32, (uint32_t)at23, at23 >> 32,
+                            (uint32_t)at45, at45 >> 32, (uint32_t)at67, at67 >> 32};
+#else
+    uint32_t at[8];
+    _mm256_storeu_si256((__m256i *)at, n);
+#endif
+    vf rows[4];
+    for (int i = 0; i < 4; i++)
+        rows[i] = v_fours(table + at[i], table + at[i + 4]);
+    v_turn4(rows, c);
 }

@@ -37,24 +37,6 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), n));
 }
 MM_INLINE int v_any(vm m) { return m != 0; }
-MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
-{
-    uint32_t at[16];
-    __m512i n = _mm512_and_si512(_mm512_castps_si512(z), _mm512_set1_epi32(mask));
-    _mm512_storeu_si512(at, _mm512_slli_epi32(n, 2));
-#define MM_PUT(r, i, k) _mm512_insertf32x4(r, _mm_loadu_ps(table + at[i + 4 * k]), k)
-#define MM_FOUR(i)                                                                              \
-    MM_PUT(MM_PUT(MM_PUT(_mm512_castps128_ps512(_mm_loadu_ps(table + at[i])), i, 1), i, 2), i, 3)
-    vf r0 = MM_FOUR(0), r1 = MM_FOUR(1), r2 = MM_FOUR(2), r3 = MM_FOUR(3);
-#undef MM_FOUR
-#undef MM_PUT
-    vf a = _mm512_unpacklo_ps(r0, r1), b = _mm512_unpackhi_ps(r0, r1);
-    vf c = _mm512_unpacklo_ps(r2, r3), d = _mm512_unpackhi_ps(r2, r3);
-    *c0 = _mm512_shuffle_ps(a, c, _MM_SHUFFLE(1, 0, 1, 0));
-    *c1 = _mm512_shuffle_ps(a, c, _MM_SHUFFLE(3, 2, 3, 2));
-    *c2 = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
-    *c3 = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
-}
 MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
 {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
@@ -69,15 +51,18 @@ MM_INLINE void v_turn4(const vf *a, vf *b) /* in each quarter */
     b[2] = _mm512_unpacklo_ps(q, s);
     b[3] = _mm512_unpackhi_ps(q, s);
 }
+/* four floats from each of four places */
+MM_INLINE vf v_fours(const float *p, const float *q, const float *r, const float *s)
+{
+    vf a = _mm512_insertf32x4(_mm512_castps128_ps512(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1);
+    return _mm512_insertf32x4(_mm512_insertf32x4(a, _mm_loadu_ps(r), 2), _mm_loadu_ps(s), 3);
+}
 MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
 {
     vf rows[4];
     for (int i = 0; i < 4; i++) {
         const float *q = p + i * stride;
-        vf row = _mm512_castps128_ps512(_mm_loadu_ps(q));
-        row = _mm512_insertf32x4(row, _mm_loadu_ps(q + 4 * stride), 1);
-        row = _mm512_insertf32x4(row, _mm_loadu_ps(q + 8 * stride), 2);
-        rows[i] = _mm512_insertf32x4(row, _mm_loadu_ps(q + 12 * stride), 3);
+        rows[i] = v_fours(q, q + 4 * stride, q + 8 * stride, q + 12 * stride);
     }
     v_turn4(rows, a);
 }
@@ -92,4 +77,14 @@ MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
         _mm_storeu_ps(q + 8 * stride, _mm512_extractf32x4_ps(rows[i], 2));
         _mm_storeu_ps(q + 12 * stride, _mm512_extractf32x4_ps(rows[i], 3));
     }
+}
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c)
+{
+    uint32_t at[16];
+    vf rows[4];
+    __m512i n = _mm512_and_si512(_mm512_castps_si512(z), _mm512_set1_epi32(mask));
+    _mm512_storeu_si512(at, _mm512_slli_epi32(n, 2));
+    for (int i = 0; i < 4; i++)
+        rows[i] = v_fours(table + at[i], table + at[i + 4], table + at[i + 8], table + at[i + 12]);
+    v_turn4(rows, c);
 }

@@ -26,20 +26,6 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
     return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p), n));
 }
 MM_INLINE int v_any(vm m) { return vmaxvq_u32(m) != 0; }
-MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
-{
-    uint32_t at[4];
-    uint32x4_t n = vandq_u32(vreinterpretq_u32_f32(z), vdupq_n_u32((uint32_t)mask));
-    vst1q_u32(at, vshlq_n_u32(n, 2));
-    vf r0 = vld1q_f32(table + at[0]), r1 = vld1q_f32(table + at[1]);
-    vf r2 = vld1q_f32(table + at[2]), r3 = vld1q_f32(table + at[3]);
-    float32x4x2_t a = vzipq_f32(r0, r2), b = vzipq_f32(r1, r3);
-    float32x4x2_t low = vzipq_f32(a.val[0], b.val[0]), high = vzipq_f32(a.val[1], b.val[1]);
-    *c0 = low.val[0];
-    *c1 = low.val[1];
-    *c2 = high.val[0];
-    *c3 = high.val[1];
-}
 MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
 {
     uint8x16_t bytes = vld1q_u8(p);
@@ -71,4 +57,14 @@ MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
     v_turn4(a, rows);
     for (int i = 0; i < 4; i++)
         v_store(p + i * stride, rows[i]);
+}
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c)
+{
+    uint32_t at[4];
+    vf rows[4];
+    uint32x4_t n = vandq_u32(vreinterpretq_u32_f32(z), vdupq_n_u32((uint32_t)mask));
+    vst1q_u32(at, vshlq_n_u32(n, 2));
+    for (int i = 0; i < 4; i++)
+        rows[i] = v_load(table + at[i]);
+    v_turn4(rows, c);
 }

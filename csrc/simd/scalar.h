@@ -35,16 +35,12 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
     return p;
 }
 MM_INLINE int v_any(vm m) { return m; }
-/* the four floats of a table's row whose number is in the low bits of z */
-MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c)
 {
     uint32_t bits;
     memcpy(&bits, &z, 4);
     table += 4 * (bits & (uint32_t)mask);
-    *c0 = table[0];
-    *c1 = table[1];
-    *c2 = table[2];
-    *c3 = table[3];
+    memcpy(c, table, 4 * sizeof *c);
 }
 MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
 {

@@ -29,17 +29,6 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
     return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(p), n));
 }
 MM_INLINE int v_any(vm m) { return _mm_movemask_ps(m) != 0; }
-MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c0, vf *c1, vf *c2, vf *c3)
-{
-    uint32_t at[4];
-    __m128i n = _mm_and_si128(_mm_castps_si128(z), _mm_set1_epi32(mask));
-    _mm_storeu_si128((__m128i *)at, _mm_slli_epi32(n, 2));
-    *c0 = _mm_loadu_ps(table + at[0]);
-    *c1 = _mm_loadu_ps(table + at[1]);
-    *c2 = _mm_loadu_ps(table + at[2]);
-    *c3 = _mm_loadu_ps(table + at[3]);
-    _MM_TRANSPOSE4_PS(*c0, *c1, *c2, *c3);
-}
 MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
 {
     const __m128i zero = _mm_setzero_si128();
@@ -72,4 +61,14 @@ MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
     v_turn4(a, rows);
     for (int i = 0; i < 4; i++)
         v_store(p + i * stride, rows[i]);
+}
+MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c)
+{
+    uint32_t at[4];
+    vf rows[4];
+    __m128i n = _mm_and_si128(_mm_castps_si128(z), _mm_set1_epi32(mask));
+    _mm_storeu_si128((__m128i *)at, _mm_slli_epi32(n, 2));
+    for (int i = 0; i < 4; i++)
+        rows[i] = v_load(table + at[i]);
+    v_turn4(rows, c);
 }

@@ -41,8 +41,10 @@ class Parameters:
     def _add(self, layer: Layer, name: str, array: Array) -> None:
         flat = np.ascontiguousarray(array, np.float32).ravel()
         self._offsets[layer.name, name] = self._size
-        self._parts.append(np.pad(flat, (0, round_lanes(flat.size) - flat.size)))
-        self._size += round_lanes(flat.size)
+        padded = np.zeros(round_lanes(flat.size), np.float32)
+        padded[: flat.size] = flat
+        self._parts.append(padded)
+        self._size += padded.size
 
     def _pack_layer(self, layer: Layer, channels: int) -> None:
         if layer.attributes.get("winograd"):

@@ -7,6 +7,7 @@ runs the bands, and works out at run time what ``_needs`` works out here to size
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,6 @@ _MAX_STEPS = 64
 _MAX_RING_FLOATS = 1 << 19
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
-#: Tiles meet bands in the same way again after so many.
-_BANDS_LOOKED_AT = 24
 _LINE_BY_LINE = (
     "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL", "SOFTMAX",
     "ADD", "MUL",
@@ -161,7 +160,8 @@ def _ring_lines(
 ) -> list[tuple[Buffer, int]]:
     """Each inner buffer with the power of two of lines that it must keep."""
     lines: dict[int, int] = {}
-    for band in range(_BANDS_LOOKED_AT):  # tiles start at other places in each
+    tiles = math.lcm(*(s.granule for s in steps[stage.first : stage.first + stage.count]))
+    for band in range(math.lcm(tiles, stage.band) // stage.band):  # then tiles meet bands as before
         start = band * stage.band
         needs = _needs(stage, (start, start + stage.band), steps, tensors)
         for key, (low, high) in needs.items():

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler on the path
 SOURCES: dict[str, list[str]] = {
     name: []
     for name in (
-        "fuzz_programs.c", "check.c", "cpu.c", "steps.c", "threads.c",
+        "fuzz_programs.c", "check.c", "cpu.c", "lines.c", "steps.c", "threads.c", "windows.c",
         *sorted(path.name for path in CSRC.glob("kernels_*.c")),
     )
 }  # fmt: skip
