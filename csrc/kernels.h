@@ -49,8 +49,8 @@ typedef struct {
 
 /* One output row of a max-pool without padding whose kernel is its stride, 2 or 4:
    out[x] = g(largest of inner(rows[r][x * kernel + k]), r < kernel, k < kernel)
-   or the smallest, where `smallest` is set.  Rows may be the same.  inner is Swish, Mish, Pish or, for any
-   other value, nothing; g(y) = f(y) * scale + shift with f as in mm_conv, and without the sum where
+   or the smallest, where `smallest` is set.  inner is Swish, Mish, Pish or, for any other value,
+   nothing; g(y) = f(y) * scale + shift with f as in mm_conv, and without the sum where
    `affine` is not set.  out does not overlap the rows, of which up to MM_SLACK elements behind the
    gap after them are read. */
 typedef struct {

@@ -45,8 +45,8 @@ enum {
     MM_OP_COPY,         /* input -> output at channel (feature) `at`; epilogue */
     MM_OP_ZERO,         /* 0 -> output */
     MM_OP_CONV,         /* weight, bias; epilogue */
-    MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h tiles
-                           of 9 - kernel_h lines at once; first_constant: a row of zeros */
+    MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h
+                           tiles of 9 - kernel_h lines at once; first_constant: a row of zeros */
     MM_OP_LINEAR,       /* weight, bias; epilogue */
     MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; epilogue.  With `inner`, MM_SWISH,
                            MM_MISH or MM_PISH, of that of the input: 2 x 2 or 4 x 4 only, without
@@ -139,7 +139,8 @@ void mm_pool_free(mm_pool *pool);
 /* Bytes of workspace for `threads` threads on `lanes` images at a time; 0: more than size_t. */
 size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes);
 
-/* Run a checked program on `batch` images, with a supported instruction set.  workspace: 64-byte aligned, of at least
+/* Run a checked program on `batch` images, with a supported instruction set.  workspace: 64-byte
+   aligned, of at least
    mm_workspace_bytes(program, pool's threads, lanes), contents arbitrary.  nanoseconds: NULL, or
    [threads][step_count] to which the time that each thread spends in each step is added. */
 int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const *inputs,

@@ -1,4 +1,4 @@
-/* program.h - what check.c, steps.c and program.c agree on. */
+/* program.h - what check.c, program.c and the steps (lines.h) agree on. */
 #ifndef MINIMESO_PROGRAM_H
 #define MINIMESO_PROGRAM_H
 
@@ -13,7 +13,8 @@ static inline int64_t mm_round_lanes(int64_t n) { return (n + MM_LANES - 1) / MM
 /* Lines that a step computes at once; tiles start at multiples of it. */
 static inline int64_t mm_granule(const mm_step *s)
 {
-    return s->op != MM_OP_WINOGRAD ? 1 : (MM_WINOGRAD_POINTS + 1 - s->kernel_h) * (int64_t)s->dilation_h;
+    int64_t tile = MM_WINOGRAD_POINTS + 1 - (int64_t)s->kernel_h;
+    return s->op == MM_OP_WINOGRAD ? tile * s->dilation_h : 1;
 }
 
 /* Scratch that a pool needs for its folded row, as far as vector loads go. */
@@ -34,7 +35,7 @@ static inline int64_t mm_winograd_columns(const mm_tensor *in, const mm_tensor *
     return mm_round_lanes((whole + parts - 1) / parts);
 }
 
-/* Where it begins to read, left of its output: the padding, and so much more that vectors are aligned. */
+/* Where it begins to read, left of its output: the padding, and as much more as aligns vectors. */
 static inline int64_t mm_winograd_left(const mm_step *s) { return (s->pad_left + 7) / 8 * 8; }
 
 /* Room for a row of its transformed input. */

@@ -39,6 +39,7 @@ from minimeso.engine.reference import evaluate
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
 from tools import crops, elements, growth, machine, peers, report, workers
+from tools.arguments import name_list, number, number_list, output_file
 
 if TYPE_CHECKING:
     from minimeso.engine.profile import Profile
@@ -192,8 +193,8 @@ class Bench:
 
         rounds = self.plan.rounds if case.batch == 1 else self.plan.batch_rounds
         turns = {name: _bind(turn, name) for name in times}
-        for number in workers.take_turns(turns, rounds + 1):
-            self._say(f"{title}: round {number} of {rounds}")
+        for count in workers.take_turns(turns, rounds + 1):
+            self._say(f"{title}: round {count} of {rounds}")
 
     def measure_peak(self, threads: int) -> float:
         """Multiply-adds a second that these threads could do just now."""
@@ -428,15 +429,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--elements", action="store_true", help="the activations alone, beside PyTorch's")
     add("--footprint", action="store_true", help="our cold start, memory and installed size")
     add("--growth", action="store_true", help="our time and memory by batch, picture and threads")
-    add("--json", type=Path, metavar="FILE", help="write everything as JSON")
-    add("--chart", type=Path, metavar="FILE.png", help="draw the peers' times")
+    add("--json", type=output_file, metavar="FILE", help="write everything as JSON")
+    add("--chart", type=output_file, metavar="FILE.png", help="draw the peers' times")
     add("--quick", action="store_true", help="few rounds: to see that it works")
-    add("--rounds", type=_count, metavar="N", help="turns of every engine")
-    add("--only", type=_names(peers.PEERS), metavar="PEER,...", help=", ".join(peers.PEERS))
-    add("--networks", type=_names(NETWORKS), default=list(NETWORKS), metavar="NAME,...")
-    add("--activations", type=_names(ACTIVATIONS), default=list(ACTIVATIONS), metavar="NAME,...")
-    add("--threads", type=_counts, default=[1, 2], metavar="N,...", help="default: 1,2")
-    add("--batches", type=_counts, default=[1, 32], metavar="N,...", help="default: 1,32")
+    add("--rounds", type=number(1024), metavar="N", help="turns of every engine")
+    add("--only", type=name_list(peers.PEERS), metavar="PEER,...", help=", ".join(peers.PEERS))
+    add("--networks", type=name_list(NETWORKS), default=list(NETWORKS), metavar="NAME,...")
+    add("--activations", type=name_list(ACTIVATIONS), default=list(ACTIVATIONS), metavar="NAME,...")
+    add("--threads", type=number_list(1024), default=[1, 2], metavar="N,...", help="default: 1,2")
+    add("--batches", type=number_list(1024), default=[1, 32], metavar="N,...", help="default: 1,32")
     add("--isa", choices=available_isas(), help="only this one of ours")
     add("--machine", metavar="NAME", help="what to call this computer in the report")
     options = parser.parse_args(arguments)
@@ -446,27 +447,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.chart and not options.peers:
         parser.error("--chart needs --peers")
     return options
-
-
-def _names(known: Sequence[str] | Mapping[str, Any]) -> Callable[[str], list[str]]:
-    def read(text: str) -> list[str]:
-        names = text.split(",")
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return names
-
-    return read
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1024")
-    return int(text)
-
-
-def _counts(text: str) -> list[int]:
-    return [_count(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Cutting and scaling faces: our time beside Pillow's, a call of each in turn, medians.
 
-    python -m tools.crops [rounds]
-
 `resize` is Pillow's call alone on a picture that it has already; `to planes` is what a network
 needs, from array to array: (H, W, 3) bytes to (3, 256, 256) float32 from 0 to 1.  All of them write
 to memory that is there already, as far as they can: fresh pages would cost more than the work.
@@ -10,7 +8,6 @@ to memory that is there already, as far as they can: fresh pages would cost more
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
@@ -72,13 +69,3 @@ def table(found: dict[str, dict[str, float]]) -> list[str]:
     for name, row in found.items():
         lines.append(f"{name:<36}" + "".join(f"{ms:8.3f}" for ms in row.values()))
     return lines
-
-
-def main() -> None:
-    """Measure and print."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    print("\n".join(table(measure(rounds))))
-
-
-if __name__ == "__main__":
-    main()

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -125,7 +126,7 @@ def _from_archive(data: Path, split: str) -> list[_Source]:
             pair=numbers.setdefault(row["original_video"], len(numbers)),
             identity=row["identity_or_source"],
             stamp=stamp,
-            read=lambda path=row["path"]: members.read(path),  # type: ignore[misc]
+            read=partial(members.read, row["path"]),
         )
         for row in rows
     ]

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,7 @@ def footprint(rounds: int = 25) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {name: [] for name in scripts}
     for turn in range(rounds):
         for name in sorted(scripts, reverse=turn % 2 == 1):
-            seconds[name].append(_seconds(lambda name=name: run(scripts[name])))  # type: ignore[misc]
+            seconds[name].append(_seconds(partial(run, scripts[name])))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     files = [path for path in PACKAGE.rglob("*") if path.is_file()]
     installed = sum(p.stat().st_size for p in files if p.suffix != ".pyc")

@@ -148,6 +148,7 @@ def torch_channels_last(case: Case) -> Run:
     """PyTorch with weights and images channels last."""
     import torch
 
+    # torch's stubs know `memory_format` for tensors only
     network = _torch_network(case).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return _inference(network)
 
@@ -186,7 +187,8 @@ def onnxruntime(case: Case) -> Run:
 
 def openvino(case: Case) -> Run:
     """Forced to float32; one image: all threads on it; a batch: one stream of images per core."""
-    # `import openvino` reports the import to its makers unless this package is missing.
+    # `import openvino` reports the import to its makers unless this package is missing, which None
+    # says to Python (mypy wants a module there).
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino as ov
 

@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -32,10 +31,13 @@ from typing import Any
 if __package__ in (None, ""):  # started by its path
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tqdm import tqdm
+
 from minimeso.cli.output import table
 from minimeso.engine import _cffi
 from minimeso.engine.native import available_isas
 from minimeso.engine.session import available_cores
+from tools.arguments import name_list, number, output_file
 
 SOURCE = Path(__file__).resolve().with_suffix(".c")
 CSRC = SOURCE.parent.parent / "csrc"
@@ -196,8 +198,8 @@ class Sweep:
             finally:
                 stop.set()
         results = []
-        for number, isa in enumerate(isas):
-            found = [of_thread[number] for of_thread in reports]
+        for place, isa in enumerate(isas):
+            found = [of_thread[place] for of_thread in reports]
             problems = [*_wrong_limits(function, activation, isa), *_problems(found)]
             small, large = (
                 _place(max((getattr(r, kind) for r in found), key=lambda place: place.error))
@@ -285,9 +287,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     try:
         for activation in options.activation:
-            bar = Bar(activation)
-            found = sweep.run(activation, options.isa, options.stride, options.threads, bar.show)
-            bar.clear()
+            with tqdm(desc=activation, total=100, unit="%", disable=None, leave=False) as bar:
+                found = sweep.run(
+                    activation, options.isa, options.stride, options.threads, _shower(bar)
+                )
             for result in found:
                 results.append(result)
                 for problem in result.problems:
@@ -300,6 +303,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
     return status or int(any(result.problems for result in results))
+
+
+def _shower(bar: tqdm[Any]) -> Callable[[float], None]:
+    def show(share: float) -> None:
+        bar.update(100 * share - bar.n)
+
+    return show
 
 
 def rows(results: Sequence[Result]) -> list[str]:
@@ -319,58 +329,19 @@ def rows(results: Sequence[Result]) -> list[str]:
     return table(lines, right=[2, 3, 4, 5, 6])
 
 
-class Bar:
-    """How far we are, on stderr, if a person looks at it."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._start = time.monotonic()
-        self._shown = sys.stderr.isatty()
-
-    def show(self, share: float) -> None:
-        """Draw it."""
-        if self._shown:
-            left = round((time.monotonic() - self._start) * (1 / share - 1))
-            bar = "#" * round(40 * share)
-            text = f"{self._title:10} [{bar:40}] {share:4.0%}, {left // 60}:{left % 60:02} left"
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Make room for other lines."""
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="sweep.py", description="Every activation on every float32; see the top of the file."
     )
     add = parser.add_argument
     isas = available_isas()
-    add("--isa", type=_names(isas), default=isas, metavar="NAME,...", help=", ".join(isas))
-    add("--activation", type=_names(list(LIMITS)), default=list(LIMITS), metavar="NAME,...",
+    add("--isa", type=name_list(isas), default=isas, metavar="NAME,...", help=", ".join(isas))
+    add("--activation", type=name_list(LIMITS), default=list(LIMITS), metavar="NAME,...",
         help=", ".join(LIMITS))  # fmt: skip
-    add("--stride", type=_count, default=1, metavar="N", help="only every N-th input")
-    add("--threads", type=_count, metavar="N", help="default: one per core")
-    add("--json", type=Path, metavar="FILE", help="write everything as JSON")
+    add("--stride", type=number(1 << 24), default=1, metavar="N", help="only every N-th input")
+    add("--threads", type=number(1024), metavar="N", help="default: one per core")
+    add("--json", type=output_file, metavar="FILE", help="write everything as JSON")
     return parser.parse_args(arguments)
-
-
-def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    def read(text: str) -> list[str]:
-        names = text.split(",")
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return names
-
-    return read
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1 << 24:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {1 << 24}")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from tools import faces, networks
+from tools.arguments import number
 
 CHECKPOINT_FORMAT = 1
 # Keep freed memory in the process, in huge pages: without this, page faults take two thirds of the
@@ -341,8 +342,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--cache", type=Path, help="folder for decoded faces (default: OUT/cache)")
     add("--architecture", choices=networks.ARCHITECTURES, default=default.architecture)
     add("--activation", choices=networks.ACTIVATIONS, default=default.activation)
-    add("--epochs", type=_positive, default=default.epochs)
-    add("--batch", type=_positive, default=default.batch, help="faces (default: %(default)s)")
+    add("--epochs", type=number(1 << 20), default=default.epochs)
+    add("--batch", type=number(1 << 20), default=default.batch, help="faces (default: %(default)s)")
     add("--learning-rate", type=float, default=default.learning_rate)
     add(
         "--augment",
@@ -377,16 +378,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="bf16 is faster on GPUs and on CPUs with bfloat16 instructions, and six times slower"
         " on others (default: %(default)s)",
     )
-    add("--threads", type=_positive, help="CPU threads (default: PyTorch's choice)")
+    add("--threads", type=number(1 << 20), help="CPU threads (default: PyTorch's choice)")
     add("--limit", type=int, default=default.limit, help="only so many faces of a split, for tests")
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def _weight(text: str) -> float:

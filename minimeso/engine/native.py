@@ -14,10 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import EngineError, InputError
-from ._cffi import ffi, lib
 from .memory import LANES
 from .plan import Plan
 from .steps import Tensor
+
+try:
+    from ._cffi import ffi, lib
+except ModuleNotFoundError as error:
+    raise ImportError(f"{__file__}: no C engine is built here: run pip install -e .") from error
 
 assert lib.MM_LANES == LANES, "the C engine was built from another version: install again"
 
