@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,10 @@ _NEAR_WIDEST = 512
 _NEAR_BONUS = 0.15
 #: Without so many pixels of the input around its centre a small face is not recognised.
 _LEAST_REACH = 48
+#: A face that scores less is looked at turned, too: one that lies on its side is found, but its
+#: landmarks are not.  Turned it must score so much better.
+_CLEAR = 0.88
+_BETTER_TURNED = 0.03
 #: A face that scores less than the first is looked at once more with its box scaled to the second,
 #: and must then reach the third: doughnuts and clocks are faces at one scale only.
 _SURE = 0.8
@@ -88,8 +92,9 @@ class FaceFinder:
             40, a 48th of the longer side in pictures larger than 1920 pixels, and less than 40 in
             those smaller than 1280.
         threshold: least score of a face, 0 to 1.
-        doubt: look twice at faces that score less than 0.8, which leaves out most things that
-            only look like faces; without it, the result is that of OpenCV's ``FaceDetectorYN``.
+        doubt: look twice at faces that do not score well, which tells most things that only
+            look like faces, and faces that lie on their side; without it, the result is that of
+            OpenCV's ``FaceDetectorYN``.
         threads: as for ``Session``.
         isa: as for ``Session``.
 
@@ -148,19 +153,33 @@ class FaceFinder:
                 if len(cells):
                     kept = cells[_without_overlap(cells)]
                     faces = _faces(kept, views[0][0].shape, scale, (0.0, 0.0), turned)
-                    faces = tuple(face for face in faces if self._is_likely(picture, face))
+                    looked = [self._looked_at_again(picture, face) for face in faces]
+                    faces = tuple(face for face in looked if face is not None)
                     if faces:
                         return faces
         return ()
 
-    def _is_likely(self, picture: Pixels, face: FoundFace) -> bool:
-        """A face lying on its side scores like any other once it is turned, so it gets no doubt."""
-        if face.score >= _SURE or not self.doubt:
-            return True
-        if face.turned:
-            return False
-        again = self._near(picture, face, 1.0, min(_AGAIN_SCORE, self.threshold), _AGAIN_FACE)
-        return any(_overlap(face.box, other.box) >= _AGAIN_IOU for other in again)
+    def _looked_at_again(self, picture: Pixels, face: FoundFace) -> FoundFace | None:
+        """The face, the same one turned if that fits better, or ``None`` if it is none."""
+        if face.score >= _CLEAR or not self.doubt:
+            return face
+        if face.turned:  # once turned it should score like any other
+            return face if face.score >= _SURE else None
+        for turned in (90, 270):
+            lying = self._best_there(picture, replace(face, turned=turned), _SURE, _NEAR_FACE)
+            if lying is not None and lying.score >= face.score + _BETTER_TURNED:
+                return lying
+        if face.score >= _SURE:
+            return face
+        least = min(_AGAIN_SCORE, self.threshold)
+        return face if self._best_there(picture, face, least, _AGAIN_FACE) else None
+
+    def _best_there(
+        self, picture: Pixels, face: FoundFace, threshold: float, wanted: int
+    ) -> FoundFace | None:
+        """The best face that a second look finds in the place of a face."""
+        found = self._near(picture, face, 1.0, threshold, wanted)
+        return next((f for f in found if _overlap(f.box, face.box) >= _AGAIN_IOU), None)
 
     def _scale(self, longer_side: int) -> float:
         if self.min_face is not None:
