@@ -22,11 +22,10 @@ from .follow import Follower
 from .framing import cut, square, whole
 from .pixels import Pixels
 from .quality import fault
-from .statistics import estimate, judge_track, rank
+from .statistics import judge_track, summarize, suspicion, too_short
 from .verdict import Box, LiveFace, Moment, SeenFace, SeenFrame, Track, judge
 
 Crop = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float64]
 
 #: Frames that count for what ``live`` says of a person, so that it stays fast for ever.
 _LIVE_MOMENTS = 512
@@ -67,12 +66,14 @@ class Watch:
         self._finder = finder
         self._follower = None if finder is None or one_picture else Follower(finder)
         self._moments: dict[int, Moments] = {}
+        self._first, self._last = math.inf, -math.inf
         self.frames_scored = 0
         self.faces_found = 0
         self.left_out: dict[str, int] = {}
 
     def look(self, t: float, pixels: Pixels) -> Looked:
         """Find the faces of the next frame, and cut those that can be judged."""
+        self._first, self._last = min(self._first, t), max(self._last, t)
         faces, crops = [], []
         for track, face in self._found(t, pixels):
             box = whole(pixels) if self._finder is None else square(face, self._framing)
@@ -109,9 +110,10 @@ class Watch:
             if seen.reason is not None:
                 self.left_out[seen.reason] = self.left_out.get(seen.reason, 0) + 1
             else:
-                seen = seen._replace(p_fake=self._checked(next(scores)))
+                p_fake = self._checked(next(scores))
+                seen = seen._replace(p_fake=p_fake)
                 moments = self._moments.setdefault(seen.track, Moments())
-                moments.append(frame.t, box_inside(seen.face, frame.pixels), seen.p_fake)
+                moments.append(frame.t, box_inside(seen.face, frame.pixels), p_fake)
             judged.append(seen)
         self.frames_scored += bool(frame.crops)
         return SeenFrame(frame.t, frame.pixels, tuple(judged))
@@ -126,8 +128,7 @@ class Watch:
         """What is known of the persons of a frame right after it was judged."""
         for seen in frame.faces:
             moments = self._moments.get(seen.track)
-            recent = moments.scores()[-_LIVE_MOMENTS:] if moments else np.empty(0)
-            person = self._track(seen.track, recent, ()) if len(recent) else None
+            person = self._track(seen.track, moments, _LIVE_MOMENTS) if moments else None
             yield LiveFace(
                 frame.t, seen.track, box_inside(seen.face, frame.pixels), seen.p_fake, seen.reason,
                 person.verdict if person else "uncertain",
@@ -135,17 +136,28 @@ class Watch:
                 person.interval if person else None,
             )  # fmt: skip
 
-    def tracks(self) -> tuple[Track, ...]:
-        """Every person that was judged, the most fake first; too short tracks are left out."""
-        found = [self._track(n, m.scores(), m) for n, m in self._moments.items()]
-        return tuple(sorted(found, key=rank, reverse=True))
+    def tracks(self) -> tuple[tuple[Track, ...], dict[str, int]]:
+        """Every person that was judged, the most fake first, and the faces left out by reason."""
+        left_out = dict(self.left_out)
+        short: set[int] = set()
+        if self._follower is not None:
+            times = {number: moments.times() for number, moments in self._moments.items()}
+            short = too_short(times, self._last - self._first)
+            if short:
+                left_out["too_short"] = sum(len(times[number]) for number in short)
+        found = [self._track(n, m) for n, m in self._moments.items() if n not in short]
+        found.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
+        return tuple(found), left_out
 
-    def _track(self, number: int, scores: Scores, moments: Sequence[Moment]) -> Track:
+    def _track(self, number: int, moments: Moments, last: int = 0) -> Track:
+        """A person by all of the frames, or the last ones."""
         thresholds = self._session.model.thresholds or {}
-        p_fake, interval = estimate(scores)
-        alone = self._follower is None
-        word = judge(p_fake, thresholds) if alone else judge_track(p_fake, interval, thresholds)
-        return Track(number, p_fake, interval, word, moments)
+        summary = summarize(moments.times()[-last:], moments.scores()[-last:])
+        if self._follower is None:  # one frame shows no spread: the thresholds alone decide
+            word = judge(summary.p_fake, thresholds)
+        else:
+            word = judge_track(summary.p_fake, summary.interval, thresholds)
+        return Track(number, summary.p_fake, summary.interval, word, moments)
 
 
 class Moments(Sequence[Moment]):
@@ -160,9 +172,13 @@ class Moments(Sequence[Moment]):
         self._boxes.extend(box)
         self._scores.append(p_fake)
 
-    def scores(self) -> Scores:
-        """``p_fake`` of every frame, (N,) float64."""
-        return np.array(self._scores)
+    def times(self) -> array[float]:
+        """Seconds of every frame."""
+        return self._times
+
+    def scores(self) -> array[float]:
+        """``p_fake`` of every frame."""
+        return self._scores
 
     def __len__(self) -> int:
         return len(self._times)
