@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .output import (
     INTERRUPTED,
@@ -199,13 +200,12 @@ class _Job:
             return self._detector.check(
                 path, fps=options.fps, every_frame=options.every_frame, on_frame=on_frame
             )
+        stdin = cast(io.BufferedReader, sys.stdin.buffer)
         if options.size is None:
-            return self._detector.check(sys.stdin.buffer, on_frame=on_frame)
+            return self._detector.check(stdin, on_frame=on_frame)
         from ..detect.video import raw_frames
 
-        frames = raw_frames(
-            sys.stdin.buffer, options.size, options.rate, options.fps, options.every_frame
-        )
+        frames = raw_frames(stdin, options.size, options.rate, options.fps, options.every_frame)
         return self._detector.check(frames, on_frame=on_frame)
 
     @contextlib.contextmanager

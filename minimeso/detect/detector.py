@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -22,6 +22,9 @@ from .watch import Looked, Watch
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    #: What can be judged, see ``Detector.check``.
+    Source = str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip[Any]
 
 #: Frames that are scored in one call, and frames that wait before each thread.  Few, because a
 #: frame of 1920 x 1080 takes 6 MB.
@@ -76,7 +79,12 @@ class Detector:
 
     def check(
         self,
-        source: str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip,
+        source: str
+        | os.PathLike[str]
+        | io.BufferedIOBase
+        | Image.Image
+        | npt.ArrayLike
+        | Clip[Any],
         *,
         fps: float | None = None,
         every_frame: bool = False,
@@ -111,8 +119,8 @@ class Detector:
         if isinstance(source, io.BufferedIOBase):
             path = STREAM
         try:
-            if isinstance(source, (str, os.PathLike)) and is_clip(path):
-                with open_clip(path, fps, every_frame) as clip:
+            if isinstance(source, (str, os.PathLike)) and is_clip(source):
+                with open_clip(source, fps, every_frame) as clip:
                     return self._judge_clip(clip, path, on_frame)
             picture = read_picture(source)
         except PictureError as error:
@@ -155,7 +163,7 @@ class Detector:
         )
         return self._verdict(path, watch, picture.complete, picture.notes, faces, 1)
 
-    def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
+    def _judge_clip(self, clip: Clip[Any], path: str | None, on_frame: OnFrame | None) -> Verdict:
         watch = Watch(self.session, self._size, self.finder)
         notes: tuple[str, ...] = ()
         with (
@@ -170,7 +178,9 @@ class Detector:
             notes = (*notes, clip.fault)
         return self._verdict(path, watch, not notes, notes, (), clip.frames_read)
 
-    def _is_enough(self, frames: Sequence[SeenFrame], clip: Clip, on_frame: OnFrame | None) -> bool:
+    def _is_enough(
+        self, frames: Sequence[SeenFrame], clip: Clip[Any], on_frame: OnFrame | None
+    ) -> bool:
         """Whether somebody who was told of these frames wants no more of them."""
         if on_frame is None:
             return False

@@ -153,11 +153,12 @@ class Watch:
         """A person by all of the frames, or the last ones."""
         thresholds = self._session.model.thresholds or {}
         summary = summarize(moments.times()[-last:], moments.scores()[-last:])
+        p_fake = summary.p_fake if len(moments) > 1 else moments.scores()[0]
         if self._follower is None:  # one frame shows no spread: the thresholds alone decide
-            word = judge(summary.p_fake, thresholds)
-        else:
-            word = judge_track(summary.p_fake, summary.interval, thresholds)
-        return Track(number, summary.p_fake, summary.interval, word, moments)
+            word = judge(p_fake, thresholds)
+            return Track(number, p_fake, summary.interval, word, tuple(moments))
+        word = judge_track(p_fake, summary.interval, thresholds)
+        return Track(number, p_fake, summary.interval, word, moments)
 
 
 class Moments(Sequence[Moment]):
@@ -179,6 +180,11 @@ class Moments(Sequence[Moment]):
     def scores(self) -> array[float]:
         """``p_fake`` of every frame."""
         return self._scores
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # how Python says that it has none
 
     def __len__(self) -> int:
         return len(self._times)

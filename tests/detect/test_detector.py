@@ -126,7 +126,7 @@ def test_any_box_that_touches_can_be_cut(
     padded = np.pad(PHOTO, ((160, 160), (160, 160), (0, 0)), "edge")
     upright = cut(padded, (x + 160, y + 160, side, side), (8, 8), "bilinear")
     expected = np.rot90(upright[0], -(turned // 90), (1, 2))
-    assert np.abs(crop[0] - expected).max() < 1e-5
+    assert np.abs(crop[0] - expected).max() < 1e-4  # coordinates are float32
 
 
 @pytest.mark.parametrize("resample", ["bilinear", "nearest"])
@@ -139,7 +139,7 @@ def test_any_box_that_touches_can_be_cut(
     ],
 )  # fmt: skip
 def test_a_box_that_cannot_be_is_refused(box: Any, resample: str) -> None:
-    with pytest.raises(InputError, match="no box|far larger"):
+    with pytest.raises(InputError, match=r"no box|far larger"):
         cut(PHOTO, box, (8, 8), resample)
 
 
@@ -207,7 +207,12 @@ def test_words_follow_the_thresholds(logit: float, word: str) -> None:
 
 
 def test_input_size_comes_from_the_graph() -> None:
-    assert Detector(constant_detector(1.0), crops=True).check(PHOTO[:1, :1]).faces[0].box == (0, 0, 1, 1)
+    assert Detector(constant_detector(1.0), crops=True).check(PHOTO[:1, :1]).faces[0].box == (
+        0,
+        0,
+        1,
+        1,
+    )
 
 
 def test_every_isa_and_thread_count(isa: str) -> None:
@@ -219,7 +224,7 @@ def test_every_isa_and_thread_count(isa: str) -> None:
 def test_from_several_threads(detector: Detector) -> None:
     expected = detector.check(PHOTO)
     with ThreadPoolExecutor(4) as threads:
-        assert set(threads.map(detector.check, [PHOTO] * 16)) == {expected}
+        assert list(threads.map(detector.check, [PHOTO] * 16)) == [expected] * 16
 
 
 # --- finding -----------------------------------------------------------------------------
@@ -298,7 +303,7 @@ def bad_files(folder: Path) -> dict[str, tuple[str, str]]:
     (folder / "header.jpg").write_bytes(data[:200])
     (folder / "bomb.png").write_bytes(png_header(60_000, 60_000))
     return {
-        str(folder / "text.jpg"): ("unreadable", "not a picture"),
+        str(folder / "text.jpg"): ("unreadable", "neither a picture"),
         str(folder / "empty.jpg"): ("unreadable", "empty"),
         str(folder / "cut.jpg"): ("partial", "cut short"),
         str(folder / "header.jpg"): ("unreadable", "header"),
@@ -306,7 +311,6 @@ def bad_files(folder: Path) -> dict[str, tuple[str, str]]:
         str(folder / "missing.jpg"): ("unreadable", "No such file"),
         str(folder): ("unreadable", "folder"),
         os.devnull: ("unreadable", "device"),
-        
     }
 
 
@@ -322,9 +326,12 @@ def test_bad_files_are_answered(detector: Detector, tmp_path: Path) -> None:
             assert verdict.p_fake is not None
 
 
-def test_animation_says_so(detector: Detector, tmp_path: Path) -> None:
+def test_animation_without_the_extra_is_its_first_frame(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frames = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::-1])]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    monkeypatch.setattr("minimeso.detect.video._has_pyav", lambda: False)
     verdict = detector.check(tmp_path / "a.png")
     assert verdict.note == "only its first frame"
     assert verdict.p_fake == detector.check(PHOTO).p_fake
