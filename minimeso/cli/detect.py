@@ -40,7 +40,7 @@ DETAILS = (
 EXAMPLES = """\
   minimeso detect holiday.mp4 --report holiday.html
   minimeso detect holiday/ --json > verdicts.jsonl
-  ffmpeg -i in.mp4 -f rawvideo -pix_fmt rgb24 - | minimeso detect - --size 1280x720 --rate 25"""
+  minimeso detect - --size 1280x720 --rate 25 < frames.rgb"""
 
 SOME_UNREADABLE = 3
 STDIN = "-"
@@ -117,7 +117,9 @@ def run(options: argparse.Namespace) -> int:
             if job.stopped:
                 break
     finally:
-        job.finish()
+        job.write_report()
+    if job.judged > 1 and any(map(os.path.isdir, options.paths)):  # noqa: PTH112 (as in _inputs)
+        message(job.summary())
     if job.stopped:
         return INTERRUPTED
     bad = job.counts["unreadable"] + job.counts["partial"]
@@ -139,6 +141,7 @@ class _Job:
     """All inputs of one command: judged one by one, counted, reported."""
 
     def __init__(self, detector: Detector, options: argparse.Namespace, total: int) -> None:
+        self.judged = 0
         self.counts: Counter[str] = Counter()
         self.stopped = False
         self._detector = detector
@@ -164,6 +167,7 @@ class _Job:
             json_line(verdict.to_json())
         else:
             line(_sentence(verdict))
+        self.judged += 1
         self.counts[verdict.status] += 1
         if verdict.verdict is not None:
             self.counts[verdict.verdict] += 1
@@ -228,15 +232,16 @@ class _Job:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def finish(self) -> None:
-        """Write the report, and say in one line what all inputs together were."""
+    def write_report(self) -> None:
+        """Write the page, if one is wanted, about everything that was judged so far."""
         if self._report is not None:
             self._report.write()
-        judged = sum(self.counts[status] for status in ("ok", "partial", "no_face", "unreadable"))
-        if judged > 1:
-            kinds = ("fake", "uncertain", "real", "no_face", "partial", "unreadable")
-            parts = [f"{self.counts[k]} {k.replace('_', ' ')}" for k in kinds if self.counts[k]]
-            message(f"{judged} inputs: {', '.join(parts)}")
+
+    def summary(self) -> str:
+        """What all inputs together were."""
+        kinds = ("fake", "uncertain", "real", "no_face", "partial", "unreadable")
+        counts = [f"{self.counts[k]} {k.replace('_', ' ')}" for k in kinds if self.counts[k]]
+        return f"{self.judged} inputs: {', '.join(counts)}"
 
 
 class _Bar:
