@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
                 break
     finally:
         job.write_report()
-    if job.judged > 1 and any(map(os.path.isdir, options.paths)):  # noqa: PTH112 (as in _inputs)
+    if job.judged > 1 and any(map(os.path.isdir, options.paths)):
         message(job.summary())
     if job.stopped:
         return INTERRUPTED
