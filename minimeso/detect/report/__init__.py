@@ -33,6 +33,9 @@ RULE = (
 #: Persons of one file with a timeline, and with a few words.
 _MOST_PERSONS = 24
 _MOST_NAMED = 200
+#: Of the most suspicious frames of a person, and of the least: the first persons, the others.
+_SHOTS, _FEWER_SHOTS = 3, 2
+_FULL_PERSONS = 3
 
 
 class Report:
@@ -87,8 +90,15 @@ class Report:
             return
         number = len(self._entries) + 1
         persons = tuple(
-            person(track, seen, self._thresholds, self._heat, f"file-{number}-person-{track.id}")
-            for track in verdict.tracks[:_MOST_PERSONS]
+            person(
+                track,
+                seen,
+                self._thresholds,
+                self._heat,
+                f"file-{number}-person-{track.id}",
+                _SHOTS if place < _FULL_PERSONS else _FEWER_SHOTS,
+            )
+            for place, track in enumerate(verdict.tracks[:_MOST_PERSONS])
         )
         others = tuple(
             f"person {track.id} {track.verdict}, {percent(track.p_fake)}"

@@ -22,6 +22,8 @@ from ..verdict import SeenFace, SeenFrame
 #: Slices of a person's time, and how long they are at first, in seconds.
 _MOST_SLICES = 8
 _FIRST_SLICE = 0.25
+#: Frames that are shown lie so many seconds apart at least.
+_APART = 1.0
 #: Persons of whom frames are kept: where there are more, those with the highest mean ``p_fake``.
 MOST_PERSONS = 8
 #: Spans of time in which a person was seen but left out.
@@ -110,18 +112,17 @@ class Highlights:
     def pick(self, count: int) -> tuple[list[Shot], list[Shot]]:
         """At most ``count`` of the most and as many of the least suspicious, none in both.
 
-        They lie apart in time: no two of one list within half a slice.
+        They lie apart in time: no two of one list within a second, or half a slice if that is more.
         """
         most = self._apart((most for _, most in self._kept.values()), count, -1, [])
         least = self._apart((least for least, _ in self._kept.values()), count, 1, most)
         return most, least
 
-    def _apart(
-        self, shots: Iterable[Shot], count: int, sign: int, taken: list[Shot]
-    ) -> list[Shot]:
+    def _apart(self, shots: Iterable[Shot], count: int, sign: int, taken: list[Shot]) -> list[Shot]:
         picked: list[Shot] = []
+        apart = max(_APART, self._slice / 2)
         for shot in sorted(shots, key=lambda shot: (sign * shot.p_fake, shot.t)):
-            near = any(abs(shot.t - other.t) < self._slice / 2 for other in picked)
+            near = any(abs(shot.t - other.t) < apart for other in picked)
             again = any(shot.t == other.t for other in taken)
             if len(picked) < count and not near and not again:
                 picked.append(shot)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..verdict import Verdict
 from .card import as_html
 from .persons import Person
-from .words import counted, percent, reason, shown
+from .words import NO_CARD, NOT_MEANT, PRIVATE, counted, percent, reason, shown, terms
 
 #: Nothing is fetched from anywhere, nothing runs, nothing is sent.
 POLICY = (
@@ -26,8 +26,6 @@ MOST_PICTURES = 16 << 20
 MOST_SECTIONS = 200
 MOST_ROWS = 5000
 _MOST_NAMED_PERSONS = 200
-
-INFLUENCE = "The heat map shows influence and proves nothing."
 
 
 class Entry(NamedTuple):
@@ -168,7 +166,7 @@ def _overview(
     if unlisted:
         more = f"<p>{counted(unlisted, 'further file')} would make the page too long.</p>"
     return (
-        f'<section><h2>{counted(len(entries) + unlisted, "file")}</h2><p>{counts}.</p>'
+        f"<section><h2>{counted(len(entries) + unlisted, 'file')}</h2><p>{counts}.</p>"
         '<table class="files"><thead><tr><th scope="col">File</th><th scope="col">Verdict</th>'
         '<th scope="col" class="number">p_fake</th><th scope="col" class="number">Persons</th>'
         f"</tr></thead><tbody>{rows}</tbody></table>{more}</section>\n"
@@ -179,7 +177,7 @@ def _row(entry: Entry, number: int, listed: bool, name: Callable[[str | None], s
     verdict = entry.verdict
     label = f"<bdi>{shown(name(verdict.path))}</bdi>"
     link = f'<a href="#file-{number}">{label}</a>' if listed else label
-    score = "–" if verdict.p_fake is None else percent(verdict.p_fake)
+    score = "&ndash;" if verdict.p_fake is None else percent(verdict.p_fake)
     persons = len(verdict.tracks)
     return (
         f'<tr><th scope="row">{link}</th><td>{_word(verdict)}</td>'
@@ -207,6 +205,8 @@ def _section(
         note = verdict.note.replace(verdict.path or "\0", called)
         yield f'<p class="fine">Note: {shown(note)}.</p>'
     yield f'<p class="fine">{_amounts(entry)}</p></div>'
+    if len(entry.persons) > 1:
+        yield _persons(entry, number)
     shown_pictures = True
     for person in entry.persons:
         yield f'<article class="person">{person.head}{person.pictures}'
@@ -223,6 +223,20 @@ def _section(
     if verdict.left_out:
         yield _left_out(verdict.left_out, entry.still)
     yield "</section>\n"
+
+
+def _persons(entry: Entry, number: int) -> str:
+    """A row for each person with a section; what follows is long."""
+    rows = "".join(
+        f'<tr><th scope="row"><a href="#file-{number}-person-{track.id}">Person {track.id}</a></th>'
+        f'<td><span class="word {track.verdict}">{track.verdict}</span></td>'
+        f'<td class="number">{percent(track.p_fake)}</td></tr>'
+        for track in entry.verdict.tracks[: len(entry.persons)]
+    )
+    return (
+        '<table class="persons"><thead><tr><th scope="col">Person</th><th scope="col">Verdict</th>'
+        f'<th scope="col" class="number">p_fake</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
 
 
 def _headline(verdict: Verdict) -> str:
@@ -246,7 +260,7 @@ def _sentences(verdict: Verdict, still: bool, thresholds: Mapping[str, float]) -
         )
     if verdict.verdict is None or verdict.p_fake is None:
         yield (
-            f"Faces were seen in this {thing}, but none that can be judged; the reasons stand below."
+            f"Faces were seen in this {thing}, but none that can be judged; why stands below."
             if verdict.left_out
             else f"No face was found in this {thing}."
         )
@@ -257,35 +271,25 @@ def _sentences(verdict: Verdict, still: bool, thresholds: Mapping[str, float]) -
         return
     several = len(verdict.tracks) > 1
     who = f"person {verdict.tracks[0].id}" if verdict.tracks else "the face"
-    most = f"{who}, the most suspicious of {len(verdict.tracks)}," if several else who
+    most = f"{who}, the most suspicious of {len(verdict.tracks)} persons," if several else who
     real, fake = percent(thresholds["real"]), percent(thresholds["fake"])
     if verdict.verdict == "fake":
         yield f"In {most} the model sees what face swaps leave behind. From {fake} up it says fake."
     elif verdict.verdict == "real":
-        nobody = "nobody" if several else who
-        yield (
-            f"In {nobody} the model sees what face swaps leave behind. "
-            if several
-            else f"In {who} the model does not see what face swaps leave behind. "
-        ) + f"Up to {real} it says real."
+        nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
+        yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
     else:
         yield (
             f"The model cannot tell about {most}: it says fake only from {fake} up and real only "
-            f"up to {real}, and where too few frames agree it says neither."
+            f"up to {real}."
         )
     yield (
         f"<strong>What it means:</strong> p_fake is the probability that a face was swapped in, as "
         f"the model sees it. Of 100 faces like those it was tuned on that score "
         f"{percent(verdict.p_fake)}, about {round(100 * verdict.p_fake)} are swapped."
     )
-    yield "<strong>What it does not mean:</strong> " + {
-        "fake": "it is no proof and says nothing about who did what. Strong compression, make-up, "
-        "filters or an unusual camera can look like a swap to the model.",
-        "real": f"it does not show that the {thing} is genuine. Other manipulations (a whole picture "
-        "generated, a voice replaced, a cut) are not looked for, and good swaps are missed.",
-        "uncertain": "it is no half proof in either direction. Treat the "
-        f"{thing} as if it had not been checked.",
-    }[verdict.verdict]
+    not_meant = NOT_MEANT[verdict.verdict].format(thing=thing)
+    yield f"<strong>What it does not mean:</strong> {not_meant}"
 
 
 def _amounts(entry: Entry) -> str:
@@ -325,63 +329,11 @@ def _around(entries: Sequence[Entry], frame: Frame) -> Iterator[str]:
         "</section>\n"
     )
     yield "<section><h2>What this model cannot do</h2>"
-    yield as_html(frame.limits) if frame.limits else (
-        "<p>The model has no card that names its limits. Without one nothing is known about where "
-        "it errs: do not rely on it.</p>"
-    )
+    yield as_html(frame.limits) if frame.limits else f"<p>{NO_CARD}</p>"
     yield '</section>\n<section><h2>How to read this page</h2><dl class="terms">'
-    for term, meaning in _terms(clips, frame.heat):
+    for term, meaning in terms(clips, frame.heat):
         yield f"<dt>{term}</dt><dd>{meaning}</dd>"
     yield "</dl></section>\n<section><h2>How this page was made</h2><dl class='made'>"
     for what, value in frame.made:
         yield f"<dt>{shown(what)}</dt><dd>{shown(value)}</dd>"
-    yield (
-        "</dl><p class='fine'>Everything was computed on one computer and nothing was uploaded; the "
-        "page holds all it shows and asks for nothing. It shows faces of people: mind whom you give "
-        "it to.</p></section>\n"
-    )
-
-
-def _terms(clips: bool, heat: bool) -> Iterator[tuple[str, str]]:
-    yield (
-        "p_fake",
-        "Probability, from 0 % (real) to 100 % (fake), that the face was swapped in, as the model "
-        "sees it.",
-    )
-    if clips:
-        yield (
-            "Person",
-            "One face, followed through the clip. Who leaves and comes back may get a new number.",
-        )
-        yield (
-            "Timeline",
-            "Each dot or step of the line is p_fake at that moment. The grey band is the 95 % "
-            "interval of the person's p_fake, the line in it p_fake itself; the dashed lines are the "
-            "thresholds. Letters are the frames shown below, the most suspicious at the top, the "
-            "least at the bottom.",
-        )
-        yield (
-            '<span class="key judged"></span> <span class="key out"></span>',
-            "Under the timeline: the face was judged (filled), or seen but left out (hatched). Where "
-            "neither stands it was not seen.",
-        )
-        yield (
-            "Interval",
-            "Where p_fake of this person would lie in 95 of 100 clips like this one. Few frames, or "
-            "frames that disagree, make it wide.",
-        )
-    yield "Frames", "The box with the thick edge is the person, its number beside it."
-    if heat:
-        yield (
-            '<span class="key fake">+</span> <span class="key real">−</span>',
-            "Heat map: squares that pushed the network towards fake (+) or towards real (−); the "
-            "stronger the tint, the stronger the push, on one scale for all frames of a person. A "
-            f"square stands for itself and what lies around it. <strong>{INFLUENCE}</strong> It does "
-            "not show where a face was changed.",
-        )
-    else:
-        yield (
-            "No heat map",
-            "This model does not end in a map with dense layers behind it, so what it reacted to "
-            "cannot be drawn.",
-        )
+    yield f"</dl><p class='fine'>{PRIVATE}</p></section>\n"

@@ -15,16 +15,21 @@ from ..pixels import Pixels
 from ..verdict import Track
 from .collect import Collector, Shot
 from .timeline import scale, timeline
-from .words import clock, counted, percent, shown
+from .words import INFLUENCE, clock, counted, percent, shown
 
-#: Of the most suspicious frames of a person, and of the least.
-_SHOTS = 3
 _CROP_QUALITY = 85
+#: So many frames stand beside each other on a wide screen.
+_ONE_ROW = 3
 #: Influence below the first share of the largest is not tinted; from the second on it has a sign.
-_LEVELS = (0.12, 0.3, 0.55, 0.8)
-_SIGN_FROM = 0.3
+_LEVELS = (0.08, 0.2, 0.4, 0.7)
+_SIGN_FROM = 0.2
 
 Influence = npt.NDArray[np.float64]
+
+_LEGEND = (
+    '<p class="fine"><span class="key fake">+</span> pushed the network towards fake, '
+    f'<span class="key real">&minus;</span> towards real. {INFLUENCE}</p>'
+)
 
 
 class Person(NamedTuple):
@@ -40,6 +45,7 @@ def person(
     thresholds: Mapping[str, float],
     heat: HeatMap | None,
     anchor: str,
+    count: int,
 ) -> Person:
     """The section of one person.
 
@@ -49,10 +55,11 @@ def person(
         thresholds: of the model.
         heat: for the heat maps, if the model allows them.
         anchor: unique name of this section.
+        count: how many of the most and of the least suspicious frames are shown.
     """
     still = seen.frames <= 1
     highlights = seen.highlights.get(track.id)
-    most, least = highlights.pick(_SHOTS) if highlights else ([], [])
+    most, least = highlights.pick(count) if highlights else ([], [])
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     named = list(zip(letters, most + least, strict=False))
     parts = [
@@ -83,16 +90,23 @@ def person(
         _figure(letter, shot, influence, track.id, still)
         for (letter, shot), influence in zip(named, influences, strict=True)
     ]
+    legend = _LEGEND if heat is not None else ""
     if still:
-        return Person("".join(parts), f'<div class="shots one">{figures[0]}</div>')
-    pictures = (
-        f'<h4>Most suspicious</h4><div class="shots">{"".join(figures[: len(most)])}</div>'
-    )
-    if least:
-        pictures += (
-            f'<h4>Least suspicious</h4><div class="shots">{"".join(figures[len(most) :])}</div>'
+        return Person("".join(parts), f'<div class="shots one">{figures[0]}</div>{legend}')
+    rows = [("Most suspicious", figures[: len(most)]), ("Least suspicious", figures[len(most) :])]
+    if least and len(figures) <= _ONE_ROW:
+        named_rows = " and ".join(
+            f"{what} suspicious ({', '.join(part)})"
+            for what, part in (
+                ("Most", letters[: len(most)]),
+                ("least", letters[len(most) : len(figures)]),
+            )
         )
-    return Person("".join(parts), pictures)
+        rows = [(named_rows, figures)]
+    pictures = "".join(
+        f'<h4>{title}</h4><div class="shots">{"".join(row)}</div>' for title, row in rows if row
+    )
+    return Person("".join(parts), pictures + legend)
 
 
 def _influences(shots: Sequence[Shot], heat: HeatMap | None) -> list[Influence | None]:
@@ -106,9 +120,7 @@ def _influences(shots: Sequence[Shot], heat: HeatMap | None) -> list[Influence |
     return list(found / largest) if usable else [np.zeros_like(one) for one in found]
 
 
-def _figure(
-    letter: str, shot: Shot, influence: Influence | None, number: int, still: bool
-) -> str:
+def _figure(letter: str, shot: Shot, influence: Influence | None, number: int, still: bool) -> str:
     width, height = shot.size
     when = "" if still else f"at {clock(shot.t)}"
     frame = (
@@ -130,8 +142,8 @@ def _figure(
         )
     caption = "" if still else f"<b>{letter}</b> <time>{clock(shot.t)}</time> · "
     return (
-        f'<figure>{frame}<div class="crops">{crops}</div>'
-        f"<figcaption>{caption}p_fake {percent(shot.p_fake)}</figcaption></figure>"
+        f"<figure><figcaption>{caption}p_fake {percent(shot.p_fake)}</figcaption>"
+        f'{frame}<div class="crops">{crops}</div></figure>'
     )
 
 

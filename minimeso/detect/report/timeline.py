@@ -7,6 +7,7 @@ any length gives a drawing of bounded size.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -22,6 +23,8 @@ _GAP_STEPS = 2.5
 _SHORTEST_GAP = 0.2
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _MOST_TICKS = 5
+#: Width of a letter on a phone, in per cent of the drawing.
+_LETTER = 8.0
 #: Width of the SVG's own units; the height is 100, one for each per cent.
 _WIDTH = 1000
 
@@ -29,7 +32,7 @@ Marks = Sequence[tuple[str, float, bool]]
 
 
 def scale(p_fake: float, interval: Interval | None, thresholds: Mapping[str, float]) -> str:
-    """A bar from 0 to 100 % with the three zones, a mark at ``p_fake``, a whisker over its interval."""
+    """A bar from 0 to 100 % with the three zones, ``p_fake`` and, beneath, its interval."""
     real, fake = 100 * thresholds["real"], 100 * thresholds["fake"]
     spoken = f"p_fake {percent(p_fake)} on a scale from 0 % to 100 %"
     whisker = ""
@@ -47,7 +50,7 @@ def scale(p_fake: float, interval: Interval | None, thresholds: Mapping[str, flo
     ]
     return (
         f'<div class="scale" role="img" aria-label="{shown(spoken)}"><div class="zones">'
-        f'{"".join(parts)}</div>{whisker}'
+        f"{''.join(parts)}</div>{whisker}"
         f'<i class="needle" style="left:{100 * _clip(p_fake):.1f}%"></i></div>'
     )
 
@@ -102,13 +105,14 @@ def timeline(
     spread = "".join(_spread(run, x) for run in points if len(moments) > _COLUMNS)
     curve = "".join(_curve(run, x) for run in points)
     dots = "" if len(moments) > _COLUMNS else f'<path class="dots" d="{_dots(points, x)}"/>'
+    words = _limit_words(thresholds, "left" if first > end / 3 else "right")
     return (
-        f'<div class="timeline"><div class="plot"><svg viewBox="0 0 {_WIDTH} 100" '
+        f'<div class="timeline"><div class="plot">{words}<svg viewBox="0 0 {_WIDTH} 100" '
         f'preserveAspectRatio="none" role="img"><title>{shown(title)}</title>'
         f'{lines}{band}{spread}<path class="curve" d="{curve}"/>{dots}</svg>'
-        f"{_limit_words(thresholds)}{_marks(marks, end)}</div>"
-        f'<div class="values" aria-hidden="true"><span>100 %</span><span>50 %</span>'
-        f"<span>0 %</span></div>{_lane(runs, left_out, end)}{_ticks(end)}</div>"
+        '</div><div class="values" aria-hidden="true"><span>100 %</span><span>50 %</span>'
+        f"<span>0 %</span></div>{_marks(marks, end, True)}{_marks(marks, end, False)}"
+        f"{_lane(runs, left_out, end)}{_ticks(end)}</div>"
     )
 
 
@@ -118,7 +122,7 @@ def _clip(p_fake: float) -> float:
 
 def _runs(moments: Sequence[Moment]) -> list[list[Moment]]:
     """The moments, parted where the face was not judged for a while."""
-    steps = [b.t - a.t for a, b in zip(moments, moments[1:], strict=False)]
+    steps = [b.t - a.t for a, b in itertools.pairwise(moments)]
     gap = max(_GAP_STEPS * median(steps), _SHORTEST_GAP) if steps else math.inf
     runs = [[moments[0]]]
     for step, moment in zip(steps, moments[1:], strict=True):
@@ -164,22 +168,44 @@ def _dots(points: Iterable[list[Point]], x: float) -> str:
     return "".join(f"M{t * x:.1f} {_y(mean)}h0" for run in points for t, mean, _, _ in run)
 
 
-def _limit_words(thresholds: Mapping[str, float]) -> str:
-    """What the two lines mean, at the right; above the one for fake, below the one for real."""
+def _limit_words(thresholds: Mapping[str, float], side: str) -> str:
+    """What the two lines mean, above the one for fake and below the one for real."""
     fake, real = 100 - 100 * thresholds["fake"], 100 - 100 * thresholds["real"]
-    return (
-        f'<span class="limit-word above" style="top:{max(fake, 10):.1f}%" aria-hidden="true">'
-        f'fake from {percent(thresholds["fake"])}</span>'
-        f'<span class="limit-word" style="top:{min(real, 90):.1f}%" aria-hidden="true">'
-        f'real up to {percent(thresholds["real"])}</span>'
+    places = (
+        (" above", max(fake, 12), f"fake from {percent(thresholds['fake'])}"),
+        ("", min(real, 88), f"real up to {percent(thresholds['real'])}"),
+    )
+    return "".join(
+        f'<span class="limit-word{place}" style="{side}:.2rem;top:{y:.1f}%" aria-hidden="true">'
+        f"{text}</span>"
+        for place, y, text in places
     )
 
 
-def _marks(marks: Marks, end: float) -> str:
-    return "".join(
-        f'<span class="mark{" top" if top else ""}" style="left:{100 * t / end:.1f}%" '
-        f'title="frame {letter}, {clock(t)}">{letter}</span>'
-        for letter, t, top in marks
+def _marks(marks: Marks, end: float, top: bool) -> str:
+    """Letters of frames in a row above the plot, or below it, each tied to its time.
+
+    They are moved apart so far that they do not cover each other on a phone.
+    """
+    chosen = sorted((100 * t / end, t, letter) for letter, t, above in marks if above == top)
+    places: list[float] = []
+    for x, _, _ in chosen:
+        places.append(max(x, places[-1] + _LETTER if places else _LETTER / 2))
+    limit = 100 - _LETTER / 2
+    for number in range(len(places) - 1, -1, -1):
+        places[number] = min(places[number], limit)
+        limit = places[number] - _LETTER
+    letters = "".join(
+        f'<span style="left:{place:.1f}%" title="frame {letter}, {clock(t)}">{letter}</span>'
+        for place, (_, t, letter) in zip(places, chosen, strict=True)
+    )
+    ties = "".join(
+        f"M{10 * place:.0f} {0 if top else 100}L{10 * x:.0f} {100 if top else 0}"
+        for place, (x, _, _) in zip(places, chosen, strict=True)
+    )
+    return (
+        f'<div class="marks{" top" if top else ""}" aria-hidden="true"><svg viewBox="0 0 {_WIDTH} '
+        f'100" preserveAspectRatio="none"><path d="{ties}"/></svg>{letters}</div>'
     )
 
 
