@@ -8,9 +8,10 @@ Pillow pictures.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ import numpy as np
 from ..errors import PictureError
 from .pixels import Pixels
 from .replacing import Replacement
-from .report.words import percent, reason
+from .report.words import reason
 from .verdict import SeenFace, SeenFrame, judge
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ _PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 #: Ending of a clip, and the codecs to try in this order.
 _CLIPS: dict[str, tuple[str, ...]] = {
-    **{ending: ("libx264", "mpeg4") for ending in (".mp4", ".m4v", ".mov", ".mkv", ".avi")},
+    **dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv"), ("libx264", "mpeg4")),
+    ".avi": ("mpeg4",),  # H.264 in AVI has no times
     ".webm": ("libvpx-vp9", "libvpx"),
 }
 #: x264: fast, no visible loss, frames in order, few of them held back.
@@ -55,6 +57,8 @@ _SMALLEST = 16
 #: Edge of a box by the word for its score; the score stands beside it, so colour is not alone.
 _EDGES = {"fake": (255, 140, 60), "real": (90, 180, 255), "uncertain": (255, 255, 255)}
 _LEFT_OUT = (170, 170, 170)
+#: A label that is longer than so many boxes would lie over the neighbours: a shorter one is taken.
+_LABEL = 1.6
 
 
 class Annotation:
@@ -138,10 +142,10 @@ class Annotation:
         self._writer.abandon()
         self._file.discard()
 
-    def _guarded(self, step: Any) -> None:
+    def _guarded(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except (OSError, ValueError, RuntimeError, ArithmeticError) as error:  # PyAV's are these
+        except self._writer.errors as error:
             self.discard()
             raise self._file.failed(error) from None
 
@@ -206,14 +210,16 @@ def _draw_label(
 ) -> None:
     """White on black above the box, or where there is room; a narrow frame gets the number only."""
     if seen.p_fake is None:
-        detail = reason(seen.reason or "left out").short
+        texts = [f"{seen.track}: {reason(seen.reason or 'left out').short}", f"{seen.track}"]
     else:
-        detail = percent(seen.p_fake).replace("\N{NO-BREAK SPACE}", " ")
-    for text in (f"{seen.track}: {detail}", str(seen.track)):
+        score = f"{100 * seen.p_fake:.0f} %"
+        texts = [f"{seen.track}: p_fake {score}", f"{seen.track}: {score}", f"{seen.track}"]
+    for text in texts:
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         pad = max(2, round((bottom - top) / 4))
         width, height = math.ceil(right - left) + 2 * pad, math.ceil(bottom - top) + 2 * pad
-        if width <= size[0] and height <= size[1]:
+        roomy = text != texts[0] or width <= _LABEL * seen.face.box[2]
+        if roomy and width <= size[0] and height <= size[1]:
             break
     else:
         return
@@ -228,6 +234,9 @@ def _draw_label(
 
 
 class _Writer(Protocol):
+    #: What it may raise where a file cannot be written.
+    errors: tuple[type[Exception], ...]
+
     def write(self, t: float, picture: Image.Image) -> None: ...
     def finish(self) -> None: ...
     def abandon(self) -> None: ...
@@ -238,6 +247,7 @@ class _PictureWriter:
 
     def __init__(self, path: str, name: str, options: dict[str, Any]) -> None:
         self._path, self._name, self._options = path, name, options
+        self.errors: tuple[type[Exception], ...] = (OSError, ValueError)
 
     def write(self, t: float, picture: Image.Image) -> None:
         picture.save(self._path, self._name, **self._options)
@@ -253,6 +263,9 @@ class _ClipWriter:
     """A clip by PyAV, each frame at its own time."""
 
     def __init__(self, path: str, codecs: tuple[str, ...], rate: Fraction) -> None:
+        import av
+
+        self.errors: tuple[type[Exception], ...] = (av.FFmpegError, OSError, ValueError)
         self._path, self._codecs, self._rate = path, codecs, rate
         # AVI has frames at a fixed rate only: those in between are empty
         self._tick = 1 / rate if path.endswith(".avi") else _TICK
@@ -295,7 +308,9 @@ class _ClipWriter:
         elif codec.startswith("libvpx"):
             self._stream.options = _VPX
         else:
-            self._stream.bit_rate = int(_BITS_A_PIXEL * width * height * min(self._rate, 60))
+            self._stream.bit_rate = int(
+                _BITS_A_PIXEL * width * height * min(float(self._rate), 60.0)
+            )
         self._stream.codec_context.color_range = 1
         self._stream.codec_context.colorspace = 1  # BT.709, as converted above
 
@@ -335,9 +350,7 @@ class _ClipWriter:
     def abandon(self) -> None:
         container, self._container = self._container, None
         if container is not None:
-            import contextlib
-
-            with contextlib.suppress(OSError, ValueError, RuntimeError):
+            with contextlib.suppress(*self.errors):
                 container.close()
 
 
