@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from ..detect.video import DEFAULT_FPS
 from .output import (
     INTERRUPTED,
     Progress,
@@ -25,6 +26,8 @@ from .output import (
 
 if TYPE_CHECKING:
     from ..detect import Detector, Verdict
+    from ..detect.annotate import Annotation
+    from ..detect.detector import OnFrame
     from ..detect.report import Report
     from ..detect.verdict import SeenFrame
 
@@ -152,7 +155,7 @@ class _Job:
         if options.report is not None:
             from ..detect.report import Report
 
-            self._report = Report(detector, options.report)
+            self._report = Report(detector.session, options.model, _looked_at(options))
 
     def judge(self, number: int, path: str, reason: str | None) -> None:
         """Judge one input and print its line."""
@@ -162,7 +165,7 @@ class _Job:
         finally:
             self._progress.clear()
         if self._report is not None:
-            self._report.finish(verdict)
+            self._report.end(verdict)
         if self._options.json:
             json_line(verdict.to_json())
         else:
@@ -181,24 +184,38 @@ class _Job:
         title = path if self._total == 1 else f"{number}/{self._total} {path}"
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(_Bar(title))
-            writer = None
-            if self._options.annotate is not None:
-                from ..detect.annotate import Annotator
-
-                writer = stack.enter_context(Annotator(self._options.annotate, path))
+            annotation = self._annotation(path)
+            if annotation is not None:
+                stack.enter_context(annotation)
             stack.enter_context(self._first_ctrl_c_stops())
 
             def on_frame(frame: SeenFrame, done: float | None) -> bool:
                 bar.show(frame.t, done)
                 if self._report is not None:
                     self._report.add(frame)
-                if writer is not None:
-                    writer.add(frame)
+                if annotation is not None:
+                    annotation.add(frame)
                 return self.stopped
 
             return self._check(path, on_frame)
 
-    def _check(self, path: str, on_frame: Any) -> Verdict:
+    def _annotation(self, path: str) -> Annotation | None:
+        options = self._options
+        if options.annotate is None:
+            return None
+        from ..detect.annotate import Annotation
+        from ..detect.video import is_clip
+
+        raw, source = options.size is not None, None if path == STDIN else path
+        return Annotation(
+            options.annotate,
+            clip=raw or (source is not None and is_clip(source)),
+            source=source,
+            rate=options.rate if raw else None,
+            thresholds=self._detector.model.thresholds,
+        )
+
+    def _check(self, path: str, on_frame: OnFrame) -> Verdict:
         options = self._options
         if path != STDIN:
             return self._detector.check(
@@ -235,13 +252,22 @@ class _Job:
     def write_report(self) -> None:
         """Write the page, if one is wanted, about everything that was judged so far."""
         if self._report is not None:
-            self._report.write()
+            self._report.write(self._options.report)
 
     def summary(self) -> str:
         """What all inputs together were."""
         kinds = ("fake", "uncertain", "real", "no_face", "partial", "unreadable")
         counts = [f"{self.counts[k]} {k.replace('_', ' ')}" for k in kinds if self.counts[k]]
         return f"{self.judged} inputs: {', '.join(counts)}"
+
+
+def _looked_at(options: argparse.Namespace) -> dict[str, str]:
+    """How frames and faces were chosen, for the reader of the report."""
+    frames = "every one" if options.every_frame else f"{options.fps or DEFAULT_FPS:g} a second"
+    faces = "every picture is one" if options.crops else f"found by {options.finder}"
+    if options.min_face is not None:
+        faces += f", from {options.min_face:g} pixels on"
+    return {"Frames of a clip": frames, "Faces": faces}
 
 
 class _Bar:
