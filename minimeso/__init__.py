@@ -4,10 +4,11 @@
     >>> minimeso.Detector().check("picture.jpg").p_fake      # doctest: +SKIP
     0.31
 
-``Detector`` judges pictures, ``Session`` runs a network on arrays, ``Graph`` describes one.
+``Detector`` judges pictures and clips, ``FaceFinder`` finds faces, ``Session`` runs a network on
+arrays, ``Graph`` describes one.
 """
 
-from .detect import Detector, Face, Verdict
+from .detect import Detector, Face, FaceFinder, FoundFace, Track, Verdict
 from .engine import Graph, Model, Session, load_model, save_model
 from .errors import (
     EngineError,
@@ -24,6 +25,8 @@ __all__ = [
     "Detector",
     "EngineError",
     "Face",
+    "FaceFinder",
+    "FoundFace",
     "Graph",
     "GraphError",
     "InputError",
@@ -32,6 +35,7 @@ __all__ = [
     "ModelError",
     "PictureError",
     "Session",
+    "Track",
     "Verdict",
     "load_model",
     "save_model",

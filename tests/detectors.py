@@ -22,7 +22,7 @@ def random_detector(**changes: Any) -> Model:
     weights["fc2.weight"] *= np.float32(0.05)  # away from 0 and 1, so that pictures differ
     values: dict[str, Any] = {
         "meta": {"architecture": "mesoinception4", "licence": "none"},
-        "framing": {"resample": "bilinear", "margin": 0.0},
+        "framing": {"resample": "bilinear", "side": 2.3},
         "thresholds": {"real": 0.4, "fake": 0.6},
     }
     return Model("random", graph, weights, **{**values, **changes})
@@ -39,7 +39,7 @@ def constant_detector(p_fake_logit: float, **changes: Any) -> Model:
         "fc.bias": np.array([p_fake_logit], np.float32),
     }
     values: dict[str, Any] = {
-        "framing": {"resample": "nearest", "margin": 0.0},
+        "framing": {"resample": "nearest", "side": 2.3},
         "thresholds": {"real": 0.4, "fake": 0.6},
     }
     return Model("constant", graph, weights, **{**values, **changes})

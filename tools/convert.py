@@ -328,7 +328,7 @@ def to_model(source: Source, name: str) -> Model:
         graph=graph,
         weights=graph.check_weights(source.arrays),
         meta=meta,
-        framing={"resample": source.resample, "margin": 0.0},
+        framing={"resample": source.resample, "side": 2.3},
         thresholds={"real": 0.5, "fake": 0.5},
     )
 

@@ -5,6 +5,7 @@ it, ``detector`` the front door.
 """
 
 from .detector import Detector
-from .verdict import Face, Verdict
+from .faces import FaceFinder, FoundFace
+from .verdict import Face, Track, Verdict
 
-__all__ = ["Detector", "Face", "Verdict"]
+__all__ = ["Detector", "Face", "FaceFinder", "FoundFace", "Track", "Verdict"]

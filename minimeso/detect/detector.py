@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from ..engine import Model, Session
 from ..errors import ModelError, PictureError
-from .framing import Pixels, cut, whole
+from .framing import Square, cut, whole
 from .pictures import Picture, read_picture
+from .pixels import Pixels
 from .verdict import Face, Verdict, judge
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ class Detector:
 
     def _judge(self, picture: Picture, path: str | None) -> Verdict:
         boxes = [whole(picture.pixels)]
-        faces = tuple(Face(box, self._p_fake(picture.pixels, box)) for box in boxes)
+        faces = tuple(
+            Face((0, 0, round(box[2]), round(box[3])), self._p_fake(picture.pixels, box))
+            for box in boxes
+        )
         p_fake = max(face.p_fake for face in faces)
         return Verdict(
             path,
@@ -91,7 +95,7 @@ class Detector:
             "; ".join((WHOLE_PICTURE, *picture.notes)),
         )
 
-    def _p_fake(self, pixels: Pixels, box: tuple[int, int, int, int]) -> float:
+    def _p_fake(self, pixels: Pixels, box: Square) -> float:
         framing = self.model.framing or {}
         crop = cut(pixels, box, self._size, framing["resample"], self.session.isa)
         p_fake = float(self.session.run(crop)[0])

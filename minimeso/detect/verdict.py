@@ -2,16 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from .faces import FoundFace
+from .pixels import Pixels
 
 #: ``ok``; ``no_face``: nothing to judge; ``unreadable``: nothing could be read; ``partial``: the
 #: file is cut short or damaged, and what could be read was judged.
 Status = Literal["ok", "no_face", "unreadable", "partial"]
 Word = Literal["real", "fake", "uncertain"]
+#: Why a face is not judged (``too_short``: why a whole track is not).
+Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
 #: x, y, width, height in pixels of the picture as a person sees it, from its top left corner.
 Box = tuple[int, int, int, int]
+#: Both ends of a 95 % interval.
+Interval = tuple[float, float]
+
+
+class Moment(NamedTuple):
+    """A face in one frame: ``t`` in seconds from the start, its box, its ``p_fake``."""
+
+    t: float
+    box: Box
+    p_fake: float
+
+
+@dataclass(frozen=True)
+class Track:
+    """A person: one face followed through a clip.  In a picture each face is a track of one frame.
+
+    Attributes:
+        id: number of the person, from 1 in the order in which they appear.
+        p_fake: of all frames together, in [0, 1].
+        interval: 95 % interval of ``p_fake``, which honours how alike neighbouring frames are.
+        verdict: see ``statistics.judge_track``.
+        frames: every frame in which the face was judged, in time.
+    """
+
+    id: int
+    p_fake: float
+    interval: Interval
+    verdict: Word
+    frames: Sequence[Moment]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able data under the names of the attributes."""
+        return {
+            "id": self.id,
+            "p_fake": self.p_fake,
+            "interval": list(self.interval),
+            "verdict": self.verdict,
+            "frames": [{"t": t, "box": list(box), "p_fake": p} for t, box, p in self.frames],
+        }
+
+
+class SeenFace(NamedTuple):
+    """A face of a frame, judged or left out for a reason: what a report draws.
+
+    ``square`` is what was cut out for the network: x, y, side, side; may reach outside.
+    """
+
+    track: int
+    face: FoundFace
+    square: tuple[float, float, float, float]
+    reason: Reason | None
+    p_fake: float | None
+
+
+class SeenFrame(NamedTuple):
+    """A frame that was looked at: ``t`` in seconds, (H, W, 3) uint8 RGB, and its faces."""
+
+    t: float
+    pixels: Pixels
+    faces: tuple[SeenFace, ...]
 
 
 @dataclass(frozen=True)
@@ -28,17 +93,21 @@ class Face:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known about one picture.
+    """What is known about one picture or clip.
 
     Attributes:
         path: of the file; ``None`` for a picture in memory.
         status: whether there was something to judge, see ``Status``.
-        verdict: ``judge`` of ``p_fake``; ``None`` where nothing was judged.
-        p_fake: that of the most fake face, in [0, 1]; ``None`` where nothing was judged.
-        faces: every face that was judged.
+        verdict: that of the most fake track; ``None`` where nothing was judged.
+        p_fake: that of the most fake track, in [0, 1]; ``None`` where nothing was judged.
+        faces: every face of a picture that was judged; empty for a clip, which has ``tracks``.
         model: name of the model that judged.
-        note: what else a reader should know (how the face was found, why a file cannot be read);
+        note: what else a reader should know (why a file cannot be read, what was left out);
             ``None`` if nothing.
+        tracks: every person that was judged, the most fake first.
+        frames_read: how many frames were decoded; 1 for a picture.
+        frames_scored: in how many of them at least one face was judged.
+        left_out: how many faces (and tracks) were not judged, by ``Reason``.
     """
 
     path: str | None
@@ -48,6 +117,10 @@ class Verdict:
     faces: tuple[Face, ...]
     model: str
     note: str | None = None
+    tracks: tuple[Track, ...] = ()
+    frames_read: int = 0
+    frames_scored: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able data under the keys that ``minimeso detect --json`` prints, in that order."""
@@ -59,6 +132,10 @@ class Verdict:
             "faces": [face.to_json() for face in self.faces],
             "model": self.model,
             "note": self.note,
+            "tracks": [track.to_json() for track in self.tracks],
+            "frames_read": self.frames_read,
+            "frames_scored": self.frames_scored,
+            "left_out": self.left_out,
         }
 
 

@@ -45,7 +45,7 @@ class Model:
         weights: float32 arrays by ``node.parameter``.
         meta: architecture, activation, data, recipe, metrics, licence (free form).
         framing: how a face is cut for a detector: ``resample`` (``bilinear`` or ``nearest``)
-            and ``margin`` (added around the finder's box, as a fraction of its side).
+            and ``side`` (of the square that is cut, see ``minimeso.detect.framing``).
         calibration: how the probabilities were calibrated (free form).
         thresholds: ``real`` and ``fake``: at most the first is real, at least the second
             is fake, between them uncertain.  A model with thresholds is a detector.
@@ -220,8 +220,9 @@ def _check_detector(description: Mapping[str, Any], where: str) -> None:
     if real is None or fake is None or real > fake:
         raise ModelError(f"{where}: 'thresholds' needs 0 <= real <= fake <= 1, not {thresholds!r}")
     resample = framing.get("resample") if isinstance(framing, dict) else None
-    if resample not in _RESAMPLE or _fraction(framing, "margin", 10) is None:
-        raise ModelError(f"{where}: 'framing' needs a resample filter and a margin in 0..10")
+    side = _fraction(framing, "side", 10)
+    if resample not in _RESAMPLE or side is None or side < 0.1:
+        raise ModelError(f"{where}: 'framing' needs a resample filter and a side in 0.1..10")
 
 
 def _fraction(values: Any, key: str, most: float) -> float | None:

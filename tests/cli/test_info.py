@@ -70,7 +70,7 @@ def test_model(model: str, capsys: Captured) -> None:
     data = info(capsys, model)
     assert data["name"] == "random" and data["detector"] is True
     assert data["meta"]["licence"] == "none"
-    assert data["framing"] == {"resample": "bilinear", "margin": 0.0}
+    assert data["framing"] == {"resample": "bilinear", "side": 2.3}
     assert data["thresholds"] == {"real": 0.4, "fake": 0.6}
     assert data["trainable_parameters"] == 28615 and data["parameters"] == 28615 + 2 * 55
     assert sum(node["parameters"] for node in data["graph"]["nodes"]) == data["parameters"]

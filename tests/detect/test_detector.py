@@ -144,7 +144,7 @@ def test_different_pictures_get_different_numbers(detector: Detector) -> None:
 
 
 def test_framing_of_the_model_is_used() -> None:
-    framing = {"resample": "nearest", "margin": 0.0}
+    framing = {"resample": "nearest", "side": 2.3}
     nearest = Detector(random_detector(framing=framing), threads=1)
     crop = by_pillow(PHOTO, (256, 256), "nearest").transpose(1, 2, 0)
     assert nearest.check(PHOTO).p_fake == float(nearest.session.run(crop[None])[0])
@@ -259,7 +259,7 @@ def test_model_without_thresholds() -> None:
 def test_model_that_takes_no_picture(shape: tuple[int | None, ...]) -> None:
     graph = Graph("other")
     graph.output(graph.node("relu", graph.input("x", shape)))
-    thresholds, framing = {"real": 0.1, "fake": 0.9}, {"resample": "nearest", "margin": 0.0}
+    thresholds, framing = {"real": 0.1, "fake": 0.9}, {"resample": "nearest", "side": 2.3}
     with pytest.raises(ModelError, match="other: no detector"):
         Detector(Model("other", graph, {}, framing=framing, thresholds=thresholds))
 
@@ -276,7 +276,7 @@ def test_weights_that_overflow_give_no_number() -> None:
         "difference.weight": np.ones((1, 2), np.float32),
         "difference.bias": np.zeros(1, np.float32),
     }
-    thresholds, framing = {"real": 0.1, "fake": 0.9}, {"resample": "nearest", "margin": 0.0}
+    thresholds, framing = {"real": 0.1, "fake": 0.9}, {"resample": "nearest", "side": 2.3}
     model = Model("overflow", graph, weights, framing=framing, thresholds=thresholds)
     with pytest.raises(ModelError, match="overflow: p_fake is nan"):
         Detector(model).check(PHOTO)

@@ -35,7 +35,7 @@ def tiny() -> Model:
         graph,
         random_weights(graph, RNG),
         meta={"licence": "MIT"},
-        framing={"resample": "bilinear", "margin": 0.0},
+        framing={"resample": "bilinear", "side": 2.3},
         thresholds={"real": 0.4, "fake": 0.6},
     )
 
@@ -194,8 +194,8 @@ def _attribute(node: str, /, **values: Any) -> Callable[[dict[str, Any]], None]:
         (lambda d: d.update(thresholds={"real": "0", "fake": 1}), "thresholds"),
         (lambda d: d.update(thresholds=[0.4, 0.6]), "thresholds"),
         (lambda d: d.update(framing=None), "framing"),
-        (lambda d: d.update(framing={"resample": "magic", "margin": 0}), "framing"),
-        (lambda d: d.update(framing={"resample": "nearest", "margin": -1}), "framing"),
+        (lambda d: d.update(framing={"resample": "magic", "side": 2}), "framing"),
+        (lambda d: d.update(framing={"resample": "nearest", "side": -1}), "framing"),
         (lambda d: b"\xff\xfe", "JSON"),
         (lambda d: b"[]", "object"),
         (lambda d: b'{"format": NaN}', "nan|NaN"),
