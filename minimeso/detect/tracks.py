@@ -73,7 +73,7 @@ _STEPS = (np.arange(_CELLS * _TAPS) + 0.5) / (_CELLS * _TAPS) * _LOOK_MARGIN - (
 
 
 def _of_length_1(values: Look) -> Look:
-    return values / np.float32(max(math.sqrt(float(values @ values)), 1e-3))
+    return np.asarray(values / max(math.sqrt(float(values @ values)), 1e-3), np.float32)
 
 
 class Trail:
@@ -104,7 +104,7 @@ class Trail:
         """How badly a face fits by place and size: 0 and up, infinite if it cannot be this one."""
         ours, theirs = self.expected(now), face.box
         size, other = math.sqrt(ours[2] * ours[3]), math.sqrt(theirs[2] * theirs[3])
-        factor = max(size, other) / max(min(size, other), 1e-6)
+        factor = max(size, other, 1e-6) / max(min(size, other), 1e-6)
         if factor > _SIZE_FACTOR:
             return math.inf
         x = ours[0] - theirs[0] + (ours[2] - theirs[2]) / 2
