@@ -15,6 +15,7 @@ square are left as they are.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 import os
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 CLIP_ENDINGS = (
     ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".divx", ".wmv", ".asf",
     ".flv", ".f4v", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".mxf", ".ogv", ".ogm",
-    ".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".y4m", ".rm", ".rmvb",
+    ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".y4m", ".rm", ".rmvb",
     ".dv", ".nut", ".wtv",
 )  # fmt: skip
 
@@ -132,12 +133,28 @@ class Clip(ABC, Generic[F]):
     def __init__(self, fps: float | None) -> None:
         self._fps = fps
         self._stretch = -1
+        self._given = 0
         self._stopped = False
+        self._lock = threading.Lock()  # nothing may be freed while another thread uses it
 
     def __iter__(self) -> Iterator[Timed]:
         return self
 
     def __next__(self) -> Timed:
+        with self._lock:
+            was_stopped = self._stopped
+            timed = self._next_due()
+        if timed is not None:
+            return timed
+        was_stopped = was_stopped or self._stopped
+        self.close()
+        if self._given == 0 and not was_stopped:
+            reason = f" ({self.fault})" if self.fault else ""
+            name = self.path or "stream"
+            raise PictureError(f"{name}: not one frame can be read{reason}: {_COPY_AGAIN}")
+        raise StopIteration
+
+    def _next_due(self) -> Timed | None:
         while not self._stopped:
             found = self._read()
             if found is None:
@@ -147,9 +164,13 @@ class Clip(ABC, Generic[F]):
                 pixels = self._pixels(frame)
                 if pixels is not None:
                     self._stretch = self._stretch_of(t)
+                    if self._given == 0:
+                        self.size = pixels.shape[1], pixels.shape[0]
+                    self._given += 1
                     return Timed(t, pixels)
-        self.close()
-        raise StopIteration
+        if not self._stopped:
+            self._sum_up()
+        return None
 
     def stop(self) -> None:
         """Ask, from any thread, that the iteration ends at its next step."""
@@ -185,6 +206,9 @@ class Clip(ABC, Generic[F]):
     @abstractmethod
     def _pixels(self, frame: F) -> Pixels | None:
         """The frame in RGB, upright; None if that fails."""
+
+    def _sum_up(self) -> None:
+        """Say in ``fault`` what is missing, now that the last frame has gone by."""
 
     @abstractmethod
     def _release(self) -> None:
@@ -292,7 +316,6 @@ class _File(Clip["VideoFrame"]):
         super().__init__(fps)
         self.path = name
         self._file = file
-        self._lock = threading.Lock()  # a decoder must not be freed while another thread decodes
         self._container: av.container.InputContainer | None = _open_container(file, start)
         try:
             self._set_up(_best_stream(self._container))
@@ -327,7 +350,9 @@ class _File(Clip["VideoFrame"]):
         self._unit = stream.time_base
         self._clock = _Clock(self.rate, self.duration)
         self.size = decoder.width, decoder.height
-        self._packets_read = self._packets_shown = self._damaged = self._given = 0
+        self._packets_read = self._packets_shown = self._lost = self._damaged = 0
+        self._broken: str | None = None
+        self._formats: dict[str, bool] = {}
         self._counts_packets = self._skips = self._may_skip(stream)
         if self._skips:
             decoder.skip_frame = "NONREF"
@@ -342,47 +367,27 @@ class _File(Clip["VideoFrame"]):
             and stream.codec_context.field_order in (0, 1)  # unknown, progressive
         )
 
-    def __next__(self) -> Timed:
-        with self._lock:
-            if self._container is None:
-                raise StopIteration
-            while not self._stopped:
-                found = self._read()
-                if found is None:
-                    break
-                t, frame = found
-                if self._is_due(t):
-                    pixels = self._pixels(frame)
-                    if pixels is not None:
-                        self._stretch = self._stretch_of(t)
-                        if self._given == 0:
-                            self.size = pixels.shape[1], pixels.shape[0]
-                        self._given += 1
-                        return Timed(t, pixels)
-            cut_off = self._stopped
-            if not cut_off:
-                self._sum_up()
-        self.close()
-        if not cut_off and self._given == 0:
-            raise PictureError(
-                f"{self.path}: not one frame can be decoded"
-                f"{f' ({self.fault})' if self.fault else ''}: {_COPY_AGAIN}"
-            )
-        raise StopIteration
-
     def _read(self) -> tuple[float, VideoFrame] | None:
-        while not self._pending:
-            if self._stopped or not self._decode():
-                return None
-        frame = self._pending.popleft()
+        while True:
+            while not self._pending:
+                if self._stopped or not self._decode():
+                    return None
+            frame = self._pending.popleft()
+            t = self._time_of(frame)
+            if not self._counts_packets:
+                self.frames_read += 1
+            if not frame.is_corrupt:
+                return t, frame
+            self._damaged += 1  # patched up by the decoder, it would look fake without being so
+
+    def _time_of(self, frame: VideoFrame) -> float:
         stamp = frame.pts if frame.pts is not None else frame.dts
+        known = stamp is not None and self._unit
         last = self._clock.t
-        t = self._clock.read(None if stamp is None else float(stamp * self._unit))
-        if not self._counts_packets:
-            self.frames_read += 1
+        t = self._clock.read(float(stamp * self._unit) if known else None)
         if self._skips and self._fps and last is not None and t - last >= 1 / self._fps:
             self._skip_no_more()
-        return t, frame
+        return t
 
     def _skip_no_more(self) -> None:
         """What is left when frames are skipped is too sparse, so decode all from here on."""
@@ -404,34 +409,32 @@ class _File(Clip["VideoFrame"]):
             self._packets_shown += not packet.is_discard
         try:
             self._pending.extend(self._stream.codec_context.decode(packet))
-        except (av.FFmpegError, ValueError, MemoryError):
-            # only ever this packet: the next ones may do (ends of streams are such errors too)
-            self._damaged += packet is not None
+        except av.EOFError:  # the decoder ends itself
+            pass
+        except (av.FFmpegError, ValueError, MemoryError):  # this packet; the next ones may do
+            self._lost += 1
         if self._counts_packets:
-            self.frames_read = max(self._packets_shown - self._damaged, 0)
+            self.frames_read = max(self._packets_shown - self._lost, 0)
         return True
 
     def _next_packet(self) -> av.Packet | None:
         """The next packet with something in it; an empty one would end the decoding."""
         assert self._container is not None and self._stream is not None
-        errors = 0
+        errors, reason = 0, ""
         while errors < _MAX_ERRORS:
             try:
                 for packet in self._packets or ():
                     if packet.size:
                         return packet
                 return None
-            except Exception:  # PyAV's errors, and those of the file while it is read
+            except Exception as error:  # PyAV's errors, and those of the file while it is read
                 errors += 1
-                self._damaged += 1
+                reason = _reason(error)
                 self._packets = self._container.demux(self._stream)
+        self._broken = reason
         return None
 
     def _pixels(self, frame: VideoFrame) -> Pixels | None:
-        # a frame that the decoder knows to be patched up looks fake without being so
-        if frame.is_corrupt or frame.width * frame.height > _MAX_PIXELS:
-            self._damaged += 1
-            return None
         try:
             return _upright(self._rgb(frame), frame)
         except Exception:  # a pixel format that cannot be converted, or no memory for it
@@ -440,9 +443,12 @@ class _File(Clip["VideoFrame"]):
 
     def _rgb(self, frame: VideoFrame) -> Pixels:
         name = frame.format.name
-        has_alpha = any(component.is_alpha for component in frame.format.components)
+        has_alpha = self._formats.get(name)
+        if has_alpha is None:
+            has_alpha = any(component.is_alpha for component in frame.format.components)
+            self._formats[name] = has_alpha
         flags = _BILINEAR
-        if name in ("yuv444p", "yuvj444p") and _is_new_scaler_right():
+        if _suits_new_scaler(frame):
             flags |= _NEW_SCALER
         assert self._reformatter is not None
         wanted = "rgba" if has_alpha else "rgb24"
@@ -456,15 +462,17 @@ class _File(Clip["VideoFrame"]):
         return _over_white(pixels) if has_alpha else pixels
 
     def _sum_up(self) -> None:
-        """What is said of the whole clip when its last frame has gone by."""
         faults = []
-        if self._damaged:
-            faults.append(f"{self._damaged} of its frames are damaged")
-        if self._is_cut_short():
-            end = self._clock.t or 0.0
-            whole = f" of {self.duration:.1f}" if self.duration else ""
-            faults.append(f"cut short after {end:.1f}{whole} s")
-        self.fault = ", ".join(faults) or None
+        damaged = self._damaged + self._lost
+        if damaged:
+            faults.append(f"damaged: {damaged} frame{'s' if damaged > 1 else ''} left out")
+        end = f"after {self._clock.t or 0.0:.1f} s"
+        if self._broken is not None:
+            faults.append(f"reading failed {end} ({self._broken})")
+        elif self._is_cut_short():
+            whole = f", it should be {self.duration:.1f} s long" if self.duration else ""
+            faults.append(f"cut short {end}{whole}")
+        self.fault = "; ".join(faults) or None
 
     def _is_cut_short(self) -> bool:
         if self._packets_read < self._promised * (1 if self._has_index() else 0.98):
@@ -601,16 +609,30 @@ class _Clock:
 #: Flags of FFmpeg's scaler.
 _BILINEAR = 2
 #: Its rewritten half, called unstable because its interface may change.  Only for 4:4:4, which the
-#: older half converts in 3.4 ms a 1280 x 720 frame and this one in 0.7.
+#: older half converts in 3.4 ms a 1280 x 720 frame and this one in 0.7; only in the versions with
+#: which it was tried; and only for whole blocks of pixels: up to 16 pixels wide it crashes.
 _NEW_SCALER = 1 << 20
-_new_scaler: list[bool] = []
+_NEW_SCALER_VERSIONS = (9, 5), (10,)
+_NEW_SCALER_BLOCK = 64
 
 
+def _suits_new_scaler(frame: VideoFrame) -> bool:
+    return (
+        frame.format.name in ("yuv444p", "yuvj444p")
+        and frame.width % _NEW_SCALER_BLOCK == 0
+        and _is_new_scaler_right()
+    )
+
+
+@functools.cache
 def _is_new_scaler_right() -> bool:
     """Tried on a few colours once, so that an FFmpeg that lacks it or errs is found out."""
-    if not _new_scaler:
-        _new_scaler.append(_try_new_scaler())
-    return _new_scaler[0]
+    import av
+
+    oldest, newest = _NEW_SCALER_VERSIONS
+    if not oldest <= av.library_versions["libswscale"] < newest:
+        return False
+    return _try_new_scaler()
 
 
 def _try_new_scaler() -> bool:
@@ -618,7 +640,7 @@ def _try_new_scaler() -> bool:
     from av.video.reformatter import VideoReformatter
 
     generator = np.random.default_rng(0)
-    planes = generator.integers(16, 236, (3, 16, 64), dtype=np.uint8)
+    planes = generator.integers(16, 236, (3, 16, _NEW_SCALER_BLOCK), dtype=np.uint8)
     frame = VideoFrame.from_ndarray(planes, "yuv444p")
     found = []
     try:
@@ -692,11 +714,6 @@ class _Animation(Clip[int]):
                 self._image.seek(number)
                 self._image.load()
         except Exception as error:
-            if number == 0:
-                self.close()
-                raise PictureError(
-                    f"{self.path}: not one frame can be decoded: {_reason(error)}"
-                ) from None
             self.fault = f"damaged after {number} of {self._count} frames ({_reason(error)})"
             return None
         self.frames_read += 1
@@ -708,8 +725,9 @@ class _Animation(Clip[int]):
         return rgb_of_image(self._image)
 
     def _release(self) -> None:
-        self._image.close()
-        self._file.close()
+        with self._lock:
+            self._image.close()
+            self._file.close()
 
 
 class _RawFrames(Clip[bytearray]):
