@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -67,23 +68,24 @@ def clip_bytes(
     import av
 
     pictures = [numbered(n, size) for n in range(frames)] if isinstance(frames, int) else frames
-    file = io.BytesIO()
-    with av.open(file, "w", format=kind, options=container_options or {}) as container:
-        stream: Any = container.add_stream(codec, rate=rate, options=options or {})
-        stream.height, stream.width = pictures[0].shape[:2]
-        if pix_fmt is not None:
-            stream.pix_fmt = pix_fmt
-        if set_up is not None:
-            set_up(stream)
-        if sound:
-            _add_silence(container)
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-            frame.pts = number if stamps is None else stamps[number]
-            frame.time_base = Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
+    with tempfile.TemporaryDirectory() as folder:  # some muxers read again what they wrote
+        path = Path(folder) / "clip"
+        with av.open(str(path), "w", format=kind, options=container_options or {}) as container:
+            stream: Any = container.add_stream(codec, rate=rate, options=options or {})
+            stream.height, stream.width = pictures[0].shape[:2]
+            if pix_fmt is not None:
+                stream.pix_fmt = pix_fmt
+            if set_up is not None:
+                set_up(stream)
+            if sound:
+                _add_silence(container)
+            for number, picture in enumerate(pictures):
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+                frame.pts = number if stamps is None else stamps[number]
+                frame.time_base = Fraction(1, rate)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return path.read_bytes()
 
 
 def clip_file(folder: Path, name: str = "clip.mp4", **arguments: Any) -> Path:
