@@ -110,6 +110,9 @@ class Clip(ABC, Generic[F]):
         self._stopped = True
         self._release()
 
+    def __del__(self) -> None:
+        self.close()  # PyAV's objects hold each other, so nothing else would free them soon
+
     def __enter__(self) -> Clip[F]:
         return self
 

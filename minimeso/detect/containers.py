@@ -109,7 +109,7 @@ def ends_early(file: IO[bytes]) -> bool:
 
 def _reaches(file: IO[bytes], start: bytes, length: int) -> int:
     if start[4:8] in _BOXES:
-        return _boxes_reach(file, length)
+        return _last_box(file, length)[1]
     if start[:4] == b"RIFF":
         return 8 + int.from_bytes(start[4:8], "little")
     if start[:4] == b"\x1a\x45\xdf\xa3":
@@ -125,18 +125,33 @@ def _has_end(start: bytes, tail: bytes) -> bool:
     return not start.startswith(b"\x89PNG") or b"IEND" in tail
 
 
-def _boxes_reach(file: IO[bytes], length: int) -> int:
-    at = 0
-    while at + 8 <= length:
-        file.seek(at)
+def last_whole_box(file: IO[bytes]) -> int | None:
+    """Where the first part of an MP4 file begins that is not all there, if others go before it."""
+    try:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(4)
+        if file.read(4) not in _BOXES:
+            return None
+        start, end = _last_box(file, length)
+    except OSError:
+        return None
+    return start if start > 0 and end > length else None
+
+
+def _last_box(file: IO[bytes], length: int) -> tuple[int, int]:
+    """Where the last of the parts of an MP4 file begins, and where it ends if it is all there."""
+    start = end = 0
+    while end + 8 <= length:
+        start = end
+        file.seek(start)
         size = int.from_bytes(file.read(4), "big")
         if size == 1:
-            file.seek(at + 8)
+            file.seek(start + 8)
             size = int.from_bytes(file.read(8), "big")
         if size < 8:  # 0: up to the end
-            return length
-        at += size
-    return at
+            return start, length
+        end = start + size
+    return start, end
 
 
 def _segment_reaches(start: bytes) -> int:

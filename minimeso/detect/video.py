@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ..errors import PictureError
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Timed, checked_fps
 from .colours import Converter
-from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
+from .containers import Clock, begins_like_a_clip, duration_of, ends_early, last_whole_box, rate_of
 from .pictures import (
     _SIGNATURE_BYTES,
     _format_of,
@@ -144,13 +144,15 @@ def _open(name: str, file: IO[bytes], fps: float | None) -> Clip[Any]:
 class _File(Clip["VideoFrame"]):
     """A file by PyAV."""
 
+    _container: InputContainer | None = None
+
     def __init__(self, name: str, file: IO[bytes], fps: float | None, start: bytes) -> None:
         super().__init__(fps)
         self.path = name
         self._file = _Bytes(file)
-        self._container: InputContainer | None = _open_container(self._file, start)
+        self._container = _open_container(self._file, start)
         try:
-            self._set_up(_best_stream(self._container))
+            self._set_up(_best_stream(self._container, self._file))
         except BaseException:
             self._release()
             raise
@@ -305,7 +307,7 @@ class _File(Clip["VideoFrame"]):
             self._pending = deque()
             if container is not None:
                 container.close()
-            self._file.file.close()
+                self._file.file.close()
 
 
 class _Bytes:
@@ -316,10 +318,13 @@ class _Bytes:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
+        self.end: int | None = None  # where the file ends for FFmpeg
         self.fault: str | None = None
 
     def read(self, size: int) -> bytes:
         try:
+            if self.end is not None:
+                size = max(0, min(size, self.end - self.file.tell()))
             return self.file.read(size)
         except (OSError, ValueError) as error:  # ValueError: closed
             self.fault = _reason(error)
@@ -327,6 +332,8 @@ class _Bytes:
 
     def seek(self, offset: int, whence: int) -> int:
         try:
+            if whence == os.SEEK_END and self.end is not None:
+                offset, whence = self.end + offset, os.SEEK_SET
             return self.file.seek(offset, whence)
         except (OSError, ValueError, OverflowError):  # to where no file reaches
             return -1
@@ -336,13 +343,8 @@ class _Bytes:
 
 
 def _open_container(file: _Bytes, start: bytes) -> InputContainer:
-    import av
-
-    options = {"protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
     try:
-        container = av.open(
-            file, "r", options=options, buffer_size=_BUFFER_BYTES, metadata_errors="replace"
-        )
+        container = _probe(file)
     except MemoryError:
         raise _Unreadable("too large for the memory of this machine: scale it down") from None
     except Exception as error:  # whatever PyAV raises
@@ -356,28 +358,40 @@ def _open_container(file: _Bytes, start: bytes) -> InputContainer:
     return container
 
 
+def _probe(file: _Bytes) -> InputContainer:
+    import av
+
+    options = {"protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
+    more: dict[str, Any] = {"buffer_size": _BUFFER_BYTES, "metadata_errors": "replace"}
+    try:
+        return av.open(file, "r", options=options, **more)
+    except Exception:
+        file.end = last_whole_box(file.file)  # half a description in front of a fragment is fatal
+        file.file.seek(0)
+        if file.end is None:
+            raise
+        return av.open(file, "r", options=options, **more)
+
+
 def _damaged(reason: str) -> str:
     return f"damaged, or cut short before the first frame can be read ({reason}): {_COPY_AGAIN}"
 
 
-def _best_stream(container: InputContainer) -> VideoStream:
+def _best_stream(container: InputContainer, file: _Bytes) -> VideoStream:
+    """The picture track, of several the largest."""
     from av.stream import Disposition
 
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    if not container.streams:
-        raise _Unreadable(_damaged("nothing in it is described"))
     moving = [stream for stream in container.streams.video if not stream.disposition & still]
     if not moving:
+        if ends_early(file.file):
+            raise _Unreadable(_damaged("no picture track is described"))
         what = "only sound" if container.streams.audio else "nothing that moves"
         cover = " and a cover picture" if container.streams.video else ""
         raise _Unreadable(f"no clip, {what}{cover} in it: give a file with a picture track")
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise _Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
-    best = container.streams.best("video")
-    for stream in known:
-        if best is not None and stream.index == best.index:
-            return stream
     return max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
 
 
