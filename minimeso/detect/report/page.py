@@ -204,7 +204,9 @@ def _section(
     if verdict.note:
         note = verdict.note.replace(verdict.path or "\0", called)
         yield f'<p class="fine">Note: {shown(note)}.</p>'
-    yield f'<p class="fine">{_amounts(entry)}</p></div>'
+    if verdict.verdict is not None or not entry.still:
+        yield f'<p class="fine">{_amounts(entry)}</p>'
+    yield "</div>"
     if len(entry.persons) > 1:
         yield _persons(entry, number)
     shown_pictures = True
@@ -222,6 +224,8 @@ def _section(
         yield f'<p class="fine">Further persons: {"; ".join(map(shown, entry.others))}.</p>'
     if verdict.left_out:
         yield _left_out(verdict.left_out, entry.still)
+    if not single:
+        yield '<p class="fine"><a href="#files">All files</a></p>'
     yield "</section>\n"
 
 
@@ -332,7 +336,7 @@ def _around(entries: Sequence[Entry], frame: Frame) -> Iterator[str]:
     yield as_html(frame.limits) if frame.limits else f"<p>{NO_CARD}</p>"
     yield '</section>\n<section><h2>How to read this page</h2><dl class="terms">'
     for term, meaning in terms(clips, frame.heat):
-        yield f"<dt>{term}</dt><dd>{meaning}</dd>"
+        yield f"<div><dt>{term}</dt><dd>{meaning}</dd></div>"
     yield "</dl></section>\n<section><h2>How this page was made</h2><dl class='made'>"
     for what, value in frame.made:
         yield f"<dt>{shown(what)}</dt><dd>{shown(value)}</dd>"

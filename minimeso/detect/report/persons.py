@@ -27,7 +27,7 @@ _SIGN_FROM = 0.2
 Influence = npt.NDArray[np.float64]
 
 _LEGEND = (
-    '<p class="fine"><span class="key fake">+</span> pushed the network towards fake, '
+    '<p class="fine legend"><span class="key fake">+</span> pushed the network towards fake, '
     f'<span class="key real">&minus;</span> towards real. {INFLUENCE}</p>'
 )
 
@@ -140,11 +140,11 @@ def _figure(letter: str, shot: Shot, influence: Influence | None, number: int, s
             f'style="aspect-ratio:{columns}/{rows}">{_heat(influence)}'
             f"<span>what it reacted to</span></div>"
         )
-    caption = "" if still else f"<b>{letter}</b> <time>{clock(shot.t)}</time> · "
-    return (
-        f"<figure><figcaption>{caption}p_fake {percent(shot.p_fake)}</figcaption>"
-        f'{frame}<div class="crops">{crops}</div></figure>'
+    caption = (
+        f"<figcaption><b>{letter}</b> <time>{clock(shot.t)}</time> · p_fake "
+        f"{percent(shot.p_fake)}</figcaption>"
     )
+    return f'<figure>{"" if still else caption}{frame}<div class="crops">{crops}</div></figure>'
 
 
 def _spoken(shot: Shot, number: int, when: str) -> str:
