@@ -28,6 +28,7 @@ KEYS = [
     "frames_scored", "left_out",
 ]  # fmt: skip
 ROOT = Path(__file__).parent.parent.parent
+COMMAND = [sys.executable, "-m", "minimeso"]
 
 Captured = pytest.CaptureFixture[str]
 
@@ -77,7 +78,7 @@ def every_kind(folder: Path) -> dict[str, str]:
 
 def process(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """``python -m minimeso`` with ``arguments`` and more environment."""
-    command = [sys.executable, "-m", "minimeso", *map(str, arguments)]
+    command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, timeout=60, env={**os.environ, **environment}
     )
@@ -291,7 +292,7 @@ def test_odd_names(model: str, tmp_path: Path, environment: dict[str, str]) -> N
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
     """``python -m minimeso`` with ``arguments``, left running."""
-    command = [sys.executable, "-m", "minimeso", *arguments]
+    command = [*COMMAND, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -324,7 +325,7 @@ def test_broken_pipe(model: str, folder: Path) -> None:
 def test_full_disk(model: str, folder: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "minimeso", "detect", "--crops", "--model", model, folder / "b.jpg"],
+            [*COMMAND, "detect", "--crops", "--model", model, folder / "b.jpg"],
             stdout=full, stderr=subprocess.PIPE,
         )  # fmt: skip
     assert done.returncode == 4
