@@ -104,6 +104,14 @@ def test_sampled_frames_stay_at_their_times(tmp_path: Path, pyav: Any, ending: s
     assert duration == pytest.approx(1.4, abs=0.25)
 
 
+def test_avi_of_unknown_rate(tmp_path: Path, pyav: Any) -> None:
+    path = tmp_path / "seen.AVI"
+    clip(path, [number / 60 for number in range(60)], rate=None)
+    times, _, duration = decoded(pyav, path)
+    assert times == pytest.approx([number / 60 for number in range(60)], abs=0.005)
+    assert duration == pytest.approx(1, abs=0.02)
+
+
 def test_odd_rates_and_odd_sizes(tmp_path: Path, pyav: Any) -> None:
     path = tmp_path / "seen.mp4"
     rate = Fraction(30000, 1001)

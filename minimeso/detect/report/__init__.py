@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Report"]
 
+#: In words what ``statistics.judge_track`` and ``statistics.suspicion`` do.
 RULE = (
-    "The word for a person comes from all frames of that person together. The verdict of a file is "
-    "that of its most fake person: one swapped face makes a file fake, however many real ones "
-    "stand beside it."
+    "The word for a person comes from all frames of that person together: fake where p_fake "
+    "reaches the upper threshold and its whole interval lies at 50 % or above, real where p_fake "
+    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain. "
+    "The verdict of a file is that of its most fake person: one swapped face makes a file fake, "
+    "however many real ones stand beside it."
 )
 #: Persons of one file with a timeline, and with a few words.
 _MOST_PERSONS = 24

@@ -66,23 +66,18 @@ def person(
         f'<h3 id="{anchor}">Person {track.id}: '
         f'<span class="word {track.verdict}">{track.verdict}</span> '
         f"<small>p_fake {percent(track.p_fake)}</small></h3>",
-        scale(track.p_fake, None if still else track.interval, thresholds),
+        scale(track.p_fake, track.interval, thresholds),
+        f'<p class="fine">95 % interval {percent(track.interval[0])} to '
+        f"{percent(track.interval[1])}, from {counted(len(track.frames), 'judged frame')}.</p>",
     ]
-    if not still:
-        low, high = track.interval
+    if track.frames and not still:
+        marks = [(letter, shot.t, place < len(most)) for place, (letter, shot) in enumerate(named)]
         parts.append(
-            f'<p class="fine">95 % interval {percent(low)} to {percent(high)}, from '
-            f"{counted(len(track.frames), 'judged frame')}.</p>"
-        )
-        if track.frames:
-            marks = [(letter, shot.t, shot in most) for letter, shot in named]
-            who = f"person {track.id}"
-            parts.append(
-                timeline(
-                    track.frames, track.p_fake, track.interval, thresholds, seen.end,
-                    seen.spans.get(track.id, ()), marks, who,
-                )
-            )  # fmt: skip
+            timeline(
+                track.frames, track.p_fake, track.interval, thresholds, seen.end,
+                seen.spans.get(track.id, ()), marks, f"person {track.id}",
+            )
+        )  # fmt: skip
     if not named:
         return Person("".join(parts), "")
     influences = _influences([shot for _, shot in named], heat)

@@ -31,17 +31,17 @@ _WIDTH = 1000
 Marks = Sequence[tuple[str, float, bool]]
 
 
-def scale(p_fake: float, interval: Interval | None, thresholds: Mapping[str, float]) -> str:
+def scale(p_fake: float, interval: Interval, thresholds: Mapping[str, float]) -> str:
     """A bar from 0 to 100 % with the three zones, ``p_fake`` and, beneath, its interval."""
     real, fake = 100 * thresholds["real"], 100 * thresholds["fake"]
-    spoken = f"p_fake {percent(p_fake)} on a scale from 0 % to 100 %"
-    whisker = ""
-    if interval is not None:
-        low, high = _clip(interval[0]), _clip(interval[1])
-        spoken += f", 95 % interval {percent(low)} to {percent(high)}"
-        whisker = (
-            f'<i class="whisker" style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>'
-        )
+    low, high = _clip(interval[0]), _clip(interval[1])
+    spoken = (
+        f"p_fake {percent(p_fake)} on a scale from 0 % to 100 %, 95 % interval {percent(low)} to "
+        f"{percent(high)}"
+    )
+    whisker = (
+        f'<i class="whisker" style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>'
+    )
     zones = (("real", 0.0, real), ("uncertain", real, fake), ("fake", fake, 100.0))
     parts = [
         f'<i class="zone {word}" style="width:{end - start:.2f}%">'
