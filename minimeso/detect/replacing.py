@@ -50,8 +50,7 @@ class Replacement:
         if not stat.S_ISREG(mode):
             raise PictureError(f"{self.path}: is no regular file: name another one")
         for source in not_over:
-            other = Path(os.fsdecode(source))
-            if other.exists() and self._place.samefile(other):
+            if os.path.exists(source) and self._place.samefile(source):  # noqa: PTH110 - any name
                 raise PictureError(
                     f"{self.path}: is the file that is being judged: name another one"
                 )

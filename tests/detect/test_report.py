@@ -210,7 +210,9 @@ def test_nothing_to_judge(
 
 def test_a_file_that_is_cut_short(session: Session, tmp_path: Path) -> None:
     frames = clip_of()
-    verdict = verdict_of("x.mp4", frames, status="partial", note="damaged after 0:05")
+    verdict = verdict_of(
+        "x.mp4", frames, status="partial", note="damaged after 0:05; left out: 3 dark"
+    )
     page = written(session, frames, verdict, tmp_path / "a.html")
     assert "cut short or damaged. Only what could be read" in page.text
     assert "Note: damaged after 0:05." in page.text and "Person 1: fake" in page.text
@@ -341,6 +343,16 @@ def test_hostile_names(session: Session, tmp_path: Path, name: str) -> None:
         assert character not in text
     if "script" in name:
         assert name in page.text
+
+
+def test_a_file_that_was_judged_is_not_replaced(session: Session, tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"precious")
+    report = Report(session)
+    report.end(verdict_of(str(source), [], (), status="unreadable", note="broken"))
+    with pytest.raises(PictureError, match="is being judged: name another"):
+        report.write(source)
+    assert source.read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_hostile_model_name(tmp_path: Path) -> None:

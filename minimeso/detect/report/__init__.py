@@ -135,7 +135,7 @@ class Report:
         """Write the page, whole or not at all.
 
         Args:
-            path: the HTML file; what was there before is replaced.
+            path: the HTML file; what was there before is replaced, unless it was judged.
             verdict: of the only file, in place of ``end``.
 
         Raises:
@@ -146,7 +146,8 @@ class Report:
         frame = Frame(
             self._thresholds, self._rule, self._limits, self._heat is not None, self._made()
         )
-        file = Replacement(path)
+        judged = (entry.verdict.path for entry in self._entries)
+        file = Replacement(path, tuple(source for source in judged if source is not None))
         try:
             with open(file.temporary, "w", encoding="utf-8", newline="\n") as page:  # noqa: PTH123
                 for part in document(self._entries, self._listed, self._unlisted, frame):

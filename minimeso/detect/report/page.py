@@ -25,7 +25,8 @@ POLICY = (
 MOST_PICTURES = 16 << 20
 MOST_SECTIONS = 200
 MOST_ROWS = 5000
-_MOST_NAMED_PERSONS = 200
+#: Remarks of a verdict that the page says itself, in more words.
+_SAID = ("left out: ", "uncertain: ")
 
 
 class Entry(NamedTuple):
@@ -201,9 +202,13 @@ def _section(
     yield f'<p class="big">{_headline(verdict)}</p>'
     for sentence in _sentences(verdict, entry.still, frame.thresholds):
         yield f"<p>{sentence}</p>"
-    if verdict.note:
-        note = verdict.note.replace(verdict.path or "\0", called)
-        yield f'<p class="fine">Note: {shown(note)}.</p>'
+    remarks = [
+        remark.replace(verdict.path or "\0", called)
+        for remark in (verdict.note or "").split("; ")
+        if remark and not remark.startswith(_SAID)
+    ]
+    if remarks:
+        yield f'<p class="fine">Note: {shown("; ".join(remarks))}.</p>'
     if verdict.verdict is not None or not entry.still:
         yield f'<p class="fine">{_amounts(entry)}</p>'
     yield "</div>"

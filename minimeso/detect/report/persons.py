@@ -21,8 +21,8 @@ _CROP_QUALITY = 85
 #: So many frames stand beside each other on a wide screen.
 _ONE_ROW = 3
 #: Influence below the first share of the largest is not tinted; from the second on it has a sign.
-_LEVELS = (0.08, 0.2, 0.4, 0.7)
-_SIGN_FROM = 0.2
+_LEVELS = (0.1, 0.25, 0.5, 0.75)
+_SIGN_FROM = 0.4
 
 Influence = npt.NDArray[np.float64]
 

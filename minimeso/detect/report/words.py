@@ -84,7 +84,10 @@ PRIVATE = (
     "Everything was computed on one computer and nothing was uploaded; the page holds all that it "
     "shows and asks for nothing. It shows faces of people: mind whom you give it to."
 )
-_PERSON = "One face, followed through the clip. Who leaves and comes back may get a new number."
+_PERSON = (
+    "One face, followed through the clip. Every face that is seen gets a number, also one that is "
+    "left out; who leaves and comes back may get a new one."
+)
 _TIMELINE = (
     "Each dot or step of the line is p_fake at that moment. The grey band is the 95 % interval of "
     "the person's p_fake, the line in it that p_fake itself; the dashed lines are the thresholds. "
