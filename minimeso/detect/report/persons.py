@@ -18,6 +18,8 @@ from .timeline import scale, timeline
 from .words import INFLUENCE, clock, counted, percent, shown
 
 _CROP_QUALITY = 85
+#: Height of a frame on the page in rem, for clips that stand upright.
+_HIGHEST = 26
 #: So many frames stand beside each other on a wide screen.
 _ONE_ROW = 3
 #: Influence below the first share of the largest is not tinted; from the second on it has a sign.
@@ -119,7 +121,7 @@ def _figure(letter: str, shot: Shot, influence: Influence | None, number: int, s
     width, height = shot.size
     when = "" if still else f"at {clock(shot.t)}"
     frame = (
-        f'<div class="frame"><img src="{_jpeg_uri(shot.jpeg)}" '
+        f'<div class="frame" style="max-width:{_HIGHEST * width / height:.1f}rem"><img src="{_jpeg_uri(shot.jpeg)}" '
         f'alt="{shown(_spoken(shot, number, when))}" style="aspect-ratio:{width}/{height}">'
         f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{_boxes(shot, number)}</svg></div>'
     )
