@@ -121,7 +121,8 @@ def _figure(letter: str, shot: Shot, influence: Influence | None, number: int, s
     width, height = shot.size
     when = "" if still else f"at {clock(shot.t)}"
     frame = (
-        f'<div class="frame" style="max-width:{_HIGHEST * width / height:.1f}rem"><img src="{_jpeg_uri(shot.jpeg)}" '
+        f'<div class="frame" style="max-width:{_HIGHEST * width / height:.1f}rem">'
+        f'<img src="{_jpeg_uri(shot.jpeg)}" '
         f'alt="{shown(_spoken(shot, number, when))}" style="aspect-ratio:{width}/{height}">'
         f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{_boxes(shot, number)}</svg></div>'
     )
