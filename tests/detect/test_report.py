@@ -550,7 +550,7 @@ def pages(session: Session, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """One page of each kind."""
     folder = tmp_path_factory.mktemp("pages")
     found = {kind: folder / f"{kind}.html" for kind in ("clip", "folder", "none")}
-    frames = clip_of(200, faces=3)
+    frames = clip_of(203, 101, faces=3)  # 2.0 seconds: the last tick stands at the edge
     verdict = verdict_of("clip.mp4", frames, (1, 2, 3), {"too_small": 12_345, "turned": 2})
     written(session, frames, verdict, found["clip"])
     report = Report(session)

@@ -117,19 +117,19 @@ class Report:
         self._stay_small()
 
     def _stay_small(self) -> None:
-        """The least suspicious files lose their pictures, then their sections."""
-        order = sorted(range(len(self._entries)), key=lambda n: self._entries[n].suspicion)
-        weight = sum(entry.weight for entry in self._entries)
-        sections = sum(self._listed)
-        for number in order:
-            entry = self._entries[number]
-            if weight > MOST_PICTURES and entry.weight:
-                weight -= entry.weight
-                self._entries[number] = entry.without_pictures()
-            if sections > MOST_SECTIONS and self._listed[number]:
-                sections -= 1
-                self._listed[number] = False
-                self._entries[number] = self._entries[number]._replace(persons=(), others=())
+        """The least suspicious files lose their pictures, or their sections."""
+        shown = [number for number, listed in enumerate(self._listed) if listed]
+        shown.sort(key=lambda number: self._entries[number].suspicion)
+        if len(shown) > MOST_SECTIONS:
+            least = shown.pop(0)
+            self._listed[least] = False
+            self._entries[least] = self._entries[least]._replace(persons=(), others=())
+        weight = sum(self._entries[number].weight for number in shown)
+        for number in shown:
+            if weight <= MOST_PICTURES:
+                break
+            weight -= self._entries[number].weight
+            self._entries[number] = self._entries[number].without_pictures()
 
     def write(self, path: str | os.PathLike[str], verdict: Verdict | None = None) -> None:
         """Write the page, whole or not at all.
