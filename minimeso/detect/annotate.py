@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..errors import PictureError
+from ..errors import OutputError
 from .pixels import Pixels
 from .replacing import Replacement
 from .report.words import reason
@@ -84,7 +84,7 @@ class Annotation:
         thresholds: of the model, to colour boxes by the score.
 
     Raises:
-        PictureError: the ending is of no format, or of a picture for a clip; PyAV is missing; or
+        OutputError: the ending is of no format, or of a picture for a clip; PyAV is missing; or
             the file cannot be written.
     """
 
@@ -103,7 +103,7 @@ class Annotation:
         if ending not in known:
             kind, other = ("clip", "picture") if clip else ("picture", "clip")
             why = f"the ending of a {other}" if ending in others else "no ending that is known"
-            raise PictureError(
+            raise OutputError(
                 f"{where}: {ending or 'nothing'} is {why}, and a {kind} is to be written: "
                 f"name it {', '.join(known)}"
             )
@@ -122,7 +122,7 @@ class Annotation:
         """Draw on a frame and write it.
 
         Raises:
-            PictureError: it cannot be written; nothing is left behind.
+            OutputError: it cannot be written; nothing is left behind.
         """
         self._guarded(lambda: self._writer.write(frame.t, drawn(frame, self._thresholds)))
         self._frames += 1
@@ -131,7 +131,7 @@ class Annotation:
         """Finish; whether there is a file now (there is none if no frame came).
 
         Raises:
-            PictureError: it cannot be written; nothing is left behind.
+            OutputError: it cannot be written; nothing is left behind.
         """
         if not self._frames:
             self.discard()
@@ -361,7 +361,7 @@ def _import_av(path: str) -> None:
     try:
         import av  # noqa: F401
     except ImportError:
-        raise PictureError(
+        raise OutputError(
             f"{path}: a clip is written by PyAV: pip install 'minimeso[video]'"
         ) from None
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seen import face, frame, track_of, verdict_of
 
-from minimeso import PictureError, Session, Verdict, save_model
+from minimeso import OutputError, Session, Verdict, save_model
 from minimeso.detect import report as report_module
 from minimeso.detect.report import Report
 from minimeso.detect.report.card import as_html, limits
@@ -350,7 +350,7 @@ def test_a_file_that_was_judged_is_not_replaced(session: Session, tmp_path: Path
     source.write_bytes(b"precious")
     report = Report(session)
     report.end(verdict_of(str(source), [], (), status="unreadable", note="broken"))
-    with pytest.raises(PictureError, match="is being judged: name another"):
+    with pytest.raises(OutputError, match="is being judged: name another"):
         report.write(source)
     assert source.read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 1
 
@@ -462,14 +462,14 @@ def test_written_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(report_module, "document", full)
-    with pytest.raises(PictureError, match=r"a\.html: cannot be written: No space left"):
+    with pytest.raises(OutputError, match=r"a\.html: cannot be written: No space left"):
         Report(session).write(path)
     assert path.read_text() == "from before" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("name", ["", "nowhere/a.html", "nul\0l.html"])
 def test_places_that_cannot_be_written(session: Session, tmp_path: Path, name: str) -> None:
-    with pytest.raises(PictureError):
+    with pytest.raises(OutputError):
         Report(session).write(f"{tmp_path}/{name}")
     assert not list(tmp_path.iterdir())
 

@@ -139,7 +139,7 @@ class Report:
             verdict: of the only file, in place of ``end``.
 
         Raises:
-            PictureError: the file cannot be written; the message says why and what to do.
+            OutputError: the file cannot be written; the message says why and what to do.
         """
         if verdict is not None:
             self.end(verdict)
