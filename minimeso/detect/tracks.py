@@ -45,7 +45,7 @@ _LOOK_WEIGHT = 3.0
 _LOOK_LEAST = 0.3
 #: To be taken up again after a cut: likeness and overlap where the scene is one that was seen
 #: before, and where it is not (a flash or a swing of the camera that was taken for a cut).
-_SAME_SCENE, _OTHER_SCENE = (0.75, 0.25), (0.9, 0.5)
+_SAME_SCENE, _OTHER_SCENE = (0.7, 0.25), (0.8, 0.3)
 #: Seconds in which the looks of a trail and its speed follow what is seen.
 _LOOK_SECONDS, _SPEED_SECONDS = 0.6, 0.15
 #: A lost face is predicted to move on for so many seconds and then to stay.
