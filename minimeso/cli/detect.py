@@ -227,6 +227,7 @@ class _Job:
         from ..detect.video import raw_frames
 
         frames = raw_frames(stdin, options.size, options.rate, options.fps, options.every_frame)
+        frames.path = STDIN
         return self._detector.check(frames, on_frame=on_frame)
 
     @contextlib.contextmanager
