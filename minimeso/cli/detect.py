@@ -153,8 +153,10 @@ class _Job:
         self._progress = Progress(total)
         self._report: Report | None = None
         if options.report is not None:
+            from ..detect.replacing import Replacement
             from ..detect.report import Report
 
+            Replacement(options.report, tuple(options.paths)).discard()  # it can be written, then
             self._report = Report(detector.session, options.model, _looked_at(options))
 
     def judge(self, number: int, path: str, reason: str | None) -> None:
