@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+    from PIL import Image
 
 __all__ = ["CLIP_ENDINGS", "DEFAULT_FPS", "Clip", "Timed", "is_clip", "open_clip", "raw_frames"]
 
@@ -98,7 +99,7 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
 
 def open_clip(
     path: str | os.PathLike[str], fps: float | None = None, every_frame: bool = False
-) -> Clip[Any]:
+) -> Clip:
     """Open a clip: any container and codec that PyAV reads, and animated pictures.
 
     Args:
@@ -128,7 +129,7 @@ def open_clip(
         raise PictureError(f"{name}: {error}") from None
 
 
-def _open(name: str, file: IO[bytes], fps: float | None) -> Clip[Any]:
+def _open(name: str, file: IO[bytes], fps: float | None) -> Clip:
     if not _has_pyav():
         raise _Unreadable(f"a clip {_INSTALL}")
     start = file.read(_SIGNATURE_BYTES)
@@ -141,7 +142,7 @@ def _open(name: str, file: IO[bytes], fps: float | None) -> Clip[Any]:
     return _File(name, file, fps, start)
 
 
-class _File(Clip["VideoFrame"]):
+class _File(Clip):
     """A file by PyAV."""
 
     _container: InputContainer | None = None
@@ -198,7 +199,7 @@ class _File(Clip["VideoFrame"]):
             and self.rate >= _SKIPPING_FROM * self._fps
             and self._kind not in _NO_STAMPS
             and stream.codec_context.name in _SKIPPING
-            and stream.codec_context.field_order in (0, 1)  # unknown, progressive
+            and getattr(stream.codec_context, "field_order", 0) in (0, 1)  # unknown, progressive
         )
 
     def _read(self) -> tuple[float, VideoFrame] | None:
@@ -361,16 +362,20 @@ def _open_container(file: _Bytes, start: bytes) -> InputContainer:
 def _probe(file: _Bytes) -> InputContainer:
     import av
 
-    options = {"protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
-    more: dict[str, Any] = {"buffer_size": _BUFFER_BYTES, "metadata_errors": "replace"}
+    options: dict[str, Any] = {
+        "buffer_size": _BUFFER_BYTES,
+        "metadata_errors": "replace",
+        "options": {"max_pixels": str(MAX_PIXELS)},
+        "container_options": {"protocol_whitelist": "none"},
+    }
     try:
-        return av.open(file, "r", options=options, **more)
+        return av.open(file, "r", **options)
     except Exception:
         file.end = last_whole_box(file.file)  # half a description in front of a fragment is fatal
         file.file.seek(0)
         if file.end is None:
             raise
-        return av.open(file, "r", options=options, **more)
+        return av.open(file, "r", **options)
 
 
 def _damaged(reason: str) -> str:
@@ -395,8 +400,10 @@ def _best_stream(container: InputContainer, file: _Bytes) -> VideoStream:
     return max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
 
 
-class _Animation(Clip[int]):
+class _Animation(Clip):
     """An animated WebP, by Pillow."""
+
+    _image: Image.Image | None = None
 
     def __init__(self, name: str, file: IO[bytes], fps: float | None) -> None:
         super().__init__(fps)
@@ -409,7 +416,7 @@ class _Animation(Clip[int]):
         self.size = self._image.size
 
     def _read(self) -> tuple[float, int] | None:
-        if self.frames_read >= self._count:
+        if self._image is None or self.frames_read >= self._count:
             return None
         t, number = self._t, self.frames_read
         try:
@@ -425,12 +432,15 @@ class _Animation(Clip[int]):
         return t, number
 
     def _pixels(self, frame: int) -> Pixels:
+        assert self._image is not None
         return rgb_of_image(self._image)
 
     def _release(self) -> None:
         with self._lock:
-            self._image.close()
-            self._file.close()
+            image, self._image = self._image, None
+            if image is not None:
+                image.close()
+                self._file.close()
 
 
 def _has_pyav() -> bool:
