@@ -22,8 +22,8 @@ from .pixels import Pixels
 DEFAULT_FPS = 4.0
 #: What is taken for a rate at all.
 MAX_FPS = 1000.0
-#: 8192 x 8192.  Larger frames are taken for a bomb: a decoder holds a dozen of them.
-MAX_PIXELS = 1 << 26
+#: A little more than 8K.  Larger frames are taken for a bomb: a decoder holds a dozen of them.
+MAX_PIXELS = 8192 * 4608
 
 
 class Timed(NamedTuple):
