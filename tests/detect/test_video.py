@@ -458,6 +458,15 @@ def test_bomb(tmp_path: Path) -> None:
         assert "bomb" in str(error)
 
 
+def test_bomb_of_webp(tmp_path: Path) -> None:
+    data = bytearray(animation_bytes("WEBP"))
+    data[24:30] = b"\xff\x3f\0\xff\x3f\0"
+    path = tmp_path / "bomb.webp"
+    path.write_bytes(data)
+    assert is_clip(path)
+    refused(path, "bomb")
+
+
 def test_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clip_file(tmp_path)
     monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48 - 1)
