@@ -1,4 +1,4 @@
-"""The usual route to a verdict on a clip: MTCNN of facenet-pytorch, then MesoInception-4 in PyTorch.
+"""The usual route to a verdict on a clip: facenet-pytorch's MTCNN, MesoInception-4 in PyTorch.
 
 `python -m tools.usual CLIP FRAMES THREADS` judges that many frames from the clip's start on, every
 one, as its users do: PyAV decodes, MTCNN finds and cuts every face (256 x 256; faces from 40 pixels
@@ -82,10 +82,10 @@ def judge(path: Path, frames: int, threads: int) -> dict[str, Any]:
 
 def mesoinception4() -> nn.Module:
     """The network with the weights of our default model, if that is one, else without training."""
+    import torch
+
     from minimeso.engine import find_model
     from tools import networks
-
-    import torch
 
     network = networks.build("mesoinception4", "leaky_relu")
     model = find_model("default")
