@@ -54,9 +54,11 @@ def judge(path: Path, frames: int, threads: int) -> dict[str, Any]:
     lent = torchvision()
     from facenet_pytorch import MTCNN
 
+    from tools import networks
+
     torch.set_num_threads(threads)
     finder = MTCNN(image_size=SIZE, min_face_size=MIN_FACE, keep_all=True, post_process=False)
-    network = mesoinception4()
+    network = networks.build("mesoinception4", "original").eval()  # any weights take as long
     with torch.inference_mode():
         seconds = {}
         first = list(islice(_pictures(path), TRIAL))
@@ -78,23 +80,6 @@ def judge(path: Path, frames: int, threads: int) -> dict[str, Any]:
         "at_once": at_once,
         "torchvision": lent.name,
     }
-
-
-def mesoinception4() -> nn.Module:
-    """The network with the weights of our default model, if that is one, else without training."""
-    import torch
-
-    from minimeso.engine import find_model
-    from tools import networks
-
-    network = networks.build("mesoinception4", "leaky_relu")
-    model = find_model("default")
-    ours = {name: torch.from_numpy(np.array(w)) for name, w in model.weights.items()}
-    if {n: tuple(w.shape) for n, w in ours.items()} == {
-        n: tuple(w.shape) for n, w in network.state_dict().items() if w.dim()
-    }:
-        network.load_state_dict(ours, strict=False)  # num_batches_tracked is not stored
-    return network.eval()
 
 
 def _pictures(path: Path) -> Iterator[Image.Image]:
