@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import MinimesoError
 from . import bench, detect, info, verify
-from .output import message
+from .output import INTERRUPTED, message
 
-USAGE, NOT_WRITTEN, INTERRUPTED, BROKEN_PIPE = 2, 4, 130, 141
+USAGE, NOT_WRITTEN, BROKEN_PIPE = 2, 4, 141
 
 _COMMANDS = {"detect": detect, "info": info, "bench": bench, "verify": verify}
 
