@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..errors import PictureError
+from ..errors import OutputError
 from .pixels import Pixels
 from .replacing import Replacement
 from .report.words import reason
@@ -52,6 +52,8 @@ _BITS_A_PIXEL = 0.25
 #: Times are counted in this unit; MPEG-4 part 2 allows no finer one than 1/65535.
 _TICK = Fraction(1, 60000)
 _USUAL_RATE = Fraction(25)
+#: For AVI if the rate is not known: times are then right to 4 ms.
+_FINE_RATE = Fraction(120)
 #: A clip at least this wide and high: encoders refuse smaller ones.
 _SMALLEST = 16
 #: Edge of a box by the word for its score; the score stands beside it, so colour is not alone.
@@ -77,11 +79,12 @@ class Annotation:
         path: what to write; the ending chooses the format.
         clip: whether frames of a clip will come, or one picture.
         source: the file that is judged, which must not be written over.
-        rate: frames a second of the source (its own, not of the sampling).
+        rate: frames a second of the source (its own, not of the sampling), if known: AVI counts
+            time in frames, and a single frame is shown so long.
         thresholds: of the model, to colour boxes by the score.
 
     Raises:
-        PictureError: the ending is of no format, or of a picture for a clip; PyAV is missing; or
+        OutputError: the ending is of no format, or of a picture for a clip; PyAV is missing; or
             the file cannot be written.
     """
 
@@ -100,7 +103,7 @@ class Annotation:
         if ending not in known:
             kind, other = ("clip", "picture") if clip else ("picture", "clip")
             why = f"the ending of a {other}" if ending in others else "no ending that is known"
-            raise PictureError(
+            raise OutputError(
                 f"{where}: {ending or 'nothing'} is {why}, and a {kind} is to be written: "
                 f"name it {', '.join(known)}"
             )
@@ -119,7 +122,7 @@ class Annotation:
         """Draw on a frame and write it.
 
         Raises:
-            PictureError: it cannot be written; nothing is left behind.
+            OutputError: it cannot be written; nothing is left behind.
         """
         self._guarded(lambda: self._writer.write(frame.t, drawn(frame, self._thresholds)))
         self._frames += 1
@@ -128,7 +131,7 @@ class Annotation:
         """Finish; whether there is a file now (there is none if no frame came).
 
         Raises:
-            PictureError: it cannot be written; nothing is left behind.
+            OutputError: it cannot be written; nothing is left behind.
         """
         if not self._frames:
             self.discard()
@@ -262,19 +265,19 @@ class _PictureWriter:
 class _ClipWriter:
     """A clip by PyAV, each frame at its own time."""
 
-    def __init__(self, path: str, codecs: tuple[str, ...], rate: Fraction) -> None:
+    def __init__(self, path: str, codecs: tuple[str, ...], rate: Fraction | None) -> None:
         import av
 
         self.errors: tuple[type[Exception], ...] = (av.FFmpegError, OSError, ValueError)
-        self._path, self._codecs, self._rate = path, codecs, rate
+        self._path, self._codecs, self._rate = path, codecs, rate or _USUAL_RATE
         # AVI has frames at a fixed rate only: those in between are empty
-        self._tick = 1 / rate if path.endswith(".avi") else _TICK
+        self._tick = 1 / (rate or _FINE_RATE) if path.lower().endswith(".avi") else _TICK
         self._container: Any = None
         self._stream: Any = None
         self._size = (0, 0)
         self._last = -1
         self._held: Any = None  # the packet whose duration is known when the next one comes
-        self._duration = max(round(1 / rate / self._tick), 1)
+        self._duration = max(round(1 / self._rate / self._tick), 1)
 
     def write(self, t: float, picture: Image.Image) -> None:
         import av
@@ -358,13 +361,13 @@ def _import_av(path: str) -> None:
     try:
         import av  # noqa: F401
     except ImportError:
-        raise PictureError(
+        raise OutputError(
             f"{path}: a clip is written by PyAV: pip install 'minimeso[video]'"
         ) from None
 
 
-def _fraction(rate: float | Fraction | None) -> Fraction:
-    """Frames a second; what cannot be (a damaged header) becomes a usual one."""
+def _fraction(rate: float | Fraction | None) -> Fraction | None:
+    """Frames a second; ``None`` for what cannot be (a damaged header)."""
     if rate is None or not math.isfinite(rate) or not 1 / 100 <= rate <= 1000:
-        return _USUAL_RATE
+        return None
     return Fraction(rate).limit_denominator(1001)

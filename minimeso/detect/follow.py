@@ -21,24 +21,21 @@ from .tracks import Look, Tracks, Trail, overlap
 #: Rows and columns of the view in which cuts are seen, each the mean of ``_TAPS`` x ``_TAPS``
 #: pixels.
 _ROWS, _COLUMNS, _TAPS = 18, 32, 2
-#: Two frames less alike are a cut.  In data/videos the three cuts are at 0.05 to 0.28; fast
-#: movement goes down to 0.66 from frame to frame and to 0.47 over half a second.
-_CUT_LIKENESS = 0.4
+#: Two frames less alike are a cut.  In data/videos the three cuts are at 0.05 to 0.28; movement
+#: goes down to 0.66 from frame to frame and to 0.38 in a quarter of a second.
+_CUT_LIKENESS = 0.33
 #: Contrast in grey levels below which a view is taken for noise: two black frames are alike.
 _NOISE = 4.0
 #: Seconds that a trail waits for its face; at low rates, so many frames.
 _KEEP_SECONDS, _KEEP_FRAMES = 1.0, 2.5
-#: Seconds between whole searches for somebody who was lost or where nobody is in view: from the
-#: first to the last, by which time they have doubled a few times.
+#: Seconds between whole searches for somebody who was lost or where nobody is in view: at first,
+#: and at most, after searches that found nobody.
 _AGAIN_FIRST, _AGAIN_LAST = 0.2, 0.5
 #: From so many seconds between frames on a face may be anywhere: every frame is searched wholly.
 _SPARSE_SECONDS = 0.5
 #: How far a face may be from where it should be, in sides of its box, for ``find_near``: at least,
 #: per second after so many seconds since it was seen, and at most.
 _MOVE, _MOVE_PER_SECOND, _MOVE_FREE_SECONDS, _MOVE_MOST = 1.0, 4.0, 0.1, 3.0
-#: What ``find`` on 1280 x 720 pixels costs, in calls of ``find_near``: more faces than that are
-#: searched for all at once.
-_CROWD, _CROWD_PIXELS, _CROWD_LEAST = 16, 1280 * 720, 4
 #: Boxes that overlap by more are one face.
 _SAME_FACE = 0.4
 #: Seconds between frames while time stamps say nothing, and the most that is taken for usual.
@@ -99,8 +96,7 @@ class Follower:
         cut = self._see_cut(now, pixels)
         self._tracks.expire(now, max(_KEEP_SECONDS, _KEEP_FRAMES * step), pixels.shape)
         trails = self._tracks.trails
-        crowd = max(_CROWD * pixels.shape[0] * pixels.shape[1] / _CROWD_PIXELS, _CROWD_LEAST)
-        everywhere = cut or step >= _SPARSE_SECONDS or len(trails) > crowd
+        everywhere = cut or step >= _SPARSE_SECONDS
         faces: list[FoundFace] = []
         if not everywhere:
             for trail in trails:

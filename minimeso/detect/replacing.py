@@ -7,7 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from ..errors import PictureError
+from ..errors import OutputError
 
 
 class Replacement:
@@ -22,7 +22,7 @@ class Replacement:
         temporary: the file to write to; it has the ending of ``path``.
 
     Raises:
-        PictureError: ``path`` is a folder, a device or one of ``not_over``, or its folder is
+        OutputError: ``path`` is a folder, a device or one of ``not_over``, or its folder is
             missing or cannot be written.
     """
 
@@ -46,22 +46,21 @@ class Replacement:
         except FileNotFoundError:
             return
         if stat.S_ISDIR(mode):
-            raise PictureError(f"{self.path}: is a folder: name a file in it")
+            raise OutputError(f"{self.path}: is a folder: name a file in it")
         if not stat.S_ISREG(mode):
-            raise PictureError(f"{self.path}: is no regular file: name another one")
+            raise OutputError(f"{self.path}: is no regular file: name another one")
         for source in not_over:
-            other = Path(os.fsdecode(source))
-            if other.exists() and self._place.samefile(other):
-                raise PictureError(
+            if os.path.exists(source) and self._place.samefile(source):  # noqa: PTH110 - any name
+                raise OutputError(
                     f"{self.path}: is the file that is being judged: name another one"
                 )
 
-    def failed(self, error: Exception) -> PictureError:
+    def failed(self, error: Exception) -> OutputError:
         """The exception that says that ``error`` kept the file from being written."""
-        if isinstance(error, PictureError):
+        if isinstance(error, OutputError):
             return error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return PictureError(
+        return OutputError(
             f"{self.path}: cannot be written: {reason}: choose a folder that exists, with room "
             "and the right to write"
         )
@@ -70,7 +69,7 @@ class Replacement:
         """Put the file in its place.
 
         Raises:
-            PictureError: it cannot be put there; it is discarded then.
+            OutputError: it cannot be put there; it is discarded then.
         """
         try:
             Path(self.temporary).chmod(0o644)  # mkstemp makes it private

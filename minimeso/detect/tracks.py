@@ -39,11 +39,13 @@ _REACH, _REACH_PER_SECOND, _REACH_MOST = 0.8, 2.0, 2.5
 _SIZE_FACTOR = 2.2
 #: Weight of a look against place and size, which are some 0 to 3.
 _LOOK_WEIGHT = 3.0
-#: A face that is less like a trail is somebody else.
-_LOOK_LEAST = 0.2
+#: A face that is less like a trail is somebody else.  In data/videos a face is 0.6 and more like
+#: its trail (0.4 in the dark, at low rates or in profile), two persons of the training set are
+#: -0.2 to 0.8 alike.
+_LOOK_LEAST = 0.3
 #: To be taken up again after a cut: likeness and overlap where the scene is one that was seen
 #: before, and where it is not (a flash or a swing of the camera that was taken for a cut).
-_SAME_SCENE, _OTHER_SCENE = (0.75, 0.25), (0.9, 0.5)
+_SAME_SCENE, _OTHER_SCENE = (0.7, 0.25), (0.8, 0.3)
 #: Seconds in which the looks of a trail and its speed follow what is seen.
 _LOOK_SECONDS, _SPEED_SECONDS = 0.6, 0.15
 #: A lost face is predicted to move on for so many seconds and then to stay.
@@ -230,13 +232,13 @@ class Tracks:
         Faces that fit no trail begin a new one.
         """
         looks = [look(pixels, face.box) for face in faces]
-        pairs = self._assigned(now, faces, looks)
+        alone = [not any(_near(f.box, o.box) for o in faces if o is not f) for f in faces]
+        pairs = self._assigned(now, faces, looks, alone)
         result: list[Trail | None] = []
         for number, face in enumerate(faces):
             trail = pairs.get(number)
-            alone = not any(_near(face.box, other.box) for other in faces if other is not face)
             if trail is not None:
-                trail.update(now, face, looks[number] if alone else None)
+                trail.update(now, face, looks[number] if alone[number] else None)
             elif len(self.trails) < self._most:
                 trail = self._begin(now, face, looks[number], pixels.shape)
                 self.trails.append(trail)
@@ -244,22 +246,23 @@ class Tracks:
         return result
 
     def _assigned(
-        self, now: float, faces: Sequence[FoundFace], looks: Sequence[Look]
+        self,
+        now: float,
+        faces: Sequence[FoundFace],
+        looks: Sequence[Look],
+        alone: Sequence[bool],
     ) -> dict[int, Trail]:
         """Number of a face -> its trail."""
         rows: list[list[float]] = []
         for trail in self.trails:
-            rows.append([])
-            for face, seen_look in zip(faces, looks, strict=True):
-                misfit = trail.misfit(now, face)
+            row = [trail.misfit(now, face) for face in faces]
+            for j, misfit in enumerate(row):
                 if misfit < math.inf:
-                    likeness = float(trail.look @ seen_look)
-                    misfit = (
-                        misfit + _LOOK_WEIGHT * (1 - likeness)
-                        if likeness >= _LOOK_LEAST
-                        else math.inf
-                    )
-                rows[-1].append(misfit)
+                    likeness = float(trail.look @ looks[j])
+                    # half behind somebody else nobody looks like himself
+                    stranger = alone[j] and likeness < _LOOK_LEAST
+                    row[j] = math.inf if stranger else misfit + _LOOK_WEIGHT * (1 - likeness)
+            rows.append(row)
         possible = [[j for j, misfit in enumerate(row) if misfit < math.inf] for row in rows]
         taken = [j for row in possible for j in row]
         if len(set(taken)) == len(taken) and all(len(row) <= 1 for row in possible):

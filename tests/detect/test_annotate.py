@@ -12,7 +12,7 @@ from detectors import photo
 from PIL import Image
 from seen import THRESHOLDS, face, frame
 
-from minimeso import PictureError
+from minimeso import OutputError
 from minimeso.detect.annotate import Annotation, drawn
 
 CLIPS = ("mp4", "mkv", "mov", "avi", "webm")
@@ -104,6 +104,14 @@ def test_sampled_frames_stay_at_their_times(tmp_path: Path, pyav: Any, ending: s
     assert duration == pytest.approx(1.4, abs=0.25)
 
 
+def test_avi_of_unknown_rate(tmp_path: Path, pyav: Any) -> None:
+    path = tmp_path / "seen.AVI"
+    clip(path, [number / 60 for number in range(60)], rate=None)
+    times, _, duration = decoded(pyav, path)
+    assert times == pytest.approx([number / 60 for number in range(60)], abs=0.005)
+    assert duration == pytest.approx(1, abs=0.02)
+
+
 def test_odd_rates_and_odd_sizes(tmp_path: Path, pyav: Any) -> None:
     path = tmp_path / "seen.mp4"
     rate = Fraction(30000, 1001)
@@ -160,7 +168,7 @@ def test_mpeg4_where_there_is_no_x264(
     times, _, _ = decoded(pyav, path)
     assert times == pytest.approx([number / 30 for number in range(12)], abs=0.002)
     monkeypatch.setattr(pyav, "codecs_available", set())
-    with pytest.raises(PictureError, match="none of the encoders"):
+    with pytest.raises(OutputError, match="none of the encoders"):
         clip(path, [0.0])
 
 
@@ -177,7 +185,7 @@ def test_mpeg4_where_there_is_no_x264(
     ],
 )
 def test_an_ending_that_does_not_fit(tmp_path: Path, name: str, is_clip: bool, said: str) -> None:
-    with pytest.raises(PictureError, match=said):
+    with pytest.raises(OutputError, match=said):
         Annotation(tmp_path / name, clip=is_clip)
     assert not names(tmp_path)
 
@@ -187,7 +195,7 @@ def test_the_source_is_not_written_over(tmp_path: Path) -> None:
     source.write_bytes(b"precious")
     (tmp_path / "link.png").symlink_to(source)
     for name in ("in.png", "link.png"):
-        with pytest.raises(PictureError, match="is being judged: name another"):
+        with pytest.raises(OutputError, match="is being judged: name another"):
             Annotation(tmp_path / name, clip=False, source=source)
     assert source.read_bytes() == b"precious"
 
@@ -215,7 +223,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         ("folder.png", "is a folder"),
         ("nowhere/a.png", "cannot be written: No such file or directory: choose a folder"),
     ):
-        with pytest.raises(PictureError, match=said) as caught:
+        with pytest.raises(OutputError, match=said) as caught:
             Annotation(tmp_path / name, clip=False)
         assert str(tmp_path / name) in str(caught.value)
     assert names(tmp_path) == ["folder.png"]
@@ -227,7 +235,7 @@ def test_a_device_is_not_replaced() -> None:
     link = Path("/dev/null")
     from minimeso.detect.replacing import Replacement
 
-    with pytest.raises(PictureError, match="no regular file"):
+    with pytest.raises(OutputError, match="no regular file"):
         Replacement(link)
     assert not link.is_file()
 
@@ -238,7 +246,7 @@ def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(Image.Image, "save", full)
     annotation = Annotation(tmp_path / "seen.png", clip=False)
-    with pytest.raises(PictureError, match="No space left on device: choose a folder"):
+    with pytest.raises(OutputError, match="No space left on device: choose a folder"):
         annotation.add(frame(0.0))
     assert not names(tmp_path)
 
@@ -249,6 +257,6 @@ def test_what_pyav_refuses(tmp_path: Path, pyav: Any, monkeypatch: pytest.Monkey
 
     annotation = Annotation(tmp_path / "seen.mp4", clip=True)
     monkeypatch.setattr(pyav, "open", refuse)
-    with pytest.raises(PictureError, match=r"seen.mp4: cannot be written: no such luck"):
+    with pytest.raises(OutputError, match=r"seen.mp4: cannot be written: no such luck"):
         annotation.add(frame(0.0))
     assert not names(tmp_path)

@@ -15,9 +15,9 @@ from browser import browser, opened
 from detectors import constant_detector, random_detector, saved
 from hypothesis import given
 from hypothesis import strategies as st
-from seen import face, frame, verdict_of
+from seen import face, frame, track_of, verdict_of
 
-from minimeso import PictureError, Session, Verdict, save_model
+from minimeso import OutputError, Session, Verdict, save_model
 from minimeso.detect import report as report_module
 from minimeso.detect.report import Report
 from minimeso.detect.report.card import as_html, limits
@@ -178,7 +178,7 @@ def test_a_picture_has_no_timeline(session: Session, tmp_path: Path) -> None:
     verdict = verdict_of("p.jpg", frames, (1, 2), {"blurred": 1})
     page = written(session, frames, verdict, tmp_path / "a.html")
     assert re.findall(r"Person (\d):", page.text) == ["2", "1"]
-    assert "0:00" not in page.text and "95 %" not in page.text.replace("\xa0", " ")
+    assert "0:00" not in page.text and "from 1 judged frame." in page.text
     assert not any("timeline" in a.get("class", "") for _, a in page.tags)
     assert "blurred1Motion or focus" in page.text and "2 faces judged" in page.text
     assert any(p["alt"].startswith("Picture: person 2") for p in page.all("img"))
@@ -210,10 +210,22 @@ def test_nothing_to_judge(
 
 def test_a_file_that_is_cut_short(session: Session, tmp_path: Path) -> None:
     frames = clip_of()
-    verdict = verdict_of("x.mp4", frames, status="partial", note="damaged after 0:05")
+    verdict = verdict_of(
+        "x.mp4", frames, status="partial", note="damaged after 0:05; left out: 3 dark"
+    )
     page = written(session, frames, verdict, tmp_path / "a.html")
     assert "cut short or damaged. Only what could be read" in page.text
     assert "Note: damaged after 0:05." in page.text and "Person 1: fake" in page.text
+
+
+def test_an_interval_that_crosses_the_middle(session: Session, tmp_path: Path) -> None:
+    frames = clip_of(2)
+    track = dataclasses.replace(
+        track_of(1, frames), p_fake=0.9, interval=(0.45, 0.99), verdict="uncertain"
+    )
+    verdict = verdict_of("x.mp4", frames, tracks=(track,), verdict="uncertain", p_fake=0.9)
+    page = written(session, frames, verdict, tmp_path / "a.html")
+    assert "p_fake lies beyond a threshold, but the interval" in page.text
 
 
 def test_gaps_and_what_was_left_out_are_drawn(session: Session, tmp_path: Path) -> None:
@@ -270,7 +282,9 @@ def test_a_folder(session: Session, tmp_path: Path) -> None:
     report.write(tmp_path / "a.html")
     page = check(tmp_path / "a.html")
     assert "3 files" in page.text and "1 fake, 1 no face, 1 unreadable." in page.text
-    assert [a["href"] for a in page.all("a")] == ["#file-1", "#file-2", "#file-3"]
+    assert [a["href"] for a in page.all("a")] == [
+        "#file-1", "#file-2", "#file-3", "#files", "#files", "#files",
+    ]  # fmt: skip
 
 
 def test_many_files_stay_small(
@@ -288,7 +302,10 @@ def test_many_files_stay_small(
     page = check(tmp_path / "a.html")
     assert (tmp_path / "a.html").stat().st_size < 200_000
     assert "12 files" in page.text and "3 further files would make" in page.text
-    assert [a["href"] for a in page.all("a")] == [f"#file-{n}" for n in (4, 5, 6, 7, 8, 9)]
+    assert [a["href"] for a in page.all("a")] == [
+        *(f"#file-{n}" for n in (4, 5, 6, 7, 8, 9)),
+        *["#files"] * 6,
+    ]
     assert page.all("img")
 
 
@@ -326,6 +343,16 @@ def test_hostile_names(session: Session, tmp_path: Path, name: str) -> None:
         assert character not in text
     if "script" in name:
         assert name in page.text
+
+
+def test_a_file_that_was_judged_is_not_replaced(session: Session, tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"precious")
+    report = Report(session)
+    report.end(verdict_of(str(source), [], (), status="unreadable", note="broken"))
+    with pytest.raises(OutputError, match="is being judged: name another"):
+        report.write(source)
+    assert source.read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_hostile_model_name(tmp_path: Path) -> None:
@@ -435,14 +462,14 @@ def test_written_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(report_module, "document", full)
-    with pytest.raises(PictureError, match=r"a\.html: cannot be written: No space left"):
+    with pytest.raises(OutputError, match=r"a\.html: cannot be written: No space left"):
         Report(session).write(path)
     assert path.read_text() == "from before" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("name", ["", "nowhere/a.html", "nul\0l.html"])
 def test_places_that_cannot_be_written(session: Session, tmp_path: Path, name: str) -> None:
-    with pytest.raises(PictureError):
+    with pytest.raises(OutputError):
         Report(session).write(f"{tmp_path}/{name}")
     assert not list(tmp_path.iterdir())
 
@@ -523,7 +550,7 @@ def pages(session: Session, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """One page of each kind."""
     folder = tmp_path_factory.mktemp("pages")
     found = {kind: folder / f"{kind}.html" for kind in ("clip", "folder", "none")}
-    frames = clip_of(200, faces=3)
+    frames = clip_of(203, 101, faces=3)  # 2.0 seconds: the last tick stands at the edge
     verdict = verdict_of("clip.mp4", frames, (1, 2, 3), {"too_small": 12_345, "turned": 2})
     written(session, frames, verdict, found["clip"])
     report = Report(session)

@@ -642,20 +642,17 @@ def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
 
 def test_damage_of_h264_is_told(tmp_path: Path) -> None:
     data = made("mp4", "libx264", "yuv420p", frames=NOISY, options={"g": "10"})
-    at = data.index(b"mdat") + 4
+    start, end = data.index(b"mdat") + 1500, data.index(b"moov") - 100
     generator = random.Random(5)
     path = tmp_path / "damaged.mp4"
     told = 0
     for _ in range(10):
         damaged = bytearray(data)
         for _ in range(10):
-            damaged[generator.randrange(at + len(data) // 2, len(data) * 9 // 10)] ^= 0xFF
+            damaged[generator.randrange(start, end)] ^= 0xFF
         path.write_bytes(damaged)
-        try:
-            _, numbers, clip = read(path, every_frame=True)
-        except PictureError:
-            continue
-        assert len(numbers) >= 15
+        _, numbers, clip = read(path, every_frame=True)
+        assert len(numbers) >= 25
         told += clip.fault is not None
     assert told >= 7
 
@@ -970,4 +967,5 @@ def test_real_clips(real_clips: Path) -> None:
         with open_clip(path) as clip:
             times = [t for t, _ in clip]
         assert clip.frames_read == wanted[0] and clip.fault is None
-        assert len(times) == pytest.approx(int(row["frames"]) / float(row["fps"]) * 4, abs=1.5)
+        assert clip.duration is not None
+        assert len(times) == pytest.approx(clip.duration * 4, abs=1.5)

@@ -6,6 +6,7 @@ time gives; who stands in front is drawn last, and who is hidden is not found.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class World:
         self.now = t
         height, width = self.size(t) if callable(self.size) else self.size
         seed = self.backdrop(t) if callable(self.backdrop) else self.backdrop
-        picture = _pattern(seed, height, width, 6)
+        picture = _pattern(seed, height, width, 6).copy()
         for person, path in self.people.items():
             place = path(t)
             if place is not None:
@@ -106,9 +107,10 @@ def _centre(face: FoundFace) -> tuple[float, float]:
     return face.box[0] + face.box[2] / 2, face.box[1] + face.box[3] / 2
 
 
+@functools.lru_cache(maxsize=256)
 def _pattern(seed: int, height: int, width: int, cells: int) -> Any:
-    """(H, W, 3) float: ``cells`` x ``cells`` fields of random colours."""
-    colours = np.random.default_rng(seed).uniform(30, 220, (cells, cells, 3))
+    """(H, W, 3) float32: ``cells`` x ``cells`` fields of random colours."""
+    colours = np.random.default_rng(seed).uniform(30, 220, (cells, cells, 3)).astype(np.float32)
     rows = np.arange(height) * cells // height
     columns = np.arange(width) * cells // width
     return colours[rows[:, None], columns]

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Report"]
 
+#: In words what ``statistics.judge_track`` and ``statistics.suspicion`` do.
 RULE = (
-    "The word for a person comes from all frames of that person together. The verdict of a file is "
-    "that of its most fake person: one swapped face makes a file fake, however many real ones "
-    "stand beside it."
+    "The word for a person comes from all frames of that person together: fake where p_fake "
+    "reaches the upper threshold and its whole interval lies at 50 % or above, real where p_fake "
+    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain. "
+    "The verdict of a file is that of its most fake person: one swapped face makes a file fake, "
+    "however many real ones stand beside it."
 )
 #: Persons of one file with a timeline, and with a few words.
 _MOST_PERSONS = 24
@@ -114,36 +117,37 @@ class Report:
         self._stay_small()
 
     def _stay_small(self) -> None:
-        """The least suspicious files lose their pictures, then their sections."""
-        order = sorted(range(len(self._entries)), key=lambda n: self._entries[n].suspicion)
-        weight = sum(entry.weight for entry in self._entries)
-        sections = sum(self._listed)
-        for number in order:
-            entry = self._entries[number]
-            if weight > MOST_PICTURES and entry.weight:
-                weight -= entry.weight
-                self._entries[number] = entry.without_pictures()
-            if sections > MOST_SECTIONS and self._listed[number]:
-                sections -= 1
-                self._listed[number] = False
-                self._entries[number] = self._entries[number]._replace(persons=(), others=())
+        """The least suspicious files lose their pictures, or their sections."""
+        shown = [number for number, listed in enumerate(self._listed) if listed]
+        shown.sort(key=lambda number: self._entries[number].suspicion)
+        if len(shown) > MOST_SECTIONS:
+            least = shown.pop(0)
+            self._listed[least] = False
+            self._entries[least] = self._entries[least]._replace(persons=(), others=())
+        weight = sum(self._entries[number].weight for number in shown)
+        for number in shown:
+            if weight <= MOST_PICTURES:
+                break
+            weight -= self._entries[number].weight
+            self._entries[number] = self._entries[number].without_pictures()
 
     def write(self, path: str | os.PathLike[str], verdict: Verdict | None = None) -> None:
         """Write the page, whole or not at all.
 
         Args:
-            path: the HTML file; what was there before is replaced.
+            path: the HTML file; what was there before is replaced, unless it was judged.
             verdict: of the only file, in place of ``end``.
 
         Raises:
-            PictureError: the file cannot be written; the message says why and what to do.
+            OutputError: the file cannot be written; the message says why and what to do.
         """
         if verdict is not None:
             self.end(verdict)
         frame = Frame(
             self._thresholds, self._rule, self._limits, self._heat is not None, self._made()
         )
-        file = Replacement(path)
+        judged = (entry.verdict.path for entry in self._entries)
+        file = Replacement(path, tuple(source for source in judged if source is not None))
         try:
             with open(file.temporary, "w", encoding="utf-8", newline="\n") as page:  # noqa: PTH123
                 for part in document(self._entries, self._listed, self._unlisted, frame):

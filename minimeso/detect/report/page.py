@@ -25,7 +25,8 @@ POLICY = (
 MOST_PICTURES = 16 << 20
 MOST_SECTIONS = 200
 MOST_ROWS = 5000
-_MOST_NAMED_PERSONS = 200
+#: Remarks of a verdict that the page says itself, in more words.
+_SAID = ("left out: ", "uncertain: ")
 
 
 class Entry(NamedTuple):
@@ -166,7 +167,7 @@ def _overview(
     if unlisted:
         more = f"<p>{counted(unlisted, 'further file')} would make the page too long.</p>"
     return (
-        f"<section><h2>{counted(len(entries) + unlisted, 'file')}</h2><p>{counts}.</p>"
+        f'<section id="files"><h2>{counted(len(entries) + unlisted, "file")}</h2><p>{counts}.</p>'
         '<table class="files"><thead><tr><th scope="col">File</th><th scope="col">Verdict</th>'
         '<th scope="col" class="number">p_fake</th><th scope="col" class="number">Persons</th>'
         f"</tr></thead><tbody>{rows}</tbody></table>{more}</section>\n"
@@ -201,9 +202,13 @@ def _section(
     yield f'<p class="big">{_headline(verdict)}</p>'
     for sentence in _sentences(verdict, entry.still, frame.thresholds):
         yield f"<p>{sentence}</p>"
-    if verdict.note:
-        note = verdict.note.replace(verdict.path or "\0", called)
-        yield f'<p class="fine">Note: {shown(note)}.</p>'
+    remarks = [
+        remark.replace(verdict.path or "\0", called)
+        for remark in (verdict.note or "").split("; ")
+        if remark and not remark.startswith(_SAID)
+    ]
+    if remarks:
+        yield f'<p class="fine">Note: {shown("; ".join(remarks))}.</p>'
     if verdict.verdict is not None or not entry.still:
         yield f'<p class="fine">{_amounts(entry)}</p>'
     yield "</div>"
@@ -275,13 +280,21 @@ def _sentences(verdict: Verdict, still: bool, thresholds: Mapping[str, float]) -
         return
     several = len(verdict.tracks) > 1
     who = f"person {verdict.tracks[0].id}" if verdict.tracks else "the face"
-    most = f"{who}, the most suspicious of {len(verdict.tracks)} persons," if several else who
+    most = f"{who}, the most suspicious of {len(verdict.tracks)} persons" if several else who
     real, fake = percent(thresholds["real"]), percent(thresholds["fake"])
     if verdict.verdict == "fake":
-        yield f"In {most} the model sees what face swaps leave behind. From {fake} up it says fake."
+        yield (
+            f"In {most}{',' if several else ''} the model sees what face swaps leave behind. From "
+            f"{fake} up it says fake."
+        )
     elif verdict.verdict == "real":
         nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
         yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
+    elif not thresholds["real"] < verdict.p_fake < thresholds["fake"]:
+        yield (
+            f"The model cannot tell about {most}: p_fake lies beyond a threshold, but the interval "
+            f"around it crosses 50\N{NO-BREAK SPACE}%."
+        )
     else:
         yield (
             f"The model cannot tell about {most}: it says fake only from {fake} up and real only "

@@ -18,11 +18,14 @@ from .timeline import scale, timeline
 from .words import INFLUENCE, clock, counted, percent, shown
 
 _CROP_QUALITY = 85
+#: Height of a frame on the page in rem, for clips that stand upright.
+_HIGHEST = 26
 #: So many frames stand beside each other on a wide screen.
 _ONE_ROW = 3
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: Influence below the first share of the largest is not tinted; from the second on it has a sign.
-_LEVELS = (0.08, 0.2, 0.4, 0.7)
-_SIGN_FROM = 0.2
+_LEVELS = (0.1, 0.25, 0.5, 0.75)
+_SIGN_FROM = 0.4
 
 Influence = npt.NDArray[np.float64]
 
@@ -60,58 +63,48 @@ def person(
     still = seen.frames <= 1
     highlights = seen.highlights.get(track.id)
     most, least = highlights.pick(count) if highlights else ([], [])
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    named = list(zip(letters, most + least, strict=False))
+    named = list(zip(_LETTERS, most + least, strict=False))
     parts = [
         f'<h3 id="{anchor}">Person {track.id}: '
         f'<span class="word {track.verdict}">{track.verdict}</span> '
         f"<small>p_fake {percent(track.p_fake)}</small></h3>",
-        scale(track.p_fake, None if still else track.interval, thresholds),
+        scale(track.p_fake, track.interval, thresholds),
+        f'<p class="fine">95 % interval {percent(track.interval[0])} to '
+        f"{percent(track.interval[1])}, from {counted(len(track.frames), 'judged frame')}.</p>",
     ]
-    if not still:
-        low, high = track.interval
+    if track.frames and not still:
+        marks = [(letter, shot.t, place < len(most)) for place, (letter, shot) in enumerate(named)]
         parts.append(
-            f'<p class="fine">95 % interval {percent(low)} to {percent(high)}, from '
-            f"{counted(len(track.frames), 'judged frame')}.</p>"
-        )
-        if track.frames:
-            marks = [(letter, shot.t, shot in most) for letter, shot in named]
-            who = f"person {track.id}"
-            parts.append(
-                timeline(
-                    track.frames, track.p_fake, track.interval, thresholds, seen.end,
-                    seen.spans.get(track.id, ()), marks, who,
-                )
-            )  # fmt: skip
-    if not named:
-        return Person("".join(parts), "")
+            timeline(
+                track.frames, track.p_fake, track.interval, thresholds, seen.end,
+                seen.spans.get(track.id, ()), marks, f"person {track.id}",
+            )
+        )  # fmt: skip
     influences = _influences([shot for _, shot in named], heat)
     figures = [
         _figure(letter, shot, influence, track.id, still)
         for (letter, shot), influence in zip(named, influences, strict=True)
     ]
-    legend = _LEGEND if heat is not None else ""
-    if still:
-        return Person("".join(parts), f'<div class="shots one">{figures[0]}</div>{legend}')
-    rows = [("Most suspicious", figures[: len(most)]), ("Least suspicious", figures[len(most) :])]
-    if least and len(figures) <= _ONE_ROW:
-        named_rows = " and ".join(
-            f"{what} suspicious ({', '.join(part)})"
-            for what, part in (
-                ("Most", letters[: len(most)]),
-                ("least", letters[len(most) : len(figures)]),
-            )
-        )
-        rows = [(named_rows, figures)]
-    pictures = "".join(
+    legend = _LEGEND if heat is not None and figures else ""
+    return Person("".join(parts), _rows(figures, len(most), still) + legend)
+
+
+def _rows(figures: Sequence[str], most: int, still: bool) -> str:
+    """The figures, the first ``most`` of them apart from the others where they are many."""
+    if still or not figures:
+        return "".join(f'<div class="shots one">{figure}</div>' for figure in figures)
+    rows = [("Most suspicious", figures[:most]), ("Least suspicious", figures[most:])]
+    if most < len(figures) <= _ONE_ROW:
+        first, second = ", ".join(_LETTERS[:most]), ", ".join(_LETTERS[most : len(figures)])
+        rows = [(f"Most suspicious ({first}) and least suspicious ({second})", figures)]
+    return "".join(
         f'<h4>{title}</h4><div class="shots">{"".join(row)}</div>' for title, row in rows if row
     )
-    return Person("".join(parts), pictures + legend)
 
 
 def _influences(shots: Sequence[Shot], heat: HeatMap | None) -> list[Influence | None]:
     """Heat maps as shares of the largest influence in any of these frames, -1 to 1."""
-    if heat is None:
+    if heat is None or not shots:
         return [None] * len(shots)
     crops = np.stack([shot.crop.transpose(2, 0, 1) for shot in shots]).astype(np.float32) / 255
     found = heat.influence(np.ascontiguousarray(crops, np.float32))
@@ -124,7 +117,8 @@ def _figure(letter: str, shot: Shot, influence: Influence | None, number: int, s
     width, height = shot.size
     when = "" if still else f"at {clock(shot.t)}"
     frame = (
-        f'<div class="frame"><img src="{_jpeg_uri(shot.jpeg)}" '
+        f'<div class="frame" style="max-width:{_HIGHEST * width / height:.1f}rem">'
+        f'<img src="{_jpeg_uri(shot.jpeg)}" '
         f'alt="{shown(_spoken(shot, number, when))}" style="aspect-ratio:{width}/{height}">'
         f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{_boxes(shot, number)}</svg></div>'
     )

@@ -23,6 +23,8 @@ _GAP_STEPS = 2.5
 _SHORTEST_GAP = 0.2
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _MOST_TICKS = 5
+#: From this per cent of the width on a tick's words would stick out.
+_LAST_TICK = 92
 #: Width of a letter on a phone, in per cent of the drawing.
 _LETTER = 8.0
 #: Width of the SVG's own units; the height is 100, one for each per cent.
@@ -31,17 +33,17 @@ _WIDTH = 1000
 Marks = Sequence[tuple[str, float, bool]]
 
 
-def scale(p_fake: float, interval: Interval | None, thresholds: Mapping[str, float]) -> str:
+def scale(p_fake: float, interval: Interval, thresholds: Mapping[str, float]) -> str:
     """A bar from 0 to 100 % with the three zones, ``p_fake`` and, beneath, its interval."""
     real, fake = 100 * thresholds["real"], 100 * thresholds["fake"]
-    spoken = f"p_fake {percent(p_fake)} on a scale from 0 % to 100 %"
-    whisker = ""
-    if interval is not None:
-        low, high = _clip(interval[0]), _clip(interval[1])
-        spoken += f", 95 % interval {percent(low)} to {percent(high)}"
-        whisker = (
-            f'<i class="whisker" style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>'
-        )
+    low, high = _clip(interval[0]), _clip(interval[1])
+    spoken = (
+        f"p_fake {percent(p_fake)} on a scale from 0 % to 100 %, 95 % interval {percent(low)} to "
+        f"{percent(high)}"
+    )
+    whisker = (
+        f'<i class="whisker" style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>'
+    )
     zones = (("real", 0.0, real), ("uncertain", real, fake), ("fake", fake, 100.0))
     parts = [
         f'<i class="zone {word}" style="width:{end - start:.2f}%">'
@@ -247,9 +249,9 @@ def _ticks(end: float) -> str:
     fitting = (step for step in _TICKS if end / step <= _MOST_TICKS)
     step = next(fitting, end / _MOST_TICKS)
     count = int(end / step + 1e-9)
-    ticks = "".join(
-        f'<span style="left:{100 * number * step / end:.1f}%">'
-        f"{clock(number * step, tenths=step < 1)}</span>"
-        for number in range(count + 1)
-    )
+    ticks = ""
+    for number in range(count + 1):
+        x = 100 * number * step / end
+        last = ' class="last"' if x > _LAST_TICK else ""
+        ticks += f'<span{last} style="left:{x:.1f}%">{clock(number * step, step < 1)}</span>'
     return f'<div class="ticks" aria-hidden="true">{ticks}</div>'

@@ -84,7 +84,10 @@ PRIVATE = (
     "Everything was computed on one computer and nothing was uploaded; the page holds all that it "
     "shows and asks for nothing. It shows faces of people: mind whom you give it to."
 )
-_PERSON = "One face, followed through the clip. Who leaves and comes back may get a new number."
+_PERSON = (
+    "One face, followed through the clip. Every face that is seen gets a number, also one that is "
+    "left out; who leaves and comes back may get a new one."
+)
 _TIMELINE = (
     "Each dot or step of the line is p_fake at that moment. The grey band is the 95 % interval of "
     "the person's p_fake, the line in it that p_fake itself; the dashed lines are the thresholds. "
@@ -95,8 +98,8 @@ _LANE = (
     "neither stands it was not seen."
 )
 _INTERVAL = (
-    "Where this person's p_fake would lie in 95 of 100 clips like this one, as far as the frames "
-    "tell. Few frames, or frames that disagree, make it wide."
+    "How well these frames show what the model thinks of this person: few frames, or frames that "
+    "disagree, make it wide. That the model may be wrong about the person is not in it."
 )
 _HEAT = (
     "Heat map: squares that pushed the network towards fake (+) or towards real (&minus;); the "
@@ -121,7 +124,7 @@ def terms(clips: bool, heat: bool) -> Iterator[tuple[str, str]]:
         yield "Person", _PERSON
         yield "Timeline", _TIMELINE
         yield '<span class="key judged"></span> <span class="key out"></span>', _LANE
-        yield "Interval", _INTERVAL
+    yield "Interval", _INTERVAL
     yield "Frames", "The box with the thick edge is the person, its number beside it."
     if heat:
         yield '<span class="key fake">+</span> <span class="key real">&minus;</span>', _HEAT
