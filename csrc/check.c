@@ -142,6 +142,19 @@ static int winograd_fits(const mm_program *p, const mm_step *s, const mm_tensor 
            parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
 }
 
+static int depthwise_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                          const mm_tensor *out)
+{
+    if (!window_fits(s) || in->is_vector || out->is_vector || in->channels != out->channels ||
+        s->stride_h > 2 || s->stride_w != s->stride_h || s->kernel_h != s->stride_h + 2 ||
+        s->kernel_w != s->kernel_h || s->dilation_h != 1 || s->dilation_w != 1)
+        return 0;
+    return row_reaches(p, s, in, out) &&
+           within(s->first_constant, mm_depthwise_row(s, out), p->constant_count) &&
+           parameters_fit(p, s->weight, times(9, out->channels)) &&
+           parameters_fit(p, s->bias, out->channels);
+}
+
 static int pool_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
                      const mm_tensor *out)
 {
@@ -249,6 +262,8 @@ static int step_fits(const mm_program *p, const mm_step *s)
         return conv_fits(p, s, in, out);
     case MM_OP_WINOGRAD:
         return winograd_fits(p, s, in, out);
+    case MM_OP_DEPTHWISE:
+        return depthwise_fits(p, s, in, out);
     case MM_OP_LINEAR:
         return linear_fits(p, s, in, out);
     case MM_OP_MAX_POOL:
@@ -280,6 +295,7 @@ static int is_line_by_line(const mm_program *p, const mm_step *s)
     case MM_OP_COPY:
     case MM_OP_CONV:
     case MM_OP_WINOGRAD:
+    case MM_OP_DEPTHWISE:
     case MM_OP_MAX_POOL:
     case MM_OP_AVG_POOL:
         return 1;

@@ -47,6 +47,20 @@ typedef struct {
     float slope;
 } mm_conv;
 
+/* `lines` (4, 2 or 1) lines of one channel of a 3 x 3 convolution by itself, or with `pool` half as
+   many of the largest of its 2 x 2 windows:
+   c[l][x] = *bias + sum over r < 3, k < 3 of weight[3 * r + k] * rows[l + r][x + k], in that order
+   out[l][x] = f(c[l][x]), or f(largest of c[2 * l + i][2 * x + j], i < 2, j < 2), f as in mm_conv.
+   There are lines + 2 rows; the lines of out do not overlap them. */
+typedef struct {
+    const float *const *rows;
+    const float *weight, *bias;
+    float *const *out;
+    size_t width; /* of out */
+    int lines, pool, activation;
+    float slope;
+} mm_depthwise;
+
 /* One output row of a max-pool without padding whose kernel is its stride, 2 or 4:
    out[x] = g(largest of inner(rows[r][x * kernel + k]), r < kernel, k < kernel)
    or the smallest, where `smallest` is set.  inner is Swish, Mish, Pish or, for any other value,
@@ -62,6 +76,7 @@ typedef struct {
 } mm_window;
 
 typedef void mm_conv_fn(const mm_conv *c);
+typedef void mm_depthwise_fn(const mm_depthwise *d);
 typedef void mm_window_fn(const mm_window *w);
 /* y[i] = f(x[i]); p is the slope of Leaky ReLU, ignored elsewhere */
 typedef void mm_unary_fn(const float *x, float *y, size_t n, float p);
@@ -114,6 +129,7 @@ typedef void mm_squeeze_fn(const mm_squeeze *s);
     X(conv, conv_stride1)                                                                       \
     X(conv, conv_stride2)                                                                       \
     X(conv, conv_any_stride)                                                                    \
+    X(depthwise, depthwise)                                                                     \
     X(window, max_pool)                                                                         \
     X(unary, relu)                                                                              \
     X(unary, leaky_relu)                                                                        \

@@ -66,6 +66,7 @@ void mm_finish_lines(const mm_lane *lane, const mm_step *s, const mm_tensor *t, 
 
 /* What looks at its input through a window: lines [y, end), see mm_step_lines (windows.c). */
 void mm_run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
+void mm_run_depthwise(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
 void mm_run_winograd(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
 void mm_run_max_pool(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
 void mm_run_avg_pool(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);

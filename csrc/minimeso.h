@@ -47,6 +47,9 @@ enum {
     MM_OP_CONV,         /* weight, bias; epilogue */
     MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h
                            tiles of 9 - kernel_h lines at once; first_constant: a row of zeros */
+    MM_OP_DEPTHWISE,    /* the same for kernels 3 x 3, strides 1, as many groups as channels in and
+                           out; or this and a 2 x 2 max-pool, then its window is 4 x 4, its strides
+                           are 2, and the epilogue comes last.  first_constant: a row of zeros */
     MM_OP_LINEAR,       /* weight, bias; epilogue */
     MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; epilogue.  With `inner`, MM_SWISH,
                            MM_MISH or MM_PISH, of that of the input: 2 x 2 or 4 x 4 only, without

@@ -33,8 +33,8 @@ static void add_need(const mm_tensor *in, const mm_step *s, range_t out, range_t
     if (in->ring < 0)
         return;
     range_t *need = &needs[in->ring];
-    if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_MAX_POOL ||
-        s->op == MM_OP_AVG_POOL) {
+    if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_DEPTHWISE ||
+        s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL) {
         int64_t window = (int64_t)(s->kernel_h - 1) * s->dilation_h + 1, granule = mm_granule(s);
         out.end += (granule - out.end % granule) % granule; /* a tile mixes all of its input */
         out.start = out.start * s->stride_h - s->pad_top;

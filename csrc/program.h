@@ -45,6 +45,12 @@ static inline int64_t mm_winograd_row(const mm_step *s, const mm_tensor *in, con
                           (int64_t)(s->kernel_w - 1) * s->dilation_w);
 }
 
+/* How far a depthwise convolution reads a row, from its left padding on. */
+static inline int64_t mm_depthwise_row(const mm_step *s, const mm_tensor *out)
+{
+    return mm_round_lanes(out->width) * s->stride_w + 2;
+}
+
 /* Zeros between rows. */
 static inline int64_t mm_gap(const mm_tensor *t) { return t->row_stride - mm_round_lanes(t->width); }
 

@@ -231,6 +231,7 @@ static const struct {
     [MM_OP_ZERO] = {run_zero, NULL},
     [MM_OP_CONV] = {NULL, mm_run_conv},
     [MM_OP_WINOGRAD] = {NULL, mm_run_winograd},
+    [MM_OP_DEPTHWISE] = {NULL, mm_run_depthwise},
     [MM_OP_LINEAR] = {run_linear, NULL},
     [MM_OP_MAX_POOL] = {NULL, mm_run_max_pool},
     [MM_OP_AVG_POOL] = {NULL, mm_run_avg_pool},

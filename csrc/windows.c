@@ -78,6 +78,42 @@ void mm_run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t lines
     }
 }
 
+/* Up to four lines of the convolution at once. */
+void mm_run_depthwise(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end)
+{
+    const mm_tensor *in = &lane->program->tensors[s->input];
+    const mm_tensor *out = &lane->program->tensors[s->output];
+    const float *zeros = lane->program->constants + s->first_constant, *rows[6];
+    const int64_t first = y;
+    float *to[4];
+    mm_depthwise d = {
+        .rows = rows,
+        .out = to,
+        .width = (size_t)out->width,
+        .lines = 0,
+        .pool = s->stride_h == 2,
+        .activation = mm_is_fused(s) ? s->activation : MM_NO_ACTIVATION,
+        .slope = s->slope,
+    };
+    for (int64_t made; y < end; y += made) {
+        int64_t left = (end - y) * s->stride_h, top = y * s->stride_h - s->pad_top;
+        d.lines = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        made = d.lines / s->stride_h;
+        for (int64_t c = 0; c < in->channels; c++) {
+            for (int64_t i = 0; i < d.lines + 2; i++)
+                rows[i] = top + i < 0 || top + i >= in->height
+                              ? zeros
+                              : mm_row(lane, in, top + i, c) - s->pad_left;
+            for (int64_t i = 0; i < made; i++)
+                to[i] = mm_row(lane, out, y + i, c);
+            d.weight = mm_parameter(lane, s->weight) + 9 * c;
+            d.bias = mm_parameter(lane, s->bias) + c;
+            lane->kernels->depthwise(&d);
+        }
+    }
+    mm_finish_lines(lane, s, out, first, end, mm_is_fused(s));
+}
+
 /* Columns [x, x + width) of the tile of every dilation_h-th line from y on, few enough to stay in the
    first cache.  Scratch: the transformed input, then for one block of output channels what the
    eight convolutions make of it, then a row for lines below the picture. */

@@ -90,7 +90,7 @@ class Plan:
             for index in (step.input, step.second, step.output):
                 if index >= 0:
                     self.tensors[index].buffer.used_at(number)
-        self._winograd_scratch()
+        self._zero_row()
         self.unshared_floats = sum(b.floats for b in self._buffers)
         self.stages = make_stages(self.steps, self.tensors, "row_bands" not in without)
         rings = [b for b in self._buffers if b.ring >= 0]
@@ -214,6 +214,10 @@ class Plan:
     def _lower_conv(self, layer: Layer, step: Step) -> None:
         step.fields.update(self._window(layer))
         step.fields["groups"] = layer.attributes["groups"]
+        if "depthwise" in layer.attributes:
+            step.op = "DEPTHWISE"
+            if layer.attributes["depthwise"] == 2:  # the window of the pool over that of the kernel
+                step.fields.update(kernel_h=4, kernel_w=4, stride_h=2, stride_w=2)
         step.fields["weight"] = self._parameters.offset(layer, "weight")
         step.fields["bias"] = self._parameters.offset(layer, "bias")
         source = self.tensors[step.input]
@@ -238,28 +242,30 @@ class Plan:
         end = 0
         for step in self.steps:
             source = self.tensors[step.input]
-            if step.op in ("CONV", "WINOGRAD") and any(source.buffer is b for b in buffers):
+            if step.op in ("CONV", "WINOGRAD", "DEPTHWISE") and any(source.buffer is b for b in buffers):
                 row = source.buffer.offset(source.channel + source.map_shape[0] - 1)
                 row += (source.buffer.lines - 1) * source.buffer.line_stride
                 end = max(end, row + self._loads(step) - int(step.fields["pad_left"]))
         return end
 
-    def _winograd_scratch(self) -> None:
-        """A row of zeros for lines outside the picture, and room for a tile in scratch."""
+    def _zero_row(self) -> None:
+        """A row of zeros for lines outside the picture, and room for a Winograd tile in scratch."""
         row = 0
         for step in self.steps:
+            f, width = step.fields, self.tensors[step.output].map_shape[2]
             if step.op == "WINOGRAD":
                 channels = self.tensors[step.input].map_shape[0]
-                f = step.fields
-                columns = winograd_columns(channels, self.tensors[step.output].map_shape[2])
+                columns = winograd_columns(channels, width)
                 extra = -int(f["pad_left"]) % 8  # vectors of the input are read aligned
                 needed = round_lanes(columns + extra + int((f["kernel_w"] - 1) * f["dilation_w"]))
                 tile = POINTS * channels * needed + (POINTS * BLOCK + 1) * (columns + LANES)
                 self.scratch_floats = max(self.scratch_floats, tile)
                 row = max(row, needed)
+            elif step.op == "DEPTHWISE":
+                row = max(row, round_lanes(width) * int(f["stride_w"]) + 2)
         zeros = self._constant(np.zeros(row)) if row else -1
         for step in self.steps:
-            if step.op == "WINOGRAD":
+            if step.op in ("WINOGRAD", "DEPTHWISE"):
                 step.fields["first_constant"] = zeros
 
     def _loads(self, step: Step) -> int:

@@ -21,8 +21,8 @@ _MAX_RING_FLOATS = 1 << 19
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
 _LINE_BY_LINE = (
-    "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL", "SOFTMAX",
-    "ADD", "MUL",
+    "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "DEPTHWISE", "MAX_POOL", "AVG_POOL",
+    "SOFTMAX", "ADD", "MUL",
 )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def input_lines(step: Step, lines: Range) -> Range:
     """Input lines that output lines [start, end) of a step need, edges left out of account."""
     start, end = lines
     f = step.fields
-    if step.op in ("CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL"):
+    if step.op in ("CONV", "WINOGRAD", "DEPTHWISE", "MAX_POOL", "AVG_POOL"):
         start = int(start * f["stride_h"] - f["pad_top"])
         end = int((end - 1) * f["stride_h"] - f["pad_top"] + (f["kernel_h"] - 1) * f["dilation_h"])
         end += 1
