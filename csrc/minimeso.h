@@ -167,9 +167,11 @@ typedef struct {
 /* Bytes of workspace for a crop; 0: its box or a size is impossible, or more than size_t. */
 size_t mm_resize_bytes(const mm_crop *crop);
 
-/* The box as (3, out_height, out_width) float32 from 0 to 1; isa as for mm_run.  workspace: 64-byte
-   aligned, of at least mm_resize_bytes(crop), contents arbitrary. */
-int mm_resize(int isa, const mm_crop *crop, float *out, void *workspace);
+/* The box as (3, out_height, out_width) float32 from 0 to 1; isa as for mm_run.  Nothing is written
+   between the lines, which lie `line` floats apart, and `plane` those of the next channel.
+   workspace: 64-byte aligned, of at least mm_resize_bytes(crop), contents arbitrary. */
+int mm_resize(int isa, const mm_crop *crop, float *out, int64_t plane, int64_t line,
+              void *workspace);
 /* cdef end */
 
 #endif

@@ -78,7 +78,7 @@ void mm_run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t lines
     }
 }
 
-/* Up to four lines of the convolution at once. */
+/* Up to four lines of the convolution at once; those outside the picture are zeros. */
 void mm_run_depthwise(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end)
 {
     const mm_tensor *in = &lane->program->tensors[s->input];

@@ -25,8 +25,8 @@
 #define POOLS 3
 
 static const char *const OPS[MM_OP_COUNT] = {
-    "INPUT_F32", "INPUT_U8", "OUTPUT", "COPY", "ZERO", "CONV", "WINOGRAD", "LINEAR", "MAX_POOL", "AVG_POOL",
-    "GLOBAL_AVG_POOL", "ADD", "MUL", "FLATTEN", "SOFTMAX", "NEAREST", "BILINEAR"};
+    "INPUT_F32", "INPUT_U8", "OUTPUT", "COPY", "ZERO", "CONV", "WINOGRAD", "DEPTHWISE",
+    "LINEAR", "MAX_POOL", "AVG_POOL", "GLOBAL_AVG_POOL", "ADD", "MUL", "FLATTEN", "SOFTMAX", "NEAREST", "BILINEAR"};
 
 /* A program while it is drawn; what has been allocated follows from it later. */
 typedef struct {
@@ -220,6 +220,25 @@ static void draw_winograd(draft_t *d, int32_t in)
                         (MM_WINOGRAD_POINTS * MM_BLOCK + 1) * wide);
 }
 
+static void draw_depthwise(draft_t *d, int32_t in)
+{
+    mm_tensor t = d->tensors[in];
+    int32_t pool = between(1, 2), pad_left = below(4), height = between(1, 12);
+    int32_t width = (pad_left + t.width + below(4) - 2) / pool;
+    if (width < 1) {
+        pad_left += 3;
+        width = 1;
+    }
+    mm_step *s = new_step(d, MM_OP_DEPTHWISE, in, new_tensor(d, t.channels, height, width, 0));
+    s->kernel_h = s->kernel_w = 2 + pool;
+    s->stride_h = s->stride_w = pool;
+    s->dilation_h = s->dilation_w = s->groups = 1;
+    s->pad_top = below(4), s->pad_left = pad_left;
+    s->first_constant = new_constants(d, mm_depthwise_row(s, &d->tensors[s->output]));
+    s->weight = new_parameters(d, 9 * t.channels);
+    s->bias = new_parameters(d, t.channels);
+}
+
 static void draw_window(draft_t *d, int32_t op, int32_t in)
 {
     int32_t gap = (int32_t)mm_gap(&d->tensors[in]);
@@ -311,6 +330,8 @@ static void draw_windowed(draft_t *d, int32_t op, int32_t in)
 {
     if (op == MM_OP_WINOGRAD)
         draw_winograd(d, in);
+    else if (op == MM_OP_DEPTHWISE)
+        draw_depthwise(d, in);
     else
         draw_window(d, op, in);
 }
@@ -318,12 +339,13 @@ static void draw_windowed(draft_t *d, int32_t op, int32_t in)
 /* Two to four steps of one stage, the last of them `op`; what passes between is a ring. */
 static void draw_chain(draft_t *d, int32_t op)
 {
-    static const int32_t before[] = {MM_OP_CONV, MM_OP_WINOGRAD, MM_OP_MAX_POOL, MM_OP_AVG_POOL};
+    static const int32_t before[] = {MM_OP_CONV, MM_OP_WINOGRAD, MM_OP_DEPTHWISE, MM_OP_MAX_POOL,
+                                     MM_OP_AVG_POOL};
     int32_t in = source(d, 0), count = between(1, 3);
     d->chain = d->p.step_count;
     d->chain_count = count + 1;
     for (int32_t i = 0; i < count; i++) {
-        draw_windowed(d, before[below(4)], in);
+        draw_windowed(d, before[below(5)], in);
         in = (int32_t)d->p.tensor_count - 1;
         d->tensors[in].ring = i;
         d->tensors[in].line_mask = 63; /* higher than any map here: no line is lost */
@@ -352,6 +374,7 @@ static void draw_step(draft_t *d, int32_t op)
         return;
     case MM_OP_CONV:
     case MM_OP_WINOGRAD:
+    case MM_OP_DEPTHWISE:
     case MM_OP_MAX_POOL:
     case MM_OP_AVG_POOL:
         if (!d->chain_count && one_in(2))
@@ -427,7 +450,7 @@ static void add_reach(draft_t *d)
 {
     for (int64_t i = 0; i < d->p.step_count; i++) {
         const mm_step *s = &d->steps[i];
-        if (s->op != MM_OP_CONV && s->op != MM_OP_WINOGRAD)
+        if (s->op != MM_OP_CONV && s->op != MM_OP_WINOGRAD && s->op != MM_OP_DEPTHWISE)
             continue;
         int64_t *floats = d->tensors[s->input].ring < 0 ? &d->p.arena_floats : &d->p.ring_floats;
         const mm_tensor *in = &d->tensors[s->input], *out = &d->tensors[s->output];
@@ -564,7 +587,8 @@ static void change_step(draft_t *d, mm_step *s)
     int64_t *const in_parameters[] = {&s->weight, &s->bias, &s->sign, &s->slopes, &s->scale,
                                       &s->shift};
     int32_t *const numbers[] = {&s->op, &s->array, &s->activation, &s->inner};
-    int windowed = s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL;
+    int windowed = s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_DEPTHWISE ||
+                   s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL;
     switch (below(windowed ? 12 : 7)) {
     case 0:
         change_operand(d, &s->output);
@@ -659,6 +683,8 @@ static double work(const mm_program *p)
         double each = 1.0;
         if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD)
             each = (double)in->channels / s->groups * s->kernel_h * s->kernel_w;
+        else if (s->op == MM_OP_DEPTHWISE)
+            each = 36.0;
         else if (s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL)
             each = (double)s->kernel_w + (double)s->kernel_h * in->width;
         else if (s->op == MM_OP_LINEAR || s->op == MM_OP_GLOBAL_AVG_POOL)
