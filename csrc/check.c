@@ -202,12 +202,13 @@ static int copy_fits(const mm_step *s, const mm_tensor *in, const mm_tensor *out
            within(s->at, in->channels, out->channels);
 }
 
-static int binary_fits(const mm_tensor *a, const mm_tensor *b, const mm_tensor *out)
+static int binary_fits(const mm_step *s, const mm_tensor *a, const mm_tensor *b, const mm_tensor *out)
 {
     if (!same_shape(a, out))
         return 0;
-    return mm_is_factor(b, out) ? b->channels == out->channels && !out->is_vector
-                                : same_shape(b, out);
+    if (mm_is_factor(b, out) || mm_is_doubled(s, b, out))
+        return b->channels == out->channels && !out->is_vector;
+    return same_shape(b, out);
 }
 
 static int linear_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
@@ -274,7 +275,7 @@ static int step_fits(const mm_program *p, const mm_step *s)
                out->height == 1 && out->width == 1;
     case MM_OP_ADD:
     case MM_OP_MUL:
-        return binary_fits(in, &p->tensors[s->second], out);
+        return binary_fits(s, in, &p->tensors[s->second], out);
     case MM_OP_FLATTEN:
         return flatten_fits(in, out);
     case MM_OP_SOFTMAX:

@@ -80,7 +80,7 @@ typedef void mm_depthwise_fn(const mm_depthwise *d);
 typedef void mm_window_fn(const mm_window *w);
 /* y[i] = f(x[i]); p is the slope of Leaky ReLU, ignored elsewhere */
 typedef void mm_unary_fn(const float *x, float *y, size_t n, float p);
-/* y[i] = f(a[i], b[i]) */
+/* y[i] = f(a[i], b[i]); add_doubled: a[i] + b[i / 2] */
 typedef void mm_binary_fn(const float *a, const float *b, float *y, size_t n);
 /* y[i] = x[i] * scale + shift */
 typedef void mm_affine_fn(const float *x, float *y, size_t n, float scale, float shift);
@@ -144,6 +144,7 @@ typedef void mm_squeeze_fn(const mm_squeeze *s);
     X(binary, mul)                                                                              \
     X(binary, div)                                                                              \
     X(binary, prelu)                                                                            \
+    X(binary, add_doubled)                                                                      \
     X(affine, affine)                                                                           \
     X(fold, fold_max)                                                                           \
     X(fold, fold_min)                                                                           \

@@ -56,8 +56,9 @@ enum {
                            padding or overlap */
     MM_OP_AVG_POOL,     /* scale_x, scale_y in constants; epilogue */
     MM_OP_GLOBAL_AVG_POOL,
-    MM_OP_ADD,          /* input + second, second may be (C, 1, 1); epilogue */
-    MM_OP_MUL,
+    MM_OP_ADD,          /* input + second, second may be (C, 1, 1); or half as high and wide, then
+                           each of its elements counts for 2 x 2; epilogue */
+    MM_OP_MUL,          /* input * second, second may be (C, 1, 1); epilogue */
     MM_OP_FLATTEN,
     MM_OP_SOFTMAX,
     MM_OP_NEAREST,      /* index_y, index_x in tables */

@@ -156,15 +156,18 @@ static void run_binary(const mm_lane *lane, const mm_step *s, int64_t y)
 {
     const mm_tensor *tensors = lane->program->tensors;
     const mm_tensor *a = &tensors[s->input], *b = &tensors[s->second], *out = &tensors[s->output];
-    int factor = mm_is_factor(b, out), add = s->op == MM_OP_ADD;
+    const mm_kernels *k = lane->kernels;
+    int factor = mm_is_factor(b, out), add = s->op == MM_OP_ADD, doubled = mm_is_doubled(s, b, out);
+    mm_binary_fn *f = doubled ? k->add_doubled : add ? k->add : k->mul;
     size_t width = (size_t)out->width;
+    int64_t line = factor ? 0 : doubled ? y / 2 : y;
     for (int64_t c = 0; c < out->channels; c++) {
-        const float *x = mm_row(lane, a, y, c), *f = mm_row(lane, b, factor ? 0 : y, c);
+        const float *x = mm_row(lane, a, y, c), *z = mm_row(lane, b, line, c);
         float *row = mm_row(lane, out, y, c);
         if (factor)
-            lane->kernels->affine(x, row, width, add ? 1.0f : f[0], add ? f[0] : 0.0f);
+            k->affine(x, row, width, add ? 1.0f : z[0], add ? z[0] : 0.0f);
         else
-            (add ? lane->kernels->add : lane->kernels->mul)(x, f, row, width);
+            f(x, z, row, width);
         mm_finish_row(lane, s, out, row, c, 0);
     }
 }

@@ -7,6 +7,7 @@ concatenation are written where they belong, so that most concatenations are no 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,8 @@ class Plan:
             inputs: shape of each graph input, and whether it comes as uint8.
             shapes: shape of each layer's output.
             outputs: layers (or inputs) whose values the caller gets, in that order.
-            without: ``concat_in_place`` copies the parts of every concatenation instead.
+            without: ``concat_in_place`` copies the parts of every concatenation instead,
+                ``double_in_sum`` makes a tensor of every picture that is scaled up.
         """
         self.tensors: list[Tensor] = []
         self.steps: list[Step] = []
@@ -70,6 +72,8 @@ class Plan:
 
         every_shape = {**shapes, **{name: shape for name, (shape, _) in inputs.items()}}
         homes = {} if "concat_in_place" in without else _homes(layers, every_shape)
+        if "double_in_sum" not in without:
+            layers = _double_in_sums(layers, every_shape, outputs)
         for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
             op = "INPUT_U8" if as_bytes else "INPUT_F32"
             self._emit(Step(op, self._tensor(name, shape), fields={"array": array}))
@@ -174,7 +178,7 @@ class Plan:
             self._lower_pool(layer, step)
         elif layer.op in ("add", "mul"):
             first, second = sources
-            if self.tensors[first].shape != shape:
+            if self.tensors[first].shape != shape:  # the other is a factor, or doubled on the way
                 first, second = second, first
             step.input, step.second = first, second
         elif layer.op == "resize":
@@ -372,6 +376,34 @@ def _homes(
                 homes[name] = layer.name, at
             at += shapes[name][0]
     return homes
+
+
+def _double_in_sums(
+    layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], outputs: Collection[str]
+) -> list[Layer]:
+    """Without the layers that double height and width, each pixel twice, for one sum that alone reads
+    them: it doubles on the way."""
+    readers = [name for layer in layers for name in layer.inputs]
+    by_name = {layer.name: layer for layer in layers}
+    gone: set[str] = set()
+    result = []
+    for layer in layers:
+        for name, other in (layer.inputs, layer.inputs[::-1]) if layer.op == "add" else ():
+            resize = by_name.get(name)
+            if resize is None or resize.op != "resize" or resize.attributes["mode"] != "nearest":
+                continue
+            source = resize.inputs[0]
+            channels, height, width = shapes[source]
+            if shapes[name] != (channels, 2 * height, 2 * width) or shapes[other] != shapes[name]:
+                continue
+            if resize.activation or resize.affine or name in outputs or readers.count(name) > 1:
+                continue
+            covers = (*resize.covers, *layer.covers)
+            layer = replace(layer, inputs=(other, source), covers=covers)
+            gone.add(name)
+            break
+        result.append(layer)
+    return [layer for layer in result if layer.name not in gone]
 
 
 def _pool_counts(
