@@ -112,13 +112,24 @@ static int row_reaches(const mm_program *p, const mm_step *s, const mm_tensor *i
 static int conv_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
                      const mm_tensor *out)
 {
-    if (!window_fits(s) || in->is_vector || out->is_vector || s->groups < 1 ||
-        in->channels % s->groups || out->channels % s->groups ||
-        times(times(in->channels / s->groups, s->kernel_w), s->kernel_h + 1) > p->max_list)
+    mm_step in_phases = *s;
+    if (!window_fits(s) || in->is_vector || out->is_vector || s->groups < 1)
         return 0;
-    if (!row_reaches(p, s, in, out))
+    if (s->split) { /* what is read of the row of a phase */
+        if (s->stride_w != 2 || s->groups != 1 || in->channels % 2 ||
+            times(s->kernel_w, s->dilation_w) > MAX_DIM)
+            return 0;
+        in_phases.stride_w = in_phases.dilation_w = 1;
+        in_phases.pad_left = (int32_t)-mm_split_column(s, 0);
+        in_phases.kernel_w = (int32_t)(mm_split_column(s, s->kernel_w - 1) + in_phases.pad_left + 1);
+    }
+    if (!row_reaches(p, &in_phases, in, out))
         return 0;
-    int64_t weights = times(times(out->channels, in->channels / s->groups),
+    const int64_t channels = in->channels / (s->split ? 2 : 1) / s->groups;
+    if (in->channels % s->groups || out->channels % s->groups ||
+        times(times(channels, s->kernel_w), s->kernel_h + 1) > p->max_list)
+        return 0;
+    int64_t weights = times(times(out->channels, channels),
                             times(s->kernel_h, s->kernel_w));
     return parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
 }
@@ -252,7 +263,7 @@ static int step_fits(const mm_program *p, const mm_step *s)
     switch (s->op) {
     case MM_OP_INPUT_F32:
     case MM_OP_INPUT_U8:
-        return within(s->array, 1, p->input_count);
+        return within(s->array, 1, p->input_count) && (!s->split || out->channels % 2 == 0);
     case MM_OP_OUTPUT:
         return within(s->array, 1, p->output_count);
     case MM_OP_COPY:

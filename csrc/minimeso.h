@@ -88,6 +88,8 @@ typedef struct {
     int32_t array;                 /* which of the caller's arrays */
     int32_t at;
     int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+    int32_t split; /* INPUT, 1: the even columns of a channel become one channel of the output, and the
+                      odd ones the next.  CONV, 1: so they are in the input; stride_w is 2 then */
     int32_t pad_top, pad_left, groups; /* what lies below and right follows from the output */
     int64_t weight; /* conv: [group][block][kernel_h][channels][kernel_w][block size]
                        winograd: [block][8][channels][kernel_w][block size], transformed

@@ -45,6 +45,14 @@ static inline int64_t mm_winograd_row(const mm_step *s, const mm_tensor *in, con
                           (int64_t)(s->kernel_w - 1) * s->dilation_w);
 }
 
+/* A convolution with `split` is one of stride 1 for the kernels, each tap in the row of its phase: the
+   column of tap k there, for output 0. */
+static inline int64_t mm_split_column(const mm_step *s, int64_t k)
+{
+    int64_t x = k * s->dilation_w - s->pad_left;
+    return (x - (x & 1)) / 2;
+}
+
 /* How far a depthwise convolution reads a row, from its left padding on. */
 static inline int64_t mm_depthwise_row(const mm_step *s, const mm_tensor *out)
 {

@@ -8,11 +8,17 @@
 static void run_input_f32(const mm_lane *lane, const mm_step *s, int64_t y)
 {
     const mm_tensor *t = &lane->program->tensors[s->output];
+    const int64_t phases = s->split ? 2 : 1;
     const float *image = (const float *)lane->inputs[s->array] +
                          lane->image * t->channels * t->height * t->width;
     for (int64_t c = 0; c < t->channels; c++) {
         float *row = mm_row(lane, t, y, c);
-        memcpy(row, image + (c * t->height + y) * t->width, (size_t)t->width * sizeof *row);
+        const float *line = image + (c / phases * t->height + y) * phases * t->width + c % phases;
+        if (s->split)
+            for (int64_t x = 0; x < t->width; x++)
+                row[x] = line[2 * x];
+        else
+            memcpy(row, line, (size_t)t->width * sizeof *row);
         mm_finish_row(lane, s, t, row, c, 0);
     }
 }
@@ -22,10 +28,12 @@ static void run_input_u8(const mm_lane *lane, const mm_step *s, int64_t y)
     const mm_tensor *t = &lane->program->tensors[s->output];
     const uint8_t *line = (const uint8_t *)lane->inputs[s->array] +
                           (lane->image * t->height + y) * t->width * t->channels;
+    const int64_t phases = s->split ? 2 : 1;
     for (int64_t c = 0; c < t->channels; c++) {
         float *row = mm_row(lane, t, y, c);
+        const uint8_t *first = line + c % phases * (t->channels / phases) + c / phases;
         for (int64_t x = 0; x < t->width; x++)
-            row[x] = (float)line[x * t->channels + c] / 255.0f;
+            row[x] = (float)first[x * t->channels] / 255.0f;
         mm_finish_row(lane, s, t, row, c, 0);
     }
 }

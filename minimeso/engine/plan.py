@@ -56,7 +56,8 @@ class Plan:
             shapes: shape of each layer's output.
             outputs: layers (or inputs) whose values the caller gets, in that order.
             without: ``concat_in_place`` copies the parts of every concatenation instead,
-                ``double_in_sum`` makes a tensor of every picture that is scaled up.
+                ``double_in_sum`` makes a tensor of every picture that is scaled up,
+                ``split_input`` reads pictures as they are.
         """
         self.tensors: list[Tensor] = []
         self.steps: list[Step] = []
@@ -69,6 +70,7 @@ class Plan:
         self._buffers: list[Buffer] = []
         self._index: dict[str, int] = {}
         self._outputs = list(outputs)
+        self._split: set[str] = set()  # inputs whose even and odd columns are channels
 
         every_shape = {**shapes, **{name: shape for name, (shape, _) in inputs.items()}}
         homes = {} if "concat_in_place" in without else _homes(layers, every_shape)
@@ -76,7 +78,12 @@ class Plan:
             layers = _double_in_sums(layers, every_shape, outputs)
         for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
             op = "INPUT_U8" if as_bytes else "INPUT_F32"
-            self._emit(Step(op, self._tensor(name, shape), fields={"array": array}))
+            fields: dict[str, int | float] = {"array": array}
+            if "split_input" not in without and _can_split(name, shape, layers, outputs):
+                shape = (2 * shape[0], shape[1], shape[2] // 2)
+                fields["split"] = 1
+                self._split.add(name)
+            self._emit(Step(op, self._tensor(name, shape), fields=fields))
             self._emit_output(name)
         for layer in reversed(layers):  # a whole before its parts
             if layer.name in homes:
@@ -229,7 +236,9 @@ class Plan:
         taps = (lines + 1) * columns * source.map_shape[0] // layer.attributes["groups"]
         self.max_list = max(self.max_list, taps)
         left = int(step.fields["pad_left"])
-        right = self._reach(step) - left - source.map_shape[2]
+        split = layer.inputs[0] in self._split
+        step.fields["split"] = int(split)
+        right = self._reach(step) - left - source.map_shape[2] * (2 if split else 1)
         source.buffer.gap = max(source.buffer.gap, round_lanes(max(left, right)))
         if layer.attributes.get("winograd"):
             step.op = "WINOGRAD"
@@ -376,6 +385,25 @@ def _homes(
                 homes[name] = layer.name, at
             at += shapes[name][0]
     return homes
+
+
+def _can_split(
+    name: str, shape: tuple[int, ...], layers: Sequence[Layer], outputs: Collection[str]
+) -> bool:
+    """Whether all that read an input are convolutions that read every second column: then even and
+    odd columns become channels of their own, and these convolutions load whole vectors."""
+    readers = [layer for layer in layers if name in layer.inputs]
+    return (
+        name not in outputs
+        and bool(readers)
+        and shape[-1] % 2 == 0
+        and all(
+            layer.op == "conv2d"
+            and layer.attributes["stride"][1] == 2
+            and layer.attributes["groups"] == 1
+            for layer in readers
+        )
+    )
 
 
 def _double_in_sums(
