@@ -25,6 +25,14 @@
 #define MM_RESTRICT restrict
 #endif
 
+/* That memory will be read soon (into the second cache): where rows of several planes take turns, the
+   processor does not guess it. */
+#if defined(__GNUC__)
+#define MM_PREFETCH(p) __builtin_prefetch(p, 0, 2)
+#else
+#define MM_PREFETCH(p) (void)(p)
+#endif
+
 #if defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(_M_IX86)
 #define MM_X86 1
 #elif defined(__aarch64__) || defined(_M_ARM64)

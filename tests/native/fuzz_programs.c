@@ -150,7 +150,9 @@ static mm_step *new_step(draft_t *d, int32_t op, int32_t input, int32_t output)
 
 static int32_t new_input(draft_t *d, int32_t op, int32_t tensor)
 {
-    new_step(d, op, -1, tensor)->array = d->p.input_count++;
+    mm_step *s = new_step(d, op, -1, tensor);
+    s->array = d->p.input_count++;
+    s->split = d->tensors[tensor].channels % 2 == 0 && one_in(2);
     return tensor;
 }
 
@@ -263,6 +265,16 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
         height = (t.height - kernel_h) / stride_h + 1;
     }
     int32_t groups = op == MM_OP_CONV && t.channels % 2 == 0 && one_in(2) ? 2 : 1;
+    int split = groups == 2 && one_in(2); /* its columns are twice as many: the padding is enough */
+    if (split) {
+        groups = 1;
+        stride_w = 2;
+        width = (pad_left + 2 * t.width - (kernel_w - 1) * dilation_w - 1) / 2 + 1;
+        if (width < 1) {
+            kernel_w = 1;
+            width = t.width;
+        }
+    }
     int32_t filters = op == MM_OP_CONV ? groups * between(1, 7) : t.channels;
     mm_step *s = new_step(d, op, in, new_tensor(d, filters, height, width, 0));
     s->kernel_h = kernel_h, s->kernel_w = kernel_w;
@@ -270,6 +282,7 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
     s->dilation_h = dilation_h, s->dilation_w = dilation_w;
     s->pad_top = pad_top, s->pad_left = pad_left;
     s->groups = groups;
+    s->split = split;
     int64_t reach = mm_round_lanes(width) * stride_w + (kernel_w - 1) * dilation_w + MM_SLACK;
     int64_t folded = pad_left + mm_round_lanes(t.width);
     need_list(d, kernel_h);
@@ -299,6 +312,8 @@ static void draw_binary(draft_t *d, int32_t op)
         second = new_input(d, MM_OP_INPUT_F32, new_tensor(d, t.channels, 1, 1, 0));
     else if (one_in(2))
         second = new_input(d, MM_OP_INPUT_F32, like(d, in));
+    else if (op == MM_OP_ADD && t.height % 2 == 0 && t.width % 2 == 0)
+        second = new_input(d, MM_OP_INPUT_F32, new_tensor(d, t.channels, t.height / 2, t.width / 2, 0));
     new_step(d, op, in, like(d, in))->second = second;
 }
 
@@ -586,7 +601,7 @@ static void change_step(draft_t *d, mm_step *s)
     mm_program *p = &d->p;
     int64_t *const in_parameters[] = {&s->weight, &s->bias, &s->sign, &s->slopes, &s->scale,
                                       &s->shift};
-    int32_t *const numbers[] = {&s->op, &s->array, &s->activation, &s->inner};
+    int32_t *const numbers[] = {&s->op, &s->array, &s->activation, &s->inner, &s->split};
     int windowed = s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_DEPTHWISE ||
                    s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL;
     switch (below(windowed ? 12 : 7)) {
@@ -606,7 +621,7 @@ static void change_step(draft_t *d, mm_step *s)
         change_offset(one_in(2) ? &s->first_table : &s->second_table, p->table_count);
         break;
     case 5:
-        change32(numbers[below(4)]);
+        change32(numbers[below(5)]);
         break;
     default:
         if (windowed)
