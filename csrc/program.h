@@ -101,7 +101,7 @@ typedef struct {
     int64_t *nanoseconds; /* of each step, added up; NULL: nobody wants to know */
 } mm_lane;
 
-/* Zeros into the gaps between the rows of all rings of a stage, before its first line. */
+/* Zeros into the gaps that are read between the rows of rings of a stage, before its first line. */
 void mm_clear_rings(const mm_lane *lane, const mm_stage *stage);
 
 /* Lines [y, end) of the output of a step; y is a multiple of its granule, and with a last tile that

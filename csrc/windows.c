@@ -97,6 +97,7 @@ void mm_run_depthwise(const mm_lane *lane, const mm_step *s, int64_t y, int64_t 
     const mm_tensor *out = &lane->program->tensors[s->output];
     const float *zeros = lane->program->constants + s->first_constant, *rows[6];
     const int64_t first = y;
+    int64_t next[6]; /* from channel to channel */
     float *to[4];
     mm_depthwise d = {
         .rows = rows,
@@ -111,16 +112,23 @@ void mm_run_depthwise(const mm_lane *lane, const mm_step *s, int64_t y, int64_t 
         int64_t left = (end - y) * s->stride_h, top = y * s->stride_h - s->pad_top;
         d.lines = left >= 4 ? 4 : left >= 2 ? 2 : 1;
         made = d.lines / s->stride_h;
+        for (int64_t i = 0; i < d.lines + 2; i++) {
+            int outside = top + i < 0 || top + i >= in->height;
+            rows[i] = outside ? zeros : mm_row(lane, in, top + i, 0) - s->pad_left;
+            next[i] = outside ? 0 : in->row_stride;
+        }
+        for (int64_t i = 0; i < made; i++)
+            to[i] = mm_row(lane, out, y + i, 0);
+        d.weight = mm_parameter(lane, s->weight);
+        d.bias = mm_parameter(lane, s->bias);
         for (int64_t c = 0; c < in->channels; c++) {
-            for (int64_t i = 0; i < d.lines + 2; i++)
-                rows[i] = top + i < 0 || top + i >= in->height
-                              ? zeros
-                              : mm_row(lane, in, top + i, c) - s->pad_left;
-            for (int64_t i = 0; i < made; i++)
-                to[i] = mm_row(lane, out, y + i, c);
-            d.weight = mm_parameter(lane, s->weight) + 9 * c;
-            d.bias = mm_parameter(lane, s->bias) + c;
             lane->kernels->depthwise(&d);
+            for (int64_t i = 0; i < d.lines + 2; i++)
+                rows[i] += next[i];
+            for (int64_t i = 0; i < made; i++)
+                to[i] += out->row_stride;
+            d.weight += 9;
+            d.bias++;
         }
     }
     mm_finish_lines(lane, s, out, first, end, mm_is_fused(s));

@@ -255,7 +255,8 @@ class Plan:
         end = 0
         for step in self.steps:
             source = self.tensors[step.input]
-            if step.op in ("CONV", "WINOGRAD", "DEPTHWISE") and any(source.buffer is b for b in buffers):
+            reads = step.op in ("CONV", "WINOGRAD", "DEPTHWISE")
+            if reads and any(source.buffer is b for b in buffers):
                 row = source.buffer.offset(source.channel + source.map_shape[0] - 1)
                 row += (source.buffer.lines - 1) * source.buffer.line_stride
                 end = max(end, row + self._loads(step) - int(step.fields["pad_left"]))
@@ -409,8 +410,8 @@ def _can_split(
 def _double_in_sums(
     layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], outputs: Collection[str]
 ) -> list[Layer]:
-    """Without the layers that double height and width, each pixel twice, for one sum that alone reads
-    them: it doubles on the way."""
+    """Without the layers that double height and width, each pixel twice, for one sum that alone
+    reads them: it doubles on the way."""
     readers = [name for layer in layers for name in layer.inputs]
     by_name = {layer.name: layer for layer in layers}
     gone: set[str] = set()

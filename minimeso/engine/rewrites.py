@@ -287,8 +287,8 @@ def _never_falls(layer: Layer) -> bool:
 
 
 def choose_depthwise(layers: Layers, keep: Collection[str]) -> Layers:
-    """3 x 3 convolutions of each channel by itself are marked; a 2 x 2 max-pool that alone reads the
-    result is taken in.  ``depthwise`` is 2 with the pool, else 1."""
+    """3 x 3 convolutions of each channel by itself are marked; a 2 x 2 max-pool that alone reads
+    the result is taken in.  ``depthwise`` is 2 with the pool, else 1."""
 
     def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
         if not first.attributes.get("depthwise") or second.op != "max_pool2d":
@@ -320,7 +320,7 @@ def choose_depthwise(layers: Layers, keep: Collection[str]) -> Layers:
 def _is_depthwise(layer: Layer) -> bool:
     a, (filters, channels) = layer.attributes, layer.arrays["weight"].shape[:2]
     alone = channels == 1 and filters == a["groups"] and a["kernel_size"] == (3, 3)
-    return alone and a["stride"] == (1, 1) and a["dilation"] == (1, 1)
+    return bool(alone and a["stride"] == (1, 1) and a["dilation"] == (1, 1))
 
 
 def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:

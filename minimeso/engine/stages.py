@@ -21,8 +21,8 @@ _MAX_RING_FLOATS = 1 << 19
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
 _LINE_BY_LINE = (
-    "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "DEPTHWISE", "MAX_POOL", "AVG_POOL",
-    "SOFTMAX", "ADD", "MUL",
+    "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "DEPTHWISE", "MAX_POOL",
+    "AVG_POOL", "SOFTMAX", "ADD", "MUL",
 )  # fmt: skip
 
 
