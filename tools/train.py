@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from tools import faces, networks
+from tools import batches, faces, networks
 from tools.arguments import number
 
 CHECKPOINT_FORMAT = 1
@@ -114,8 +114,8 @@ def evaluate(
     parts = []
     with torch.inference_mode():
         for start in range(0, len(data), 32):
-            images = torch.from_numpy(np.array(data.images[start : start + 32])).to(device)
-            parts.append(network(faces.to_float(images))[:, 0].float().cpu())
+            images = torch.from_numpy(data.framed(slice(start, start + 32))).to(device)
+            parts.append(network(batches.to_float(images))[:, 0].float().cpu())
     logit = torch.cat(parts)
     fake = torch.from_numpy(data.fake.astype(np.float32))
     return {
@@ -144,18 +144,18 @@ class Run:
     def epoch(self) -> int:
         return len(self.history)
 
-    def train_epoch(self, batches: faces.Batches) -> dict[str, float]:
+    def train_epoch(self, supply: batches.Batches) -> dict[str, float]:
         """One pass over the training faces; the loss and accuracy are those under dropout."""
         self.network.train()
         bar = tqdm(
-            batches.epoch(),
+            supply.epoch(),
             f"epoch {self.epoch + 1}/{self.recipe.epochs}",
-            len(batches),
+            len(supply),
             unit="batch",
             disable=None,  # a bar only where stderr is a terminal
             leave=False,
         )
-        steps = self.recipe.epochs * len(batches)
+        steps = self.recipe.epochs * len(supply)
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device)
         for x, fake in bar:
@@ -176,7 +176,7 @@ class Run:
             self._average()
             loss_sum += loss.detach() * len(fake)
             right += ((logit > 0) == (fake > 0)).sum()
-        count = len(batches.faces)
+        count = len(supply.faces)
         return {"train_loss": loss_sum.item() / count, "train_accuracy": right.item() / count}
 
     def _average(self) -> None:
@@ -295,8 +295,8 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run) -> None:
     """Trains to the last epoch of the recipe, saving after each."""
-    batches = faces.Batches(train_set, recipe.batch, recipe.augment, run.device)
-    if recipe.rank and not batches.paired:
+    supply = batches.Batches(train_set, recipe.batch, recipe.augment, run.device)
+    if recipe.rank and not supply.paired:
         raise TrainError(
             "--rank needs batches of pairs: --augment pairs or pixel, and a faces.csv in which"
             " every original_video has one real and one fake face"
@@ -304,7 +304,7 @@ def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run
     while run.epoch < recipe.epochs:
         start = time.perf_counter()
         row: dict[str, float] = {"epoch": run.epoch + 1}
-        row |= run.train_epoch(batches)
+        row |= run.train_epoch(supply)
         row |= evaluate(run.judged, val_set, recipe.loss, run.device)
         row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
         row["seconds"] = time.perf_counter() - start
@@ -347,11 +347,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--learning-rate", type=float, default=default.learning_rate)
     add(
         "--augment",
-        choices=faces.AUGMENTATIONS,
+        choices=batches.AUGMENTATIONS,
         default=default.augment,
-        help="paper: zoom, flips, rotation, colour; pixel: nothing that interpolates, and the two"
-        " faces of a pair alike in one batch; pairs: so, but some pairs framed anew, compressed,"
-        " rescaled or blurred (default: %(default)s)",
+        help="paper: zoom, flips, rotation, colour; pixel: shifts by whole pixels, and the two"
+        " faces of a pair alike in one batch; pairs: so, but the faces framed anew each time, and"
+        " some pairs compressed, rescaled, blurred or noisy (default: %(default)s)",
     )
     add("--loss", choices=("mse", "cross-entropy"), default=default.loss)
     add(
@@ -373,10 +373,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
     add(
         "--precision",
-        choices=("bf16", "fp32"),
-        default=default.precision,
+        choices=("auto", "bf16", "fp32"),
+        default="auto",
         help="bf16 is faster on GPUs and on CPUs with bfloat16 instructions, and six times slower"
-        " on others (default: %(default)s)",
+        " on others; auto: bf16 where it is faster (default: %(default)s)",
     )
     add("--threads", type=number(1 << 20), help="CPU threads (default: PyTorch's choice)")
     add("--limit", type=int, default=default.limit, help="only so many faces of a split, for tests")
@@ -398,19 +398,21 @@ def _decay(text: str) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
     options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     settings = {key: getattr(options, key) for key in asdict(Recipe())}
     try:
         device = _device(options.device)
+        if options.precision == "auto":
+            settings["precision"] = "bf16" if _bfloat16_is_fast(device) else "fp32"
         options.out.mkdir(parents=True, exist_ok=True)
         run = Run(Recipe(**settings), options.out, device)
         if run.resume():
             print(f"resuming after epoch {run.epoch}", file=sys.stderr)
         cache = options.cache or options.out / "cache"
-        native = options.augment == "pairs"
-        train_set = faces.load(options.data, "train", cache, options.limit, native)
+        train_set = faces.load(options.data, "train", cache, options.limit)
         val_set = faces.load(options.data, "val", cache, options.limit)
         train(run.recipe, train_set, val_set, run)
     except (TrainError, faces.DataError, OSError) as error:
@@ -430,6 +432,16 @@ def _device(name: str) -> torch.device:
         reason = str(error).split("\n", 1)[0]
         raise TrainError(f"--device {name}: {reason}; cpu always works") from None
     return device
+
+
+def _bfloat16_is_fast(device: torch.device) -> bool:
+    """Whether bfloat16 is in the hardware; on one Zen 4 core 11 ms an image against 15."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch than 2.13
+        return False
+    found = torch.cpu.get_capabilities()
+    return device.type == "cpu" and bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 if __name__ == "__main__":
