@@ -42,14 +42,16 @@ from tools.arguments import number
 
 CHECKPOINT_FORMAT = 1
 # Keep freed memory in the process, in huge pages: without this, page faults take two thirds of the
-# time of a step on a CPU (60 to 85 ms an image against 20 to 26). glibc reads them at the start.
-ALLOCATOR = {
+# time of a step on a CPU. And let threads sleep where they wait for each other: beside other work
+# they burn a third of the time else. glibc and OpenMP read these at the start.
+ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "8589934592",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
-ALLOCATOR_FLAG = "MINIMESO_ALLOCATOR_SET"
+ENVIRONMENT_FLAG = "MINIMESO_ENVIRONMENT_SET"
 
 
 class TrainError(Exception):
@@ -321,11 +323,15 @@ def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run
         )
 
 
-def set_allocator() -> None:
-    """Starts this process anew, once, with the allocator settings (Linux with glibc only)."""
-    if ALLOCATOR_FLAG in os.environ or platform.libc_ver()[0] != "glibc":
+def set_environment() -> None:
+    """Starts this process anew, once, with the settings above (Linux with glibc only)."""
+    if ENVIRONMENT_FLAG in os.environ or platform.libc_ver()[0] != "glibc":
         return
-    environment = {**ALLOCATOR, **os.environ, ALLOCATOR_FLAG: "1"}  # the user's own settings win
+    environment = {
+        **ENVIRONMENT,
+        **os.environ,
+        ENVIRONMENT_FLAG: "1",
+    }  # the user's own settings win
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
@@ -437,7 +443,7 @@ def _device(name: str) -> torch.device:
 def _bfloat16_is_fast(device: torch.device) -> bool:
     """Whether bfloat16 is in the hardware; on one Zen 4 core 11 ms an image against 15."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch than 2.13
         return False
     found = torch.cpu.get_capabilities()
@@ -446,5 +452,5 @@ def _bfloat16_is_fast(device: torch.device) -> bool:
 
 if __name__ == "__main__":
     with contextlib.suppress(OSError):  # only slower without
-        set_allocator()
+        set_environment()
     sys.exit(main())
