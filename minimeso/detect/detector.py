@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from ..engine import Model, Session
 from ..errors import ModelError, PictureError
-from .framing import Pixels, Square, cut, whole
+from .framing import Square, cut, whole
 from .pictures import Picture, read_picture
+from .pixels import Pixels
 from .verdict import Face, Verdict, judge
 
 if TYPE_CHECKING:
