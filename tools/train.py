@@ -206,6 +206,7 @@ class Run:
             "format": CHECKPOINT_FORMAT,
             "architecture": self.recipe.architecture,
             "activation": self.recipe.activation,
+            "framing": dict(faces.FRAMING),
             "recipe": asdict(self.recipe),
             "state_dict": self.judged.state_dict(),
             **({"trained": self.network.state_dict()} if averaged else {}),
