@@ -277,6 +277,9 @@ def test_learning_rates() -> None:
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5, 1e-6])
     cosine = train.Recipe(schedule="cosine")
     assert train.learning_rate(cosine, 50, 100) == pytest.approx(5e-4)
+    trapezoid = train.Recipe(schedule="trapezoid")
+    rates = [train.learning_rate(trapezoid, step, 90) for step in (0, 60, 75, 90)]
+    assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 0])
 
 
 def test_area_under_curve_counts_ties_half() -> None:
@@ -326,6 +329,26 @@ def test_resume_is_exact(
     assert names == ["best.pt", "last.pt", "log.csv"]
     with (parts / "log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "now", "goes"),
+    [("cosine", 9, False), ("trapezoid", 9, True), ("trapezoid", 4, False), ("paper", 5, True)],
+)
+def test_epochs_may_change_while_rates_do_not(
+    archive: Path, cache: Path, tmp_path: Path, schedule: str, now: int, goes: bool
+) -> None:
+    """Four of six epochs are done (a step each): may there be another number of them?"""
+    recipe = train.Recipe(architecture="meso4", schedule=schedule, epochs=6)
+    run = train.Run(recipe, tmp_path, CPU)
+    run.step, run.history = 4, [{"val_auc": 0.5}] * 4
+    run.save()
+    other = train.Run(replace(recipe, epochs=now), tmp_path, CPU)
+    if goes:
+        assert other.resume() and other.epoch == 4
+    else:
+        with pytest.raises(train.TrainError, match="epochs 6"):
+            other.resume()
 
 
 def test_best_is_the_averaged_network(archive: Path, cache: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class TrainError(Exception):
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the numbers of a run depend on. `epochs` may grow later; see `Run.resume`."""
+    """All that the numbers of a run depend on. `epochs` may change later; see `Run.resume`."""
 
     architecture: str = "mesoinception4"
     activation: str = "leaky_relu"
@@ -80,8 +80,12 @@ class Recipe:
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The rate for step 0, 1, 2, ... of `steps`.
 
-    paper: divided by 10 every 1000 steps, but not below 1e-6; cosine: falls to 0 at the last step.
+    paper: divided by 10 every 1000 steps, but not below 1e-6; cosine: falls to 0 at the last step;
+    trapezoid: stays, and falls to 0 evenly over the last third, so that how many epochs there will
+    be may be left open for long.
     """
+    if recipe.schedule == "trapezoid":
+        return recipe.learning_rate * min(1.0, 3 * (1 - step / steps))
     if recipe.schedule == "cosine":
         return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
     return max(recipe.learning_rate / 10.0 ** (step // 1000), min(1e-6, recipe.learning_rate))
@@ -219,8 +223,8 @@ class Run:
         }
 
     def resume(self) -> bool:
-        """Continues from `last.pt` if there is one; only the number of epochs may differ, and not
-        even that where the schedule depends on it."""
+        """Continues from `last.pt` if there is one; only the number of epochs may differ, and only
+        where no step so far would have had another rate."""
         path = self.out / "last.pt"
         if not path.exists():
             return False
@@ -235,7 +239,7 @@ class Run:
     def _restore(self, saved: dict[str, Any], path: Path) -> None:
         for key, value in asdict(self.recipe).items():
             before = saved["recipe"].get(key, getattr(Recipe, key))  # older than the setting
-            if before != value and (key != "epochs" or self.recipe.schedule == "cosine"):
+            if before != value and not (key == "epochs" and self._same_rates(saved, before)):
                 raise TrainError(
                     f"{path}: a run with {key} {before}, but now {key} is {value};"
                     " choose another --out, or the same settings to continue it"
@@ -248,6 +252,16 @@ class Run:
         torch.set_rng_state(saved["random"])
         if self.device.type == "cuda" and saved["random_cuda"]:
             torch.cuda.set_rng_state_all(saved["random_cuda"])
+
+    def _same_rates(self, saved: dict[str, Any], epochs: int) -> bool:
+        """Whether the steps done had their rates of now when `epochs` were planned."""
+        planned = replace(self.recipe, epochs=epochs)
+        done, an_epoch = saved["step"], saved["step"] // saved["epoch"]
+        return all(
+            learning_rate(planned, step, epochs * an_epoch)
+            == learning_rate(self.recipe, step, self.recipe.epochs * an_epoch)
+            for step in range(done)
+        )
 
     def save(self) -> None:
         """Best first, then last: whenever a kill falls between, the epoch is simply repeated."""
@@ -375,7 +389,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="judge and keep the moving average of the weights, with this decay a step, such as"
         " 0.999 (default: %(default)s, the weights themselves)",
     )
-    add("--schedule", choices=("paper", "cosine"), default=default.schedule)
+    add("--schedule", choices=("paper", "cosine", "trapezoid"), default=default.schedule)
     add("--seed", type=int, default=default.seed)
     add("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
     add(
