@@ -167,6 +167,7 @@ class Detector:
         ):
             for few in _in_batches(looked, _FRAMES_PER_CALL):
                 if self._is_enough(watch.judge(few), clip, on_frame):
+                    frames.stop()  # or a quiet pipe would be waited for
                     notes = (STOPPED,)
                     break
         if clip.fault is not None:

@@ -20,15 +20,15 @@ from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Timed, checked_fps
 from .colours import Converter
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, last_whole_box, rate_of
 from .pictures import (
-    _format_of,
-    _has_frames,
-    _identify,
-    _open_regular,
-    _pillow_silence,
-    _Unreadable,
+    Unreadable,
+    format_of,
+    has_frames,
+    identify,
+    open_regular,
+    pillow_silence,
+    reason_of,
+    remedy_of,
 )
-from .pictures import _reason as _picture_reason
-from .pictures import _remedy as _picture_remedy
 from .pixels import Pixels, rgb_of_image
 from .raw import raw_frames
 
@@ -86,9 +86,9 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
     left to ``read_picture``, which says why.
     """
     try:
-        with _open_regular(os.fsdecode(path)) as file, _pillow_silence:
+        with open_regular(os.fsdecode(path)) as file, pillow_silence:
             start = file.read(_START_BYTES)
-            name = _format_of(start)
+            name = format_of(start)
             if name is None:
                 return begins_like_a_clip(start) or _has_pyav()
             if name not in _ANIMATED or not _has_pyav():
@@ -96,8 +96,8 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
             if name == "WEBP":
                 return _is_animated_webp(start)
             file.seek(0)
-            with _identify(file) as image:
-                return _has_frames(image)
+            with identify(file) as image:
+                return has_frames(image)
     except Exception:  # damaged in a way that read_picture knows words for
         return False
 
@@ -124,27 +124,27 @@ def open_clip(
     rate = checked_fps(fps, every_frame)
     name = os.fsdecode(path)
     try:
-        file = _open_regular(name)
+        file = open_regular(name)
         try:
             return _open(name, file, rate)
         except BaseException:
             file.close()
             raise
-    except _Unreadable as error:
+    except Unreadable as error:
         raise PictureError(f"{name}: {error}") from None
 
 
 def _open(name: str, file: IO[bytes], fps: float | None) -> Clip:
     if not _has_pyav():
-        raise _Unreadable(f"a clip {_INSTALL}")
+        raise Unreadable(f"a clip {_INSTALL}")
     start = file.read(_START_BYTES)
     file.seek(0)
-    kind = _format_of(start)
+    kind = format_of(start)
     if kind == "WEBP":  # FFmpeg's decoder refuses animated ones
         _check_webp(start)
         return _Animation(name, file, fps)
     if kind is not None and kind not in _ANIMATED:
-        raise _Unreadable(f"a picture ({kind}), no clip: read it as one")
+        raise Unreadable(f"a picture ({kind}), no clip: read it as one")
     return _File(name, file, fps, start)
 
 
@@ -183,7 +183,8 @@ class _File(Clip):
         self.rate = rate_of(stream)
         self.duration = duration_of(self._container, stream)
         self._kind = self._container.format.name
-        self._promised = stream.frames
+        # pictures of a GIF that have no times are one packet: the count says nothing there
+        self._promised = 0 if self._kind == "gif" else stream.frames
         self._unit = stream.time_base
         self._clock = Clock(self.rate, self.duration)
         self.size = decoder.width, decoder.height
@@ -349,15 +350,15 @@ def _open_container(file: _Bytes, start: bytes) -> InputContainer:
     try:
         container = _probe(file)
     except MemoryError:
-        raise _Unreadable("too large for the memory of this machine: scale it down") from None
+        raise Unreadable("too large for the memory of this machine: scale it down") from None
     except Exception as error:  # whatever PyAV raises
-        if begins_like_a_clip(start) or _format_of(start):
-            raise _Unreadable(_damaged(file.fault or _reason(error))) from None
-        raise _Unreadable(f"neither a picture nor a clip of a known format: {_SAVE_AS}") from None
+        if begins_like_a_clip(start) or format_of(start):
+            raise Unreadable(_damaged(file.fault or _reason(error))) from None
+        raise Unreadable(f"neither a picture nor a clip of a known format: {_SAVE_AS}") from None
     name = container.format.name
     if name.split(",")[0] in _NO_CLIPS or name.endswith("_pipe"):
         container.close()
-        raise _Unreadable(f"not a picture or clip of a known format, but {name}: {_SAVE_AS}")
+        raise Unreadable(f"not a picture or clip of a known format, but {name}: {_SAVE_AS}")
     return container
 
 
@@ -392,13 +393,13 @@ def _best_stream(container: InputContainer, file: _Bytes) -> VideoStream:
     moving = [stream for stream in container.streams.video if not stream.disposition & still]
     if not moving:
         if ends_early(file.file):
-            raise _Unreadable(_damaged("no picture track is described"))
+            raise Unreadable(_damaged("no picture track is described"))
         what = "only sound" if container.streams.audio else "nothing that moves"
         cover = " and a cover picture" if container.streams.video else ""
-        raise _Unreadable(f"no clip, {what}{cover} in it: give a file with a picture track")
+        raise Unreadable(f"no clip, {what}{cover} in it: give a file with a picture track")
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
-        raise _Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
+        raise Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
     return max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
 
 
@@ -416,7 +417,7 @@ def _check_webp(start: bytes) -> None:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise _Unreadable(f"frames of {width} x {height} pixels, taken for a bomb: scale it down")
+        raise Unreadable(f"frames of {width} x {height} pixels, taken for a bomb: scale it down")
 
 
 class _Animation(Clip):
@@ -429,13 +430,13 @@ class _Animation(Clip):
         self.path = name
         self._file = file
         try:
-            with _pillow_silence:
-                self._image = _identify(file)
+            with pillow_silence:
+                self._image = identify(file)
             self._count = int(getattr(self._image, "n_frames", 1))
-        except _Unreadable:
+        except Unreadable:
             raise
         except Exception as error:  # Pillow's alarm for bombs, and whatever a plugin raises
-            raise _Unreadable(f"{_picture_reason(error)}: {_picture_remedy(error)}") from None
+            raise Unreadable(f"{reason_of(error)}: {remedy_of(error)}") from None
         self._t = 0.0
         self.size = self._image.size
 
@@ -444,7 +445,7 @@ class _Animation(Clip):
             return None
         t, number = self._t, self.frames_read
         try:
-            with _pillow_silence:
+            with pillow_silence:
                 self._image.seek(number)
                 self._image.load()
         except Exception as error:
