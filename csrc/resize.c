@@ -158,10 +158,6 @@ static void blend_line(const work_t *w, int64_t y, float *line)
     int64_t room = 3 * (crop->width - w->left); /* beyond lies what is not the picture's */
     int64_t whole = w->samples <= room ? w->samples : room / MM_LANES * MM_LANES;
     const uint8_t *p = crop->pixels + (ptrdiff_t)first * stride + (ptrdiff_t)(3 * w->left);
-    if (y + MM_LANES + 1 < w->y.out)
-        for (int64_t r = w->y.first[y + MM_LANES]; r < w->y.first[y + MM_LANES + 1]; r++)
-            for (int64_t i = 0; i < w->samples; i += 64)
-                MM_PREFETCH(crop->pixels + (ptrdiff_t)r * stride + 3 * w->left + i);
     w->kernels->blend(p, stride, weight, (size_t)count, line, (size_t)whole);
     if (whole == w->samples)
         return;
