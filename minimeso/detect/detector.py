@@ -76,6 +76,7 @@ class Detector:
                 if isinstance(finder, FaceFinder)
                 else FaceFinder(finder, min_face=min_face, threads=threads, isa=isa)
             )
+        self._for_clips: tuple[Session, FaceFinder | None] | None = None
 
     def check(
         self,
@@ -159,7 +160,8 @@ class Detector:
         return self._verdict(path, watch, picture.complete, picture.notes, faces, 1)
 
     def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
-        watch = Watch(self.session, self._size, self.finder)
+        session, finder = self._with_fewer_threads()
+        watch = Watch(session, self._size, finder)
         notes: tuple[str, ...] = ()
         with (
             ahead(clip, _FRAMES_AHEAD) as frames,
@@ -173,6 +175,15 @@ class Detector:
         if clip.fault is not None:
             notes = (*notes, clip.fault)
         return self._verdict(path, watch, not notes, notes, (), clip.frames_read)
+
+    def _with_fewer_threads(self) -> tuple[Session, FaceFinder | None]:
+        """Network and finder for clips, whose decoder and finder have threads of their own: more
+        than the cores can run would only wait for each other."""
+        if self._for_clips is None:
+            threads = max(1, self.session.threads // 2)
+            session = Session(self.model, threads=threads, isa=self.session.isa)
+            self._for_clips = session, self.finder and self.finder.with_threads(1)
+        return self._for_clips
 
     def _is_enough(self, frames: Sequence[SeenFrame], clip: Clip, on_frame: OnFrame | None) -> bool:
         """Whether somebody who was told of these frames wants no more of them."""

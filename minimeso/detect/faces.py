@@ -130,6 +130,17 @@ class FaceFinder:
         self._canvases: dict[tuple[int, int], tuple[npt.NDArray[np.float32], tuple[int, int]]] = {}
         self._lock = threading.Lock()
 
+    def with_threads(self, threads: int) -> FaceFinder:
+        """The same finder on another number of threads; they share the weights."""
+        return FaceFinder(
+            self.session.model,
+            min_face=self.min_face,
+            threshold=self.threshold,
+            doubt=self.doubt,
+            threads=threads,
+            isa=self.session.isa,
+        )
+
     def find(self, picture: Pixels) -> tuple[FoundFace, ...]:
         """All faces in a picture, best score first.
 
