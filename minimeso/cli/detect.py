@@ -153,8 +153,10 @@ class _Job:
         self._progress = Progress(total)
         self._report: Report | None = None
         if options.report is not None:
+            from ..detect.replacing import Replacement
             from ..detect.report import Report
 
+            Replacement(options.report, tuple(options.paths)).discard()  # it can be written, then
             self._report = Report(detector.session, options.model, _looked_at(options))
 
     def judge(self, number: int, path: str, reason: str | None) -> None:
@@ -227,6 +229,7 @@ class _Job:
         from ..detect.video import raw_frames
 
         frames = raw_frames(stdin, options.size, options.rate, options.fps, options.every_frame)
+        frames.path = STDIN
         return self._detector.check(frames, on_frame=on_frame)
 
     @contextlib.contextmanager

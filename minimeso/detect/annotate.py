@@ -213,7 +213,8 @@ def _draw_label(
 ) -> None:
     """White on black above the box, or where there is room; a narrow frame gets the number only."""
     if seen.p_fake is None:
-        texts = [f"{seen.track}: {reason(seen.reason or 'left out').short}", f"{seen.track}"]
+        number = f"{seen.track}: " if seen.track else ""
+        texts = [number + reason(seen.reason or "left out").short, f"{seen.track or '?'}"]
     else:
         score = f"{100 * seen.p_fake:.0f} %"
         texts = [f"{seen.track}: p_fake {score}", f"{seen.track}: {score}", f"{seen.track}"]

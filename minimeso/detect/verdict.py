@@ -43,7 +43,7 @@ class Track:
     """A person: one face followed through a clip.  In a picture each face is a track of one frame.
 
     Attributes:
-        id: number of the person, from 1 in the order in which they appear.
+        id: number of the person, from 1 in the order in which they are first judged.
         p_fake: of all frames together, in [0, 1].
         interval: 95 % interval of ``p_fake``, which honours how alike neighbouring frames are.
         verdict: see ``statistics.judge_track``.
@@ -70,6 +70,7 @@ class Track:
 class SeenFace(NamedTuple):
     """A face of a frame, judged or left out for a reason: what a report draws.
 
+    ``track`` is the number of the person, 0 as long as none of their frames could be judged;
     ``square`` is what was cut out for the network: x, y, side, side; may reach outside.
     """
 
@@ -93,7 +94,7 @@ class LiveFace(NamedTuple):
 
     Attributes:
         t: seconds from the start.
-        track: number of the person, from 1 in the order in which they appear.
+        track: number of the person, from 1 in the order in which they are first judged; 0 before.
         box: x, y, width, height in pixels of the frame.
         p_fake: of this frame; ``None`` where it could not be judged.
         reason: why not.

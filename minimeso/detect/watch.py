@@ -65,6 +65,7 @@ class Watch:
         self._framing = session.model.framing or {}
         self._finder = finder
         self._follower = None if finder is None or one_picture else Follower(finder)
+        self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
         self._moments: dict[int, Moments] = {}
         self._first, self._last = math.inf, -math.inf
         self.frames_scored = 0
@@ -78,7 +79,9 @@ class Watch:
         for track, face in self._found(t, pixels):
             box = whole(pixels) if self._finder is None else square(face, self._framing)
             reason = None if self._finder is None else fault(pixels, face, box)
-            faces.append(SeenFace(track, face, box, reason, None))
+            if reason is None:
+                self._numbers.setdefault(track, len(self._numbers) + 1)
+            faces.append(SeenFace(self._numbers.get(track, 0), face, box, reason, None))
             if reason is None:
                 resample = self._framing["resample"]
                 isa = self._session.isa
