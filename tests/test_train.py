@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,28 @@ pytest.importorskip("tqdm")
 
 from PIL import Image  # noqa: E402
 
-from minimeso import Session  # noqa: E402
-from tools import convert, faces, networks, train  # noqa: E402
+from minimeso import FaceFinder, Model, Session, load_model  # noqa: E402
+from minimeso.detect import framing  # noqa: E402
+from minimeso.detect.pictures import read_picture  # noqa: E402
+from minimeso.engine import library  # noqa: E402
+from minimeso.networks import NETWORKS  # noqa: E402
+from tools import batches, convert, faces, networks, pasted, release, train  # noqa: E402
 
 CPU = torch.device("cpu")
+PORTRAIT = Path(library.__file__).parent.parent / "samples" / "portrait.jpg"
 
 
 def noise_picture(rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(rng.integers(0, 256, (224, 224, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def head() -> np.ndarray:
+    """(224, 224, 3): a face as tight as those of the set."""
+    pixels = read_picture(PORTRAIT).pixels
+    (face,) = FaceFinder(threads=1).find(pixels)
+    crop = framing.cut(pixels, framing.square(face, {"side": 2.3}), (224, 224), "bilinear")
+    return np.round(crop[0].transpose(1, 2, 0) * 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +106,12 @@ def test_evaluation_and_training_compute_the_same_function(architecture: str) ->
 
 def test_archive_is_read_in_pairs(archive: Path, cache: Path) -> None:
     data = faces.load(archive, "train", cache)
-    assert data.images.shape == (12, 256, 256, 3)
+    assert data.images.shape == (12, 224, 224, 3)
     assert data.fake.tolist() == [1, 0] * 6
     assert data.pair.tolist() == sorted(list(range(6)) * 2)
     assert data.identity[:4] == ("g0/id0", "g0/id0", "g1/id1", "g1/id1")
     with zipfile.ZipFile(archive / "train.zip") as zipped, zipped.open("real/5.png") as file:
-        wanted = Image.open(file).resize((256, 256), Image.Resampling.BILINEAR)
-    assert np.array_equal(data.images[11], np.asarray(wanted))
+        assert np.array_equal(data.images[11], np.asarray(Image.open(file)))
 
 
 def test_folders_hold_out_the_last_scenes(tmp_path: Path, cache: Path) -> None:
@@ -112,83 +126,118 @@ def test_folders_hold_out_the_last_scenes(tmp_path: Path, cache: Path) -> None:
         faces.load(tmp_path, "test", cache)
 
 
-def test_native_pixels_are_cached_where_one_size_fits(archive: Path, tmp_path: Path) -> None:
-    native = faces.load(archive, "train", tmp_path, native=True).images
-    assert native.shape == (12, 224, 224, 3)
-    assert faces.load(archive, "train", tmp_path, native=True).images.shape == native.shape
-    scaled = faces.load(archive, "train", tmp_path).images  # beside it, not instead
-    for one, other in zip(native, scaled, strict=True):
-        assert np.array_equal(faces._frame(one, faces.Change()), other)
-
-    data = tmp_path / "ragged"
+def test_pictures_of_several_sizes_are_scaled_first(tmp_path: Path) -> None:
     for label in ("df", "real"):
-        (data / label).mkdir(parents=True)
+        (tmp_path / label).mkdir()
         for number in range(2):
-            noise_picture(np.random.default_rng(number)).resize((200 + number, 200)).save(
-                data / label / f"{number}.png"
-            )
-    images = faces.load(data, "train", tmp_path, native=True).images
-    assert images.shape == (4, 256, 256, 3)
+            picture = noise_picture(np.random.default_rng(number)).resize((200 + number, 200))
+            picture.save(tmp_path / label / f"{number}.png")
+    data = faces.load(tmp_path, "train", tmp_path)
+    assert data.images.shape == (4, 256, 256, 3)
+    assert data.framed().shape == (4, 256, 256, 3)
+
+
+def test_faces_are_cut_as_in_use(archive: Path, cache: Path) -> None:
+    """To the byte what `minimeso.detect` makes of the same square, inside and outside."""
+    data = faces.load(archive, "train", cache)
+    for square in (
+        (3.3, 5.8, 200.1, 200.1),
+        (-7.6, 40.2, 230.9, 230.9),
+        (30.0, -4.5, 210.0, 210.0),
+    ):
+        wanted = framing.cut(data.images[0], square, (256, 256), "bilinear")[0] * 255
+        got = faces.frame(data.images[0], square).transpose(2, 0, 1)
+        # Pillow rounds to bytes after each of its two passes
+        assert abs(got - wanted).max() <= 1.01 and abs(got - wanted).mean() < 0.4
+    wanted = framing.cut(data.images[3], tuple(data.squares[3]), (256, 256), "bilinear")[0] * 255
+    assert abs(data.framed(slice(3, 4))[0].transpose(2, 0, 1) - wanted).max() <= 1.01
+
+
+def test_outside_of_a_picture_is_what_numpy_pads() -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (224, 200, 3), np.uint8)
+    for outside in batches.OUTSIDE:
+        padded = np.pad(picture, ((40, 40), (40, 40), (0, 0)), outside)  # type: ignore[call-overload]
+        wanted = faces.frame(padded, (40 - 11.5, 40 + 3.25, 230.0, 230.0))
+        assert np.array_equal(faces.frame(picture, (-11.5, 3.25, 230.0, 230.0), outside), wanted)
+
+
+def test_squares_are_those_of_the_finder(head: np.ndarray, tmp_path: Path) -> None:
+    """Of what is no face, or one where none belongs, the middle."""
+    images = np.stack([head, np.asarray(noise_picture(np.random.default_rng(0)))])
+    images = np.concatenate([images, np.roll(head, (40, 100), (0, 1))[None]])
+    squares = faces._squares(images, tmp_path / "squares.npy")
+    best = FaceFinder(min_face=20).find(head)[0]
+    assert squares[0] == pytest.approx(framing.square(best, {"side": 2.1}))
+    side = 224 * 2.1 / 2.3
+    assert squares[1] == pytest.approx(((224 - side) / 2, (224 - side) / 2, side, side))
+    assert squares[2] == pytest.approx(squares[1])
+    assert np.array_equal(faces._squares(images, tmp_path / "squares.npy"), squares)
+    with pytest.raises(faces.DataError, match="delete it"):
+        faces._squares(images[:2], tmp_path / "squares.npy")
 
 
 @pytest.mark.parametrize("augmentation", ["pixel", "pairs"])
-def test_pairs_share_batch_and_augmentation(
+def test_pairs_share_batch_square_and_augmentation(
     archive: Path, cache: Path, augmentation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(faces, "EXACT", 0.5)
-    monkeypatch.setattr(faces, "HARMED", 1.0)
-    native = augmentation == "pairs"
-    data = faces.load(archive, "train", cache, limit=4, native=native)  # both pairs are twins
-    batches = faces.Batches(data, 3, augmentation, CPU)
-    assert batches.size == 2
-    for x, fake in (batch for _ in range(5) for batch in batches.epoch()):
+    for name, harm in batches.HARMS.items():
+        monkeypatch.setitem(batches.HARMS, name, harm._replace(share=0.7))
+    data = faces.load(archive, "train", cache, limit=4)  # both pairs are twins
+    squares = np.array(data.squares) + np.arange(4)[:, None]  # found a little differently
+    supply = batches.Batches(replace(data, squares=squares), 3, augmentation, CPU)
+    assert supply.size == 2
+    shift = np.array([0.5, -0.5, 0.5, -0.5])[:, None]
+    assert supply.squares == pytest.approx(squares + shift)
+    for x, fake in (batch for _ in range(5) for batch in supply.epoch()):
         assert x.shape == (2, 3, 256, 256) and x.dtype == torch.float32
         assert fake.tolist() == [1, 0]
         assert torch.equal(x[0], x[1])
         assert x.min() >= 0 and x.max() <= 1
 
 
-def test_frames_are_windows_with_repeated_edges() -> None:
-    """The same as Pillow's resize of a picture that was padded first; and which way is which."""
-    rng = np.random.default_rng(3)
-    picture = rng.integers(0, 256, (224, 200, 3), np.uint8)
-    padded = Image.fromarray(np.pad(picture, ((40, 40), (40, 40), (0, 0)), "edge"))
-    for zoom, x, y in ((0.88, 0.06, -0.06), (1.12, -0.05, 0.03), (0.9, 0.0, 0.0)):
-        wide, high = 200 / zoom, 224 / zoom
-        left, top = 40 + 100 + 200 * x - wide / 2, 40 + 112 + 224 * y - high / 2
-        box = (left, top, left + wide, top + high)
-        wanted = np.asarray(padded.resize((256, 256), Image.Resampling.BILINEAR, box))
-        got = faces._frame(picture, faces.Change(zoom=zoom, x=x, y=y)).astype(int)
-        assert abs(got - wanted).max() <= 1
+def test_changes_are_of_the_square() -> None:
+    """One interpolation, from the pixels of the file; harms do not move the face."""
+    x, y = np.meshgrid(np.arange(224), np.arange(224))
+    picture = np.stack([x, y, 0 * x + 128], 2).astype(np.uint8)  # each pixel says where it is
+    square = np.array([20.0, 30.0, 160.0, 160.0])
+    change = batches.Change(zoom=0.9, x=0.05, y=-0.02)
+    wanted = faces.frame(picture, (20 + 80 + 8 - 72, 30 + 80 - 3.2 - 72, 144, 144))
+    assert np.array_equal(batches.changed(picture, square, change), wanted)
+    for name, harm in batches.HARMS.items():
+        harmed = batches.changed(picture, square, change._replace(harms=((name, harm.strong),)))
+        assert abs(harmed.astype(float) - wanted).mean() < 4, name
+        assert np.mean(harmed.astype(float) - wanted) == pytest.approx(0, abs=0.5), name
 
 
 def test_harms_are_mild_and_named(archive: Path, cache: Path) -> None:
-    smooth = np.add.outer(np.arange(256), np.arange(256)) // 2
+    smooth = np.add.outer(np.arange(224), np.arange(224)) // 2
     picture = np.repeat(smooth[:, :, None], 3, 2).astype(np.uint8)
     picture[96:160, 96:160] = 255
-    for harm, (low, high) in faces.HARMS.items():
-        mild, strong = (high, low) if harm != "blur" else (low, high)
+    before = faces.frame(picture, (0, 0, 224, 224))
+    for name, (_, mild, strong) in batches.HARMS.items():
         errors = []
         for amount in (mild, strong):
-            harmed = faces._harm(picture, faces.Change(harm=harm, amount=amount))
-            assert harmed.shape == picture.shape and harmed.dtype == np.uint8
-            errors.append(np.abs(harmed.astype(float) - picture).mean())
-        assert 0 < errors[0] < errors[1] < 4, harm
+            harmed = batches.harm(picture, name, amount, seed=7)
+            after = faces.frame(harmed, (0, 0, harmed.shape[1], harmed.shape[0]))
+            errors.append(np.abs(after.astype(float) - before).mean())
+        assert errors[0] < errors[1] < 4, name
 
     torch.manual_seed(0)
-    data = faces.load(archive, "train", cache, native=True)
-    batches = faces.Batches(data, 2, "pairs", CPU)
-    changes = [change for _ in range(200) for change in batches._draw()[1][::2]]
-    moved = [change for change in changes if change.zoom != 1]
-    assert len(moved) / len(changes) == pytest.approx(1 - faces.EXACT, abs=0.05)
-    assert all(change.down == change.right == 0 for change in moved)
-    assert {change.harm for change in changes} == {"", *faces.HARMS}
-    for change in changes:
-        assert max(abs(change.x), abs(change.y)) <= faces.MAX_MOVE
-        assert max(abs(change.down), abs(change.right)) <= faces.MAX_SHIFT
-        if change.harm:
-            low, high = faces.HARMS[change.harm]
-            assert low <= change.amount <= high
+    data = faces.load(archive, "train", cache)
+    supply = batches.Batches(data, 2, "pairs", CPU)
+    changes = [change for _ in range(400) for change in supply._draw()[1][::2]]
+    assert 0.3 < np.mean([bool(change.harms) for change in changes]) < 0.45
+    for name, (share, mild, strong) in batches.HARMS.items():
+        amounts = [dict(change.harms)[name] for change in changes if name in dict(change.harms)]
+        assert len(amounts) / len(changes) == pytest.approx(share, abs=0.04)
+        assert min(mild, strong) <= min(amounts) < max(amounts) <= max(mild, strong)
+    moves = np.array([(change.x, change.y) for change in changes])
+    assert moves.mean() == pytest.approx(0, abs=0.002)
+    assert moves.std() == pytest.approx(0.025, rel=0.1)
+    zooms = [change.zoom for change in changes]
+    assert 0.9 <= min(zooms) < 0.91 and 1.09 < max(zooms) <= 1.1
+    assert {change.outside for change in changes} == set(batches.OUTSIDE)
+    assert all(change.down == change.right == 0 for change in changes)
 
 
 def test_rank_loss_is_of_pairs() -> None:
@@ -218,8 +267,8 @@ def test_average_follows_the_weights(tmp_path: Path) -> None:
 
 def test_plain_batches_are_the_pictures(archive: Path, cache: Path) -> None:
     data = faces.load(archive, "train", cache)
-    sums = sorted(float(x.double().sum()) for x, _ in faces.Batches(data, 1, "none", CPU).epoch())
-    assert sums == pytest.approx(sorted(data.images.sum((1, 2, 3)) / 255), rel=1e-6)
+    sums = sorted(float(x.double().sum()) for x, _ in batches.Batches(data, 1, "none", CPU).epoch())
+    assert sums == pytest.approx(sorted(data.framed().sum((1, 2, 3)) / 255), rel=1e-6)
 
 
 def test_learning_rates() -> None:
@@ -228,6 +277,9 @@ def test_learning_rates() -> None:
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5, 1e-6])
     cosine = train.Recipe(schedule="cosine")
     assert train.learning_rate(cosine, 50, 100) == pytest.approx(5e-4)
+    trapezoid = train.Recipe(schedule="trapezoid")
+    rates = [train.learning_rate(trapezoid, step, 90) for step in (0, 60, 75, 90)]
+    assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 0])
 
 
 def test_area_under_curve_counts_ties_half() -> None:
@@ -279,6 +331,26 @@ def test_resume_is_exact(
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize(
+    ("schedule", "now", "goes"),
+    [("cosine", 9, False), ("trapezoid", 9, True), ("trapezoid", 4, False), ("paper", 5, True)],
+)
+def test_epochs_may_change_while_rates_do_not(
+    archive: Path, cache: Path, tmp_path: Path, schedule: str, now: int, goes: bool
+) -> None:
+    """Four of six epochs are done (a step each): may there be another number of them?"""
+    recipe = train.Recipe(architecture="meso4", schedule=schedule, epochs=6)
+    run = train.Run(recipe, tmp_path, CPU)
+    run.step, run.history = 4, [{"val_auc": 0.5}] * 4
+    run.save()
+    other = train.Run(replace(recipe, epochs=now), tmp_path, CPU)
+    if goes:
+        assert other.resume() and other.epoch == 4
+    else:
+        with pytest.raises(train.TrainError, match="epochs 6"):
+            other.resume()
+
+
 def test_best_is_the_averaged_network(archive: Path, cache: Path, tmp_path: Path) -> None:
     """What was judged is what is kept; the weights in training stand beside it."""
     more = ("--epochs", "1", "--average", "0.9", "--batch", "2")
@@ -311,9 +383,10 @@ def test_checkpoint_converts(
     saved = train.load_checkpoint(checkpoint)
     network = networks.build(saved["architecture"], saved["activation"])
     network.load_state_dict(saved["state_dict"])
-    images = faces.load(archive, "val", cache).images[:2]
+    images = faces.load(archive, "val", cache).framed(slice(2))
     with torch.inference_mode():
-        wanted = torch.sigmoid(network.eval()(faces.to_float(torch.tensor(images))))[:, 0]
+        wanted = torch.sigmoid(network.eval()(batches.to_float(torch.tensor(images))))[:, 0]
+    assert load_model(model).framing == {"resample": "bilinear", "side": 2.1}
     assert Session(model, threads=1).run(images) == pytest.approx(wanted.numpy(), abs=1e-5)
 
     capsys.readouterr()
@@ -344,3 +417,88 @@ def test_refusals_name_file_and_remedy(
         assert train.main(changed) == 2
         message = capsys.readouterr().err
         assert all(word in message for word in words), message
+
+
+def test_precision_follows_the_hardware(
+    archive: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fast, precision in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(train, "_bfloat16_is_fast", lambda _, fast=fast: fast)
+        out = tmp_path / precision
+        assert train.main(arguments(archive, cache, out, "--epochs", "1", "--limit", "2")) == 0
+        assert train.load_checkpoint(out / "last.pt")["recipe"]["precision"] == precision
+
+
+# --- what becomes of a model -----------------------------------------------------------------
+
+
+def probe() -> Model:
+    """A network of which only the framing matters: p_fake is the mean of the green channel."""
+    torch.manual_seed(0)
+    graph = NETWORKS["meso4"]("relu", 1e-5, False)
+    network = networks.build("meso4", "relu")
+    arrays = {k: v.numpy() for k, v in network.state_dict().items() if "num_batches" not in k}
+    return Model("probe", graph, graph.check_weights(arrays), framing=dict(faces.FRAMING))
+
+
+def test_pasted_faces_are_found_and_cut_as_before(head: np.ndarray) -> None:
+    """Where they were pasted, as large as they were pasted."""
+    random = np.random.default_rng(0)
+    x, y, side, _ = faces._square(FaceFinder(min_face=20), head)
+    for scale in (1.0, 0.7, 1.3):
+        whole, (left, top) = pasted.paste(head, scale, random)
+        assert whole.shape == (480, 640, 3)
+        view = pasted.found(FaceFinder(), whole)
+        assert view is not None and not view.turned and view.picture is whole
+        got = np.array(view.square)
+        assert got[2] == got[3] == pytest.approx(scale * side, rel=0.12)
+        middle = np.array([left + scale * (x + side / 2), top + scale * (y + side / 2)])
+        assert got[:2] + got[2] / 2 == pytest.approx(middle, abs=0.05 * scale * side)
+    whole, (left, top) = pasted.paste(head, 1.0, random)
+    assert np.array_equal(whole[top : top + 224, left : left + 224], head)
+
+    clouds = pasted.background(random)
+    assert abs(np.diff(clouds.astype(int), axis=0)).max() <= 6
+    assert pasted.found(FaceFinder(), clouds) is None
+
+
+def test_scores_are_those_of_the_framed_faces(archive: Path, cache: Path) -> None:
+    data, model = faces.load(archive, "val", cache), probe()
+    wanted = Session(model, threads=1).run(data.framed())[:, 0]
+    assert pasted.score(model, pasted.as_trained(data)) == pytest.approx(wanted, abs=2e-3)
+
+
+def test_release_calibrates_and_tells_its_limits(
+    archive: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    more = ("--epochs", "1", "--schedule", "cosine")
+    assert train.main(arguments(archive, cache, tmp_path, *more)) == 0
+    load = faces.load
+    monkeypatch.setattr(  # the fixture has no test split
+        faces, "load", lambda data, split, *rest: load(data, "val", *rest)
+    )
+    monkeypatch.setattr(release, "RESAMPLES", 3)
+    target = tmp_path / "probe.npz"
+    options = ["--data", str(archive), "--cache", str(cache), "--name", "probe"]
+    assert release.main([str(tmp_path / "best.pt"), str(target), *options]) == 0
+    model = load_model(target)
+    assert model.framing == {"resample": "bilinear", "side": 2.1}
+    assert model.thresholds == {"real": 0.2, "fake": 0.8}
+    text = target.with_suffix(".md").read_text()
+    for view in release.VIEWS:
+        assert view in model.calibration["fitted_on"]
+        if view != "as trained":
+            assert 0 <= model.meta["metrics"]["test"][f"auc: {view}"] <= 1
+            assert f"| AUC: {view} |" in text
+    assert "crop the picture to the face" not in text
+
+    capsys.readouterr()
+    monkeypatch.setattr(pasted, "pasted", lambda split, *_: iter(pasted.as_trained(split)))
+    assert pasted.main([*options[:4], "--model", str(target), "--faces", "6"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("6 faces, scale 1.0 to 1.0:  found 1.0000")
+    assert second.startswith("6 faces, scale 0.7 to 1.3:") and "moved 0.0000" in second

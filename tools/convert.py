@@ -65,6 +65,9 @@ KERAS_PARAMETERS = {
     },
 }
 
+#: ``side`` of the framing that shows about what tight crops of dlib's finder show.
+WHOLE_CROP = 2.3
+
 
 class ConvertError(Exception):
     """SRC cannot be converted; the message names the layer, what was found and what is known."""
@@ -78,7 +81,7 @@ class Source:
     activation: str
     eps: float
     arrays: Arrays
-    resample: str  # how faces were scaled to 256x256
+    framing: dict[str, Any]  # how faces were cut and scaled to 256x256
     meta: dict[str, Any] = field(default_factory=dict)
 
 
@@ -163,7 +166,14 @@ def keras_arrays(path: Path, activation: str = "original") -> Source:
     arrays["fc2.weight"] = -arrays["fc2.weight"]
     arrays["fc2.bias"] = -arrays["fc2.bias"]
     meta = {"converted_from": f"Keras weights {path.name}"}
-    return Source(architecture, activation, KERAS_EPS, arrays, "nearest", meta)
+    return Source(
+        architecture,
+        activation,
+        KERAS_EPS,
+        arrays,
+        {"resample": "nearest", "side": WHOLE_CROP},
+        meta,
+    )
 
 
 def _relayout(
@@ -271,7 +281,24 @@ def checkpoint_arrays(path: Path, activation: str | None = None) -> Source:
         raise ConvertError(f"{path}: unknown activation {found[:80]!r}; known are {known}")
     architecture = _recognise(path, arrays, found)
     meta = _training_meta(saved) if whole else {}
-    return Source(architecture, found, TORCH_EPS, arrays, "bilinear", meta)
+    framing = _framing(path, saved.get("framing") if whole else None)
+    return Source(architecture, found, TORCH_EPS, arrays, framing, meta)
+
+
+def _framing(path: Path, found: object) -> dict[str, Any]:
+    """How training cut its faces; older checkpoints do not say so, they saw whole crops."""
+    if found is None:
+        return {"resample": "bilinear", "side": WHOLE_CROP}
+    resample, side = (
+        (found.get("resample"), found.get("side")) if isinstance(found, dict) else (0, 0)
+    )
+    if (
+        resample not in ("bilinear", "nearest")
+        or not isinstance(side, float)
+        or not 0.1 <= side <= 10
+    ):
+        raise ConvertError(f"{path}: unknown framing {str(found)[:80]}")
+    return {"resample": resample, "side": side}
 
 
 def _recognise(path: Path, arrays: Arrays, activation: str) -> str:
@@ -328,7 +355,7 @@ def to_model(source: Source, name: str) -> Model:
         graph=graph,
         weights=graph.check_weights(source.arrays),
         meta=meta,
-        framing={"resample": source.resample, "side": 2.3},
+        framing=source.framing,
         thresholds={"real": 0.5, "fake": 0.5},
     )
 

@@ -189,7 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             architecture, activation = options.source
             networks.build(architecture, activation)  # names what is unknown
             arrays = random_arrays(architecture, activation, options.eps, options.seed)
-            source = convert.Source(architecture, activation, options.eps, arrays, "bilinear")
+            framing = {"resample": "bilinear", "side": convert.WHOLE_CROP}
+            source = convert.Source(architecture, activation, options.eps, arrays, framing)
         else:
             parser.error("give an architecture and an activation, or one file, and then DST")
         model = convert.to_model(source, options.dst.stem)

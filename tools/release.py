@@ -3,9 +3,11 @@
     python tools/release.py CHECKPOINT DST.npz --data DIR --cache DIR --name default
 
 Platt scaling (a logistic regression on the logit) is fitted on the val split and becomes the node
-`calibration` of the network, so every probability that leaves the model is calibrated.  A verdict
-is given where the calibrated probability is at least `CONFIDENT`, else the face is uncertain.
-All figures come from minimeso's own engine.  DST.md is the model card.
+`calibration` of the network, so every probability that leaves the model is calibrated.  It is
+fitted on the faces as they are in the set and as they come in use (`VIEWS`), all alike, because a
+logit that is sure of a clean face must not be as sure of a compressed one.  A verdict is given
+where the calibrated probability is at least `CONFIDENT`, else the face is uncertain.
+All figures come from minimeso's own engine, of faces cut by the framing.  DST.md is the model card.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,35 +27,48 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from tqdm import tqdm
 
-from minimeso import Model, Session, save_model
+from minimeso import Model, save_model
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS, trainable_parameters
-from tools import convert, faces
+from tools import batches, convert, faces, pasted
 
 CONFIDENT = 0.8
 BINS = 10
 RESAMPLES = 1000
-BATCH = 75
 
 Array = NDArray[np.float64]
 
 
-def run_model(model: Model, split: faces.Faces, layer: str) -> Array:
-    """Output of a layer with one value a face: (N,)."""
-    session = Session(model)
-    parts = [
-        session.run(split.images[start : start + BATCH], outputs=[layer])[layer][:, 0]
-        for start in tqdm(range(0, len(split), BATCH), desc=layer, disable=None)
-    ]
-    return np.concatenate(parts).astype(np.float64)
+def harmed(split: faces.Faces, harm: str, amount: float) -> Iterator[pasted.Face]:
+    """The faces with the whole picture made worse before they are cut."""
+    for picture, square in zip(split.images, split.squares, strict=True):
+        worse = batches.harm(picture, harm, amount)
+        x, y, width, height = (square * (worse.shape[1] / picture.shape[1])).tolist()
+        yield pasted.Face(worse, (x, y, width, height))
+
+
+def found_again(split: faces.Faces) -> Iterator[pasted.Face]:
+    """The faces pasted into larger pictures and found again; as trained where they aren't."""
+    views = pasted.pasted(split, faces.FRAMING, pasted.SCALES)
+    for view, before in zip(views, pasted.as_trained(split), strict=True):
+        yield view or before
+
+
+#: What may have become of a picture before a face is found in it.
+VIEWS: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
+    "as trained": pasted.as_trained,
+    "JPEG quality 40": lambda split: harmed(split, "jpeg", 40),
+    "half the size": lambda split: harmed(split, "size", 0.5),
+    "blur of 1 pixel": lambda split: harmed(split, "blur", 1),
+    "pasted and found": found_again,
+}
 
 
 def calibrate(model: Model, val: faces.Faces) -> Model:
-    """The model with Platt scaling fitted on val, and thresholds."""
-    logit = run_model(model, val, "fc2")
-    fit = LogisticRegression(C=1e6).fit(logit[:, None], val.fake)
+    """The model with Platt scaling fitted on the views of val, and thresholds."""
+    logit = np.concatenate([pasted.score(model, view(val), "fc2") for view in VIEWS.values()])
+    fit = LogisticRegression(C=1e6).fit(logit[:, None], np.tile(val.fake, len(VIEWS)))
     graph = NETWORKS[model.meta["architecture"]](model.meta["activation"], convert.TORCH_EPS, True)
     graph.name = model.name
     weights = {
@@ -63,7 +78,7 @@ def calibrate(model: Model, val: faces.Faces) -> Model:
     }
     calibration = {
         "kind": "Platt scaling, as the node 'calibration'",
-        "fitted_on": f"val, {len(val)} faces",
+        "fitted_on": f"val, {len(val)} faces, each so: {', '.join(VIEWS)}",
         "scale": float(fit.coef_[0, 0]),
         "shift": float(fit.intercept_[0]),
     }
@@ -104,7 +119,8 @@ def auc_interval(p_fake: Array, split: faces.Faces) -> tuple[float, float]:
 
 def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
     """What the card says of one split."""
-    p_fake = run_model(model, split, model.graph.outputs[0])
+    scores = {name: pasted.score(model, view(split)) for name, view in VIEWS.items()}
+    p_fake = scores["as trained"]
     assert model.thresholds is not None
     decided = (p_fake <= model.thresholds["real"]) | (p_fake >= model.thresholds["fake"])
     right = (p_fake >= 0.5) == (split.fake == 1)
@@ -126,6 +142,11 @@ def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
         "decided": float(decided.mean()),
         "right_of_decided": float(right[decided].mean()) if decided.any() else None,
     }
+    for name, p in scores.items():
+        if name != "as trained":
+            values[f"auc: {name}"] = float(roc_auc_score(split.fake, p))
+    found = scores["pasted and found"]
+    values["rank correlation: pasted and found"] = pasted.rank_correlation(p_fake, found)
     return {key: round(v, 4) if isinstance(v, float) else v for key, v in values.items()}
 
 
@@ -142,12 +163,22 @@ CARD = """\
 {rows}
 
 AUC intervals are 95 %, by drawing whole identities. "Decided" faces are those that are called
-real (p_fake <= {thresholds[real]}) or fake (p_fake >= {thresholds[fake]}).
+real (p_fake <= {thresholds[real]}) or fake (p_fake >= {thresholds[fake]}). "Pasted and found": the
+crop of the set pasted at a random place into a picture of 640 x 480, {scales[0]} to {scales[1]}
+times as large, found there by `FaceFinder` and cut anew; its rank correlation is that with the
+score of the face as trained. JPEG, size and blur are those of the whole crop, before the face is
+cut.
 
 ## Data
 DFDC face crops: tight boxes of dlib's face finder, 224 x 224 JPEG, one real and one fake face of
 each video, split by person; {train_faces} faces to train. The crops are easier and cleaner than
 raw DFDC: figures are not comparable with published ones. The faces are not in this repository.
+
+## Framing
+The network sees a square around the face, scaled once to 256 x 256 (bilinear): its centre lies
+half way between the middle of the eyes and the middle of the mouth, its side is {side} times the
+larger of two distances, between the eyes and from eyes to mouth. Faces are found and cut so in
+training and in use: give `minimeso detect` whole pictures, not crops.
 
 ## Recipe
 {recipe}
@@ -162,11 +193,14 @@ Epoch {epoch} of the run was the best on val.
 ## What it cannot do
 - It knows one family of swaps (DFDC, mostly autoencoders, indoor clips). On other generators,
   whole synthetic pictures or edited ones it has not been tested; expect chance.
-- It was trained on tight face crops. Until faces are found automatically, a whole picture is
-  judged as if it were one face: crop the picture to the face, brows to chin, first.
-- Compression, small faces (below about 100 px) and blur hide the traces it looks for.
-- A probability is calibrated for faces like those of the val split, half of them fake. It is no
-  proof.
+- All faces that it has learned from and was measured on were crops of 224 pixels that somebody
+  else had scaled before: two thirds of them up, by another program. How it does on faces straight
+  from a camera has not been measured on more than a few clips.
+- Compression, small faces (below about 100 px) and blur hide the traces it looks for; the table
+  says what some of that costs. Strong profiles are rare in the set.
+- A probability is calibrated for faces like those of the val split, half of them fake. Where fakes
+  are rarer, most of what it calls fake may be real. It is no proof.
+- One face of each video was judged. Of the frames of a clip it errs on many in the same way.
 
 Licence of the weights: {licence}.
 """
@@ -184,6 +218,8 @@ def card(model: Model, command: str, train_faces: int) -> str:
         "expected_calibration_error": "expected calibration error",
         "decided": "decided",
         "right_of_decided": "right, of the decided",
+        **{f"auc: {name}": f"AUC: {name}" for name in VIEWS if name != "as trained"},
+        "rank correlation: pasted and found": "rank correlation: pasted and found",
     }
     rows = []
     for key, label in labels.items():
@@ -209,6 +245,8 @@ def card(model: Model, command: str, train_faces: int) -> str:
         rows="\n".join(rows),
         thresholds=model.thresholds,
         train_faces=f"{train_faces:,}",
+        scales=pasted.SCALES,
+        side=faces.FRAME_SIDE,
         recipe=recipe,
         command=command,
         epoch=meta["best_epoch"],
@@ -229,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = convert.to_model(convert.checkpoint_arrays(options.checkpoint), options.name)
         val = faces.load(options.data, "val", options.cache)
         test = faces.load(options.data, "test", options.cache)
-        model = calibrate(model, val)
+        model = calibrate(replace(model, framing=dict(faces.FRAMING)), val)
         recipe, epoch = model.meta["recipe"], model.meta["metrics"]["epoch"]
         if recipe["schedule"] == "paper":  # does not depend on how many more were planned
             recipe["epochs"] = epoch

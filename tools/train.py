@@ -22,7 +22,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +37,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from tools import faces, networks
+from tools import batches, faces, networks
 from tools.arguments import number
 
 CHECKPOINT_FORMAT = 1
 # Keep freed memory in the process, in huge pages: without this, page faults take two thirds of the
-# time of a step on a CPU (60 to 85 ms an image against 20 to 26). glibc reads them at the start.
-ALLOCATOR = {
+# time of a step on a CPU. And let threads sleep where they wait for each other: beside other work
+# they burn a third of the time else. glibc and OpenMP read these at the start.
+ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "8589934592",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
-ALLOCATOR_FLAG = "MINIMESO_ALLOCATOR_SET"
+ENVIRONMENT_FLAG = "MINIMESO_ENVIRONMENT_SET"
 
 
 class TrainError(Exception):
@@ -58,7 +60,7 @@ class TrainError(Exception):
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the numbers of a run depend on. `epochs` may grow later; see `Run.resume`."""
+    """All that the numbers of a run depend on. `epochs` may change later; see `Run.resume`."""
 
     architecture: str = "mesoinception4"
     activation: str = "leaky_relu"
@@ -78,8 +80,12 @@ class Recipe:
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The rate for step 0, 1, 2, ... of `steps`.
 
-    paper: divided by 10 every 1000 steps, but not below 1e-6; cosine: falls to 0 at the last step.
+    paper: divided by 10 every 1000 steps, but not below 1e-6; cosine: falls to 0 at the last step;
+    trapezoid: stays, and falls to 0 evenly over the last third, so that how many epochs there will
+    be may be left open for long.
     """
+    if recipe.schedule == "trapezoid":
+        return recipe.learning_rate * min(1.0, 3 * (1 - step / steps))
     if recipe.schedule == "cosine":
         return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
     return max(recipe.learning_rate / 10.0 ** (step // 1000), min(1e-6, recipe.learning_rate))
@@ -114,8 +120,8 @@ def evaluate(
     parts = []
     with torch.inference_mode():
         for start in range(0, len(data), 32):
-            images = torch.from_numpy(np.array(data.images[start : start + 32])).to(device)
-            parts.append(network(faces.to_float(images))[:, 0].float().cpu())
+            images = torch.from_numpy(data.framed(slice(start, start + 32))).to(device)
+            parts.append(network(batches.to_float(images))[:, 0].float().cpu())
     logit = torch.cat(parts)
     fake = torch.from_numpy(data.fake.astype(np.float32))
     return {
@@ -144,18 +150,18 @@ class Run:
     def epoch(self) -> int:
         return len(self.history)
 
-    def train_epoch(self, batches: faces.Batches) -> dict[str, float]:
+    def train_epoch(self, supply: batches.Batches) -> dict[str, float]:
         """One pass over the training faces; the loss and accuracy are those under dropout."""
         self.network.train()
         bar = tqdm(
-            batches.epoch(),
+            supply.epoch(),
             f"epoch {self.epoch + 1}/{self.recipe.epochs}",
-            len(batches),
+            len(supply),
             unit="batch",
             disable=None,  # a bar only where stderr is a terminal
             leave=False,
         )
-        steps = self.recipe.epochs * len(batches)
+        steps = self.recipe.epochs * len(supply)
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device)
         for x, fake in bar:
@@ -176,7 +182,7 @@ class Run:
             self._average()
             loss_sum += loss.detach() * len(fake)
             right += ((logit > 0) == (fake > 0)).sum()
-        count = len(batches.faces)
+        count = len(supply.faces)
         return {"train_loss": loss_sum.item() / count, "train_accuracy": right.item() / count}
 
     def _average(self) -> None:
@@ -204,6 +210,7 @@ class Run:
             "format": CHECKPOINT_FORMAT,
             "architecture": self.recipe.architecture,
             "activation": self.recipe.activation,
+            "framing": dict(faces.FRAMING),
             "recipe": asdict(self.recipe),
             "state_dict": self.judged.state_dict(),
             **({"trained": self.network.state_dict()} if averaged else {}),
@@ -216,8 +223,8 @@ class Run:
         }
 
     def resume(self) -> bool:
-        """Continues from `last.pt` if there is one; only the number of epochs may differ, and not
-        even that where the schedule depends on it."""
+        """Continues from `last.pt` if there is one; only the number of epochs may differ, and only
+        where no step so far would have had another rate."""
         path = self.out / "last.pt"
         if not path.exists():
             return False
@@ -232,7 +239,7 @@ class Run:
     def _restore(self, saved: dict[str, Any], path: Path) -> None:
         for key, value in asdict(self.recipe).items():
             before = saved["recipe"].get(key, getattr(Recipe, key))  # older than the setting
-            if before != value and (key != "epochs" or self.recipe.schedule == "cosine"):
+            if before != value and not (key == "epochs" and self._same_rates(saved, before)):
                 raise TrainError(
                     f"{path}: a run with {key} {before}, but now {key} is {value};"
                     " choose another --out, or the same settings to continue it"
@@ -245,6 +252,16 @@ class Run:
         torch.set_rng_state(saved["random"])
         if self.device.type == "cuda" and saved["random_cuda"]:
             torch.cuda.set_rng_state_all(saved["random_cuda"])
+
+    def _same_rates(self, saved: dict[str, Any], epochs: int) -> bool:
+        """Whether the steps done had their rates of now when `epochs` were planned."""
+        planned = replace(self.recipe, epochs=epochs)
+        done, an_epoch = saved["step"], saved["step"] // saved["epoch"]
+        return all(
+            learning_rate(planned, step, epochs * an_epoch)
+            == learning_rate(self.recipe, step, self.recipe.epochs * an_epoch)
+            for step in range(done)
+        )
 
     def save(self) -> None:
         """Best first, then last: whenever a kill falls between, the epoch is simply repeated."""
@@ -295,8 +312,8 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run) -> None:
     """Trains to the last epoch of the recipe, saving after each."""
-    batches = faces.Batches(train_set, recipe.batch, recipe.augment, run.device)
-    if recipe.rank and not batches.paired:
+    supply = batches.Batches(train_set, recipe.batch, recipe.augment, run.device)
+    if recipe.rank and not supply.paired:
         raise TrainError(
             "--rank needs batches of pairs: --augment pairs or pixel, and a faces.csv in which"
             " every original_video has one real and one fake face"
@@ -304,7 +321,7 @@ def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run
     while run.epoch < recipe.epochs:
         start = time.perf_counter()
         row: dict[str, float] = {"epoch": run.epoch + 1}
-        row |= run.train_epoch(batches)
+        row |= run.train_epoch(supply)
         row |= evaluate(run.judged, val_set, recipe.loss, run.device)
         row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
         row["seconds"] = time.perf_counter() - start
@@ -321,11 +338,15 @@ def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run
         )
 
 
-def set_allocator() -> None:
-    """Starts this process anew, once, with the allocator settings (Linux with glibc only)."""
-    if ALLOCATOR_FLAG in os.environ or platform.libc_ver()[0] != "glibc":
+def set_environment() -> None:
+    """Starts this process anew, once, with the settings above (Linux with glibc only)."""
+    if ENVIRONMENT_FLAG in os.environ or platform.libc_ver()[0] != "glibc":
         return
-    environment = {**ALLOCATOR, **os.environ, ALLOCATOR_FLAG: "1"}  # the user's own settings win
+    environment = {
+        **ENVIRONMENT,
+        **os.environ,
+        ENVIRONMENT_FLAG: "1",
+    }  # the user's own settings win
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
@@ -347,11 +368,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--learning-rate", type=float, default=default.learning_rate)
     add(
         "--augment",
-        choices=faces.AUGMENTATIONS,
+        choices=batches.AUGMENTATIONS,
         default=default.augment,
-        help="paper: zoom, flips, rotation, colour; pixel: nothing that interpolates, and the two"
-        " faces of a pair alike in one batch; pairs: so, but some pairs framed anew, compressed,"
-        " rescaled or blurred (default: %(default)s)",
+        help="paper: zoom, flips, rotation, colour; pixel: shifts by whole pixels, and the two"
+        " faces of a pair alike in one batch; pairs: so, but the faces framed anew each time, and"
+        " some pairs compressed, rescaled, blurred or noisy (default: %(default)s)",
     )
     add("--loss", choices=("mse", "cross-entropy"), default=default.loss)
     add(
@@ -368,15 +389,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="judge and keep the moving average of the weights, with this decay a step, such as"
         " 0.999 (default: %(default)s, the weights themselves)",
     )
-    add("--schedule", choices=("paper", "cosine"), default=default.schedule)
+    add("--schedule", choices=("paper", "cosine", "trapezoid"), default=default.schedule)
     add("--seed", type=int, default=default.seed)
     add("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
     add(
         "--precision",
-        choices=("bf16", "fp32"),
-        default=default.precision,
+        choices=("auto", "bf16", "fp32"),
+        default="auto",
         help="bf16 is faster on GPUs and on CPUs with bfloat16 instructions, and six times slower"
-        " on others (default: %(default)s)",
+        " on others; auto: bf16 where it is faster (default: %(default)s)",
     )
     add("--threads", type=number(1 << 20), help="CPU threads (default: PyTorch's choice)")
     add("--limit", type=int, default=default.limit, help="only so many faces of a split, for tests")
@@ -398,19 +419,21 @@ def _decay(text: str) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
     options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     settings = {key: getattr(options, key) for key in asdict(Recipe())}
     try:
         device = _device(options.device)
+        if options.precision == "auto":
+            settings["precision"] = "bf16" if _bfloat16_is_fast(device) else "fp32"
         options.out.mkdir(parents=True, exist_ok=True)
         run = Run(Recipe(**settings), options.out, device)
         if run.resume():
             print(f"resuming after epoch {run.epoch}", file=sys.stderr)
         cache = options.cache or options.out / "cache"
-        native = options.augment == "pairs"
-        train_set = faces.load(options.data, "train", cache, options.limit, native)
+        train_set = faces.load(options.data, "train", cache, options.limit)
         val_set = faces.load(options.data, "val", cache, options.limit)
         train(run.recipe, train_set, val_set, run)
     except (TrainError, faces.DataError, OSError) as error:
@@ -432,7 +455,17 @@ def _device(name: str) -> torch.device:
     return device
 
 
+def _bfloat16_is_fast(device: torch.device) -> bool:
+    """Whether bfloat16 is in the hardware; on one Zen 4 core 11 ms an image against 15."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older PyTorch than 2.13
+        return False
+    found = torch.cpu.get_capabilities()
+    return device.type == "cpu" and bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 if __name__ == "__main__":
     with contextlib.suppress(OSError):  # only slower without
-        set_allocator()
+        set_environment()
     sys.exit(main())

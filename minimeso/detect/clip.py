@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from ..errors import InputError, PictureError
 from .pixels import Pixels
@@ -22,10 +22,8 @@ from .pixels import Pixels
 DEFAULT_FPS = 4.0
 #: What is taken for a rate at all.
 MAX_FPS = 1000.0
-#: 8192 x 8192.  Larger frames are taken for a bomb: a decoder holds a dozen of them.
-MAX_PIXELS = 1 << 26
-
-F = TypeVar("F")
+#: A little more than 8K.  Larger frames are taken for a bomb: a decoder holds a dozen of them.
+MAX_PIXELS = 8192 * 4608
 
 
 class Timed(NamedTuple):
@@ -35,7 +33,7 @@ class Timed(NamedTuple):
     pixels: Pixels
 
 
-class Clip(ABC, Generic[F]):
+class Clip(ABC):
     """Frames of a clip or a pipe: an iterator of ``Timed``, and a context manager.
 
     Times grow strictly.  Of each stretch of 1 / fps seconds the first intact frame is given, so the
@@ -113,7 +111,7 @@ class Clip(ABC, Generic[F]):
     def __del__(self) -> None:
         self.close()  # PyAV's objects hold each other, so nothing else would free them soon
 
-    def __enter__(self) -> Clip[F]:
+    def __enter__(self) -> Clip:
         return self
 
     def __exit__(
@@ -132,14 +130,14 @@ class Clip(ABC, Generic[F]):
         return not self._fps or self._stretch_of(t) > self._stretch
 
     @abstractmethod
-    def _read(self) -> tuple[float, F] | None:
+    def _read(self) -> tuple[float, Any] | None:
         """The next frame and its time, None at the end."""
 
     @abstractmethod
-    def _pixels(self, frame: F) -> Pixels | None:
+    def _pixels(self, frame: Any) -> Pixels | None:
         """The frame in RGB, upright; None if that fails."""
 
-    def _sum_up(self) -> None:
+    def _sum_up(self) -> None:  # noqa: B027 (a pipe promises nothing that could be missing)
         """Say in ``fault`` what is missing, now that the last frame has gone by."""
 
     @abstractmethod

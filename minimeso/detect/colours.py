@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -45,16 +45,13 @@ class Converter:
     def rgb(self, frame: VideoFrame) -> Pixels:
         """(H, W, 3) uint8, upright; whatever PyAV raises if that cannot be."""
         has_alpha = self._has_alpha(frame.format.name)
-        options: dict[str, Any] = {
-            "format": "rgba" if has_alpha else "rgb24",
-            "interpolation": _BILINEAR | (_NEW_SCALER if _suits_new_scaler(frame) else 0),
-            "threads": 1,  # the cores have other work
-        }
+        kind = "rgba" if has_alpha else "rgb24"
+        flags = _BILINEAR | (_NEW_SCALER if _suits_new_scaler(frame) else 0)
         try:
-            converted = self._reformatter.reformat(frame, **options)
+            converted = self._convert(frame, kind, flags)
         except Exception:  # colour tags that are reserved: as if there were none
             frame.colorspace, frame.color_range = _NO_COLOURS
-            converted = self._reformatter.reformat(frame, **options)
+            converted = self._convert(frame, kind, flags)
         pixels = _array_of(converted, 4 if has_alpha else 3)
         return _upright(_over_white(pixels) if has_alpha else pixels, self._matrix(frame))
 
@@ -68,6 +65,10 @@ class Converter:
         if rotation != self._turned[0]:
             self._turned = rotation, _display_matrix(frame)
         return self._turned[1]
+
+    def _convert(self, frame: VideoFrame, kind: str, flags: int) -> VideoFrame:
+        # one thread, as the cores have other work
+        return self._reformatter.reformat(frame, format=kind, interpolation=flags, threads=1)
 
 
 def _has_alpha(name: str) -> bool:

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     #: What can be judged, see ``Detector.check``.
-    Source = str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip[Any]
+    Source = str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip
 
 #: Frames that are scored in one call, and frames that wait before each thread.  Few, because a
 #: frame of 1920 x 1080 takes 6 MB.
@@ -79,12 +79,7 @@ class Detector:
 
     def check(
         self,
-        source: str
-        | os.PathLike[str]
-        | io.BufferedIOBase
-        | Image.Image
-        | npt.ArrayLike
-        | Clip[Any],
+        source: str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip,
         *,
         fps: float | None = None,
         every_frame: bool = False,
@@ -163,7 +158,7 @@ class Detector:
         )
         return self._verdict(path, watch, picture.complete, picture.notes, faces, 1)
 
-    def _judge_clip(self, clip: Clip[Any], path: str | None, on_frame: OnFrame | None) -> Verdict:
+    def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
         watch = Watch(self.session, self._size, self.finder)
         notes: tuple[str, ...] = ()
         with (
@@ -172,15 +167,14 @@ class Detector:
         ):
             for few in _in_batches(looked, _FRAMES_PER_CALL):
                 if self._is_enough(watch.judge(few), clip, on_frame):
+                    frames.stop()  # or a quiet pipe would be waited for
                     notes = (STOPPED,)
                     break
         if clip.fault is not None:
             notes = (*notes, clip.fault)
         return self._verdict(path, watch, not notes, notes, (), clip.frames_read)
 
-    def _is_enough(
-        self, frames: Sequence[SeenFrame], clip: Clip[Any], on_frame: OnFrame | None
-    ) -> bool:
+    def _is_enough(self, frames: Sequence[SeenFrame], clip: Clip, on_frame: OnFrame | None) -> bool:
         """Whether somebody who was told of these frames wants no more of them."""
         if on_frame is None:
             return False

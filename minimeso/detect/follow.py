@@ -35,7 +35,7 @@ _AGAIN_FIRST, _AGAIN_LAST = 0.2, 0.5
 _SPARSE_SECONDS = 0.5
 #: How far a face may be from where it should be, in sides of its box, for ``find_near``: at least,
 #: per second after so many seconds since it was seen, and at most.
-_MOVE, _MOVE_PER_SECOND, _MOVE_FREE_SECONDS, _MOVE_MOST = 1.0, 4.0, 0.1, 3.0
+_MOVE, _MOVE_PER_SECOND, _MOVE_FREE_SECONDS, _MOVE_MOST = 0.5, 4.0, 0.05, 3.0
 #: Boxes that overlap by more are one face.
 _SAME_FACE = 0.4
 #: Seconds between frames while time stamps say nothing, and the most that is taken for usual.

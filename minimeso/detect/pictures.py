@@ -99,12 +99,12 @@ def read_picture(source: object) -> Picture:
     return Picture(rgb_of_array(source))
 
 
-class _Unreadable(Exception):  # noqa: N818 (a message on its way to a PictureError)
+class Unreadable(Exception):  # noqa: N818 (a message on its way to a PictureError)
     """Reason and remedy, without the name of the file."""
 
 
 def _read_file(path: str) -> Picture:
-    with _named(path), _open_regular(path) as file:
+    with _named(path), open_regular(path) as file:
         return _decode(file)
 
 
@@ -113,9 +113,9 @@ def _read_stream(file: io.BufferedIOBase) -> Picture:
     with _named(STREAM):
         data = file.read(_MAX_STREAM_BYTES + 1)
         if len(data) > _MAX_STREAM_BYTES:
-            raise _Unreadable(f"more than {_MAX_STREAM_BYTES >> 20} MiB: give a picture file")
+            raise Unreadable(f"more than {_MAX_STREAM_BYTES >> 20} MiB: give a picture file")
         if not data:
-            raise _Unreadable("nothing comes from it: give a picture")
+            raise Unreadable("nothing comes from it: give a picture")
         return _decode(io.BytesIO(data))
 
 
@@ -123,42 +123,42 @@ def _read_stream(file: io.BufferedIOBase) -> Picture:
 def _named(name: str) -> Iterator[None]:
     """Whatever goes wrong in it is a ``PictureError`` about ``name``."""
     try:
-        with _pillow_silence:
+        with pillow_silence:
             yield
-    except _Unreadable as error:
+    except Unreadable as error:
         raise PictureError(f"{name}: {error}") from None
     except Exception as error:  # for damaged files Pillow raises whatever comes along
-        raise PictureError(f"{name}: {_reason(error)}: {_remedy(error)}") from None
+        raise PictureError(f"{name}: {reason_of(error)}: {remedy_of(error)}") from None
 
 
 def _read_image(image: Image.Image) -> Picture:
     name = getattr(image, "filename", "") or "Pillow image"
     try:
         if 0 in image.size:
-            raise _Unreadable(f"no pixels (size {image.size}): give another picture")
-        with _pillow_silence:
+            raise Unreadable(f"no pixels (size {image.size}): give another picture")
+        with pillow_silence:
             image.load()
             return Picture(rgb_of_image(image))
     except Exception as error:
-        raise PictureError(f"{name}: {_reason(error)}: convert it to RGB first") from None
+        raise PictureError(f"{name}: {reason_of(error)}: convert it to RGB first") from None
 
 
 # --- opening -----------------------------------------------------------------------------
 
 
-def _open_regular(path: str) -> IO[bytes]:
+def open_regular(path: str) -> IO[bytes]:
     """Open a regular file with something in it; pipes and devices might hang or never end."""
     try:
         _check_regular(os.stat(path))  # noqa: PTH116 (Path turns "" into the current folder)
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (the caller closes it)
     except OSError as error:
         remedy = _REMEDIES.get(type(error), "check the name and the disk")
-        raise _Unreadable(f"{error.strerror or error}: {remedy}") from None
+        raise Unreadable(f"{error.strerror or error}: {remedy}") from None
     except ValueError as error:  # a null byte in the name
-        raise _Unreadable(f"{error}: check the name") from None
+        raise Unreadable(f"{error}: check the name") from None
     try:
         _check_regular(os.fstat(file.fileno()))
-    except _Unreadable:
+    except Unreadable:
         file.close()
         raise
     return file
@@ -177,19 +177,19 @@ def _without_waiting(path: str, flags: int) -> int:
 
 def _check_regular(status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise _Unreadable("a folder: name the pictures in it")
+        raise Unreadable("a folder: name what is in it")
     if not stat.S_ISREG(status.st_mode):
-        raise _Unreadable("a pipe, device or socket: give a picture file")
+        raise Unreadable("a pipe, device or socket: give a picture or clip")
     if status.st_size == 0:
-        raise _Unreadable(f"the file is empty: {_COPY_AGAIN}")
+        raise Unreadable(f"the file is empty: {_COPY_AGAIN}")
 
 
 # --- decoding ----------------------------------------------------------------------------
 
 
 def _decode(file: IO[bytes]) -> Picture:
-    with _identify(file) as image:
-        notes = ("only its first frame",) if _has_frames(image) else ()
+    with identify(file) as image:
+        notes = ("only its first frame",) if has_frames(image) else ()
         fault = _load(image)
         if fault is None:
             return Picture(rgb_of_image(image), notes=notes)
@@ -198,23 +198,23 @@ def _decode(file: IO[bytes]) -> Picture:
         else:
             pixels = rgb_of_image(image)
     if _is_blank(pixels):
-        raise _Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_AGAIN}")
+        raise Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_AGAIN}")
     note = f"damaged or cut short ({fault}): judged by what could be read"
     return Picture(pixels, complete=False, notes=(*notes, note))
 
 
-def _identify(file: IO[bytes]) -> Image.Image:
+def identify(file: IO[bytes]) -> Image.Image:
     """Only the plugin that is needed is imported; ``Image.open`` begins with five of them."""
     from PIL import Image
 
-    name = _format_of(file.read(_SIGNATURE_BYTES))
+    name = format_of(file.read(_SIGNATURE_BYTES))
     if name is None:
-        raise _Unreadable(f"not a picture of a known format: {_SAVE_AS}")
+        raise Unreadable(f"not a picture of a known format: {_SAVE_AS}")
     if name not in Image.OPEN and name in _PLUGINS:
         with contextlib.suppress(ImportError):
             importlib.import_module(f"PIL.{_PLUGINS[name]}ImagePlugin")
     if name not in Image.OPEN:
-        raise _Unreadable(f"the installed Pillow does not read {name}: {_SAVE_AS}")
+        raise Unreadable(f"the installed Pillow does not read {name}: {_SAVE_AS}")
     open_image, _ = Image.OPEN[name]
     file.seek(0)
     try:
@@ -222,21 +222,21 @@ def _identify(file: IO[bytes]) -> Image.Image:
     except (Image.DecompressionBombError, MemoryError):
         raise
     except Exception as error:
-        reason = f"{name} file with a damaged or unusual header ({_reason(error)})"
-        raise _Unreadable(f"{reason}: {_COPY_OR_SAVE}") from None
+        reason = f"{name} file with a damaged or unusual header ({reason_of(error)})"
+        raise Unreadable(f"{reason}: {_COPY_OR_SAVE}") from None
     if image.width * image.height > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
         raise Image.DecompressionBombError
     return image
 
 
-def _format_of(start: bytes) -> str | None:
+def format_of(start: bytes) -> str | None:
     for name, offset, signature in _SIGNATURES:
         if start.startswith(signature, offset):
             return name
     return None
 
 
-def _has_frames(image: Image.Image) -> bool:
+def has_frames(image: Image.Image) -> bool:
     """More than one frame or page; the second picture of a phone's MPO file is no frame."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
@@ -250,7 +250,7 @@ def _load(image: Image.Image) -> str | None:
         image.load()
     except Exception as error:
         image.tile = []  # type: ignore[attr-defined]  # nothing more to decode: keep the pixels
-        return _reason(error)
+        return reason_of(error)
     return None
 
 
@@ -274,7 +274,7 @@ def _is_blank(pixels: Pixels) -> bool:
     return bool(min(commonest) > 0.99 * pixels[:, :, 0].size)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     from PIL import Image
 
     if isinstance(error, Image.DecompressionBombError):
@@ -285,7 +285,7 @@ def _reason(error: Exception) -> str:
     return (text or str(error)).partition("\n")[0][:200] or type(error).__name__
 
 
-def _remedy(error: Exception) -> str:
+def remedy_of(error: Exception) -> str:
     from PIL import Image
 
     too_large = isinstance(error, (Image.DecompressionBombError, MemoryError))
@@ -320,4 +320,4 @@ class _PillowSilence:
                 self._filters.__exit__(None, None, None)
 
 
-_pillow_silence = _PillowSilence()
+pillow_silence = _PillowSilence()

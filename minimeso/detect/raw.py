@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import select
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def raw_frames(
     rate: float,
     fps: float | None = None,
     every_frame: bool = False,
-) -> Clip[Any]:
+) -> Clip:
     """Frames without any container from a file or pipe: rgb24, row by row, no gaps.
 
     Args:
@@ -40,7 +40,7 @@ def raw_frames(
     return _RawFrames(file, size, rate, checked_fps(fps, every_frame))
 
 
-class _RawFrames(Clip[bytearray]):
+class _RawFrames(Clip):
     """rgb24 without a container."""
 
     def __init__(

@@ -181,13 +181,13 @@ def too_short(times: Mapping[int, Sequence[float]], duration: float) -> set[int]
     because the clip itself is so short or nothing else was found, none is too short.
 
     Args:
-        times: number of a track -> seconds of the frames in which it was judged, in order.
+        times: number of a track -> seconds of the frames in which it was judged.
         duration: seconds between the first and the last frame that were looked at.
     """
     least = min(LEAST_SECONDS, duration)
     short = {
         number
         for number, seen in times.items()
-        if len(seen) < LEAST_FRAMES or seen[-1] - seen[0] < least
+        if len(seen) < LEAST_FRAMES or max(seen) - min(seen) < least
     }
     return short if len(short) < len(times) else set()

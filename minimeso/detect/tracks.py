@@ -38,7 +38,7 @@ _REACH, _REACH_PER_SECOND, _REACH_MOST = 0.8, 2.0, 2.5
 #: Sizes that differ by more than this factor are two faces.
 _SIZE_FACTOR = 2.2
 #: Weight of a look against place and size, which are some 0 to 3.
-_LOOK_WEIGHT = 3.0
+_LOOK_WEIGHT = 5.0
 #: A face that is less like a trail is somebody else.  In data/videos a face is 0.6 and more like
 #: its trail (0.4 in the dark, at low rates or in profile), two persons of the training set are
 #: -0.2 to 0.8 alike.

@@ -20,13 +20,14 @@ from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Timed, checked_fps
 from .colours import Converter
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, last_whole_box, rate_of
 from .pictures import (
-    _SIGNATURE_BYTES,
-    _format_of,
-    _has_frames,
-    _identify,
-    _open_regular,
-    _pillow_silence,
-    _Unreadable,
+    Unreadable,
+    format_of,
+    has_frames,
+    identify,
+    open_regular,
+    pillow_silence,
+    reason_of,
+    remedy_of,
 )
 from .pixels import Pixels, rgb_of_image
 from .raw import raw_frames
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+    from PIL import Image
 
 __all__ = ["CLIP_ENDINGS", "DEFAULT_FPS", "Clip", "Timed", "is_clip", "open_clip", "raw_frames"]
 
@@ -59,6 +61,8 @@ _SKIPPING_FROM = 3
 #: Errors of the container in a row after which nothing more is expected.
 _MAX_ERRORS = 64
 _BUFFER_BYTES = 1 << 16
+#: Enough of a file to tell what it is.
+_START_BYTES = 32
 #: Containers that promise a length and nothing by which one could tell better whether it is there.
 _LENGTH_ONLY = ("flv", "asf")
 #: Pictures that can move.
@@ -82,23 +86,25 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
     left to ``read_picture``, which says why.
     """
     try:
-        with _open_regular(os.fsdecode(path)) as file, _pillow_silence:
-            start = file.read(_SIGNATURE_BYTES)
-            name = _format_of(start)
+        with open_regular(os.fsdecode(path)) as file, pillow_silence:
+            start = file.read(_START_BYTES)
+            name = format_of(start)
             if name is None:
                 return begins_like_a_clip(start) or _has_pyav()
             if name not in _ANIMATED or not _has_pyav():
                 return False
+            if name == "WEBP":
+                return _is_animated_webp(start)
             file.seek(0)
-            with _identify(file) as image:
-                return _has_frames(image)
+            with identify(file) as image:
+                return has_frames(image)
     except Exception:  # damaged in a way that read_picture knows words for
         return False
 
 
 def open_clip(
     path: str | os.PathLike[str], fps: float | None = None, every_frame: bool = False
-) -> Clip[Any]:
+) -> Clip:
     """Open a clip: any container and codec that PyAV reads, and animated pictures.
 
     Args:
@@ -118,30 +124,31 @@ def open_clip(
     rate = checked_fps(fps, every_frame)
     name = os.fsdecode(path)
     try:
-        file = _open_regular(name)
+        file = open_regular(name)
         try:
             return _open(name, file, rate)
         except BaseException:
             file.close()
             raise
-    except _Unreadable as error:
+    except Unreadable as error:
         raise PictureError(f"{name}: {error}") from None
 
 
-def _open(name: str, file: IO[bytes], fps: float | None) -> Clip[Any]:
+def _open(name: str, file: IO[bytes], fps: float | None) -> Clip:
     if not _has_pyav():
-        raise _Unreadable(f"a clip {_INSTALL}")
-    start = file.read(_SIGNATURE_BYTES)
+        raise Unreadable(f"a clip {_INSTALL}")
+    start = file.read(_START_BYTES)
     file.seek(0)
-    kind = _format_of(start)
+    kind = format_of(start)
     if kind == "WEBP":  # FFmpeg's decoder refuses animated ones
+        _check_webp(start)
         return _Animation(name, file, fps)
     if kind is not None and kind not in _ANIMATED:
-        raise _Unreadable(f"a picture ({kind}), no clip: read it as one")
+        raise Unreadable(f"a picture ({kind}), no clip: read it as one")
     return _File(name, file, fps, start)
 
 
-class _File(Clip["VideoFrame"]):
+class _File(Clip):
     """A file by PyAV."""
 
     _container: InputContainer | None = None
@@ -165,11 +172,7 @@ class _File(Clip["VideoFrame"]):
             if other.index != stream.index:
                 other.discard = Discard.all  # not even read
         decoder = stream.codec_context
-        if decoder.width * decoder.height > MAX_PIXELS:
-            raise _Unreadable(
-                f"frames of {decoder.width} x {decoder.height} pixels, taken for a bomb: "
-                "scale it down"
-            )
+        _check_size(decoder.width, decoder.height)
         decoder.thread_type = "AUTO"
         decoder.thread_count = _DECODER_THREADS
         decoder.options = {"max_pixels": str(MAX_PIXELS)}
@@ -180,7 +183,8 @@ class _File(Clip["VideoFrame"]):
         self.rate = rate_of(stream)
         self.duration = duration_of(self._container, stream)
         self._kind = self._container.format.name
-        self._promised = stream.frames
+        # pictures of a GIF that have no times are one packet: the count says nothing there
+        self._promised = 0 if self._kind == "gif" else stream.frames
         self._unit = stream.time_base
         self._clock = Clock(self.rate, self.duration)
         self.size = decoder.width, decoder.height
@@ -198,7 +202,7 @@ class _File(Clip["VideoFrame"]):
             and self.rate >= _SKIPPING_FROM * self._fps
             and self._kind not in _NO_STAMPS
             and stream.codec_context.name in _SKIPPING
-            and stream.codec_context.field_order in (0, 1)  # unknown, progressive
+            and getattr(stream.codec_context, "field_order", 0) in (0, 1)  # unknown, progressive
         )
 
     def _read(self) -> tuple[float, VideoFrame] | None:
@@ -346,31 +350,35 @@ def _open_container(file: _Bytes, start: bytes) -> InputContainer:
     try:
         container = _probe(file)
     except MemoryError:
-        raise _Unreadable("too large for the memory of this machine: scale it down") from None
+        raise Unreadable("too large for the memory of this machine: scale it down") from None
     except Exception as error:  # whatever PyAV raises
-        if begins_like_a_clip(start) or _format_of(start):
-            raise _Unreadable(_damaged(file.fault or _reason(error))) from None
-        raise _Unreadable(f"neither a picture nor a clip of a known format: {_SAVE_AS}") from None
+        if begins_like_a_clip(start) or format_of(start):
+            raise Unreadable(_damaged(file.fault or _reason(error))) from None
+        raise Unreadable(f"neither a picture nor a clip of a known format: {_SAVE_AS}") from None
     name = container.format.name
     if name.split(",")[0] in _NO_CLIPS or name.endswith("_pipe"):
         container.close()
-        raise _Unreadable(f"not a picture or clip of a known format, but {name}: {_SAVE_AS}")
+        raise Unreadable(f"not a picture or clip of a known format, but {name}: {_SAVE_AS}")
     return container
 
 
 def _probe(file: _Bytes) -> InputContainer:
     import av
 
-    options = {"protocol_whitelist": "none", "max_pixels": str(MAX_PIXELS)}
-    more: dict[str, Any] = {"buffer_size": _BUFFER_BYTES, "metadata_errors": "replace"}
+    options: dict[str, Any] = {
+        "buffer_size": _BUFFER_BYTES,
+        "metadata_errors": "replace",
+        "options": {"max_pixels": str(MAX_PIXELS)},
+        "container_options": {"protocol_whitelist": "none"},
+    }
     try:
-        return av.open(file, "r", options=options, **more)
+        return av.open(file, "r", **options)
     except Exception:
         file.end = last_whole_box(file.file)  # half a description in front of a fragment is fatal
         file.file.seek(0)
         if file.end is None:
             raise
-        return av.open(file, "r", options=options, **more)
+        return av.open(file, "r", **options)
 
 
 def _damaged(reason: str) -> str:
@@ -385,35 +393,59 @@ def _best_stream(container: InputContainer, file: _Bytes) -> VideoStream:
     moving = [stream for stream in container.streams.video if not stream.disposition & still]
     if not moving:
         if ends_early(file.file):
-            raise _Unreadable(_damaged("no picture track is described"))
+            raise Unreadable(_damaged("no picture track is described"))
         what = "only sound" if container.streams.audio else "nothing that moves"
         cover = " and a cover picture" if container.streams.video else ""
-        raise _Unreadable(f"no clip, {what}{cover} in it: give a file with a picture track")
+        raise Unreadable(f"no clip, {what}{cover} in it: give a file with a picture track")
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
-        raise _Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
+        raise Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
     return max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
 
 
-class _Animation(Clip[int]):
+def _is_animated_webp(start: bytes) -> bool:
+    return len(start) >= 30 and start[12:16] == b"VP8X" and bool(start[20] & 2)
+
+
+def _check_webp(start: bytes) -> None:
+    """Refuse a canvas that is too large; Pillow would fill it before it says its size."""
+    if _is_animated_webp(start):
+        width = 1 + int.from_bytes(start[24:27], "little")
+        height = 1 + int.from_bytes(start[27:30], "little")
+        _check_size(width, height)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise Unreadable(f"frames of {width} x {height} pixels, taken for a bomb: scale it down")
+
+
+class _Animation(Clip):
     """An animated WebP, by Pillow."""
+
+    _image: Image.Image | None = None
 
     def __init__(self, name: str, file: IO[bytes], fps: float | None) -> None:
         super().__init__(fps)
         self.path = name
         self._file = file
-        with _pillow_silence:
-            self._image = _identify(file)
-        self._count = int(getattr(self._image, "n_frames", 1))
+        try:
+            with pillow_silence:
+                self._image = identify(file)
+            self._count = int(getattr(self._image, "n_frames", 1))
+        except Unreadable:
+            raise
+        except Exception as error:  # Pillow's alarm for bombs, and whatever a plugin raises
+            raise Unreadable(f"{reason_of(error)}: {remedy_of(error)}") from None
         self._t = 0.0
         self.size = self._image.size
 
     def _read(self) -> tuple[float, int] | None:
-        if self.frames_read >= self._count:
+        if self._image is None or self.frames_read >= self._count:
             return None
         t, number = self._t, self.frames_read
         try:
-            with _pillow_silence:
+            with pillow_silence:
                 self._image.seek(number)
                 self._image.load()
         except Exception as error:
@@ -425,12 +457,15 @@ class _Animation(Clip[int]):
         return t, number
 
     def _pixels(self, frame: int) -> Pixels:
+        assert self._image is not None
         return rgb_of_image(self._image)
 
     def _release(self) -> None:
         with self._lock:
-            self._image.close()
-            self._file.close()
+            image, self._image = self._image, None
+            if image is not None:
+                image.close()
+                self._file.close()
 
 
 def _has_pyav() -> bool:

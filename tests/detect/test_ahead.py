@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 import threading
@@ -203,3 +204,20 @@ def test_a_process_that_just_ends(last_line: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
+def test_ctrl_c_while_nothing_comes() -> None:
+    program = (
+        "import time\nfrom minimeso.detect.ahead import ahead\n"
+        "def slow():\n    print('ready', flush=True)\n    time.sleep(1)\n    yield\n"
+        "    time.sleep(600)\n"
+        "with ahead(slow(), 2) as items:\n    for _ in items: pass\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=60)
+    assert message.rstrip().endswith(b"KeyboardInterrupt")

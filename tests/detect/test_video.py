@@ -458,6 +458,15 @@ def test_bomb(tmp_path: Path) -> None:
         assert "bomb" in str(error)
 
 
+def test_bomb_of_webp(tmp_path: Path) -> None:
+    data = bytearray(animation_bytes("WEBP"))
+    data[24:30] = b"\xff\x3f\0\xff\x3f\0"
+    path = tmp_path / "bomb.webp"
+    path.write_bytes(data)
+    assert is_clip(path)
+    refused(path, "bomb")
+
+
 def test_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clip_file(tmp_path)
     monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48 - 1)
@@ -969,3 +978,11 @@ def test_real_clips(real_clips: Path) -> None:
         assert clip.frames_read == wanted[0] and clip.fault is None
         assert clip.duration is not None
         assert len(times) == pytest.approx(clip.duration * 4, abs=1.5)
+
+
+def test_a_gif_whose_pictures_have_no_times_is_whole(tmp_path: Path) -> None:
+    """FFmpeg takes them for one packet, and shows the first."""
+    first, second = (Image.fromarray(numbered(number)) for number in (1, 2))
+    first.save(tmp_path / "still.gif", save_all=True, append_images=[second])
+    with open_clip(tmp_path / "still.gif") as clip:
+        assert [t for t, _ in clip] == [0.0] and clip.fault is None
