@@ -40,6 +40,7 @@ class Converter:
 
         self._reformatter = VideoReformatter()
         self._has_alpha = functools.cache(_has_alpha)
+        self._turned: tuple[float | None, bytes] = None, b""
 
     def rgb(self, frame: VideoFrame) -> Pixels:
         """(H, W, 3) uint8, upright; whatever PyAV raises if that cannot be."""
@@ -52,7 +53,18 @@ class Converter:
             frame.colorspace, frame.color_range = _NO_COLOURS
             converted = self._convert(frame, kind, flags)
         pixels = _array_of(converted, 4 if has_alpha else 3)
-        return _upright(_over_white(pixels) if has_alpha else pixels, frame)
+        return _upright(_over_white(pixels) if has_alpha else pixels, self._matrix(frame))
+
+    def _matrix(self, frame: VideoFrame) -> bytes:
+        """The display matrix, looked up anew only where the rotation changes.
+
+        PyAV's ``side_data`` and its frame refer to each other, so a frame whose side data was
+        looked at stays in memory until the collector comes by: hundreds of megabytes later.
+        """
+        rotation = getattr(frame, "rotation", 0)  # older PyAV has none: as in the first frame
+        if rotation != self._turned[0]:
+            self._turned = rotation, _display_matrix(frame)
+        return self._turned[1]
 
     def _convert(self, frame: VideoFrame, kind: str, flags: int) -> VideoFrame:
         # one thread, as the cores have other work
@@ -121,18 +133,25 @@ def _over_white(pixels: Pixels) -> Pixels:
     return np.asarray((mixed + 127) // 255, np.uint8)
 
 
-def _upright(pixels: Pixels, frame: VideoFrame) -> Pixels:
-    """Turned and mirrored as the display matrix says, to the nearest quarter.
-
-    The matrix sends the point (x, y) to (a x + c y, b x + d y).
-    """
+def _display_matrix(frame: VideoFrame) -> bytes:
+    """As the file has it, or nothing."""
     from av.sidedata.sidedata import Type
 
     for data in frame.side_data:
         if data.type == Type.DISPLAYMATRIX and len(bytes(data)) >= 36:
-            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-            if abs(b) + abs(c) > abs(a) + abs(d):
-                pixels = pixels.transpose(1, 0, 2)
-                a, d = c, b
-            return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
-    return pixels
+            return bytes(data)
+    return b""
+
+
+def _upright(pixels: Pixels, matrix: bytes) -> Pixels:
+    """Turned and mirrored as the display matrix says, to the nearest quarter.
+
+    The matrix sends the point (x, y) to (a x + c y, b x + d y).
+    """
+    if not matrix:
+        return pixels
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels = pixels.transpose(1, 0, 2)
+        a, d = c, b
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
