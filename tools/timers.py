@@ -20,7 +20,7 @@ REST = "everything else"
 #: Module, function or method, name of the stage.
 STAGES = (
     ("minimeso.detect.video", "_File._read", "decode"),
-    ("minimeso.detect.video", "_File._pixels", "convert to RGB"),
+    ("minimeso.detect.video", "_File._developed", "convert to RGB"),
     ("minimeso.detect.faces", "FaceFinder.find", "find in the whole frame"),
     ("minimeso.detect.faces", "FaceFinder.find_near", "find near the last place"),
     ("minimeso.detect.follow", "Follower.see", "follow"),

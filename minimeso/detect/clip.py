@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -31,6 +31,10 @@ class Timed(NamedTuple):
 
     t: float
     pixels: Pixels
+
+
+#: Makes the pixels of a frame; None if that fails.
+Develop = Callable[[], Pixels | None]
 
 
 class Clip(ABC):
@@ -66,11 +70,28 @@ class Clip(ABC):
         return self
 
     def __next__(self) -> Timed:
+        while True:
+            t, develop = self.next_undeveloped()
+            pixels = develop()
+            if pixels is not None:
+                return Timed(t, pixels)
+
+    def undeveloped(self) -> Undeveloped:
+        """The same frames, whose pixels another thread may develop."""
+        return Undeveloped(self)
+
+    def next_undeveloped(self) -> tuple[float, Develop]:
+        """The time of the next frame, and what makes its pixels, or None if that fails.
+
+        Raises:
+            StopIteration: there is none.
+            PictureError: there was none at all.
+        """
         with self._lock:
             was_stopped = self._stopped
-            timed = self._next_due()
-        if timed is not None:
-            return timed
+            found = self._next_due()
+        if found is not None:
+            return found
         was_stopped = was_stopped or self._stopped
         self.close()
         if self._given == 0 and not was_stopped:
@@ -81,20 +102,18 @@ class Clip(ABC):
             )
         raise StopIteration
 
-    def _next_due(self) -> Timed | None:
+    def _next_due(self) -> tuple[float, Develop] | None:
         while not self._stopped:
             found = self._read()
             if found is None:
                 break
             t, frame = found
             if self._is_due(t):
-                pixels = self._pixels(frame)
-                if pixels is not None:
+                develop = self._developer(frame)
+                if develop is not None:
                     self._stretch = self._stretch_of(t)
-                    if self._given == 0:
-                        self.size = pixels.shape[1], pixels.shape[0]
                     self._given += 1
-                    return Timed(t, pixels)
+                    return t, develop
         if not self._stopped:
             self._sum_up()
         return None
@@ -134,8 +153,8 @@ class Clip(ABC):
         """The next frame and its time, None at the end."""
 
     @abstractmethod
-    def _pixels(self, frame: Any) -> Pixels | None:
-        """The frame in RGB, upright; None if that fails."""
+    def _developer(self, frame: Any) -> Develop | None:
+        """What makes the frame's pixels, (H, W, 3) RGB, upright; None if that fails already."""
 
     def _sum_up(self) -> None:  # noqa: B027 (a pipe promises nothing that could be missing)
         """Say in ``fault`` what is missing, now that the last frame has gone by."""
@@ -156,3 +175,20 @@ def checked_fps(fps: float | None, every_frame: bool) -> float | None:
     if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
         raise InputError(f"fps {fps}: give a number above 0 and at most {MAX_FPS:.0f}")
     return float(fps)
+
+
+class Undeveloped:
+    """Frames of a clip, each as its time and what makes its pixels, which may run elsewhere."""
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+
+    def __iter__(self) -> Iterator[tuple[float, Develop]]:
+        return self
+
+    def __next__(self) -> tuple[float, Develop]:
+        return self._clip.next_undeveloped()
+
+    def stop(self) -> None:
+        """Ask, from any thread, that the iteration ends at its next step."""
+        self._clip.stop()

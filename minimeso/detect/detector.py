@@ -13,11 +13,12 @@ import numpy.typing as npt
 from ..engine import Model, Session
 from ..errors import ModelError, PictureError
 from .ahead import ahead
+from .clip import Clip, Develop
 from .faces import FaceFinder
 from .pictures import STREAM, Picture, read_picture
 from .pixels import rgb_of_array
 from .verdict import REASONS, Face, LiveFace, SeenFrame, Track, Verdict, judge
-from .video import Clip, is_clip, open_clip
+from .video import is_clip, open_clip
 from .watch import Looked, Watch
 
 if TYPE_CHECKING:
@@ -164,8 +165,8 @@ class Detector:
         watch = Watch(session, self._size, finder)
         notes: tuple[str, ...] = ()
         with (
-            ahead(clip, _FRAMES_AHEAD) as frames,
-            ahead((watch.look(t, pixels) for t, pixels in frames), _FRAMES_AHEAD) as looked,
+            ahead(clip.undeveloped(), _FRAMES_AHEAD) as frames,
+            ahead(_looked_at(watch, frames), _FRAMES_AHEAD) as looked,
         ):
             for few in _in_batches(looked, _FRAMES_PER_CALL):
                 if self._is_enough(watch.judge(few), clip, on_frame):
@@ -246,6 +247,13 @@ def _doubts(track: Track, thresholds: Mapping[str, float]) -> tuple[str, ...]:
         return (f"uncertain: p_fake lies between {low:.0f} and {high:.0f} %",)
     low, high = (100 * end for end in track.interval)
     return (f"uncertain: too few frames that agree, p_fake may be {low:.0f} to {high:.0f} %",)
+
+
+def _looked_at(watch: Watch, frames: Iterable[tuple[float, Develop]]) -> Iterator[Looked]:
+    for t, develop in frames:
+        pixels = develop()
+        if pixels is not None:
+            yield watch.look(t, pixels)
 
 
 def _in_batches(items: Iterable[Looked], size: int) -> Iterator[list[Looked]]:

@@ -9,8 +9,7 @@ from typing import IO
 import numpy as np
 
 from ..errors import InputError
-from .clip import MAX_FPS, MAX_PIXELS, Clip, checked_fps
-from .pixels import Pixels
+from .clip import MAX_FPS, MAX_PIXELS, Clip, Develop, checked_fps
 
 #: Seconds after which a wait for a pipe asks whether it is still wanted.
 _SLICE = 0.2
@@ -100,8 +99,9 @@ class _RawFrames(Clip):
         view[: len(data or b"")] = data or b""
         return len(data or b"")
 
-    def _pixels(self, frame: bytearray) -> Pixels:
-        return np.frombuffer(frame, np.uint8).reshape(self.size[1], self.size[0], 3)
+    def _developer(self, frame: bytearray) -> Develop:
+        pixels = np.frombuffer(frame, np.uint8).reshape(self.size[1], self.size[0], 3)
+        return lambda: pixels
 
     def _release(self) -> None:
         pass

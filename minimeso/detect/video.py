@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import PictureError
-from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Timed, checked_fps
+from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Develop, Timed, checked_fps
 from .colours import Converter
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, last_whole_box, rate_of
 from .pictures import (
@@ -187,7 +187,7 @@ class _File(Clip):
         self._promised = 0 if self._kind == "gif" else stream.frames
         self._unit = stream.time_base
         self._clock = Clock(self.rate, self.duration)
-        self.size = decoder.width, decoder.height
+        self.size, self._is_size_seen = (decoder.width, decoder.height), False
         self._packets_read = self._packets_shown = self._lost = self._damaged = 0
         self._broken: str | None = None
         self._counts_packets = self._skips = self._may_skip(stream)
@@ -272,13 +272,23 @@ class _File(Clip):
         self._broken = reason
         return None
 
-    def _pixels(self, frame: VideoFrame) -> Pixels | None:
-        assert self._converter is not None
+    def _developer(self, frame: VideoFrame) -> Develop:
+        converter = self._converter  # frames may be developed after the clip is closed
+        assert converter is not None
+        return lambda: self._developed(frame, converter)
+
+    def _developed(self, frame: VideoFrame, converter: Converter) -> Pixels | None:
         try:
-            return self._converter.rgb(frame)
+            pixels = converter.rgb(frame)
         except Exception:  # a pixel format that cannot be converted, or no memory for it
             self._damaged += 1
+            self._given -= 1
+            if self._packets is None:  # all has been summed up already
+                self._sum_up()
             return None
+        if not self._is_size_seen:
+            self.size, self._is_size_seen = (pixels.shape[1], pixels.shape[0]), True
+        return pixels
 
     def _sum_up(self) -> None:
         faults = []
@@ -456,9 +466,10 @@ class _Animation(Clip):
         self._t += max(float(milliseconds), 10.0) / 1000
         return t, number
 
-    def _pixels(self, frame: int) -> Pixels:
+    def _developer(self, frame: int) -> Develop:
         assert self._image is not None
-        return rgb_of_image(self._image)
+        pixels = rgb_of_image(self._image)  # here, as the next frame replaces this one
+        return lambda: pixels
 
     def _release(self) -> None:
         with self._lock:
