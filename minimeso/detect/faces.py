@@ -50,6 +50,8 @@ _MOST_CANVASES = 8
 _NEAR_FACE = 64
 _NEAR_WIDEST = 512
 _NEAR_BONUS = 0.15
+#: A scale may be smaller by as much as this if that saves time: 720 lines are 352 instead of 384.
+_LEAST_FILLING = 0.96
 #: Without so many pixels of the input around its centre a small face is not recognised.
 _LEAST_REACH = 48
 #: A face that scores less is looked at turned, too: one that lies on its side is found, but its
@@ -155,7 +157,7 @@ class FaceFinder:
         """
         _check_picture(picture)
         height, width = picture.shape[:2]
-        scale = self._scale(max(height, width))
+        scale = _filling(self._scale(max(height, width)), height, width)
         whole = (0.0, 0.0, float(width), float(height))
         with self._lock:
             for turned in (0, 90, 270):
@@ -282,6 +284,18 @@ class FaceFinder:
         if len(self._canvases) > _MOST_CANVASES:
             del self._canvases[next(iter(self._canvases))]
         return canvas
+
+
+def _filling(scale: float, height: int, width: int) -> float:
+    """A scale that is a little smaller where the input then has less to fill with zeros."""
+    if scale >= 1:
+        return scale
+    scales = [scale]
+    for side in (height, width):
+        cells = math.floor(side * scale / _CELL)
+        if cells and cells * _CELL / side >= _LEAST_FILLING * scale:
+            scales.append(cells * _CELL / side)
+    return min(scales, key=lambda s: math.prod(-(-round(n * s) // _CELL) for n in (height, width)))
 
 
 def _check_picture(picture: Pixels) -> None:
