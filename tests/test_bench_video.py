@@ -185,14 +185,14 @@ class FakeOpenCV:
     version = "0"
 
     def __init__(self, onnx: Path, shape: tuple[int, ...]) -> None:
-        assert shape == (384, 640)
+        assert shape == (352, 640)
 
     def detect(self, small: Any) -> None:
-        assert small.shape == (384, 640, 3)
+        assert small.shape == (352, 640, 3)
 
     def scaled(self, pixels: Any, size: tuple[int, int]) -> Any:
         assert pixels.shape == (720, 1280, 3) and size == (360, 640)
-        return np.zeros((384, 640, 3), np.uint8)
+        return np.zeros((352, 640, 3), np.uint8)
 
     def find(self, planes: Any, scale: float) -> Any:
         from minimeso import FaceFinder
@@ -206,7 +206,7 @@ class FakeOpenCV:
 def test_the_finder_beside_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(search, "OpenCV", FakeOpenCV)
     found = search.measure(search.frame(None), tmp_path / "any.onnx", 1)
-    assert found["faces"] == 1 and found["scale"] == 0.5
+    assert found["faces"] == 1 and found["scale"] == 352 / 720
     assert 0 < found["ms"][search.OURS] < 1e4
     assert found["difference"]["score"] == pytest.approx(1e-2, rel=1e-3)
     ratio = found["ms"][search.OURS] / found["ms"][search.DETECT]

@@ -69,7 +69,7 @@ def measure(pixels: Frame, onnx: Path | None, rounds: int) -> dict[str, Any]:
 
     finder = FaceFinder(threads=1)
     plain = FaceFinder(threads=1, doubt=False)
-    scale = finder._scale(WIDTH)
+    scale = finder._scale(HEIGHT, WIDTH)
     size = round(HEIGHT * scale), round(WIDTH * scale)
     whole = (0.0, 0.0, float(WIDTH), float(HEIGHT))
     planes = resize(pixels, whole, size, "bilinear")
@@ -185,7 +185,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     """All of it for a person."""
     yield ""
     faces, scale = plural(found["faces"], "face"), found["scale"]
-    yield f"one frame of {WIDTH} x {HEIGHT} ({faces}) searched at scale {scale:g}, one core"
+    yield f"one frame of {WIDTH} x {HEIGHT} ({faces}) searched at scale {scale:.3g}, one core"
     rows = [["", "ms"], *([name, f"{ms:.3f}"] for name, ms in found["ms"].items())]
     yield from table(rows, right=[1])
     if "opencv" not in found:

@@ -157,7 +157,7 @@ class FaceFinder:
         """
         _check_picture(picture)
         height, width = picture.shape[:2]
-        scale = _filling(self._scale(max(height, width)), height, width)
+        scale = self._scale(height, width)
         whole = (0.0, 0.0, float(width), float(height))
         with self._lock:
             for turned in (0, 90, 270):
@@ -194,11 +194,12 @@ class FaceFinder:
         found = self._near(picture, face, 1.0, threshold, wanted)
         return next((f for f in found if _overlap(f.box, face.box) >= _AGAIN_IOU), None)
 
-    def _scale(self, longer_side: int) -> float:
+    def _scale(self, height: int, width: int) -> float:
         if self.min_face is not None:
-            return min(1.0, _SMALLEST / self.min_face)
-        least = MIN_FACE * max(1.0, longer_side / _USUAL_WIDTH)
-        return min(1.0, max(_SMALLEST / least, _USUAL_INPUT / longer_side))
+            return _filling(min(1.0, _SMALLEST / self.min_face), height, width)
+        longer = max(height, width)
+        least = MIN_FACE * max(1.0, longer / _USUAL_WIDTH)
+        return _filling(min(1.0, max(_SMALLEST / least, _USUAL_INPUT / longer)), height, width)
 
     def find_near(self, picture: Pixels, face: FoundFace, move: float = 1.0) -> FoundFace | None:
         """The face in a later frame that is nearest to where it was; ``None`` if there is none.
