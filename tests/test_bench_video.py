@@ -191,13 +191,13 @@ class FakeOpenCV:
         assert small.shape == (352, 640, 3)
 
     def scaled(self, pixels: Any, size: tuple[int, int]) -> Any:
-        assert pixels.shape == (720, 1280, 3) and size == (360, 640)
+        assert pixels.shape == (720, 1280, 3) and size == (352, 626)
         return np.zeros((352, 640, 3), np.uint8)
 
     def find(self, planes: Any, scale: float) -> Any:
         from minimeso import FaceFinder
 
-        assert planes.shape == (3, 360, 640) and scale == 0.5
+        assert planes.shape == (3, 352, 626) and scale == 352 / 720
         faces = FaceFinder(threads=1, doubt=False).find(search.frame(None))
         rows = [(*f.box, *np.ravel(f.landmarks), f.score) for f in faces]
         return np.array(rows, np.float32) + np.float32(1e-2)
