@@ -112,13 +112,24 @@ static int row_reaches(const mm_program *p, const mm_step *s, const mm_tensor *i
 static int conv_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
                      const mm_tensor *out)
 {
-    if (!window_fits(s) || in->is_vector || out->is_vector || s->groups < 1 ||
-        in->channels % s->groups || out->channels % s->groups ||
-        times(times(in->channels / s->groups, s->kernel_w), s->kernel_h + 1) > p->max_list)
+    mm_step in_phases = *s;
+    if (!window_fits(s) || in->is_vector || out->is_vector || s->groups < 1)
         return 0;
-    if (!row_reaches(p, s, in, out))
+    if (s->split) { /* what is read of the row of a phase */
+        if (s->stride_w != 2 || s->groups != 1 || in->channels % 2 ||
+            times(s->kernel_w, s->dilation_w) > MAX_DIM)
+            return 0;
+        in_phases.stride_w = in_phases.dilation_w = 1;
+        in_phases.pad_left = (int32_t)-mm_split_column(s, 0);
+        in_phases.kernel_w = (int32_t)(mm_split_column(s, s->kernel_w - 1) + in_phases.pad_left + 1);
+    }
+    if (!row_reaches(p, &in_phases, in, out))
         return 0;
-    int64_t weights = times(times(out->channels, in->channels / s->groups),
+    const int64_t channels = in->channels / (s->split ? 2 : 1) / s->groups;
+    if (in->channels % s->groups || out->channels % s->groups ||
+        times(times(channels, s->kernel_w), s->kernel_h + 1) > p->max_list)
+        return 0;
+    int64_t weights = times(times(out->channels, channels),
                             times(s->kernel_h, s->kernel_w));
     return parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
 }
@@ -140,6 +151,19 @@ static int winograd_fits(const mm_program *p, const mm_step *s, const mm_tensor 
                       times(MM_WINOGRAD_POINTS * MM_BLOCK + 1, wide);
     return scratch <= p->scratch_floats && within(s->first_constant, row, p->constant_count) &&
            parameters_fit(p, s->weight, weights) && parameters_fit(p, s->bias, out->channels);
+}
+
+static int depthwise_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
+                          const mm_tensor *out)
+{
+    if (!window_fits(s) || in->is_vector || out->is_vector || in->channels != out->channels ||
+        s->stride_h > 2 || s->stride_w != s->stride_h || s->kernel_h != s->stride_h + 2 ||
+        s->kernel_w != s->kernel_h || s->dilation_h != 1 || s->dilation_w != 1)
+        return 0;
+    return row_reaches(p, s, in, out) &&
+           within(s->first_constant, mm_depthwise_row(s, out), p->constant_count) &&
+           parameters_fit(p, s->weight, times(9, out->channels)) &&
+           parameters_fit(p, s->bias, out->channels);
 }
 
 static int pool_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
@@ -189,12 +213,13 @@ static int copy_fits(const mm_step *s, const mm_tensor *in, const mm_tensor *out
            within(s->at, in->channels, out->channels);
 }
 
-static int binary_fits(const mm_tensor *a, const mm_tensor *b, const mm_tensor *out)
+static int binary_fits(const mm_step *s, const mm_tensor *a, const mm_tensor *b, const mm_tensor *out)
 {
     if (!same_shape(a, out))
         return 0;
-    return mm_is_factor(b, out) ? b->channels == out->channels && !out->is_vector
-                                : same_shape(b, out);
+    if (mm_is_factor(b, out) || mm_is_doubled(s, b, out))
+        return b->channels == out->channels && !out->is_vector;
+    return same_shape(b, out);
 }
 
 static int linear_fits(const mm_program *p, const mm_step *s, const mm_tensor *in,
@@ -238,7 +263,7 @@ static int step_fits(const mm_program *p, const mm_step *s)
     switch (s->op) {
     case MM_OP_INPUT_F32:
     case MM_OP_INPUT_U8:
-        return within(s->array, 1, p->input_count);
+        return within(s->array, 1, p->input_count) && (!s->split || out->channels % 2 == 0);
     case MM_OP_OUTPUT:
         return within(s->array, 1, p->output_count);
     case MM_OP_COPY:
@@ -249,6 +274,8 @@ static int step_fits(const mm_program *p, const mm_step *s)
         return conv_fits(p, s, in, out);
     case MM_OP_WINOGRAD:
         return winograd_fits(p, s, in, out);
+    case MM_OP_DEPTHWISE:
+        return depthwise_fits(p, s, in, out);
     case MM_OP_LINEAR:
         return linear_fits(p, s, in, out);
     case MM_OP_MAX_POOL:
@@ -259,7 +286,7 @@ static int step_fits(const mm_program *p, const mm_step *s)
                out->height == 1 && out->width == 1;
     case MM_OP_ADD:
     case MM_OP_MUL:
-        return binary_fits(in, &p->tensors[s->second], out);
+        return binary_fits(s, in, &p->tensors[s->second], out);
     case MM_OP_FLATTEN:
         return flatten_fits(in, out);
     case MM_OP_SOFTMAX:
@@ -280,6 +307,7 @@ static int is_line_by_line(const mm_program *p, const mm_step *s)
     case MM_OP_COPY:
     case MM_OP_CONV:
     case MM_OP_WINOGRAD:
+    case MM_OP_DEPTHWISE:
     case MM_OP_MAX_POOL:
     case MM_OP_AVG_POOL:
         return 1;

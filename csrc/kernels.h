@@ -25,6 +25,14 @@
 #define MM_RESTRICT restrict
 #endif
 
+/* That memory will be read soon (into the second cache): where rows of several planes take turns, the
+   processor does not guess it. */
+#if defined(__GNUC__)
+#define MM_PREFETCH(p) __builtin_prefetch(p, 0, 2)
+#else
+#define MM_PREFETCH(p) (void)(p)
+#endif
+
 #if defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(_M_IX86)
 #define MM_X86 1
 #elif defined(__aarch64__) || defined(_M_ARM64)
@@ -47,6 +55,20 @@ typedef struct {
     float slope;
 } mm_conv;
 
+/* `lines` (4, 2 or 1) lines of one channel of a 3 x 3 convolution by itself, or with `pool` half as
+   many of the largest of its 2 x 2 windows:
+   c[l][x] = *bias + sum over r < 3, k < 3 of weight[3 * r + k] * rows[l + r][x + k], in that order
+   out[l][x] = f(c[l][x]), or f(largest of c[2 * l + i][2 * x + j], i < 2, j < 2), f as in mm_conv.
+   There are lines + 2 rows; the lines of out do not overlap them. */
+typedef struct {
+    const float *const *rows;
+    const float *weight, *bias;
+    float *const *out;
+    size_t width; /* of out */
+    int lines, pool, activation;
+    float slope;
+} mm_depthwise;
+
 /* One output row of a max-pool without padding whose kernel is its stride, 2 or 4:
    out[x] = g(largest of inner(rows[r][x * kernel + k]), r < kernel, k < kernel)
    or the smallest, where `smallest` is set.  inner is Swish, Mish, Pish or, for any other value,
@@ -62,10 +84,11 @@ typedef struct {
 } mm_window;
 
 typedef void mm_conv_fn(const mm_conv *c);
+typedef void mm_depthwise_fn(const mm_depthwise *d);
 typedef void mm_window_fn(const mm_window *w);
 /* y[i] = f(x[i]); p is the slope of Leaky ReLU, ignored elsewhere */
 typedef void mm_unary_fn(const float *x, float *y, size_t n, float p);
-/* y[i] = f(a[i], b[i]) */
+/* y[i] = f(a[i], b[i]); add_doubled: a[i] + b[i / 2] */
 typedef void mm_binary_fn(const float *a, const float *b, float *y, size_t n);
 /* y[i] = x[i] * scale + shift */
 typedef void mm_affine_fn(const float *x, float *y, size_t n, float scale, float shift);
@@ -114,6 +137,7 @@ typedef void mm_squeeze_fn(const mm_squeeze *s);
     X(conv, conv_stride1)                                                                       \
     X(conv, conv_stride2)                                                                       \
     X(conv, conv_any_stride)                                                                    \
+    X(depthwise, depthwise)                                                                     \
     X(window, max_pool)                                                                         \
     X(unary, relu)                                                                              \
     X(unary, leaky_relu)                                                                        \
@@ -128,6 +152,7 @@ typedef void mm_squeeze_fn(const mm_squeeze *s);
     X(binary, mul)                                                                              \
     X(binary, div)                                                                              \
     X(binary, prelu)                                                                            \
+    X(binary, add_doubled)                                                                      \
     X(affine, affine)                                                                           \
     X(fold, fold_max)                                                                           \
     X(fold, fold_min)                                                                           \

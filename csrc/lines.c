@@ -1,13 +1,19 @@
-/* lines.c - what is done to the lines of any step: rings begin with clear gaps, and what has been
+/* lines.c - what is done to the lines of any step: rings begin with clear gaps where
+   somebody reads these, and what has been
    written gets its activation, its batch norm and its padding. */
 #include "lines.h"
 
 void mm_clear_rings(const mm_lane *lane, const mm_stage *stage)
 {
+    const mm_tensor *tensors = lane->program->tensors;
     const mm_step *s = lane->program->steps + stage->first;
     for (int32_t i = 0; i < stage->count; i++, s++) {
-        const mm_tensor *t = s->output < 0 ? NULL : &lane->program->tensors[s->output];
-        if (!t || t->ring < 0)
+        if (s->op != MM_OP_CONV && s->op != MM_OP_WINOGRAD && s->op != MM_OP_DEPTHWISE)
+            continue; /* nobody else looks beyond the ends of a row */
+        const mm_tensor *t = &tensors[s->input];
+        int within = s->kernel_w == 1 && s->stride_w == 1 && s->pad_left == 0 &&
+                     tensors[s->output].width <= t->width;
+        if (within || t->ring < 0)
             continue;
         int64_t lines = t->line_mask + 1 < t->height ? t->line_mask + 1 : t->height;
         for (int64_t y = 0; y < lines; y++)
@@ -51,9 +57,13 @@ void mm_finish_row(const mm_lane *lane, const mm_step *s, const mm_tensor *t, fl
 void mm_finish_lines(const mm_lane *lane, const mm_step *s, const mm_tensor *t, int64_t y,
                      int64_t end, int done)
 {
-    if (done && s->scale < 0 && t->ring >= 0 && t->width % MM_LANES == 0)
+    const int only_padding = done && s->scale < 0;
+    if (only_padding && t->ring >= 0 && t->width % MM_LANES == 0)
         return; /* nothing is left to do */
     for (; y < end; y++)
         for (int64_t c = 0; c < t->channels; c++)
-            mm_finish_row(lane, s, t, mm_row(lane, t, y, c), c, done);
+            if (only_padding)
+                mm_zero_padding(t, mm_row(lane, t, y, c), c);
+            else
+                mm_finish_row(lane, s, t, mm_row(lane, t, y, c), c, done);
 }

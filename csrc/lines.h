@@ -39,12 +39,11 @@ static inline void mm_clear_gaps(const mm_tensor *t, float *row, int64_t channel
 }
 
 /* Horizontal padding.  The gaps of rings are cleared once, by mm_clear_rings: no kernel writes
-   into them. */
+   into them.  What is behind the last vector is gap, and zeros already: so one size fits all. */
 static inline void mm_zero_padding(const mm_tensor *t, float *row, int64_t channel)
 {
-    int64_t whole = mm_round_lanes(t->width);
-    for (int64_t x = t->width; x < whole; x++)
-        row[x] = 0.0f;
+    if (t->width % MM_LANES)
+        mm_clear(row + t->width, MM_LANES);
     if (t->ring < 0)
         mm_clear_gaps(t, row, channel);
 }
@@ -66,6 +65,7 @@ void mm_finish_lines(const mm_lane *lane, const mm_step *s, const mm_tensor *t, 
 
 /* What looks at its input through a window: lines [y, end), see mm_step_lines (windows.c). */
 void mm_run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
+void mm_run_depthwise(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
 void mm_run_winograd(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
 void mm_run_max_pool(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);
 void mm_run_avg_pool(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end);

@@ -47,14 +47,18 @@ enum {
     MM_OP_CONV,         /* weight, bias; epilogue */
     MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h
                            tiles of 9 - kernel_h lines at once; first_constant: a row of zeros */
+    MM_OP_DEPTHWISE,    /* the same for kernels 3 x 3, strides 1, as many groups as channels in and
+                           out; or this and a 2 x 2 max-pool, then its window is 4 x 4, its strides
+                           are 2, and the epilogue comes last.  first_constant: a row of zeros */
     MM_OP_LINEAR,       /* weight, bias; epilogue */
     MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; epilogue.  With `inner`, MM_SWISH,
                            MM_MISH or MM_PISH, of that of the input: 2 x 2 or 4 x 4 only, without
                            padding or overlap */
     MM_OP_AVG_POOL,     /* scale_x, scale_y in constants; epilogue */
     MM_OP_GLOBAL_AVG_POOL,
-    MM_OP_ADD,          /* input + second, second may be (C, 1, 1); epilogue */
-    MM_OP_MUL,
+    MM_OP_ADD,          /* input + second, second may be (C, 1, 1); or half as high and wide, then
+                           each of its elements counts for 2 x 2; epilogue */
+    MM_OP_MUL,          /* input * second, second may be (C, 1, 1); epilogue */
     MM_OP_FLATTEN,
     MM_OP_SOFTMAX,
     MM_OP_NEAREST,      /* index_y, index_x in tables */
@@ -84,6 +88,8 @@ typedef struct {
     int32_t array;                 /* which of the caller's arrays */
     int32_t at;
     int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+    int32_t split; /* INPUT, 1: the even columns of a channel become one channel of the output, and the
+                      odd ones the next.  CONV, 1: so they are in the input; stride_w is 2 then */
     int32_t pad_top, pad_left, groups; /* what lies below and right follows from the output */
     int64_t weight; /* conv: [group][block][kernel_h][channels][kernel_w][block size]
                        winograd: [block][8][channels][kernel_w][block size], transformed
@@ -164,9 +170,11 @@ typedef struct {
 /* Bytes of workspace for a crop; 0: its box or a size is impossible, or more than size_t. */
 size_t mm_resize_bytes(const mm_crop *crop);
 
-/* The box as (3, out_height, out_width) float32 from 0 to 1; isa as for mm_run.  workspace: 64-byte
-   aligned, of at least mm_resize_bytes(crop), contents arbitrary. */
-int mm_resize(int isa, const mm_crop *crop, float *out, void *workspace);
+/* The box as (3, out_height, out_width) float32 from 0 to 1; isa as for mm_run.  Nothing is written
+   between the lines, which lie `line` floats apart, and `plane` those of the next channel.
+   workspace: 64-byte aligned, of at least mm_resize_bytes(crop), contents arbitrary. */
+int mm_resize(int isa, const mm_crop *crop, float *out, int64_t plane, int64_t line,
+              void *workspace);
 /* cdef end */
 
 #endif

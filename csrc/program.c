@@ -27,18 +27,23 @@ typedef struct {
     int64_t start, end;
 } range_t;
 
-/* Add the input lines that lines `out` of a step need to what is needed of the input's ring. */
-static void add_need(const mm_tensor *in, const mm_step *s, range_t out, range_t *needs)
+/* Add the lines of an input (`second`: or of the other) that lines `out` of a step need to what is
+   needed of its ring. */
+static void add_need(const mm_program *p, const mm_step *s, int second, range_t out, range_t *needs)
 {
+    const mm_tensor *in = &p->tensors[second ? s->second : s->input];
     if (in->ring < 0)
         return;
     range_t *need = &needs[in->ring];
-    if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_MAX_POOL ||
-        s->op == MM_OP_AVG_POOL) {
+    if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_DEPTHWISE ||
+        s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL) {
         int64_t window = (int64_t)(s->kernel_h - 1) * s->dilation_h + 1, granule = mm_granule(s);
         out.end += (granule - out.end % granule) % granule; /* a tile mixes all of its input */
         out.start = out.start * s->stride_h - s->pad_top;
         out.end = (out.end - 1) * s->stride_h - s->pad_top + window;
+    } else if (second && mm_is_doubled(s, in, &p->tensors[s->output])) {
+        out.start = out.start / 2;
+        out.end = (out.end + 1) / 2;
     }
     out.start = out.start < 0 ? 0 : out.start;
     out.end = out.end > in->height ? in->height : out.end;
@@ -68,9 +73,9 @@ static void run_band(const mm_lane *lane, const mm_stage *stage, range_t band, i
         own[i].end += (granule - own[i].end % granule) % granule;
         own[i].end = own[i].end > lines ? lines : own[i].end;
         if (s->input >= 0)
-            add_need(&p->tensors[s->input], s, own[i], needs);
+            add_need(p, s, 0, own[i], needs);
         if (s->second >= 0)
-            add_need(&p->tensors[s->second], s, own[i], needs);
+            add_need(p, s, 1, own[i], needs);
     }
     for (int i = 0; i < stage->count; i++) {
         int64_t y = done[i] > own[i].start ? done[i] : own[i].start;

@@ -45,6 +45,20 @@ static inline int64_t mm_winograd_row(const mm_step *s, const mm_tensor *in, con
                           (int64_t)(s->kernel_w - 1) * s->dilation_w);
 }
 
+/* A convolution with `split` is one of stride 1 for the kernels, each tap in the row of its phase: the
+   column of tap k there, for output 0. */
+static inline int64_t mm_split_column(const mm_step *s, int64_t k)
+{
+    int64_t x = k * s->dilation_w - s->pad_left;
+    return (x - (x & 1)) / 2;
+}
+
+/* How far a depthwise convolution reads a row, from its left padding on. */
+static inline int64_t mm_depthwise_row(const mm_step *s, const mm_tensor *out)
+{
+    return mm_round_lanes(out->width) * s->stride_w + 2;
+}
+
 /* Zeros between rows. */
 static inline int64_t mm_gap(const mm_tensor *t) { return t->row_stride - mm_round_lanes(t->width); }
 
@@ -53,6 +67,13 @@ static inline int mm_is_factor(const mm_tensor *second, const mm_tensor *output)
 {
     return !second->is_vector && second->height == 1 && second->width == 1 &&
            (output->height != 1 || output->width != 1);
+}
+
+/* Whether it is doubled on the way. */
+static inline int mm_is_doubled(const mm_step *s, const mm_tensor *second, const mm_tensor *output)
+{
+    return s->op == MM_OP_ADD && !second->is_vector && 2 * second->height == output->height &&
+           2 * second->width == output->width;
 }
 
 /* The usual pool, for which there is a kernel of its own (max_pool.inc). */
@@ -80,7 +101,7 @@ typedef struct {
     int64_t *nanoseconds; /* of each step, added up; NULL: nobody wants to know */
 } mm_lane;
 
-/* Zeros into the gaps between the rows of all rings of a stage, before its first line. */
+/* Zeros into the gaps that are read between the rows of rings of a stage, before its first line. */
 void mm_clear_rings(const mm_lane *lane, const mm_stage *stage);
 
 /* Lines [y, end) of the output of a step; y is a multiple of its granule, and with a last tile that

@@ -11,6 +11,7 @@
 #include "kernels.h"
 
 #define MM_MAX_SIDE (1 << 24) /* pixels: whole numbers in float32, and no product here overflows */
+#define MM_MAX_STRIDE (INT64_MAX >> 28)
 
 /* One direction.  Output i is the sum over k < count of weight[i * count + k] * input[first[i] + k];
    tables have room for `out` rounded up to MM_LANES. */
@@ -26,6 +27,7 @@ typedef struct {
     const mm_crop *crop;
     const mm_kernels *kernels;
     axis_t y, x;
+    int64_t plane, line; /* floats from channel to channel and from line to line of the output */
     int64_t left;    /* first pixel of a line that is needed */
     int64_t samples; /* of a line, from there on, rounded up to MM_LANES */
     int64_t line_floats;
@@ -156,6 +158,10 @@ static void blend_line(const work_t *w, int64_t y, float *line)
     int64_t room = 3 * (crop->width - w->left); /* beyond lies what is not the picture's */
     int64_t whole = w->samples <= room ? w->samples : room / MM_LANES * MM_LANES;
     const uint8_t *p = crop->pixels + (ptrdiff_t)first * stride + (ptrdiff_t)(3 * w->left);
+    if (y + MM_LANES + 1 < w->y.out)
+        for (int64_t r = w->y.first[y + MM_LANES]; r < w->y.first[y + MM_LANES + 1]; r++)
+            for (int64_t i = 0; i < w->samples; i += 64)
+                MM_PREFETCH(crop->pixels + (ptrdiff_t)r * stride + 3 * w->left + i);
     w->kernels->blend(p, stride, weight, (size_t)count, line, (size_t)whole);
     if (whole == w->samples)
         return;
@@ -171,18 +177,18 @@ static void crop_lines(const work_t *w, int64_t y, float *out)
         blend_line(w, y + l, w->lines + l * w->line_floats);
     w->kernels->turn(w->lines, (ptrdiff_t)w->line_floats, w->turned, (size_t)w->samples);
 
-    int64_t width = w->x.out, plane = w->y.out * width;
+    int64_t width = w->x.out;
     int64_t lines = w->y.out - y < MM_LANES ? w->y.out - y : MM_LANES;
     int direct = lines == MM_LANES && width % MM_LANES == 0;
-    int64_t stride = direct ? width : round_lanes(width);
+    int64_t stride = direct ? w->line : round_lanes(width);
     mm_squeeze s = {.x = w->turned, .weight = w->x.weight, .first = w->x.first,
-                    .out = direct ? out + y * width : w->rows, .out_stride = (ptrdiff_t)stride,
-                    .out_plane = (ptrdiff_t)(direct ? plane : MM_LANES * stride),
+                    .out = direct ? out + y * w->line : w->rows, .out_stride = (ptrdiff_t)stride,
+                    .out_plane = (ptrdiff_t)(direct ? w->plane : MM_LANES * stride),
                     .count = (size_t)w->x.count, .width = (size_t)width};
     w->kernels->squeeze(&s);
     for (int64_t c = 0; c < 3 && !direct; c++)
         for (int64_t l = 0; l < lines; l++)
-            memcpy(out + c * plane + (y + l) * width, w->rows + (c * MM_LANES + l) * stride,
+            memcpy(out + c * w->plane + (y + l) * w->line, w->rows + (c * MM_LANES + l) * stride,
                    (size_t)width * sizeof *out);
 }
 
@@ -192,7 +198,8 @@ size_t mm_resize_bytes(const mm_crop *crop)
     return lay_out(&w, crop, NULL);
 }
 
-int mm_resize(int isa, const mm_crop *crop, float *out, void *workspace)
+int mm_resize(int isa, const mm_crop *crop, float *out, int64_t plane, int64_t line,
+              void *workspace)
 {
     const mm_kernels *kernels = mm_kernels_of(isa);
     work_t w;
@@ -200,6 +207,11 @@ int mm_resize(int isa, const mm_crop *crop, float *out, void *workspace)
         return MM_E_ISA;
     if (!lay_out(&w, crop, workspace))
         return MM_E_PROGRAM;
+    if (line < w.x.out || line > MM_MAX_STRIDE || plane > MM_MAX_STRIDE ||
+        plane < (w.y.out - 1) * line + w.x.out)
+        return MM_E_PROGRAM;
+    w.plane = plane;
+    w.line = line;
     w.kernels = kernels;
     fill(&w.y, crop->filter);
     fill(&w.x, crop->filter);

@@ -5,14 +5,28 @@
 
 /* --- the caller's arrays ---------------------------------------------------------------- */
 
+#define MM_LINES_AHEAD 16 /* few enough for the second cache, enough for the memory to be in time */
+
 static void run_input_f32(const mm_lane *lane, const mm_step *s, int64_t y)
 {
     const mm_tensor *t = &lane->program->tensors[s->output];
-    const float *image = (const float *)lane->inputs[s->array] +
-                         lane->image * t->channels * t->height * t->width;
-    for (int64_t c = 0; c < t->channels; c++) {
-        float *row = mm_row(lane, t, y, c);
-        memcpy(row, image + (c * t->height + y) * t->width, (size_t)t->width * sizeof *row);
+    const int64_t phases = s->split ? 2 : 1, width = phases * t->width;
+    const float *line = (const float *)lane->inputs[s->array] +
+                        (lane->image * t->channels / phases * t->height + y) * width;
+    for (int64_t c = 0; c < t->channels; c += phases, line += t->height * width) {
+        float *row = mm_row(lane, t, y, c), *odd = row + t->row_stride;
+        if (y + MM_LINES_AHEAD < t->height)
+            for (int64_t x = 0; x < width; x += MM_LANES)
+                MM_PREFETCH(line + MM_LINES_AHEAD * width + x);
+        if (s->split) {
+            for (int64_t x = 0; x < t->width; x++) {
+                row[x] = line[2 * x];
+                odd[x] = line[2 * x + 1];
+            }
+            mm_finish_row(lane, s, t, odd, c + 1, 0);
+        } else {
+            memcpy(row, line, (size_t)width * sizeof *row);
+        }
         mm_finish_row(lane, s, t, row, c, 0);
     }
 }
@@ -22,10 +36,12 @@ static void run_input_u8(const mm_lane *lane, const mm_step *s, int64_t y)
     const mm_tensor *t = &lane->program->tensors[s->output];
     const uint8_t *line = (const uint8_t *)lane->inputs[s->array] +
                           (lane->image * t->height + y) * t->width * t->channels;
+    const int64_t phases = s->split ? 2 : 1;
     for (int64_t c = 0; c < t->channels; c++) {
         float *row = mm_row(lane, t, y, c);
+        const uint8_t *first = line + c % phases * (t->channels / phases) + c / phases;
         for (int64_t x = 0; x < t->width; x++)
-            row[x] = (float)line[x * t->channels + c] / 255.0f;
+            row[x] = (float)first[x * t->channels] / 255.0f;
         mm_finish_row(lane, s, t, row, c, 0);
     }
 }
@@ -156,15 +172,18 @@ static void run_binary(const mm_lane *lane, const mm_step *s, int64_t y)
 {
     const mm_tensor *tensors = lane->program->tensors;
     const mm_tensor *a = &tensors[s->input], *b = &tensors[s->second], *out = &tensors[s->output];
-    int factor = mm_is_factor(b, out), add = s->op == MM_OP_ADD;
+    const mm_kernels *k = lane->kernels;
+    int factor = mm_is_factor(b, out), add = s->op == MM_OP_ADD, doubled = mm_is_doubled(s, b, out);
+    mm_binary_fn *f = doubled ? k->add_doubled : add ? k->add : k->mul;
     size_t width = (size_t)out->width;
+    int64_t line = factor ? 0 : doubled ? y / 2 : y;
     for (int64_t c = 0; c < out->channels; c++) {
-        const float *x = mm_row(lane, a, y, c), *f = mm_row(lane, b, factor ? 0 : y, c);
+        const float *x = mm_row(lane, a, y, c), *z = mm_row(lane, b, line, c);
         float *row = mm_row(lane, out, y, c);
         if (factor)
-            lane->kernels->affine(x, row, width, add ? 1.0f : f[0], add ? f[0] : 0.0f);
+            k->affine(x, row, width, add ? 1.0f : z[0], add ? z[0] : 0.0f);
         else
-            (add ? lane->kernels->add : lane->kernels->mul)(x, f, row, width);
+            f(x, z, row, width);
         mm_finish_row(lane, s, out, row, c, 0);
     }
 }
@@ -231,6 +250,7 @@ static const struct {
     [MM_OP_ZERO] = {run_zero, NULL},
     [MM_OP_CONV] = {NULL, mm_run_conv},
     [MM_OP_WINOGRAD] = {NULL, mm_run_winograd},
+    [MM_OP_DEPTHWISE] = {NULL, mm_run_depthwise},
     [MM_OP_LINEAR] = {run_linear, NULL},
     [MM_OP_MAX_POOL] = {NULL, mm_run_max_pool},
     [MM_OP_AVG_POOL] = {NULL, mm_run_avg_pool},

@@ -14,12 +14,23 @@ static void clip_window(int64_t start, int64_t kernel, int64_t dilation, int64_t
     *first = low < *end ? low : *end;
 }
 
-/* Offsets within a line of the taps of one kernel line. */
+/* Offsets within a line, from its left padding on, of the taps of one kernel line. */
 static void list_taps(ptrdiff_t *taps, int64_t channels, int64_t channel_stride, const mm_step *s)
 {
     for (int64_t c = 0; c < channels; c++)
         for (int32_t k = 0; k < s->kernel_w; k++)
             *taps++ = (ptrdiff_t)(c * channel_stride + (int64_t)k * s->dilation_w);
+}
+
+/* The same, from the first element on, where even and odd columns are channels of their own. */
+static void list_split_taps(ptrdiff_t *taps, int64_t channels, int64_t channel_stride,
+                            const mm_step *s)
+{
+    for (int64_t c = 0; c < channels; c++)
+        for (int32_t k = 0; k < s->kernel_w; k++) {
+            int64_t phase = (k * s->dilation_w - s->pad_left) & 1;
+            *taps++ = (ptrdiff_t)((2 * c + phase) * channel_stride + mm_split_column(s, k));
+        }
 }
 
 static int block_of(int64_t filters) { return filters >= MM_BLOCK ? MM_BLOCK : filters >= 2 ? 2 : 1; }
@@ -28,15 +39,16 @@ void mm_run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t lines
 {
     const mm_tensor *in = &lane->program->tensors[s->input];
     const mm_tensor *out = &lane->program->tensors[s->output];
-    mm_conv_fn *kernel = s->stride_w == 1   ? lane->kernels->conv_stride1
-                         : s->stride_w == 2 ? lane->kernels->conv_stride2
-                                            : lane->kernels->conv_any_stride;
-    const int64_t channels = in->channels / s->groups, filters = out->channels / s->groups;
+    const int64_t stride = s->split ? 1 : s->stride_w, left = s->split ? 0 : s->pad_left;
+    mm_conv_fn *kernel = stride == 1   ? lane->kernels->conv_stride1
+                         : stride == 2 ? lane->kernels->conv_stride2
+                                       : lane->kernels->conv_any_stride;
+    const int64_t channels = in->channels / s->groups / (s->split ? 2 : 1), filters = out->channels / s->groups;
     const int64_t line_taps = channels * s->kernel_w;
     const float *memory = mm_memory(lane, in);
     const int fused = mm_is_fused(s);
     ptrdiff_t *of_line = lane->taps, *taps = of_line + line_taps;
-    list_taps(of_line, channels, in->row_stride, s);
+    (s->split ? list_split_taps : list_taps)(of_line, channels, in->row_stride, s);
     mm_conv c = {
         .base = memory,
         .taps = taps,
@@ -45,7 +57,7 @@ void mm_run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t lines
         .bias = NULL,
         .out = NULL,
         .out_stride = (ptrdiff_t)out->row_stride,
-        .stride = s->stride_w,
+        .stride = (ptrdiff_t)stride,
         .width = (size_t)out->width,
         .block = 0,
         .activation = fused ? s->activation : MM_NO_ACTIVATION,
@@ -57,7 +69,7 @@ void mm_run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t lines
         ptrdiff_t *tap = taps;
         clip_window(start, s->kernel_h, s->dilation_h, in->height, &first, &end);
         for (int64_t r = first; r < end; r++, tap += line_taps) {
-            ptrdiff_t row = mm_row(lane, in, start + r * s->dilation_h, 0) - s->pad_left - memory;
+            ptrdiff_t row = mm_row(lane, in, start + r * s->dilation_h, 0) - left - memory;
             for (int64_t t = 0; t < line_taps; t++)
                 tap[t] = row + of_line[t];
         }
@@ -76,6 +88,50 @@ void mm_run_conv(const mm_lane *lane, const mm_step *s, int64_t y, int64_t lines
         }
         mm_finish_lines(lane, s, out, y, y + 1, fused);
     }
+}
+
+/* Up to four lines of the convolution at once; those outside the picture are zeros. */
+void mm_run_depthwise(const mm_lane *lane, const mm_step *s, int64_t y, int64_t end)
+{
+    const mm_tensor *in = &lane->program->tensors[s->input];
+    const mm_tensor *out = &lane->program->tensors[s->output];
+    const float *zeros = lane->program->constants + s->first_constant, *rows[6];
+    const int64_t first = y;
+    int64_t next[6]; /* from channel to channel */
+    float *to[4];
+    mm_depthwise d = {
+        .rows = rows,
+        .out = to,
+        .width = (size_t)out->width,
+        .lines = 0,
+        .pool = s->stride_h == 2,
+        .activation = mm_is_fused(s) ? s->activation : MM_NO_ACTIVATION,
+        .slope = s->slope,
+    };
+    for (int64_t made; y < end; y += made) {
+        int64_t left = (end - y) * s->stride_h, top = y * s->stride_h - s->pad_top;
+        d.lines = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        made = d.lines / s->stride_h;
+        for (int64_t i = 0; i < d.lines + 2; i++) {
+            int outside = top + i < 0 || top + i >= in->height;
+            rows[i] = outside ? zeros : mm_row(lane, in, top + i, 0) - s->pad_left;
+            next[i] = outside ? 0 : in->row_stride;
+        }
+        for (int64_t i = 0; i < made; i++)
+            to[i] = mm_row(lane, out, y + i, 0);
+        d.weight = mm_parameter(lane, s->weight);
+        d.bias = mm_parameter(lane, s->bias);
+        for (int64_t c = 0; c < in->channels; c++) {
+            lane->kernels->depthwise(&d);
+            for (int64_t i = 0; i < d.lines + 2; i++)
+                rows[i] += next[i];
+            for (int64_t i = 0; i < made; i++)
+                to[i] += out->row_stride;
+            d.weight += 9;
+            d.bias++;
+        }
+    }
+    mm_finish_lines(lane, s, out, first, end, mm_is_fused(s));
 }
 
 /* Columns [x, x + width) of the tile of every dilation_h-th line from y on, few enough to stay in the

@@ -16,6 +16,7 @@ from .errors import (
     InputError,
     MinimesoError,
     ModelError,
+    OutputError,
     PictureError,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "MinimesoError",
     "Model",
     "ModelError",
+    "OutputError",
     "PictureError",
     "Session",
     "Track",

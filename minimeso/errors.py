@@ -8,6 +8,7 @@
           ├── ModelError         a model file that cannot be trusted (also ValueError)
           ├── InputError         an array that does not fit the network (also ValueError)
           ├── PictureError       a picture that cannot be read (also OSError)
+          ├── OutputError        a report or annotated copy that cannot be written (also OSError)
           └── EngineError        the C engine refused; ``code`` is its status
 """
 
@@ -19,6 +20,7 @@ __all__ = [
     "InputError",
     "MinimesoError",
     "ModelError",
+    "OutputError",
     "PictureError",
 ]
 
@@ -41,6 +43,13 @@ class InputError(MinimesoError, ValueError):
 
 class PictureError(MinimesoError, OSError):
     """A picture cannot be read; the message names the file and the reason."""
+
+
+class OutputError(MinimesoError, OSError):
+    """A file cannot be written; the message names it, the reason and what to do.
+
+    No ``PictureError``: that the copy of a clip cannot be written says nothing about the clip.
+    """
 
 
 class EngineError(MinimesoError, RuntimeError):

@@ -38,6 +38,14 @@ def number_list(most: int) -> Callable[[str], list[int]]:
     return lambda text: [one(part) for part in text.split(",")]
 
 
+def input_file(text: str) -> Path:
+    """A file that is there."""
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is no file")
+    return path
+
+
 def output_file(text: str) -> Path:
     """A file to be written; whether it can be is better known before hours of measuring."""
     path = Path(text)

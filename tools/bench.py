@@ -9,9 +9,11 @@ It prints a table for each network, number of threads and batch size, and writes
 and as a chart. A peer that is missing, fails or is wrong is named with its reason, and the others
 go on. `--profile` shows where our time goes, step by step, `--elements` how fast the
 activations are alone, `--footprint` what it costs to start us, `--growth` what larger batches and
-pictures and more threads do to time and memory.
+pictures and more threads do to time and memory, `--video CLIP` the whole job from a clip to its
+verdict beside PyAV's decoding and the usual route, `--finder` the search of one frame beside
+OpenCV's.
 
-Needs the extra `bench`; see tools/NOTES.md for the peers.
+Needs the extras `bench` and `video`; see tools/NOTES.md for the peers.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ from minimeso.engine.native import available_isas, choose_isa
 from minimeso.engine.reference import evaluate
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
-from tools import crops, elements, growth, machine, peers, report, workers
-from tools.arguments import name_list, number, number_list, output_file
+from tools import crops, elements, growth, machine, peers, report, search, whole, workers
+from tools.arguments import input_file, name_list, number, number_list, output_file
 
 if TYPE_CHECKING:
     from minimeso.engine.profile import Profile
@@ -88,7 +90,7 @@ class Bench:
         self.peaks: dict[int, machine.Peak] = {}
         self.peak_rates: dict[int, list[float]] = {}
         self.folder = folder
-        self._say = say
+        self.say = say
         self._meter = machine.PeakMeter(folder)
         self._workers: dict[str, workers.Worker] = {}
         for name in plan.engines:
@@ -145,7 +147,7 @@ class Bench:
             unavailable |= {name: reason for name in affected if name not in unavailable}
         for name in self.plan.engines:
             if name not in unavailable:
-                self._say(f"{title}: loading {name}")
+                self.say(f"{title}: loading {name}")
                 try:
                     loaded[name] = self._worker(name, case.threads).ask(workers.load, name, case)
                 except peers.UnavailableError as error:
@@ -157,7 +159,7 @@ class Bench:
             self._measure(case, title, times, unavailable)
             self.measure_peak(case.threads)
         finally:  # also when interrupted
-            self._say("")
+            self.say("")
             self.cells.append(self._report(case, loaded, times, unavailable))
 
     def _worker(self, name: str, threads: int) -> workers.Worker:
@@ -194,7 +196,7 @@ class Bench:
         rounds = self.plan.rounds if case.batch == 1 else self.plan.batch_rounds
         turns = {name: _bind(turn, name) for name in times}
         for count in workers.take_turns(turns, rounds + 1):
-            self._say(f"{title}: round {count} of {rounds}")
+            self.say(f"{title}: round {count} of {rounds}")
 
     def measure_peak(self, threads: int) -> float:
         """Multiply-adds a second that these threads could do just now."""
@@ -284,6 +286,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 results["elements"] = _elements(
                     bench, [options.isa] if options.isa else available_isas()[::-1]
                 )
+            if options.finder:
+                results["finder"] = _finder(bench, options)
+            if options.video:
+                results["video"] = _video(bench, options)
             if options.peers:
                 bench.run()
         except KeyboardInterrupt:
@@ -392,6 +398,32 @@ def _elements(bench: Bench, isas: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def _finder(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
+    """The search of one frame, on one core."""
+    pixels = search.frame(options.picture)
+    worker = workers.Worker(1, bench.folder / "finder.log")
+    try:
+        found: dict[str, Any] = worker.ask(
+            search.measure, pixels, options.onnx, 10 * bench.plan.rounds
+        )
+    finally:
+        worker.close()
+    for line in search.lines(found):
+        print(line)
+    return found
+
+
+def _video(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
+    """The whole job, on as many cores as the most threads."""
+    rounds = options.rounds or (1 if options.quick else 5)
+    found = whole.measure(
+        options.video, options.frames, max(options.threads), rounds, bench.folder, bench.say
+    )
+    for line in whole.lines(found):
+        print(line)
+    return found
+
+
 def _progress(visible: bool) -> Callable[[str], None]:
     def say(text: str) -> None:
         if visible:
@@ -429,6 +461,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--elements", action="store_true", help="the activations alone, beside PyTorch's")
     add("--footprint", action="store_true", help="our cold start, memory and installed size")
     add("--growth", action="store_true", help="our time and memory by batch, picture and threads")
+    add("--video", type=input_file, metavar="CLIP", help="the whole job: a clip to its verdict")
+    add("--frames", type=number(1 << 20), default=whole.FRAMES, metavar="N",
+        help="with --video: as many, the clip is repeated; default: %(default)s")  # fmt: skip
+    add("--finder", action="store_true", help="the search of one frame for faces")
+    add("--picture", type=input_file, metavar="FILE", help="with --finder: the frame")
+    add("--onnx", type=input_file, metavar="FILE",
+        help="with --finder: yunet_s_640_640.onnx, for OpenCV beside us")  # fmt: skip
     add("--json", type=output_file, metavar="FILE", help="write everything as JSON")
     add("--chart", type=output_file, metavar="FILE.png", help="draw the peers' times")
     add("--quick", action="store_true", help="few rounds: to see that it works")
@@ -441,9 +480,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--isa", choices=available_isas(), help="only this one of ours")
     add("--machine", metavar="NAME", help="what to call this computer in the report")
     options = parser.parse_args(arguments)
-    asked = (options.peers, options.profile, options.elements, options.footprint, options.growth)
-    if not any(asked):
-        parser.error("say what to measure: --peers, --profile, --elements, --footprint, --growth")
+    what = ("peers", "profile", "elements", "footprint", "growth", "video", "finder")
+    if not any(getattr(options, name) for name in what):
+        parser.error(f"say what to measure: {', '.join(f'--{name}' for name in what)}")
     if options.chart and not options.peers:
         parser.error("--chart needs --peers")
     return options

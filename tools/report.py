@@ -135,3 +135,35 @@ def _logit(p: peers.Array) -> NDArray[np.float64]:
     tiny = math.ulp(0.5)
     p = np.clip(np.asarray(p, np.float64), tiny, 1 - tiny)
     return np.asarray(np.log(p / (1 - p)))
+
+
+# --- targets ---------------------------------------------------------------------------------
+
+#: What was measured, its unit and bound, and whether it is met.
+Target = dict[str, Any]
+
+
+def target(
+    what: str,
+    value: float,
+    unit: str,
+    at_most: float | None = None,
+    at_least: float | None = None,
+) -> Target:
+    """A measured value beside its bound."""
+    met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+    bounds = {"at_most": at_most, "at_least": at_least}
+    return {"what": what, "value": value, "unit": unit, "met": met} | bounds
+
+
+def target_lines(targets: Sequence[Target]) -> Iterator[str]:
+    """A table of them."""
+    rows = [["target", "measured", "wanted", ""]]
+    for found in targets:
+        bounds = [("<=", found["at_most"]), (">=", found["at_least"])]
+        wanted = [f"{sign} {bound:g}" for sign, bound in bounds if bound is not None]
+        value = f"{found['value']:.2f}" if found["value"] >= 0.01 else f"{found['value']:.1e}"
+        met = "met" if found["met"] else "MISSED"
+        unit = found["unit"]
+        rows.append([found["what"], f"{value} {unit}", f"{' '.join(wanted)} {unit}", met])
+    yield from table(rows, right=[1, 2])

@@ -115,6 +115,8 @@ def clip(path: Path, model: str, threshold: float, peer: Path, step: int) -> tup
     import av
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    detector = cv2.FaceDetectorYN.create(str(peer), "", (320, 320), 0.8, 0.3, 100)
     finder = FaceFinder(model, threshold=threshold)
     seen = found = 0
     with av.open(str(path)) as container:
@@ -123,7 +125,7 @@ def clip(path: Path, model: str, threshold: float, peer: Path, step: int) -> tup
                 continue
             pixels = frame.to_ndarray(format="rgb24")
             height, width = pixels.shape[:2]
-            detector = cv2.FaceDetectorYN.create(str(peer), "", (width, height), 0.8, 0.3, 100)
+            detector.setInputSize((width, height))
             _, truth = detector.detect(np.ascontiguousarray(pixels[:, :, ::-1]))
             ours = [face.box for face in finder.find(pixels)]
             for box in [] if truth is None else truth[:, :4].tolist():

@@ -3,6 +3,12 @@
 typedef __m256 vf;
 typedef __m256 vm;
 MM_INLINE vf v_load(const float *p) { return _mm256_loadu_ps(p); }
+/* p[0], p[0], p[1], p[1], ... */
+MM_INLINE vf v_load_doubled(const float *p)
+{
+    __m256i index = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), index);
+}
 /* the even and the odd elements of a and b, one behind the other */
 MM_INLINE vf v_even(vf a, vf b)
 {

@@ -3,6 +3,12 @@
 typedef __m512 vf;
 typedef __mmask16 vm;
 MM_INLINE vf v_load(const float *p) { return _mm512_loadu_ps(p); }
+/* p[0], p[0], p[1], p[1], ... */
+MM_INLINE vf v_load_doubled(const float *p)
+{
+    __m512i index = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+    return _mm512_permutexvar_ps(index, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
+}
 /* the even and the odd elements of a and b, one behind the other */
 MM_INLINE vf v_even(vf a, vf b)
 {

@@ -3,6 +3,12 @@
 typedef float32x4_t vf;
 typedef uint32x4_t vm;
 MM_INLINE vf v_load(const float *p) { return vld1q_f32(p); }
+/* p[0], p[0], p[1], p[1], ... */
+MM_INLINE vf v_load_doubled(const float *p)
+{
+    float32x2_t a = vld1_f32(p);
+    return vcombine_f32(vzip1_f32(a, a), vzip2_f32(a, a));
+}
 /* the even and the odd elements of a and b, one behind the other */
 MM_INLINE vf v_even(vf a, vf b) { return vuzp1q_f32(a, b); }
 MM_INLINE vf v_odd(vf a, vf b) { return vuzp2q_f32(a, b); }

@@ -4,6 +4,7 @@
 typedef float vf;
 typedef int vm;
 MM_INLINE vf v_load(const float *p) { return *p; }
+MM_INLINE vf v_load_doubled(const float *p) { return *p; }
 /* the even and the odd elements of a and b, one behind the other */
 MM_INLINE vf v_even(vf a, vf b) { return (void)b, a; }
 MM_INLINE vf v_odd(vf a, vf b) { return (void)a, b; }

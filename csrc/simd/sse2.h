@@ -3,6 +3,12 @@
 typedef __m128 vf;
 typedef __m128 vm;
 MM_INLINE vf v_load(const float *p) { return _mm_loadu_ps(p); }
+/* p[0], p[0], p[1], p[1], ... */
+MM_INLINE vf v_load_doubled(const float *p)
+{
+    __m128 a = _mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    return _mm_unpacklo_ps(a, a);
+}
 /* the even and the odd elements of a and b, one behind the other */
 MM_INLINE vf v_even(vf a, vf b) { return _mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)); }
 MM_INLINE vf v_odd(vf a, vf b) { return _mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)); }

@@ -14,11 +14,11 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import MinimesoError
+from ..errors import MinimesoError, OutputError
 from . import bench, detect, info, verify
-from .output import message
+from .output import INTERRUPTED, message
 
-USAGE, NOT_WRITTEN, INTERRUPTED, BROKEN_PIPE = 2, 4, 130, 141
+USAGE, NOT_WRITTEN, BROKEN_PIPE = 2, 4, 141
 
 _COMMANDS = {"detect": detect, "info": info, "bench": bench, "verify": verify}
 
@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OutputError as error:
+        message(str(error))
+        return NOT_WRITTEN
     except MinimesoError as error:
         message(str(error))
         return USAGE

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+#: Exit status after Ctrl-C.
+INTERRUPTED = 130
 _MAX_THREADS = 1024
 #: Fewer steps than this are over before a person wonders.
 _PROGRESS_FROM = 10

@@ -1,42 +1,58 @@
-"""The detector: a picture in, a verdict out."""
+"""The detector: a picture or a clip in, a verdict out."""
 
 from __future__ import annotations
 
-import math
+import io
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
 from ..engine import Model, Session
 from ..errors import ModelError, PictureError
-from .framing import Square, cut, whole
-from .pictures import Picture, read_picture
-from .pixels import Pixels
-from .verdict import Face, Verdict, judge
+from .ahead import ahead
+from .faces import FaceFinder
+from .pictures import STREAM, Picture, read_picture
+from .pixels import rgb_of_array
+from .verdict import REASONS, Face, LiveFace, SeenFrame, Track, Verdict, judge
+from .video import Clip, is_clip, open_clip
+from .watch import Looked, Watch
 
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Said in every verdict as long as nobody looks for faces.
-WHOLE_PICTURE = "the whole picture judged as one face"
+    #: What can be judged, see ``Detector.check``.
+    Source = str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip
+
+#: Frames that are scored in one call, and frames that wait before each thread.  Few, because a
+#: frame of 1920 x 1080 takes 6 MB.
+_FRAMES_PER_CALL = 2
+_FRAMES_AHEAD = 1
+
+#: Told of every frame that was judged, and of the share of the clip that is done, if known; what it
+#: returns says whether to stop here.
+OnFrame = Callable[[SeenFrame, float | None], bool | None]
+STOPPED = "stopped before its end"
 
 
 class Detector:
-    """Judges pictures: was the face in it swapped?
-
-    Until faces are searched for, the whole picture counts as one face (and the verdict's ``note``
-    says so): give it pictures that a face fills.
+    """Judges pictures and clips: was a face in it swapped?
 
     Args:
         model: name of a bundled model, path of a model file, or a ``Model``.
-        threads: how many threads work on a picture; by default one per available core.
+        finder: name or path of a face finder, or a ``FaceFinder``.
+        min_face: side in pixels of the smallest face that is searched for, see ``FaceFinder``.
+        crops: every picture is a face already, cut as in the training of the model: nothing is
+            searched for.
+        threads: how many threads work; by default one per available core.
         isa: instruction set, as for ``Session``.
 
     A detector may be used from several threads, one at a time runs the network.
 
     Raises:
-        ModelError: the model is missing, damaged or no detector.
+        ModelError: a model is missing, damaged, no detector or no face finder.
         EngineError: the instruction set is not available.
     """
 
@@ -44,19 +60,42 @@ class Detector:
         self,
         model: str | os.PathLike[str] | Model = "default",
         *,
+        finder: str | os.PathLike[str] | Model | FaceFinder = "yunet-s",
+        min_face: float | None = None,
+        crops: bool = False,
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
         self.session = Session(model, threads=threads, isa=isa)
         self.model: Model = self.session.model
         self._size = _input_size(self.model)
+        self.finder: FaceFinder | None = None
+        if not crops:
+            self.finder = (
+                finder
+                if isinstance(finder, FaceFinder)
+                else FaceFinder(finder, min_face=min_face, threads=threads, isa=isa)
+            )
 
-    def check(self, source: str | os.PathLike[str] | Image.Image | npt.ArrayLike) -> Verdict:
-        """Judge one picture.
+    def check(
+        self,
+        source: str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip,
+        *,
+        fps: float | None = None,
+        every_frame: bool = False,
+        on_frame: OnFrame | None = None,
+    ) -> Verdict:
+        """Judge one picture or clip.
 
         Args:
-            source: path of a picture file, a Pillow image, or an array: uint8 or float in [0, 1],
-                of shape (H, W, 3) RGB, (H, W, 4) with alpha, or (H, W).
+            source: path of a picture or of a clip (which needs the extra ``video``), a ``Clip``,
+                an open binary file with a picture, a Pillow image, or an array: uint8 or float in
+                [0, 1], of shape (H, W, 3) RGB, (H, W, 4) with alpha, or (H, W).
+            fps: frames of a clip that are looked at in a second; by default 4.
+            every_frame: look at all of them.
+            on_frame: called with every frame that was judged and the share of the clip that is
+                done (``None`` if unknown); where it returns true, the clip is left there, and what
+                was seen so far is judged.
 
         Returns:
             A verdict.  A file that cannot be read is no exception but has the status
@@ -64,44 +103,143 @@ class Detector:
 
         Raises:
             PictureError: a Pillow image cannot be decoded.
-            InputError: ``source`` is none of the above, or an array of another kind.
+            InputError: ``source`` is none of the above, an array of another kind, or ``fps`` makes
+                no sense.
             ModelError: the network's result is not a number, because its weights overflow; the
                 picture is not to blame, so it gets no verdict.
         """
+        if isinstance(source, Clip):
+            return self._judge_clip(source, source.path, on_frame)
         path = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else None
+        if isinstance(source, io.BufferedIOBase):
+            path = STREAM
         try:
+            if isinstance(source, (str, os.PathLike)) and is_clip(source):
+                with open_clip(source, fps, every_frame) as clip:
+                    return self._judge_clip(clip, path, on_frame)
             picture = read_picture(source)
         except PictureError as error:
             if path is None:
                 raise
             reason = str(error).removeprefix(f"{path}: ")
             return Verdict(path, "unreadable", None, None, (), self.model.name, reason)
-        return self._judge(picture, path)
+        return self._judge_picture(picture, path, on_frame)
 
-    def _judge(self, picture: Picture, path: str | None) -> Verdict:
-        boxes = [whole(picture.pixels)]
+    def stream(self, frames: Iterable[npt.ArrayLike], rate: float = 25.0) -> Iterator[LiveFace]:
+        """Judge frames as they come, for live use: no frame waits for the next one.
+
+        Args:
+            frames: arrays as for ``check``, of any size, one after the other.
+            rate: frames in a second.
+
+        Yields:
+            Every face of every frame, with what is known of its person so far.
+
+        Raises:
+            InputError: a frame is no picture.
+            ModelError: as from ``check``.
+        """
+        watch = Watch(self.session, self._size, self.finder)
+        for number, frame in enumerate(frames):
+            looked = watch.look(number / rate, rgb_of_array(frame))
+            yield from watch.live(watch.judge([looked])[0])
+
+    def _judge_picture(
+        self, picture: Picture, path: str | None, on_frame: OnFrame | None
+    ) -> Verdict:
+        watch = Watch(self.session, self._size, self.finder, one_picture=True)
+        seen = watch.judge([watch.look(0.0, picture.pixels)])[0]
+        if on_frame is not None:
+            on_frame(seen, 1.0)
         faces = tuple(
-            Face((0, 0, round(box[2]), round(box[3])), self._p_fake(picture.pixels, box))
-            for box in boxes
+            Face(moment.box, moment.p_fake, track.verdict)
+            for track in watch.tracks()[0]
+            for moment in track.frames
         )
-        p_fake = max(face.p_fake for face in faces)
+        return self._verdict(path, watch, picture.complete, picture.notes, faces, 1)
+
+    def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
+        watch = Watch(self.session, self._size, self.finder)
+        notes: tuple[str, ...] = ()
+        with (
+            ahead(clip, _FRAMES_AHEAD) as frames,
+            ahead((watch.look(t, pixels) for t, pixels in frames), _FRAMES_AHEAD) as looked,
+        ):
+            for few in _in_batches(looked, _FRAMES_PER_CALL):
+                if self._is_enough(watch.judge(few), clip, on_frame):
+                    notes = (STOPPED,)
+                    break
+        if clip.fault is not None:
+            notes = (*notes, clip.fault)
+        return self._verdict(path, watch, not notes, notes, (), clip.frames_read)
+
+    def _is_enough(self, frames: Sequence[SeenFrame], clip: Clip, on_frame: OnFrame | None) -> bool:
+        """Whether somebody who was told of these frames wants no more of them."""
+        if on_frame is None:
+            return False
+        shares = [min(f.t / clip.duration, 1.0) if clip.duration else None for f in frames]
+        answers = [on_frame(f, share) for f, share in zip(frames, shares, strict=True)]
+        return any(answers)
+
+    def _verdict(
+        self,
+        path: str | None,
+        watch: Watch,
+        complete: bool,
+        notes: Sequence[str],
+        faces: tuple[Face, ...],
+        frames_read: int,
+    ) -> Verdict:
+        tracks, left_out = watch.tracks()
+        most_fake = tracks[0] if tracks else None
+        if most_fake is None:
+            notes = (*notes, _nothing_to_judge(watch.faces_found, left_out))
+        else:
+            notes = (*notes, *_doubts(most_fake, self.model.thresholds or {}), *_refused(left_out))
         return Verdict(
             path,
-            "ok" if picture.complete else "partial",
-            judge(p_fake, self.model.thresholds or {}),
-            p_fake,
+            "partial" if not complete else "ok" if tracks else "no_face",
+            most_fake.verdict if most_fake else None,
+            most_fake.p_fake if most_fake else None,
             faces,
             self.model.name,
-            "; ".join((WHOLE_PICTURE, *picture.notes)),
+            "; ".join(notes) or None,
+            tracks,
+            frames_read,
+            watch.frames_scored,
+            left_out,
         )
 
-    def _p_fake(self, pixels: Pixels, box: Square) -> float:
-        framing = self.model.framing or {}
-        crop = cut(pixels, box, self._size, framing["resample"], self.session.isa)
-        p_fake = float(self.session.run(crop)[0])
-        if not math.isfinite(p_fake):
-            raise ModelError(f"{self.model.name}: p_fake is {p_fake}: its weights overflow")
-        return p_fake
+
+def _nothing_to_judge(found: int, left_out: Mapping[str, int]) -> str:
+    if not found:
+        return "no face found"
+    return "; ".join(("no face that can be judged", *_refused(left_out)))
+
+
+def _refused(left_out: Mapping[str, int]) -> tuple[str, ...]:
+    """Which faces were not judged, as a remark, if there are any."""
+    if not left_out:
+        return ()
+    counts = ", ".join(f"{count} {REASONS[reason]}" for reason, count in left_out.items())
+    return (f"left out: {counts}",)
+
+
+def _doubts(track: Track, thresholds: Mapping[str, float]) -> tuple[str, ...]:
+    """Why a track is uncertain, as a remark, if it is."""
+    if track.verdict != "uncertain":
+        return ()
+    if judge(track.p_fake, thresholds) == "uncertain":
+        low, high = (100 * thresholds[name] for name in ("real", "fake"))
+        return (f"uncertain: p_fake lies between {low:.0f} and {high:.0f} %",)
+    low, high = (100 * end for end in track.interval)
+    return (f"uncertain: too few frames that agree, p_fake may be {low:.0f} to {high:.0f} %",)
+
+
+def _in_batches(items: Iterable[Looked], size: int) -> Iterator[list[Looked]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 def _input_size(model: Model) -> tuple[int, int]:

@@ -43,6 +43,8 @@ _CHANNELS = 16  # of a head: cls, obj, box (4), landmarks (10)
 _NMS_IOU = 0.3
 #: Only so many of the best cells are compared with each other.
 _MOST_CELLS = 1000
+#: Inputs that are kept for the next picture, the last used.
+_MOST_CANVASES = 8
 #: ``find_near``: side of the face in the input, the input's most, and what the threshold is lowered
 #: by: a face that was there a moment ago needs less evidence.
 _NEAR_FACE = 64
@@ -125,7 +127,7 @@ class FaceFinder:
         self.threshold = threshold
         self.doubt = doubt
         _check_finder(self.session.model)
-        self._canvases: dict[tuple[int, int], npt.NDArray[np.float32]] = {}
+        self._canvases: dict[tuple[int, int], tuple[npt.NDArray[np.float32], tuple[int, int]]] = {}
         self._lock = threading.Lock()
 
     def find(self, picture: Pixels) -> tuple[FoundFace, ...]:
@@ -145,18 +147,16 @@ class FaceFinder:
         scale = self._scale(max(height, width))
         whole = (0.0, 0.0, float(width), float(height))
         with self._lock:
-            views = [(self._scaled(picture, whole, scale), 1)]
-            if scale * max(height, width) > _WIDEST:
-                views.append((self._scaled(picture, whole, scale / _COARSER), _COARSER))
             for turned in (0, 90, 270):
-                cells = np.concatenate([self._view(*view, turned) for view in views])
-                if len(cells):
-                    kept = cells[_without_overlap(cells)]
-                    faces = _faces(kept, views[0][0].shape, scale, (0.0, 0.0), turned)
-                    looked = [self._looked_at_again(picture, face) for face in faces]
-                    faces = tuple(face for face in looked if face is not None)
-                    if faces:
-                        return faces
+                cells = self._cells(picture, whole, scale, turned, self.threshold)
+                if scale * max(height, width) > _WIDEST:
+                    coarse = scale / _COARSER
+                    more = self._cells(picture, whole, coarse, turned, self.threshold)
+                    cells = np.concatenate([cells, more])
+                looked = [self._looked_at_again(picture, face) for face in _faces(cells, turned)]
+                faces = tuple(face for face in looked if face is not None)
+                if faces:
+                    return faces
         return ()
 
     def _looked_at_again(self, picture: Pixels, face: FoundFace) -> FoundFace | None:
@@ -186,11 +186,6 @@ class FaceFinder:
             return min(1.0, _SMALLEST / self.min_face)
         least = MIN_FACE * max(1.0, longer_side / _USUAL_WIDTH)
         return min(1.0, max(_SMALLEST / least, _USUAL_INPUT / longer_side))
-
-    def _view(self, small: npt.NDArray[np.float32], coarser: int, turned: int) -> Array:
-        cells = self._cells(_turn(small, turned), self.threshold)
-        cells[:, 1:] *= coarser
-        return cells
 
     def find_near(self, picture: Pixels, face: FoundFace, move: float = 1.0) -> FoundFace | None:
         """The face in a later frame that is nearest to where it was; ``None`` if there is none.
@@ -226,36 +221,56 @@ class FaceFinder:
             return ()
         scale = min(scale, _NEAR_WIDEST / (2 * reach))
         canvas = math.ceil(2 * reach * scale / _CELL) * _CELL
-        small = self._scaled(picture, box, scale)
-        cells = self._cells(_turn(small, face.turned), threshold, canvas)
-        kept = cells[_without_overlap(cells)]
-        return _faces(kept, small.shape, scale, box[:2], face.turned)
-
-    def _scaled(
-        self, picture: Pixels, box: tuple[float, float, float, float], scale: float
-    ) -> npt.NDArray[np.float32]:
-        left, top, right, bottom = box
-        size = max(round((bottom - top) * scale), 1), max(round((right - left) * scale), 1)
-        return resize(picture, box, size, "bilinear", self.session.isa)
+        return _faces(self._cells(picture, box, scale, face.turned, threshold, canvas), face.turned)
 
     def _cells(
-        self, small: npt.NDArray[np.float32], threshold: float, canvas: int = _CELL
+        self,
+        picture: Pixels,
+        box: tuple[float, float, float, float],
+        scale: float,
+        turned: int,
+        threshold: float,
+        least: int = _CELL,
     ) -> Array:
-        """(N, 15): score, box as left, top, right, bottom, and 5 x (x, y), in input pixels."""
-        height, width = (max(-(-n // _CELL) * _CELL, canvas) for n in small.shape[1:])
-        image = self._canvases.get((height, width))
-        if image is None:
-            if len(self._canvases) >= 8:
-                self._canvases.clear()
-            image = np.zeros((1, 3, height, width), np.float32)
-            self._canvases[height, width] = image
-        image[0, :, : small.shape[1], : small.shape[2]] = small
-        image[0, :, small.shape[1] :] = 0
-        image[0, :, :, small.shape[2] :] = 0
-        heads = self.session.run(image, outputs=self.session.graph.outputs)
-        return np.concatenate(
+        """Cells that reach a threshold in a part of a picture, scaled and then turned.
+
+        Returns:
+            (N, 15): score, box as left, top, right, bottom, and 5 x (x, y), in the picture.
+        """
+        left, top, right, bottom = box
+        size = max(round((bottom - top) * scale), 1), max(round((right - left) * scale), 1)
+        canvas = self._canvas(size[::-1] if turned else size, least)
+        inner = canvas[0, :, : size[1 if turned else 0], : size[0 if turned else 1]]
+        if turned:
+            small = resize(picture, box, size, "bilinear", self.session.isa)
+            inner[:] = np.rot90(small, -(turned // 90), (1, 2))
+        else:
+            resize(picture, box, size, "bilinear", self.session.isa, inner)
+        heads = self.session.run(canvas, outputs=self.session.graph.outputs)
+        height = canvas.shape[2]
+        cells = np.concatenate(
             [_decode(head[0], height // head.shape[2], threshold) for head in heads.values()]
         )
+        if turned and len(cells):
+            _turn_back(cells, size, turned)
+        cells[:, 1:] /= scale
+        cells[:, 1::2] += left
+        cells[:, 2::2] += top
+        return cells
+
+    def _canvas(self, size: tuple[int, int], least: int) -> npt.NDArray[np.float32]:
+        """(1, 3, H, W) with room for a picture of this size, zero around it."""
+        height, width = (max(-(-n // _CELL) * _CELL, least) for n in size)
+        canvas, filled = self._canvases.pop((height, width), (None, size))
+        if canvas is None:
+            canvas = np.zeros((1, 3, height, width), np.float32)
+        elif filled != size:
+            canvas[0, :, size[0] :] = 0
+            canvas[0, :, :, size[1] :] = 0
+        self._canvases[height, width] = canvas, size
+        if len(self._canvases) > _MOST_CANVASES:
+            del self._canvases[next(iter(self._canvases))]
+        return canvas
 
 
 def _check_picture(picture: Pixels) -> None:
@@ -278,9 +293,12 @@ def _check_finder(model: Model) -> None:
     raise ModelError(f"{model.name}: no face finder: the bundled ones are yunet-s and yunet-n")
 
 
-def _turn(small: npt.NDArray[np.float32], turned: int) -> npt.NDArray[np.float32]:
-    """Planes (3, H, W) turned clockwise."""
-    return np.rot90(small, -(turned // 90), (1, 2)) if turned else small
+def _turn_back(cells: Array, size: tuple[int, int], turned: int) -> None:
+    """Places in a picture that was turned clockwise become those in it as it was, of ``size``."""
+    x, y = cells[:, 1::2].copy(), cells[:, 2::2].copy()
+    cells[:, 1::2], cells[:, 2::2] = (y, size[0] - x) if turned == 90 else (size[1] - y, x)
+    cells[:, 1:4:2].sort(1)  # left and right, top and bottom
+    cells[:, 2:5:2].sort(1)
 
 
 def _decode(head: npt.NDArray[np.float32], stride: int, threshold: float) -> Array:
@@ -318,30 +336,18 @@ def _without_overlap(cells: Array) -> list[int]:
     return kept
 
 
-def _faces(
-    cells: Array,
-    shape: tuple[int, ...],
-    scale: float,
-    origin: tuple[float, float],
-    turned: int,
-) -> tuple[FoundFace, ...]:
-    """Cells of a scaled (and turned) part of a picture as faces of that picture."""
-    height, width = shape[1:]  # of the part before it was turned
-    points = cells[:, 1:].reshape(-1, 7, 2)
-    if turned == 90:
-        points = np.stack([points[:, :, 1], height - points[:, :, 0]], 2)
-    elif turned == 270:
-        points = np.stack([width - points[:, :, 1], points[:, :, 0]], 2)
-    points = points / scale + np.asarray(origin)
-    corner, extent = points[:, :2].min(1), np.ptp(points[:, :2], axis=1)
+def _faces(cells: Array, turned: int) -> tuple[FoundFace, ...]:
+    """Faces of the cells that are not another one's neighbours, best score first."""
+    if not len(cells):
+        return ()
     return tuple(
         FoundFace(
-            (*corner[i].tolist(), *extent[i].tolist()),
-            float(cells[i, 0]),
-            tuple((x, y) for x, y in points[i, 2:].tolist()),
+            (left, top, right - left, bottom - top),
+            score,
+            tuple(zip(marks[0::2], marks[1::2], strict=True)),
             turned,
         )
-        for i in range(len(cells))
+        for score, left, top, right, bottom, *marks in cells[_without_overlap(cells)].tolist()
     )
 
 

@@ -16,6 +16,7 @@ import stat
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -54,6 +55,9 @@ _PLUGINS = {
 }  # fmt: skip
 _END_OF_JPEG = b"\xff\xd9"
 _MAX_JPEG_BYTES = 1 << 30
+_MAX_STREAM_BYTES = 1 << 28
+#: What a picture that is read from an open file is called.
+STREAM = "-"
 _SAVE_AS = "save it as JPEG or PNG"
 _COPY_AGAIN = "copy or download it again"
 _COPY_OR_SAVE = f"copy it again, or {_SAVE_AS}"
@@ -77,8 +81,8 @@ def read_picture(source: object) -> Picture:
     """Read a picture from wherever it is.
 
     Args:
-        source: path of a file (``str`` or path-like), Pillow image, or array: uint8 or float in
-            [0, 1], of shape (H, W, 3), (H, W, 4) with alpha, or (H, W).
+        source: path of a file (``str`` or path-like), open binary file, Pillow image, or array:
+            uint8 or float in [0, 1], of shape (H, W, 3), (H, W, 4) with alpha, or (H, W).
 
     Raises:
         PictureError: a file or Pillow image cannot be read; names the file, the reason and
@@ -87,6 +91,8 @@ def read_picture(source: object) -> Picture:
     """
     if isinstance(source, (str, os.PathLike)):
         return _read_file(os.fsdecode(source))
+    if isinstance(source, io.BufferedIOBase):
+        return _read_stream(source)
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(source, pillow.Image):
         return _read_image(source)
@@ -98,13 +104,31 @@ class _Unreadable(Exception):  # noqa: N818 (a message on its way to a PictureEr
 
 
 def _read_file(path: str) -> Picture:
+    with _named(path), _open_regular(path) as file:
+        return _decode(file)
+
+
+def _read_stream(file: io.BufferedIOBase) -> Picture:
+    """A stream may be endless, and Pillow wants to go back and forth: read it first."""
+    with _named(STREAM):
+        data = file.read(_MAX_STREAM_BYTES + 1)
+        if len(data) > _MAX_STREAM_BYTES:
+            raise _Unreadable(f"more than {_MAX_STREAM_BYTES >> 20} MiB: give a picture file")
+        if not data:
+            raise _Unreadable("nothing comes from it: give a picture")
+        return _decode(io.BytesIO(data))
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Whatever goes wrong in it is a ``PictureError`` about ``name``."""
     try:
-        with _open_regular(path) as file, _pillow_silence:
-            return _decode(file)
+        with _pillow_silence:
+            yield
     except _Unreadable as error:
-        raise PictureError(f"{path}: {error}") from None
+        raise PictureError(f"{name}: {error}") from None
     except Exception as error:  # for damaged files Pillow raises whatever comes along
-        raise PictureError(f"{path}: {_reason(error)}: {_remedy(error)}") from None
+        raise PictureError(f"{name}: {_reason(error)}: {_remedy(error)}") from None
 
 
 def _read_image(image: Image.Image) -> Picture:

@@ -15,6 +15,15 @@ Status = Literal["ok", "no_face", "unreadable", "partial"]
 Word = Literal["real", "fake", "uncertain"]
 #: Why a face is not judged (``too_short``: why a whole track is not).
 Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
+#: Each in words.
+REASONS: dict[str, str] = {
+    "too_small": "too small",
+    "blurred": "too blurred",
+    "dark": "too dark",
+    "turned": "turned too far away",
+    "cut_off": "cut off by the edge of the picture",
+    "too_short": "seen too shortly",
+}
 #: x, y, width, height in pixels of the picture as a person sees it, from its top left corner.
 Box = tuple[int, int, int, int]
 #: Both ends of a 95 % interval.
@@ -34,7 +43,7 @@ class Track:
     """A person: one face followed through a clip.  In a picture each face is a track of one frame.
 
     Attributes:
-        id: number of the person, from 1 in the order in which they appear.
+        id: number of the person, from 1 in the order in which they are first judged.
         p_fake: of all frames together, in [0, 1].
         interval: 95 % interval of ``p_fake``, which honours how alike neighbouring frames are.
         verdict: see ``statistics.judge_track``.
@@ -61,6 +70,7 @@ class Track:
 class SeenFace(NamedTuple):
     """A face of a frame, judged or left out for a reason: what a report draws.
 
+    ``track`` is the number of the person, 0 as long as none of their frames could be judged;
     ``square`` is what was cut out for the network: x, y, side, side; may reach outside.
     """
 
@@ -79,16 +89,41 @@ class SeenFrame(NamedTuple):
     faces: tuple[SeenFace, ...]
 
 
+class LiveFace(NamedTuple):
+    """A face of a frame of ``Detector.stream``, and what is known of the person so far.
+
+    Attributes:
+        t: seconds from the start.
+        track: number of the person, from 1 in the order in which they are first judged; 0 before.
+        box: x, y, width, height in pixels of the frame.
+        p_fake: of this frame; ``None`` where it could not be judged.
+        reason: why not.
+        verdict: of the person so far.
+        person_p_fake: of the last frames together; ``None`` before the first is judged.
+        interval: 95 % interval of that.
+    """
+
+    t: float
+    track: int
+    box: Box
+    p_fake: float | None
+    reason: Reason | None
+    verdict: Word
+    person_p_fake: float | None
+    interval: Interval | None
+
+
 @dataclass(frozen=True)
 class Face:
-    """One face of a picture: where it is, and the probability that it was swapped in."""
+    """One face of a picture: where it is, the probability that it was swapped in, and the word."""
 
     box: Box
     p_fake: float
+    verdict: Word
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able data: ``box`` as ``[x, y, w, h]``, and ``p_fake``."""
-        return {"box": list(self.box), "p_fake": self.p_fake}
+        """JSON-able data: ``box`` as ``[x, y, w, h]``, ``p_fake`` and ``verdict``."""
+        return {"box": list(self.box), "p_fake": self.p_fake, "verdict": self.verdict}
 
 
 @dataclass(frozen=True)

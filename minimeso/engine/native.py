@@ -165,7 +165,8 @@ def resize(
         size: height and width of the result.
         resample: ``bilinear``, which looks at pixels around the box, too, or ``nearest``.
         isa: instruction set, as in ``choose_isa``.
-        out: where the result goes; fresh memory may cost as much time as the resize.
+        out: where the result goes, also a part of a larger array whose rows are contiguous; fresh
+            memory may cost as much time as the resize.
 
     Returns:
         (3, height, width) from 0 to 1.
@@ -192,16 +193,27 @@ def resize(
         raise InputError(f"no box {box} of a picture {width} x {height} as {size[1]} x {size[0]}")
     if out is None:
         out = np.empty((3, *size), np.float32)
-    elif out.shape != (3, *size) or out.dtype != np.float32 or not out.flags.carray:
-        raise InputError(f"out is no contiguous float32 array of shape {(3, *size)}")
+    elif not _takes_rows(out, (3, *size)):
+        raise InputError(f"out is no float32 array of shape {(3, *size)} with contiguous rows")
+    plane, line = out.strides[0] // 4, out.strides[1] // 4
     code = lib.mm_resize(
         _ISA_NAMES.index(choose_isa(isa)),
         crop,
-        ffi.from_buffer("float[]", out, require_writable=True),
+        ffi.cast("float *", out.__array_interface__["data"][0]),
+        plane,
+        line,
         _scratch.workspace.pointer(needed),
     )
     _check(code, "resize")
     return out
+
+
+def _takes_rows(out: npt.NDArray[Any], shape: tuple[int, int, int]) -> bool:
+    """Whether an array is of this shape, and its rows lie one behind the other without overlap."""
+    if out.shape != shape or out.dtype != np.float32 or not out.flags.behaved:
+        return False
+    plane, line, element = out.strides
+    return element == 4 and line >= 4 * shape[2] and plane >= (shape[1] - 1) * line + 4 * shape[2]
 
 
 class Program:

@@ -7,6 +7,7 @@ concatenation are written where they belong, so that most concatenations are no 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,9 @@ class Plan:
             inputs: shape of each graph input, and whether it comes as uint8.
             shapes: shape of each layer's output.
             outputs: layers (or inputs) whose values the caller gets, in that order.
-            without: ``concat_in_place`` copies the parts of every concatenation instead.
+            without: ``concat_in_place`` copies the parts of every concatenation instead,
+                ``double_in_sum`` makes a tensor of every picture that is scaled up,
+                ``split_input`` reads pictures as they are.
         """
         self.tensors: list[Tensor] = []
         self.steps: list[Step] = []
@@ -67,12 +70,20 @@ class Plan:
         self._buffers: list[Buffer] = []
         self._index: dict[str, int] = {}
         self._outputs = list(outputs)
+        self._split: set[str] = set()  # inputs whose even and odd columns are channels
 
         every_shape = {**shapes, **{name: shape for name, (shape, _) in inputs.items()}}
         homes = {} if "concat_in_place" in without else _homes(layers, every_shape)
+        if "double_in_sum" not in without:
+            layers = _double_in_sums(layers, every_shape, outputs)
         for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
             op = "INPUT_U8" if as_bytes else "INPUT_F32"
-            self._emit(Step(op, self._tensor(name, shape), fields={"array": array}))
+            fields: dict[str, int | float] = {"array": array}
+            if "split_input" not in without and _can_split(name, shape, layers, outputs):
+                shape = (2 * shape[0], shape[1], shape[2] // 2)
+                fields["split"] = 1
+                self._split.add(name)
+            self._emit(Step(op, self._tensor(name, shape), fields=fields))
             self._emit_output(name)
         for layer in reversed(layers):  # a whole before its parts
             if layer.name in homes:
@@ -90,7 +101,7 @@ class Plan:
             for index in (step.input, step.second, step.output):
                 if index >= 0:
                     self.tensors[index].buffer.used_at(number)
-        self._winograd_scratch()
+        self._zero_row()
         self.unshared_floats = sum(b.floats for b in self._buffers)
         self.stages = make_stages(self.steps, self.tensors, "row_bands" not in without)
         rings = [b for b in self._buffers if b.ring >= 0]
@@ -174,7 +185,7 @@ class Plan:
             self._lower_pool(layer, step)
         elif layer.op in ("add", "mul"):
             first, second = sources
-            if self.tensors[first].shape != shape:
+            if self.tensors[first].shape != shape:  # the other is a factor, or doubled on the way
                 first, second = second, first
             step.input, step.second = first, second
         elif layer.op == "resize":
@@ -214,6 +225,10 @@ class Plan:
     def _lower_conv(self, layer: Layer, step: Step) -> None:
         step.fields.update(self._window(layer))
         step.fields["groups"] = layer.attributes["groups"]
+        if "depthwise" in layer.attributes:
+            step.op = "DEPTHWISE"
+            if layer.attributes["depthwise"] == 2:  # the window of the pool over that of the kernel
+                step.fields.update(kernel_h=4, kernel_w=4, stride_h=2, stride_w=2)
         step.fields["weight"] = self._parameters.offset(layer, "weight")
         step.fields["bias"] = self._parameters.offset(layer, "bias")
         source = self.tensors[step.input]
@@ -221,7 +236,9 @@ class Plan:
         taps = (lines + 1) * columns * source.map_shape[0] // layer.attributes["groups"]
         self.max_list = max(self.max_list, taps)
         left = int(step.fields["pad_left"])
-        right = self._reach(step) - left - source.map_shape[2]
+        split = layer.inputs[0] in self._split
+        step.fields["split"] = int(split)
+        right = self._reach(step) - left - source.map_shape[2] * (2 if split else 1)
         source.buffer.gap = max(source.buffer.gap, round_lanes(max(left, right)))
         if layer.attributes.get("winograd"):
             step.op = "WINOGRAD"
@@ -238,28 +255,31 @@ class Plan:
         end = 0
         for step in self.steps:
             source = self.tensors[step.input]
-            if step.op in ("CONV", "WINOGRAD") and any(source.buffer is b for b in buffers):
+            reads = step.op in ("CONV", "WINOGRAD", "DEPTHWISE")
+            if reads and any(source.buffer is b for b in buffers):
                 row = source.buffer.offset(source.channel + source.map_shape[0] - 1)
                 row += (source.buffer.lines - 1) * source.buffer.line_stride
                 end = max(end, row + self._loads(step) - int(step.fields["pad_left"]))
         return end
 
-    def _winograd_scratch(self) -> None:
-        """A row of zeros for lines outside the picture, and room for a tile in scratch."""
+    def _zero_row(self) -> None:
+        """A row of zeros for lines outside the picture, and room for a Winograd tile in scratch."""
         row = 0
         for step in self.steps:
+            f, width = step.fields, self.tensors[step.output].map_shape[2]
             if step.op == "WINOGRAD":
                 channels = self.tensors[step.input].map_shape[0]
-                f = step.fields
-                columns = winograd_columns(channels, self.tensors[step.output].map_shape[2])
+                columns = winograd_columns(channels, width)
                 extra = -int(f["pad_left"]) % 8  # vectors of the input are read aligned
                 needed = round_lanes(columns + extra + int((f["kernel_w"] - 1) * f["dilation_w"]))
                 tile = POINTS * channels * needed + (POINTS * BLOCK + 1) * (columns + LANES)
                 self.scratch_floats = max(self.scratch_floats, tile)
                 row = max(row, needed)
+            elif step.op == "DEPTHWISE":
+                row = max(row, round_lanes(width) * int(f["stride_w"]) + 2)
         zeros = self._constant(np.zeros(row)) if row else -1
         for step in self.steps:
-            if step.op == "WINOGRAD":
+            if step.op in ("WINOGRAD", "DEPTHWISE"):
                 step.fields["first_constant"] = zeros
 
     def _loads(self, step: Step) -> int:
@@ -366,6 +386,53 @@ def _homes(
                 homes[name] = layer.name, at
             at += shapes[name][0]
     return homes
+
+
+def _can_split(
+    name: str, shape: tuple[int, ...], layers: Sequence[Layer], outputs: Collection[str]
+) -> bool:
+    """Whether all that read an input are convolutions that read every second column: then even and
+    odd columns become channels of their own, and these convolutions load whole vectors."""
+    readers = [layer for layer in layers if name in layer.inputs]
+    return (
+        name not in outputs
+        and bool(readers)
+        and shape[-1] % 2 == 0
+        and all(
+            layer.op == "conv2d"
+            and layer.attributes["stride"][1] == 2
+            and layer.attributes["groups"] == 1
+            for layer in readers
+        )
+    )
+
+
+def _double_in_sums(
+    layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]], outputs: Collection[str]
+) -> list[Layer]:
+    """Without the layers that double height and width, each pixel twice, for one sum that alone
+    reads them: it doubles on the way."""
+    readers = [name for layer in layers for name in layer.inputs]
+    by_name = {layer.name: layer for layer in layers}
+    gone: set[str] = set()
+    result = []
+    for layer in layers:
+        for name, other in (layer.inputs, layer.inputs[::-1]) if layer.op == "add" else ():
+            resize = by_name.get(name)
+            if resize is None or resize.op != "resize" or resize.attributes["mode"] != "nearest":
+                continue
+            source = resize.inputs[0]
+            channels, height, width = shapes[source]
+            if shapes[name] != (channels, 2 * height, 2 * width) or shapes[other] != shapes[name]:
+                continue
+            if resize.activation or resize.affine or name in outputs or readers.count(name) > 1:
+                continue
+            covers = (*resize.covers, *layer.covers)
+            layer = replace(layer, inputs=(other, source), covers=covers)
+            gone.add(name)
+            break
+        result.append(layer)
+    return [layer for layer in result if layer.name not in gone]
 
 
 def _pool_counts(

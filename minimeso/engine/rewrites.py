@@ -286,6 +286,43 @@ def _never_falls(layer: Layer) -> bool:
     return layer.op != "prelu" or bool((layer.arrays["weight"] >= 0).all())
 
 
+def choose_depthwise(layers: Layers, keep: Collection[str]) -> Layers:
+    """3 x 3 convolutions of each channel by itself are marked; a 2 x 2 max-pool that alone reads
+    the result is taken in.  ``depthwise`` is 2 with the pool, else 1."""
+
+    def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
+        if not first.attributes.get("depthwise") or second.op != "max_pool2d":
+            return None
+        a = second.attributes
+        if not _is_plain_pool(second) or a["kernel_size"] != (2, 2) or "sign" in a or "inner" in a:
+            return None
+        if (a["stride"] or (2, 2)) != (2, 2) or first.attributes["depthwise"] == 2:
+            return None
+        return [
+            replace(
+                first,
+                name=second.name,
+                attributes={**first.attributes, "depthwise": 2},
+                covers=_merged(first.covers, second.covers),
+                part=second.part,
+            )
+        ]
+
+    marked = [
+        replace(layer, attributes={**layer.attributes, "depthwise": 1})
+        if layer.op == "conv2d" and _is_depthwise(layer)
+        else layer
+        for layer in layers
+    ]
+    return _until_stable(marked, keep, step)
+
+
+def _is_depthwise(layer: Layer) -> bool:
+    a, (filters, channels) = layer.attributes, layer.arrays["weight"].shape[:2]
+    alone = channels == 1 and filters == a["groups"] and a["kernel_size"] == (3, 3)
+    return bool(alone and a["stride"] == (1, 1) and a["dilation"] == (1, 1))
+
+
 def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
     """An activation, and a batch norm after it, are applied as the layer before them stores."""
 
@@ -316,6 +353,7 @@ def _can_winograd(layer: Layer) -> bool:
     a = layer.attributes
     filters, channels = layer.arrays["weight"].shape[:2]
     plain = a["stride"] == (1, 1) and a["groups"] == 1
+    plain = plain and not a.get("depthwise")
     return plain and winograd.pays(channels, filters, a["kernel_size"])
 
 
@@ -328,6 +366,7 @@ REWRITES: dict[str, Callable[[Layers, Collection[str]], Layers]] = {
     "fold_batch_norm": fold_batch_norm,
     "split_pools": split_pools,
     "sink_through_max_pool": sink_through_max_pool,
+    "choose_depthwise": choose_depthwise,
     "fuse_epilogue": fuse_epilogue,
     "choose_winograd": choose_winograd,
 }

@@ -45,8 +45,9 @@ class Session:
         isa: ``scalar``, ``sse2``, ``avx2``, ``avx512`` or ``neon``; by default what the
             environment's ``MINIMESO_ISA`` says, else the fastest that this machine has.
         without: rewrites to leave out (``fold_batch_norm``, ``split_pools``,
-            ``sink_through_max_pool``, ``fuse_epilogue``, ``choose_winograd``,
-            ``concat_in_place``, ``row_bands``), to test them.
+            ``sink_through_max_pool``, ``choose_depthwise``, ``fuse_epilogue``,
+            ``choose_winograd``, ``concat_in_place``, ``double_in_sum``, ``split_input``,
+            ``row_bands``), to test them.
 
     A session may be used from several threads, one at a time; sessions run side by side and
     share the weights.  Results have the same bits for any number of threads and any batch size.

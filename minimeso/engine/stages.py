@@ -21,8 +21,8 @@ _MAX_RING_FLOATS = 1 << 19
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
 _LINE_BY_LINE = (
-    "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL", "SOFTMAX",
-    "ADD", "MUL",
+    "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "DEPTHWISE", "MAX_POOL",
+    "AVG_POOL", "SOFTMAX", "ADD", "MUL",
 )  # fmt: skip
 
 
@@ -83,8 +83,17 @@ def _is_line_by_line(step: Step, tensors: Sequence[Tensor]) -> bool:
     if step.op not in _LINE_BY_LINE or len(tensors[step.output].shape) == 1:
         return False
     if step.second >= 0:  # a factor per channel needs its whole input first
-        return tensors[step.second].shape[1:] == tensors[step.output].shape[1:]
+        same = tensors[step.second].shape[1:] == tensors[step.output].shape[1:]
+        return same or is_doubled(step, tensors)
     return True
+
+
+def is_doubled(step: Step, tensors: Sequence[Tensor]) -> bool:
+    """Whether a sum doubles height and width of its second input on the way."""
+    if step.second < 0 or step.op != "ADD":
+        return False
+    channels, height, width = tensors[step.second].map_shape
+    return (channels, 2 * height, 2 * width) == tensors[step.output].map_shape
 
 
 def _inner_buffers(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Buffer]:
@@ -139,6 +148,8 @@ def _needs(
         for index in (step.input, step.second):
             if index >= 0 and id(tensors[index].buffer) in inner:
                 key, (start, end) = id(tensors[index].buffer), input_lines(step, own)
+                if index == step.second and is_doubled(step, tensors):
+                    start, end = start // 2, (end + 1) // 2
                 known = needs.get(key, (start, end))
                 needs[key] = min(known[0], start), max(known[1], end)
     return needs
@@ -148,7 +159,7 @@ def input_lines(step: Step, lines: Range) -> Range:
     """Input lines that output lines [start, end) of a step need, edges left out of account."""
     start, end = lines
     f = step.fields
-    if step.op in ("CONV", "WINOGRAD", "MAX_POOL", "AVG_POOL"):
+    if step.op in ("CONV", "WINOGRAD", "DEPTHWISE", "MAX_POOL", "AVG_POOL"):
         start = int(start * f["stride_h"] - f["pad_top"])
         end = int((end - 1) * f["stride_h"] - f["pad_top"] + (f["kernel_h"] - 1) * f["dilation_h"])
         end += 1
@@ -160,7 +171,7 @@ def _ring_lines(
 ) -> list[tuple[Buffer, int]]:
     """Each inner buffer with the power of two of lines that it must keep."""
     lines: dict[int, int] = {}
-    tiles = math.lcm(*(s.granule for s in steps[stage.first : stage.first + stage.count]))
+    tiles = 2 * math.lcm(*(s.granule for s in steps[stage.first : stage.first + stage.count]))
     for band in range(math.lcm(tiles, stage.band) // stage.band):  # then tiles meet bands as before
         start = band * stage.band
         needs = _needs(stage, (start, start + stage.band), steps, tensors)

@@ -23,9 +23,12 @@ from minimeso.cli import main
 from minimeso.engine import bundled_models
 
 PHOTO = photo()
-WHOLE = "the whole picture judged as one face"
-KEYS = ["path", "status", "verdict", "p_fake", "faces", "model", "note"]
+KEYS = [
+    "path", "status", "verdict", "p_fake", "faces", "model", "note", "tracks", "frames_read",
+    "frames_scored", "left_out",
+]  # fmt: skip
 ROOT = Path(__file__).parent.parent.parent
+COMMAND = [sys.executable, "-m", "minimeso"]
 
 Captured = pytest.CaptureFixture[str]
 
@@ -75,7 +78,7 @@ def every_kind(folder: Path) -> dict[str, str]:
 
 def process(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """``python -m minimeso`` with ``arguments`` and more environment."""
-    command = [sys.executable, "-m", "minimeso", *map(str, arguments)]
+    command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, timeout=60, env={**os.environ, **environment}
     )
@@ -90,13 +93,13 @@ def test_text(
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PHOTO).save("photo.png")
     Path("text.jpg").write_text("no picture")
-    assert main(["detect", "photo.png", "text.jpg", "gone.jpg", "--model", model]) == 3
+    assert main(["detect", "photo.png", "text.jpg", "gone.jpg", "--crops", "--model", model]) == 3
     output = capsys.readouterr()
     assert output.err == ""
     assert output.out == (
-        f"fake        p_fake  95.3 %  photo.png  ({WHOLE})\n"
+        "fake        p_fake  95.3 %  photo.png\n"
         "unreadable                  text.jpg  "
-        "(not a picture of a known format: save it as JPEG or PNG)\n"
+        "(neither a picture nor a clip of a known format: save it as JPEG, PNG or MP4)\n"
         "unreadable                  gone.jpg  (No such file or directory: check the name)\n"
     )
 
@@ -104,37 +107,45 @@ def test_text(
 def test_json(model: str, tmp_path: Path, capsys: Captured) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(PHOTO).save(path)
-    assert main(["detect", "--json", "--model", model, str(path), "gone.jpg"]) == 3
+    assert main(["detect", "--json", "--crops", "--model", model, str(path), "gone.jpg"]) == 3
     good, gone = map(json.loads, capsys.readouterr().out.splitlines())
     assert list(good) == list(gone) == KEYS
     p_fake = good["p_fake"]
     assert p_fake == pytest.approx(0.952574)
     assert good == {
         "path": str(path), "status": "ok", "verdict": "fake", "p_fake": p_fake,
-        "faces": [{"box": [0, 0, 90, 120], "p_fake": p_fake}], "model": "constant", "note": WHOLE,
+        "faces": [{"box": [0, 0, 90, 120], "p_fake": p_fake, "verdict": "fake"}],
+        "model": "constant", "note": None,
+        "tracks": [{
+            "id": 1, "p_fake": p_fake, "interval": good["tracks"][0]["interval"], "verdict": "fake",
+            "frames": [{"t": 0.0, "box": [0, 0, 90, 120], "p_fake": p_fake}],
+        }],
+        "frames_read": 1, "frames_scored": 1, "left_out": {},
     }  # fmt: skip
+    low, high = good["tracks"][0]["interval"]
+    assert 0 < low < p_fake < high < 1
     assert gone == {
         "path": "gone.jpg", "status": "unreadable", "verdict": None, "p_fake": None,
         "faces": [], "model": "constant", "note": "No such file or directory: check the name",
+        "tracks": [], "frames_read": 0, "frames_scored": 0, "left_out": {},
     }  # fmt: skip
 
 
 def test_json_is_that_of_the_detector(model: str, folder: Path, capsys: Captured) -> None:
     path = str(folder / "b.jpg")
-    assert main(["detect", "--json", "--model", model, path]) == 0
-    expected = minimeso.Detector(model).check(path).to_json()
+    assert main(["detect", "--json", "--crops", "--model", model, path]) == 0
+    expected = minimeso.Detector(model, crops=True).check(path).to_json()
     assert json.loads(capsys.readouterr().out) == expected
 
 
 def test_every_kind_of_picture(model: str, tmp_path: Path, capsys: Captured) -> None:
     status = every_kind(tmp_path)
-    assert main(["detect", "--json", "--model", model, *status]) == 3
+    assert main(["detect", "--json", "--crops", "--model", model, *status]) == 3
     verdicts = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
     assert {v["path"]: v["status"] for v in verdicts} == status
     notes = {Path(v["path"]).name: v["note"] for v in verdicts}
-    assert notes["moving.gif"] == f"{WHOLE}; only its first frame"
     assert "cut short" in notes["cut.jpg"] and "bomb" in notes["bomb.png"]
-    assert main(["detect", "--model", model, *status]) == 3
+    assert main(["detect", "--crops", "--model", model, *status]) == 3
     assert len(capsys.readouterr().out.splitlines()) == len(status)
 
 
@@ -142,7 +153,7 @@ def test_words_and_thresholds(tmp_path: Path, capsys: Captured) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     for logit, word in ((-4.0, "real"), (0.0, "uncertain"), (4.0, "fake")):
         path = saved(constant_detector(logit), tmp_path)
-        assert main(["detect", str(tmp_path / "a.png"), "--model", path]) == 0
+        assert main(["detect", str(tmp_path / "a.png"), "--crops", "--model", path]) == 0
         assert capsys.readouterr().out.startswith(f"{word} ")
 
 
@@ -150,7 +161,7 @@ def test_words_and_thresholds(tmp_path: Path, capsys: Captured) -> None:
 
 
 def test_folder(model: str, folder: Path, capsys: Captured) -> None:
-    assert main(["detect", "--json", "--model", model, str(folder)]) == 3
+    assert main(["detect", "--json", "--crops", "--model", model, str(folder)]) == 3
     verdicts = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
     paths = [str(Path(v["path"]).relative_to(folder)) for v in verdicts]
     assert paths == ["a.PNG", "b.jpg", "below/deeper/c.webp", "below/text.jpg"]
@@ -158,9 +169,10 @@ def test_folder(model: str, folder: Path, capsys: Captured) -> None:
 
 
 def test_empty_folder(model: str, tmp_path: Path, capsys: Captured) -> None:
-    assert main(["detect", "--model", model, str(tmp_path)]) == 0
+    assert main(["detect", "--crops", "--model", model, str(tmp_path)]) == 0
     output = capsys.readouterr()
-    assert output.out == "" and output.err == f"minimeso: {tmp_path}: no pictures in it\n"
+    assert output.out == ""
+    assert output.err == f"minimeso: {tmp_path}: no pictures or clips in it\n"
 
 
 def test_folder_that_may_not_be_opened(
@@ -174,14 +186,14 @@ def test_folder_that_may_not_be_opened(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert main(["detect", "--model", model, str(folder)]) == 3
+    assert main(["detect", "--crops", "--model", model, str(folder)]) == 3
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and "below  (Permission denied: ask for" in lines[2]
 
 
 def test_folder_with_a_loop_of_links(model: str, folder: Path, capsys: Captured) -> None:
     (folder / "below" / "up").symlink_to(folder)
-    assert main(["detect", "--model", model, str(folder)]) == 3
+    assert main(["detect", "--crops", "--model", model, str(folder)]) == 3
     assert len(capsys.readouterr().out.splitlines()) == 4
 
 
@@ -208,22 +220,22 @@ def test_wrong_usage(arguments: list[str], part: str, capsys: Captured) -> None:
 
 
 def test_wrong_isa(model: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(["detect", "a.jpg", "--model", model, "--isa", "mmx"]) == 2
+    assert main(["detect", "a.jpg", "--crops", "--model", model, "--isa", "mmx"]) == 2
     assert "isa='mmx' is not an instruction set" in capsys.readouterr().err
     monkeypatch.setenv("MINIMESO_ISA", "mmx")
-    assert main(["detect", "a.jpg", "--model", model]) == 2
+    assert main(["detect", "a.jpg", "--crops", "--model", model]) == 2
     assert "MINIMESO_ISA='mmx'" in capsys.readouterr().err
 
 
 def test_isa_and_threads(model: str, folder: Path, isa: str, capsys: Captured) -> None:
     path = str(folder / "b.jpg")
-    assert main(["detect", path, "--model", model, "--isa", isa, "--threads", "2"]) == 0
+    assert main(["detect", path, "--crops", "--model", model, "--isa", isa, "--threads", "2"]) == 0
     assert capsys.readouterr().out.startswith("fake")
 
 
 def test_model_that_is_no_detector(folder: Path, tmp_path: Path, capsys: Captured) -> None:
     path = saved(constant_detector(1.0, thresholds=None), tmp_path)
-    assert main(["detect", str(folder / "b.jpg"), "--model", path]) == 2
+    assert main(["detect", str(folder / "b.jpg"), "--crops", "--model", path]) == 2
     assert "no thresholds" in capsys.readouterr().err
 
 
@@ -268,10 +280,10 @@ def test_odd_names(model: str, tmp_path: Path, environment: dict[str, str]) -> N
         except OSError:
             pytest.skip("this file system refuses such names")
     paths = [str(tmp_path / name) for name in (*ODD, "gone\udcff\n顔.png")]
-    text = process("detect", "--model", model, *paths, **environment)
+    text = process("detect", "--crops", "--model", model, *paths, **environment)
     assert text.returncode == 3 and text.stderr == b""
     assert text.stdout.count(b"\n") == len(paths) and b"\x1b" not in text.stdout
-    done = process("detect", "--json", "--model", model, *paths, **environment)
+    done = process("detect", "--json", "--crops", "--model", model, *paths, **environment)
     assert done.returncode == 3 and done.stderr == b""
     assert [json.loads(row)["path"] for row in done.stdout.splitlines()] == paths
     done = process("detect", "--model", tmp_path / ODD[3] / "x", "a.png", **environment)
@@ -280,13 +292,15 @@ def test_odd_names(model: str, tmp_path: Path, environment: dict[str, str]) -> N
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
     """``python -m minimeso`` with ``arguments``, left running."""
-    command = [sys.executable, "-m", "minimeso", *arguments]
+    command = [*COMMAND, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_keeps_what_was_printed(model: str, folder: Path) -> None:
-    with start("detect", "--json", "--model", model, *[str(folder / "b.jpg")] * 20000) as running:
+    with start(
+        "detect", "--json", "--crops", "--model", model, *[str(folder / "b.jpg")] * 20000
+    ) as running:
         assert running.stdout and running.stderr
         first = running.stdout.readline()  # lines come one by one
         running.send_signal(signal.SIGINT)
@@ -299,7 +313,7 @@ def test_ctrl_c_keeps_what_was_printed(model: str, folder: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 def test_broken_pipe(model: str, folder: Path) -> None:
-    with start("detect", "--model", model, *[str(folder / "b.jpg")] * 20000) as running:
+    with start("detect", "--crops", "--model", model, *[str(folder / "b.jpg")] * 20000) as running:
         assert running.stdout and running.stderr
         assert running.stdout.readline().startswith(b"fake")
         running.stdout.close()
@@ -311,7 +325,7 @@ def test_broken_pipe(model: str, folder: Path) -> None:
 def test_full_disk(model: str, folder: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "minimeso", "detect", "--model", model, folder / "b.jpg"],
+            [*COMMAND, "detect", "--crops", "--model", model, folder / "b.jpg"],
             stdout=full, stderr=subprocess.PIPE,
         )  # fmt: skip
     assert done.returncode == 4
@@ -328,11 +342,11 @@ def test_progress_only_on_a_terminal(
     model: str, folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [str(folder / "b.jpg")] * 12
-    assert main(["detect", "--model", model, *paths]) == 0
+    assert main(["detect", "--crops", "--model", model, *paths]) == 0
     assert capsys.readouterr().err == ""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    assert main(["detect", "--model", model, *paths]) == 0
+    assert main(["detect", "--crops", "--model", model, *paths]) == 0
     assert re.search(r"\r\x1b\[K12/12 .*b", terminal.getvalue())
     assert terminal.getvalue().endswith("\r\x1b[K")
     assert len(capsys.readouterr().out.splitlines()) == 12
@@ -348,5 +362,5 @@ def test_the_readme_command(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -
     path = "minimeso/samples/portrait.jpg"
     assert main(["detect", path]) == 0
     output = capsys.readouterr()
-    pattern = rf"(real|fake|uncertain) +p_fake +[0-9.]+ %  {re.escape(path)}  \({WHOLE}\)\n"
+    pattern = rf"(real|fake|uncertain) +p_fake +[0-9.]+ %  {re.escape(path)}(  \(.*\))?\n"
     assert re.fullmatch(pattern, output.out) and output.err == ""

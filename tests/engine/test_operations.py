@@ -117,6 +117,62 @@ def test_operation_equals_definition(op: str, data: st.DataObject) -> None:
         np.testing.assert_allclose(result, wanted[name], rtol=0, atol=bound, err_msg=isa)
 
 
+@st.composite
+def finders(draw: st.DrawFn) -> Graph:
+    """What face finders are made of, in odd sizes: a stride of 2 at the input, pairs of pointwise
+    and depthwise convolutions with pools behind, a coarse map doubled and added to a fine one."""
+    graph = Graph()
+    height, width = draw(st.integers(40, 63)), draw(st.integers(50, 99))
+    channels = draw(st.integers(1, 9))
+    x = graph.input("x", (draw(st.integers(1, 4)), height, width))
+    kernel = [draw(st.integers(1, 5)), draw(st.integers(1, 5))]
+    columns = {"stride": [draw(small), 2], "dilation": [1, draw(small)], "padding": draw(pads)}
+    x = graph.node("conv2d", x, out_channels=channels, kernel_size=kernel, **columns)
+
+    def depthwise(x: str) -> str:
+        padding = draw(st.sampled_from([[0] * 4, [1] * 4])) if draw(st.booleans()) else draw(pads)
+        x = graph.node(
+            "conv2d", x, out_channels=channels, groups=channels, kernel_size=3, padding=padding
+        )
+        for op in draw(st.sampled_from([[], ["relu"], ["leaky_relu"], ["swish", "batch_norm"]])):
+            x = graph.node(op, x)
+        return x
+
+    x = depthwise(graph.node("conv2d", x, out_channels=channels, kernel_size=1))
+    if draw(st.booleans()):
+        x = graph.node("max_pool2d", x, kernel_size=2)
+    _, height, width = (d or 0 for d in graph.shapes()[x])
+    fine = graph.node("resize", x, size=[2 * (height // 2), 2 * (width // 2)])
+    coarse = graph.node("max_pool2d", depthwise(fine), kernel_size=2)
+    _, height, width = (d or 0 for d in graph.shapes()[coarse])
+    fine = graph.node("resize", fine, size=[2 * height, 2 * width])
+    doubled = graph.node("resize", coarse, scale=2.0, mode="nearest")
+    y = graph.node("add", *draw(st.permutations([fine, doubled])), name="y")
+    graph.output(graph.node("relu", y, name="activation") if draw(st.booleans()) else y)
+    return graph
+
+
+@given(data=st.data())
+def test_finders_equal_definition(data: st.DataObject) -> None:
+    graph = data.draw(finders())
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    weights = random_weights(graph, rng)
+    for name in weights:
+        if name.endswith("running_var"):
+            weights[name] = rng.uniform(0.3, 2, weights[name].shape).astype(np.float32)
+    x = rng.normal(0, 1, (data.draw(st.integers(1, 3)), *graph.inputs["x"])).astype(np.float32)
+    wanted = evaluate(graph, weights, {"x": x})[graph.outputs[0]]
+    bits: dict[bool, set[bytes]] = {False: set(), True: set()}
+    for isa in available_isas():
+        for threads in (1, 2):
+            result = Session(graph, weights, isa=isa, threads=threads).run(x)
+            np.testing.assert_allclose(
+                result, wanted, rtol=0, atol=2e-5 * max(1.0, np.abs(wanted).max()), err_msg=isa
+            )
+            bits[isa in ("scalar", "sse2")].add(result.tobytes())
+    assert max(map(len, bits.values())) == 1
+
+
 def _terms(graph: Graph) -> int:
     """Terms of the longest sum that the operation adds up."""
     node = next(n for n in graph.nodes if n.name == "y")

@@ -231,11 +231,24 @@ def test_into_an_array_that_is_there(isa: str) -> None:
         np.zeros((3, 4, 10), np.float32)[:, :, ::2],
         np.zeros((4, 5, 3), np.float32).transpose(2, 0, 1),
         np.broadcast_to(np.float32(0), (3, 4, 5)),
+        np.zeros((3, 4, 5), np.float32)[:, ::-1],
+        np.lib.stride_tricks.as_strided(np.zeros(60, np.float32), (3, 4, 5), (40, 20, 4)),
+        np.frombuffer(bytes(240), np.float32).reshape(3, 4, 5),
     ],
 )
 def test_out_that_does_not_fit_is_refused(out: npt.NDArray[np.float32]) -> None:
-    with pytest.raises(InputError, match="out is no contiguous float32"):
+    with pytest.raises(InputError, match="out is no float32 array"):
         resize(noise(6, 6), (0, 0, 6, 6), (4, 5), "bilinear", out=out)
+
+
+def test_into_a_part_of_an_array(isa: str) -> None:
+    picture = noise(80, 170)
+    for size in ((40, 85), (32, 64), (17, 21)):
+        canvas = np.full((3, size[0] + 5, size[1] + 9), np.nan, np.float32)
+        part = canvas[:, 2 : 2 + size[0], 3 : 3 + size[1]]
+        resize(picture, (0, 0, 170, 80), size, "bilinear", isa, part)
+        assert np.array_equal(part, resize(picture, (0, 0, 170, 80), size, "bilinear", isa))
+        assert np.isnan(canvas).sum() == canvas.size - part.size
 
 
 def test_unknown_isa() -> None:

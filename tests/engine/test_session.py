@@ -20,7 +20,7 @@ from minimeso.engine.rewrites import REWRITES
 from minimeso.networks import mesoinception4
 
 RNG = np.random.default_rng(5)
-REWRITE_NAMES = (*REWRITES, "concat_in_place", "row_bands")
+REWRITE_NAMES = (*REWRITES, "concat_in_place", "double_in_sum", "split_input", "row_bands")
 
 
 def small_network() -> Graph:

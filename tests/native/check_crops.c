@@ -73,7 +73,6 @@ static void check_crop(void)
                  .out_height = random_side(), .out_width = random_side(),
                  .filter = random_below(4) ? MM_FILTER_BILINEAR : MM_FILTER_NEAREST};
     size_t bytes = (size_t)((height - 1) * c.line_bytes + 3 * width);
-    size_t count = (size_t)(3 * c.out_height * c.out_width);
     uint8_t *pixels = memory(bytes, 0);
     for (size_t i = 0; i < bytes; i++)
         pixels[i] = (uint8_t)random_below(256);
@@ -84,6 +83,8 @@ static void check_crop(void)
     }
     random_edges(width, &c.left, &c.right);
     random_edges(height, &c.top, &c.bottom);
+    int64_t line = c.out_width + random_below(9), plane = c.out_height * line + random_below(9);
+    size_t count = (size_t)(2 * plane + (c.out_height - 1) * line + c.out_width);
     size_t needed = mm_resize_bytes(&c);
     if (!needed)
         fail("refused", &c);
@@ -93,13 +94,15 @@ static void check_crop(void)
             continue;
         float *out = memory(count * sizeof *out, 0xff), **known = &results[isa > MM_SSE2];
         void *workspace = memory(needed, 0xff);
-        if (mm_resize(isa, &c, out, workspace) != MM_OK)
+        if (mm_resize(isa, &c, out, plane, line, workspace) != MM_OK)
             fail("did not run", &c);
-        for (size_t i = 0; i < count; i++)
-            if (!(out[i] >= 0.0f && out[i] <= 1.000001f)) {
-                fail("not from 0 to 1", &c);
+        for (int64_t i = 0; i < (int64_t)count; i++) {
+            int between = i % plane % line >= c.out_width || i % plane / line >= c.out_height;
+            if (between ? !isnan(out[i]) : !(out[i] >= 0.0f && out[i] <= 1.000001f)) {
+                fail(between ? "written between lines" : "not from 0 to 1", &c);
                 break;
             }
+        }
         if (*known && memcmp(out, *known, count * sizeof *out) != 0)
             fail("other bits", &c);
         free(workspace);
@@ -114,7 +117,7 @@ static void check_crop(void)
 static void refuse(mm_crop c, const char *what)
 {
     float nothing[1];
-    if (mm_resize_bytes(&c) != 0 || mm_resize(MM_SCALAR, &c, nothing, nothing) != MM_E_PROGRAM)
+    if (mm_resize_bytes(&c) != 0 || mm_resize(MM_SCALAR, &c, nothing, 16, 4, nothing) != MM_E_PROGRAM)
         fail(what, &c);
 }
 
@@ -146,6 +149,16 @@ static void check_refusals(void)
     c = good;
     c.right = c.left = 3.0f;
     refuse(c, "empty box taken");
+    const int64_t strides[][2] = {{16, 3}, {15, 4}, {-16, 4}, {16, -4}, {INT64_MAX, 4},
+                                  {16, INT64_MAX}, {INT64_MAX, INT64_MAX / 4}};
+    float out[16], *workspace = memory(mm_resize_bytes(&good), 0);
+    uint8_t pixels[9 * 21] = {0};
+    c = good;
+    c.pixels = pixels;
+    for (size_t i = 0; i < sizeof strides / sizeof *strides; i++)
+        if (mm_resize(MM_SCALAR, &c, out, strides[i][0], strides[i][1], workspace) != MM_E_PROGRAM)
+            fail("strides taken", &c);
+    free(workspace);
     c = good;
     c.filter = 2;
     refuse(c, "filter taken");

@@ -413,6 +413,37 @@ static void check_squeeze(mm_squeeze_fn *plain, mm_squeeze_fn *fast, size_t n, i
     release(b);
 }
 
+static void check_depthwise(mm_depthwise_fn *plain, mm_depthwise_fn *fast, size_t n, int kind)
+{
+    static const int ways[][2] = {{1, 0}, {2, 0}, {4, 0}, {2, 1}, {4, 1}}; /* lines, pool */
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+        int lines = ways[way][0], pool = ways[way][1];
+        size_t room = rounded(n), given = (pool ? 2 * room : room) + 2;
+        float *in[6], *a[4], *b[4], *weight = random_array(9, 0), bias = random_unit();
+        for (int r = 0; r < lines + 2; r++)
+            in[r] = random_array(given, kind);
+        for (int l = 0; l < 4; l++) {
+            a[l] = guarded(room);
+            b[l] = guarded(room);
+        }
+        mm_depthwise d = {.rows = (const float *const *)in, .weight = weight, .bias = &bias,
+                          .out = a, .width = n, .lines = lines, .pool = pool,
+                          .activation = random_epilogue(), .slope = random_unit()};
+        plain(&d);
+        d.out = b;
+        fast(&d);
+        for (int l = 0; l < 4; l++) {
+            int made = l < (pool ? lines / 2 : lines);
+            compare("line", a[l], b[l], made ? n : 0, made ? room : 0);
+            release(a[l]);
+            release(b[l]);
+        }
+        for (int r = 0; r < lines + 2; r++)
+            free(in[r]);
+        free(weight);
+    }
+}
+
 static void check_table(const char *name, const mm_kernels *plain, const mm_kernels *fast)
 {
     int count = 0;

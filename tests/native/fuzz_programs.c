@@ -25,8 +25,8 @@
 #define POOLS 3
 
 static const char *const OPS[MM_OP_COUNT] = {
-    "INPUT_F32", "INPUT_U8", "OUTPUT", "COPY", "ZERO", "CONV", "WINOGRAD", "LINEAR", "MAX_POOL", "AVG_POOL",
-    "GLOBAL_AVG_POOL", "ADD", "MUL", "FLATTEN", "SOFTMAX", "NEAREST", "BILINEAR"};
+    "INPUT_F32", "INPUT_U8", "OUTPUT", "COPY", "ZERO", "CONV", "WINOGRAD", "DEPTHWISE",
+    "LINEAR", "MAX_POOL", "AVG_POOL", "GLOBAL_AVG_POOL", "ADD", "MUL", "FLATTEN", "SOFTMAX", "NEAREST", "BILINEAR"};
 
 /* A program while it is drawn; what has been allocated follows from it later. */
 typedef struct {
@@ -150,7 +150,9 @@ static mm_step *new_step(draft_t *d, int32_t op, int32_t input, int32_t output)
 
 static int32_t new_input(draft_t *d, int32_t op, int32_t tensor)
 {
-    new_step(d, op, -1, tensor)->array = d->p.input_count++;
+    mm_step *s = new_step(d, op, -1, tensor);
+    s->array = d->p.input_count++;
+    s->split = d->tensors[tensor].channels % 2 == 0 && one_in(2);
     return tensor;
 }
 
@@ -220,6 +222,25 @@ static void draw_winograd(draft_t *d, int32_t in)
                         (MM_WINOGRAD_POINTS * MM_BLOCK + 1) * wide);
 }
 
+static void draw_depthwise(draft_t *d, int32_t in)
+{
+    mm_tensor t = d->tensors[in];
+    int32_t pool = between(1, 2), pad_left = below(4), height = between(1, 12);
+    int32_t width = (pad_left + t.width + below(4) - 2) / pool;
+    if (width < 1) {
+        pad_left += 3;
+        width = 1;
+    }
+    mm_step *s = new_step(d, MM_OP_DEPTHWISE, in, new_tensor(d, t.channels, height, width, 0));
+    s->kernel_h = s->kernel_w = 2 + pool;
+    s->stride_h = s->stride_w = pool;
+    s->dilation_h = s->dilation_w = s->groups = 1;
+    s->pad_top = below(4), s->pad_left = pad_left;
+    s->first_constant = new_constants(d, mm_depthwise_row(s, &d->tensors[s->output]));
+    s->weight = new_parameters(d, 9 * t.channels);
+    s->bias = new_parameters(d, t.channels);
+}
+
 static void draw_window(draft_t *d, int32_t op, int32_t in)
 {
     int32_t gap = (int32_t)mm_gap(&d->tensors[in]);
@@ -244,6 +265,16 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
         height = (t.height - kernel_h) / stride_h + 1;
     }
     int32_t groups = op == MM_OP_CONV && t.channels % 2 == 0 && one_in(2) ? 2 : 1;
+    int split = groups == 2 && one_in(2); /* its columns are twice as many: the padding is enough */
+    if (split) {
+        groups = 1;
+        stride_w = 2;
+        width = (pad_left + 2 * t.width - (kernel_w - 1) * dilation_w - 1) / 2 + 1;
+        if (width < 1) {
+            kernel_w = 1;
+            width = t.width;
+        }
+    }
     int32_t filters = op == MM_OP_CONV ? groups * between(1, 7) : t.channels;
     mm_step *s = new_step(d, op, in, new_tensor(d, filters, height, width, 0));
     s->kernel_h = kernel_h, s->kernel_w = kernel_w;
@@ -251,6 +282,7 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
     s->dilation_h = dilation_h, s->dilation_w = dilation_w;
     s->pad_top = pad_top, s->pad_left = pad_left;
     s->groups = groups;
+    s->split = split;
     int64_t reach = mm_round_lanes(width) * stride_w + (kernel_w - 1) * dilation_w + MM_SLACK;
     int64_t folded = pad_left + mm_round_lanes(t.width);
     need_list(d, kernel_h);
@@ -280,6 +312,8 @@ static void draw_binary(draft_t *d, int32_t op)
         second = new_input(d, MM_OP_INPUT_F32, new_tensor(d, t.channels, 1, 1, 0));
     else if (one_in(2))
         second = new_input(d, MM_OP_INPUT_F32, like(d, in));
+    else if (op == MM_OP_ADD && t.height % 2 == 0 && t.width % 2 == 0)
+        second = new_input(d, MM_OP_INPUT_F32, new_tensor(d, t.channels, t.height / 2, t.width / 2, 0));
     new_step(d, op, in, like(d, in))->second = second;
 }
 
@@ -311,6 +345,8 @@ static void draw_windowed(draft_t *d, int32_t op, int32_t in)
 {
     if (op == MM_OP_WINOGRAD)
         draw_winograd(d, in);
+    else if (op == MM_OP_DEPTHWISE)
+        draw_depthwise(d, in);
     else
         draw_window(d, op, in);
 }
@@ -318,12 +354,13 @@ static void draw_windowed(draft_t *d, int32_t op, int32_t in)
 /* Two to four steps of one stage, the last of them `op`; what passes between is a ring. */
 static void draw_chain(draft_t *d, int32_t op)
 {
-    static const int32_t before[] = {MM_OP_CONV, MM_OP_WINOGRAD, MM_OP_MAX_POOL, MM_OP_AVG_POOL};
+    static const int32_t before[] = {MM_OP_CONV, MM_OP_WINOGRAD, MM_OP_DEPTHWISE, MM_OP_MAX_POOL,
+                                     MM_OP_AVG_POOL};
     int32_t in = source(d, 0), count = between(1, 3);
     d->chain = d->p.step_count;
     d->chain_count = count + 1;
     for (int32_t i = 0; i < count; i++) {
-        draw_windowed(d, before[below(4)], in);
+        draw_windowed(d, before[below(5)], in);
         in = (int32_t)d->p.tensor_count - 1;
         d->tensors[in].ring = i;
         d->tensors[in].line_mask = 63; /* higher than any map here: no line is lost */
@@ -352,6 +389,7 @@ static void draw_step(draft_t *d, int32_t op)
         return;
     case MM_OP_CONV:
     case MM_OP_WINOGRAD:
+    case MM_OP_DEPTHWISE:
     case MM_OP_MAX_POOL:
     case MM_OP_AVG_POOL:
         if (!d->chain_count && one_in(2))
@@ -427,7 +465,7 @@ static void add_reach(draft_t *d)
 {
     for (int64_t i = 0; i < d->p.step_count; i++) {
         const mm_step *s = &d->steps[i];
-        if (s->op != MM_OP_CONV && s->op != MM_OP_WINOGRAD)
+        if (s->op != MM_OP_CONV && s->op != MM_OP_WINOGRAD && s->op != MM_OP_DEPTHWISE)
             continue;
         int64_t *floats = d->tensors[s->input].ring < 0 ? &d->p.arena_floats : &d->p.ring_floats;
         const mm_tensor *in = &d->tensors[s->input], *out = &d->tensors[s->output];
@@ -563,8 +601,9 @@ static void change_step(draft_t *d, mm_step *s)
     mm_program *p = &d->p;
     int64_t *const in_parameters[] = {&s->weight, &s->bias, &s->sign, &s->slopes, &s->scale,
                                       &s->shift};
-    int32_t *const numbers[] = {&s->op, &s->array, &s->activation, &s->inner};
-    int windowed = s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL;
+    int32_t *const numbers[] = {&s->op, &s->array, &s->activation, &s->inner, &s->split};
+    int windowed = s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_DEPTHWISE ||
+                   s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL;
     switch (below(windowed ? 12 : 7)) {
     case 0:
         change_operand(d, &s->output);
@@ -582,7 +621,7 @@ static void change_step(draft_t *d, mm_step *s)
         change_offset(one_in(2) ? &s->first_table : &s->second_table, p->table_count);
         break;
     case 5:
-        change32(numbers[below(4)]);
+        change32(numbers[below(5)]);
         break;
     default:
         if (windowed)
@@ -659,6 +698,8 @@ static double work(const mm_program *p)
         double each = 1.0;
         if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD)
             each = (double)in->channels / s->groups * s->kernel_h * s->kernel_w;
+        else if (s->op == MM_OP_DEPTHWISE)
+            each = 36.0;
         else if (s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL)
             each = (double)s->kernel_w + (double)s->kernel_h * in->width;
         else if (s->op == MM_OP_LINEAR || s->op == MM_OP_GLOBAL_AVG_POOL)

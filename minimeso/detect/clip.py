@@ -1,0 +1,158 @@
+"""A clip: frames one after the other, each with its time, of which as many are given as wanted.
+
+The base of all sources of frames.  They are iterators that hold one frame at a time, so memory does
+not grow with the clip, and any thread may end them.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from ..errors import InputError, PictureError
+from .pixels import Pixels
+
+#: Frames a second that are taken by default: a face does not change its origin within a quarter of
+#: a second, four looks at it in a second average out one that blinks or blurs, and the frames
+#: between two looks that nothing else refers to (about half of them) need not even be decoded.
+DEFAULT_FPS = 4.0
+#: What is taken for a rate at all.
+MAX_FPS = 1000.0
+#: A little more than 8K.  Larger frames are taken for a bomb: a decoder holds a dozen of them.
+MAX_PIXELS = 8192 * 4608
+
+
+class Timed(NamedTuple):
+    """A frame: ``t`` in seconds from the start, ``pixels`` (H, W, 3) uint8 RGB, upright."""
+
+    t: float
+    pixels: Pixels
+
+
+class Clip(ABC):
+    """Frames of a clip or a pipe: an iterator of ``Timed``, and a context manager.
+
+    Times grow strictly.  Of each stretch of 1 / fps seconds the first intact frame is given, so the
+    sampling goes by time, whatever the frame rate does.
+
+    Attributes:
+        path: name of the file or stream, None if it has none.
+        frames_read: frames that went by so far, given or not.
+        duration: seconds, as the file says; None if unknown.
+        rate: frames a second, as the file says; None if unknown.
+        size: width and height of the (first) frame as a person sees it.
+        fault: None, or, at the end of the iteration, what could not be read.
+    """
+
+    path: str | None = None
+    frames_read: int = 0
+    duration: float | None = None
+    rate: float | None = None
+    size: tuple[int, int] = (0, 0)
+    fault: str | None = None
+
+    def __init__(self, fps: float | None) -> None:
+        self._fps = fps
+        self._stretch = -1
+        self._given = 0
+        self._stopped = False
+        self._lock = threading.Lock()  # nothing may be freed while another thread uses it
+
+    def __iter__(self) -> Iterator[Timed]:
+        return self
+
+    def __next__(self) -> Timed:
+        with self._lock:
+            was_stopped = self._stopped
+            timed = self._next_due()
+        if timed is not None:
+            return timed
+        was_stopped = was_stopped or self._stopped
+        self.close()
+        if self._given == 0 and not was_stopped:
+            reason = f" ({self.fault})" if self.fault else ""
+            name = self.path or "stream"
+            raise PictureError(
+                f"{name}: not one frame can be read{reason}: copy or download it again"
+            )
+        raise StopIteration
+
+    def _next_due(self) -> Timed | None:
+        while not self._stopped:
+            found = self._read()
+            if found is None:
+                break
+            t, frame = found
+            if self._is_due(t):
+                pixels = self._pixels(frame)
+                if pixels is not None:
+                    self._stretch = self._stretch_of(t)
+                    if self._given == 0:
+                        self.size = pixels.shape[1], pixels.shape[0]
+                    self._given += 1
+                    return Timed(t, pixels)
+        if not self._stopped:
+            self._sum_up()
+        return None
+
+    def stop(self) -> None:
+        """Ask, from any thread, that the iteration ends at its next step."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Free everything; the iteration is over, the attributes stay."""
+        self._stopped = True
+        self._release()
+
+    def __del__(self) -> None:
+        self.close()  # PyAV's objects hold each other, so nothing else would free them soon
+
+    def __enter__(self) -> Clip:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _stretch_of(self, t: float) -> int:
+        # 1e-6: 0.25 s in a file that counts in 1/90000 s is not always 0.25 s
+        return int((t + 1e-6) * self._fps) if self._fps else -1
+
+    def _is_due(self, t: float) -> bool:
+        return not self._fps or self._stretch_of(t) > self._stretch
+
+    @abstractmethod
+    def _read(self) -> tuple[float, Any] | None:
+        """The next frame and its time, None at the end."""
+
+    @abstractmethod
+    def _pixels(self, frame: Any) -> Pixels | None:
+        """The frame in RGB, upright; None if that fails."""
+
+    def _sum_up(self) -> None:  # noqa: B027 (a pipe promises nothing that could be missing)
+        """Say in ``fault`` what is missing, now that the last frame has gone by."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Free everything; called more than once, and after a constructor that failed."""
+
+
+def checked_fps(fps: float | None, every_frame: bool) -> float | None:
+    """How many frames a second to take, None for all; ``InputError`` if that makes no sense."""
+    if every_frame:
+        if fps is not None:
+            raise InputError(f"fps {fps} and every frame: choose one of them")
+        return None
+    if fps is None:
+        return DEFAULT_FPS
+    if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
+        raise InputError(f"fps {fps}: give a number above 0 and at most {MAX_FPS:.0f}")
+    return float(fps)

@@ -1,0 +1,172 @@
+"""Containers: what a file promises of its clip, its time stamps, and whether it is all there."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import IO, TYPE_CHECKING
+
+from .clip import MAX_FPS
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+#: Frames a second where the file names none.
+_USUAL_RATE = 25.0
+#: How the outermost parts of an MP4 file are called, of which one is its first.
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_TAIL_BYTES = 1024
+#: How containers begin: offset, content.  Only to tell who lacks PyAV what the file is; FFmpeg
+#: looks for itself.
+_SIGNATURES: tuple[tuple[int, bytes], ...] = (
+    *((4, kind) for kind in _BOXES),
+    (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"FLV\x01"), (0, b"OggS"), (0, b"G@"),
+    (0, b"\0\0\x01\xba"), (0, b"\0\0\x01\xb3"), (0, b"\0\0\0\x01"), (0, b"\x30\x26\xb2\x75"),
+    (0, b"DKIF"), (0, b"YUV4MPEG2"), (0, b".RMF"), (0, b"\x06\x0e\x2b\x34"),
+)  # fmt: skip
+
+
+def begins_like_a_clip(start: bytes) -> bool:
+    """Whether a file that starts so is a clip (or sound in the same container)."""
+    return any(start.startswith(content, offset) for offset, content in _SIGNATURES)
+
+
+def rate_of(stream: VideoStream) -> float | None:
+    """Frames a second, None if unknown or absurd."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0 < rate <= MAX_FPS:
+            return float(rate)
+    return None
+
+
+def duration_of(container: InputContainer, stream: VideoStream) -> float | None:
+    """Seconds of the picture track, else of the whole file."""
+    if stream.duration and stream.time_base:
+        return _positive(float(stream.duration * stream.time_base))
+    hours, minutes, seconds = (stream.metadata.get("DURATION", "").split(":") + [""] * 3)[:3]
+    try:
+        return _positive(3600 * int(hours) + 60 * int(minutes) + float(seconds))
+    except ValueError:  # only Matroska has it
+        return _positive(container.duration / 1e6) if container.duration else None
+
+
+def _positive(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
+
+
+class Clock:
+    """Time stamps as they are in files become times that start at 0 and grow.
+
+    A stamp that is missing is a frame's length after the last; one that repeats or goes back a
+    little (in files that number frames in another order than they show them) counts a millisecond.
+    One that goes back by more than a second, stands still for eight frames, or leaps beyond the end
+    of the clip means that the file's clock was set anew, as where recordings were joined: from
+    there on the times continue where they were.
+    """
+
+    def __init__(self, rate: float | None, duration: float | None) -> None:
+        self.step = 1 / (rate or _USUAL_RATE)
+        self.t: float | None = None
+        self._zero = 0.0
+        self._stuck = 0
+        self._longest = max(duration or 0.0, 60.0)
+
+    def read(self, stamp: float | None) -> float:
+        """The time of the next frame, whose stamp in seconds is this one, if it has one."""
+        if self.t is None:
+            self._zero = stamp or 0.0
+            self.t = 0.0
+            return 0.0
+        after = self.t + self.step
+        if stamp is None:
+            self.t = after
+            return after
+        t = stamp - self._zero
+        self._stuck = self._stuck + 1 if t <= self.t else 0
+        if t < self.t - 1 or self._stuck >= 8 or t - self.t > self._longest:
+            self._zero, self._stuck = stamp - after, 0
+            t = after
+        self.t = max(t, self.t + 1e-3)
+        return self.t
+
+
+def ends_early(file: IO[bytes]) -> bool:
+    """Whether a file is shorter than its outermost parts say, or its last part is missing.
+
+    Told of MP4, Matroska, AVI, MPEG transport streams, GIF and PNG files.
+    """
+    try:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - _TAIL_BYTES))
+        tail = file.read(_TAIL_BYTES)
+        file.seek(0)
+        start = file.read(256)
+        return _reaches(file, start, length) > length or not _has_end(start, tail)
+    except (OSError, ValueError, IndexError):  # it changes while it is read, or nothing adds up
+        return False
+
+
+def _reaches(file: IO[bytes], start: bytes, length: int) -> int:
+    if start[4:8] in _BOXES:
+        return _last_box(file, length)[1]
+    if start[:4] == b"RIFF":
+        return 8 + int.from_bytes(start[4:8], "little")
+    if start[:4] == b"\x1a\x45\xdf\xa3":
+        return _segment_reaches(start)
+    if start[0] == start[188] == ord("G"):
+        return -(-length // 188) * 188
+    return 0
+
+
+def _has_end(start: bytes, tail: bytes) -> bool:
+    if start.startswith(b"GIF8"):
+        return tail.rstrip(b"\0").endswith(b";")
+    return not start.startswith(b"\x89PNG") or b"IEND" in tail
+
+
+def last_whole_box(file: IO[bytes]) -> int | None:
+    """Where the first part of an MP4 file begins that is not all there, if others go before it."""
+    try:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(4)
+        if file.read(4) not in _BOXES:
+            return None
+        start, end = _last_box(file, length)
+    except OSError:
+        return None
+    return start if start > 0 and end > length else None
+
+
+def _last_box(file: IO[bytes], length: int) -> tuple[int, int]:
+    """Where the last of the parts of an MP4 file begins, and where it ends if it is all there."""
+    start = end = 0
+    while end + 8 <= length:
+        start = end
+        file.seek(start)
+        size = int.from_bytes(file.read(4), "big")
+        if size == 1:
+            file.seek(start + 8)
+            size = int.from_bytes(file.read(8), "big")
+        if size < 8:  # 0: up to the end
+            return start, length
+        end = start + size
+    return start, end
+
+
+def _segment_reaches(start: bytes) -> int:
+    """Where a Matroska file's one segment ends; 0 if it does not say."""
+    size, at = _ebml_number(start, 4)
+    at += size
+    if start[at : at + 4] != b"\x18\x53\x80\x67":
+        return 0
+    length = 8 - (start[at + 4].bit_length() - 1)
+    size, at = _ebml_number(start, at + 4)
+    return 0 if size == (1 << 7 * length) - 1 else at + size
+
+
+def _ebml_number(data: bytes, at: int) -> tuple[int, int]:
+    """A number of variable length (up to 8 bytes), and where it ends."""
+    length = 9 - data[at].bit_length()
+    number = int.from_bytes(data[at : at + length], "big") & ((1 << 7 * length) - 1)
+    return number, at + length

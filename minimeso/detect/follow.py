@@ -1,0 +1,203 @@
+"""Following faces through a clip, so that the costly search runs on few frames.
+
+A whole frame is searched when the clip begins, at a scene cut, when a face was lost, and now and
+then for newcomers; in between each face is looked for only around the place where it should be,
+which takes a tenth of the time.  Where nothing is found, the whole frame is searched less and less
+often, so that an hour without faces costs little.  Everything that is kept is small and bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .faces import FoundFace
+from .pixels import Pixels
+from .tracks import Look, Tracks, Trail, overlap
+
+#: Rows and columns of the view in which cuts are seen, each the mean of ``_TAPS`` x ``_TAPS``
+#: pixels.
+_ROWS, _COLUMNS, _TAPS = 18, 32, 2
+#: Two frames less alike are a cut.  In data/videos the three cuts are at 0.05 to 0.28; movement
+#: goes down to 0.66 from frame to frame and to 0.38 in a quarter of a second.
+_CUT_LIKENESS = 0.33
+#: Contrast in grey levels below which a view is taken for noise: two black frames are alike.
+_NOISE = 4.0
+#: Seconds that a trail waits for its face; at low rates, so many frames.
+_KEEP_SECONDS, _KEEP_FRAMES = 1.0, 2.5
+#: Seconds between whole searches for somebody who was lost or where nobody is in view: at first,
+#: and at most, after searches that found nobody.
+_AGAIN_FIRST, _AGAIN_LAST = 0.2, 0.5
+#: From so many seconds between frames on a face may be anywhere: every frame is searched wholly.
+_SPARSE_SECONDS = 0.5
+#: How far a face may be from where it should be, in sides of its box, for ``find_near``: at least,
+#: per second after so many seconds since it was seen, and at most.
+_MOVE, _MOVE_PER_SECOND, _MOVE_FREE_SECONDS, _MOVE_MOST = 0.5, 4.0, 0.05, 3.0
+#: Boxes that overlap by more are one face.
+_SAME_FACE = 0.4
+#: Seconds between frames while time stamps say nothing, and the most that is taken for usual.
+_USUAL_STEP, _USUAL_MOST = 0.04, 1.0
+
+
+class Finder(Protocol):
+    """What is needed of ``FaceFinder``."""
+
+    def find(self, picture: Pixels) -> tuple[FoundFace, ...]:
+        """All faces of a picture."""
+
+    def find_near(self, picture: Pixels, face: FoundFace, move: float = 1.0) -> FoundFace | None:
+        """The face near where it was."""
+
+
+class Follower:
+    """Follows the faces of one clip.
+
+    Args:
+        finder: what finds faces, a ``FaceFinder``.
+        search_every: seconds between two searches of the whole frame for newcomers.
+        most: so many faces are followed at once.
+
+    Attributes:
+        searches: how many times the whole frame was searched.
+        cuts: how many scene cuts were seen.
+    """
+
+    def __init__(self, finder: Finder, search_every: float = 1.0, *, most: int = 32) -> None:
+        self.searches = 0
+        self.cuts = 0
+        self._finder = finder
+        self._every = search_every
+        self._tracks = Tracks(most)
+        self._clock = _Clock()
+        self._last: tuple[Look | None, tuple[int, ...]] = None, ()
+        self._grid = _places(1, _ROWS)[:, None], _places(1, _COLUMNS)
+        self._grid_shape: tuple[int, ...] = ()
+        self._searched = -math.inf
+        self._again = _AGAIN_FIRST
+
+    def see(self, t: float, pixels: Pixels) -> list[tuple[int, FoundFace]]:
+        """Take the next frame.
+
+        Args:
+            t: its time in seconds.  Times that repeat or go back are replaced by a usual step.
+            pixels: (H, W, 3) uint8 RGB; the size may change from frame to frame.
+
+        Returns:
+            Number of the person (from 1, in the order in which they appear) and face, by number.
+
+        Raises:
+            InputError: the finder cannot search such a picture.
+        """
+        step = self._clock.advance(t)
+        now = self._clock.now
+        cut = self._see_cut(now, pixels)
+        self._tracks.expire(now, max(_KEEP_SECONDS, _KEEP_FRAMES * step), pixels.shape)
+        trails = self._tracks.trails
+        everywhere = cut or step >= _SPARSE_SECONDS
+        faces: list[FoundFace] = []
+        if not everywhere:
+            for trail in trails:
+                _add(faces, self._near(trail, now, step, pixels))
+        missed = len(faces) < len(trails) or not trails
+        if everywhere or self._is_due(now, step, missed):
+            before = len(faces)
+            for face in self._finder.find(pixels):
+                _add(faces, face)
+            self.searches += 1
+            self._searched = now
+            fruitless = missed and len(faces) == before
+            self._again = min(2 * self._again, _AGAIN_LAST) if fruitless else _AGAIN_FIRST
+        linked = self._tracks.link(now, faces, pixels)
+        found = [
+            (trail.id, face) for trail, face in zip(linked, faces, strict=True) if trail is not None
+        ]
+        return sorted(found, key=lambda pair: pair[0])
+
+    def _see_cut(self, now: float, pixels: Pixels) -> bool:
+        """Whether a scene begins with this frame; the trails of the last one are ended."""
+        view, shape = self._view(pixels), pixels.shape
+        old, old_shape = self._last
+        self._last = view, shape
+        if old is None:
+            self._tracks.cut(now, None, _unit(view), shape)
+            return True
+        if shape == old_shape and _likeness(old, view) >= _CUT_LIKENESS:
+            return False
+        self.cuts += 1
+        self._tracks.cut(now, _unit(old), _unit(view), old_shape)
+        return True
+
+    def _is_due(self, now: float, step: float, missed: bool) -> bool:
+        """Whether it is time to search the whole frame; half a step early is not too early."""
+        since = now - self._searched + step / 2
+        often = since >= self._again or step >= _AGAIN_FIRST
+        return since >= self._every or (missed and often)
+
+    def _near(self, trail: Trail, now: float, step: float, pixels: Pixels) -> FoundFace | None:
+        """The trail's face, looked for around where it should be by now."""
+        face = trail.face
+        expected = FoundFace(trail.expected(now), face.score, face.landmarks, face.turned)
+        seconds = max(now - trail.seen - _MOVE_FREE_SECONDS, 0.0)
+        move = min(_MOVE + _MOVE_PER_SECOND * seconds, _MOVE_MOST)
+        return self._finder.find_near(pixels, expected, move)
+
+    def _view(self, pixels: Pixels) -> Look:
+        """The frame as (576,) float32 grey levels (of its green, for speed), mean 0."""
+        if pixels.shape != self._grid_shape:
+            height, width = pixels.shape[:2]
+            self._grid = _places(height, _ROWS)[:, None], _places(width, _COLUMNS)
+            self._grid_shape = pixels.shape
+        rows, columns = self._grid
+        taps = pixels[rows, columns, 1].astype(np.float32)
+        cells = taps.reshape(_ROWS, _TAPS, _COLUMNS, _TAPS)
+        lines = cells[:, 0] + cells[:, 1]
+        view = ((lines[:, :, 0] + lines[:, :, 1]) / _TAPS**2).ravel()
+        return np.asarray(view - view.mean(), np.float32)
+
+
+class _Clock:
+    """Time that only goes forward, whatever the time stamps do."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._last: float | None = None
+        self._usual = _USUAL_STEP
+
+    def advance(self, t: float) -> float:
+        """Take the next time stamp; returns the seconds since the last."""
+        step = t - self._last if self._last is not None else 0.0
+        self._last = t
+        if step > 0:
+            self._usual = min(step, _USUAL_MOST)
+        else:
+            step = self._usual
+        self.now += step
+        return step
+
+
+def _add(faces: list[FoundFace], face: FoundFace | None) -> None:
+    """Add a face that is not among them yet."""
+    if face is not None and not any(overlap(face.box, o.box) > _SAME_FACE for o in faces):
+        faces.append(face)
+
+
+def _places(length: int, cells: int) -> npt.NDArray[np.intp]:
+    """Rows or columns that are looked at, evenly spread."""
+    count = cells * _TAPS
+    return ((np.arange(count) + 0.5) * (length / count)).astype(np.intp)
+
+
+def _likeness(one: Look, other: Look) -> float:
+    """Correlation of two views, so that a flash is no cut; 1 where both show nothing but noise."""
+    floor = _NOISE * _NOISE
+    both = math.sqrt(float(one @ one) * float(other @ other))
+    return (float(one @ other) / len(one) + floor) / (both / len(one) + floor)
+
+
+def _unit(view: Look) -> Look:
+    """Of length 1; a view without contrast stays near 0 and so is like no other."""
+    least = _NOISE * math.sqrt(len(view))
+    return np.asarray(view / max(math.sqrt(float(view @ view)), least), np.float32)

@@ -1,0 +1,107 @@
+"""Raw frames: pixels without any container, as other programs write them into a pipe."""
+
+from __future__ import annotations
+
+import math
+import select
+from typing import IO
+
+import numpy as np
+
+from ..errors import InputError
+from .clip import MAX_FPS, MAX_PIXELS, Clip, checked_fps
+from .pixels import Pixels
+
+#: Seconds after which a wait for a pipe asks whether it is still wanted.
+_SLICE = 0.2
+
+
+def raw_frames(
+    file: IO[bytes],
+    size: tuple[int, int],
+    rate: float,
+    fps: float | None = None,
+    every_frame: bool = False,
+) -> Clip:
+    """Frames without any container from a file or pipe: rgb24, row by row, no gaps.
+
+    Args:
+        file: a binary stream; what it has read ahead is used up.  It is not closed.
+        size: width and height.
+        rate: frames a second that the stream holds.
+        fps, every_frame: which of them to take, as for ``open_clip``.
+
+    Returns:
+        An iterator of ``(t, pixels)``.  An incomplete last frame makes its ``fault``.
+
+    Raises:
+        InputError: a size or rate that cannot be.
+    """
+    return _RawFrames(file, size, rate, checked_fps(fps, every_frame))
+
+
+class _RawFrames(Clip):
+    """rgb24 without a container."""
+
+    def __init__(
+        self, file: IO[bytes], size: tuple[int, int], rate: float, fps: float | None
+    ) -> None:
+        super().__init__(fps)
+        width, height = size
+        if not (width >= 1 and height >= 1 and width * height <= MAX_PIXELS):
+            raise InputError(
+                f"frames of {width} x {height}: from 1 x 1 to {MAX_PIXELS} pixels can be read"
+            )
+        if not (math.isfinite(rate) and 0 < rate <= MAX_FPS):
+            raise InputError(f"rate {rate}: give the frames a second, above 0, at most 1000")
+        self.size = size
+        self.rate = rate
+        self.path = str(getattr(file, "name", "")) or None
+        self._file = file
+        self._bytes = width * height * 3
+
+    def _read(self) -> tuple[float, bytearray] | None:
+        frame = bytearray(self._bytes)
+        view, filled = memoryview(frame), 0
+        while filled < self._bytes:
+            count = self._read_some(view[filled:])
+            if count == 0:
+                if filled and not self._stopped:
+                    self.fault = (
+                        f"the last frame is incomplete: {filled} of {self._bytes} bytes; "
+                        "check the size"
+                    )
+                return None
+            filled += count
+        assert self.rate is not None
+        t = self.frames_read / self.rate
+        self.frames_read += 1
+        return t, frame
+
+    def _read_some(self, view: memoryview) -> int:
+        """At least a byte, as much as is there; 0 at the end or when nobody wants it any more.
+
+        Waiting for a pipe is left every now and then, so that the thread that waits can be ended:
+        one inside a read holds a lock that Python needs on its way out.
+        """
+        try:
+            while not self._stopped and not select.select([self._file], [], [], _SLICE)[0]:
+                pass
+        except (OSError, ValueError):  # no file of the system, or Windows: just read
+            pass
+        if self._stopped:
+            return 0
+        try:
+            read_some = getattr(self._file, "read1", self._file.read)
+            data = read_some(len(view))
+        except OSError as error:
+            self.fault = f"reading stopped: {error.strerror or error}"
+            return 0
+        view[: len(data or b"")] = data or b""
+        return len(data or b"")
+
+    def _pixels(self, frame: bytearray) -> Pixels:
+        return np.frombuffer(frame, np.uint8).reshape(self.size[1], self.size[0], 3)
+
+    def _release(self) -> None:
+        pass

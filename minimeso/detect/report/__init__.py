@@ -1,0 +1,178 @@
+"""The report: one self-contained HTML page to look at instead of numbers to read.
+
+``collect`` keeps a few frames while a clip runs past, ``timeline`` and ``persons`` draw,
+``page`` puts everything together, ``card`` reads the limits of the model, ``words`` has the words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..heat import HeatMap, find_tail
+from ..replacing import Replacement
+from ..verdict import SeenFrame, Verdict
+from .card import limits
+from .collect import Collector
+from .page import MOST_PICTURES, MOST_ROWS, MOST_SECTIONS, Entry, Frame, document
+from .persons import person
+from .words import percent
+
+if TYPE_CHECKING:
+    from ...engine import Model, Session
+
+__all__ = ["Report"]
+
+#: In words what ``statistics.judge_track`` and ``statistics.suspicion`` do.
+RULE = (
+    "The word for a person comes from all frames of that person together: fake where p_fake "
+    "reaches the upper threshold and its whole interval lies at 50 % or above, real where p_fake "
+    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain. "
+    "The verdict of a file is that of its most fake person: one swapped face makes a file fake, "
+    "however many real ones stand beside it."
+)
+#: Persons of one file with a timeline, and with a few words.
+_MOST_PERSONS = 24
+_MOST_NAMED = 200
+#: Of the most suspicious frames of a person, and of the least: the first persons, the others.
+_SHOTS, _FEWER_SHOTS = 3, 2
+_FULL_PERSONS = 3
+
+
+class Report:
+    """Collects what a page shows, file by file, frame by frame, and writes it.
+
+    ::
+
+        report = Report(session, "default", {"frames": "4 a second"})
+        for frame in frames:                    # of one file, in order
+            report.add(frame)
+        report.end(verdict)                     # of that file
+        report.write("report.html")
+
+    Memory and page are bounded, however long a clip and however many files.
+
+    Args:
+        session: of the detector; used for heat maps by ``end``, so not from another thread then.
+        model: as given to the detector: name of a bundled model, path or ``Model``; its card
+            lies beside it.
+        options: what else a reader should know about how the page was made, for example how
+            often a frame was looked at.
+        rule: how a verdict comes about, in a sentence or two.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        model: str | os.PathLike[str] | Model = "default",
+        options: Mapping[str, str] | None = None,
+        rule: str = RULE,
+    ) -> None:
+        self._session = session
+        self._heat = HeatMap(session) if find_tail(session.graph) else None
+        self._limits = limits(model)
+        self._options = dict(options or {})
+        self._rule = rule
+        self._thresholds = session.model.thresholds or {"real": 0.0, "fake": 1.0}
+        self._entries: list[Entry] = []
+        self._listed: list[bool] = []
+        self._unlisted = 0
+        self._seen = self._collector()
+
+    def add(self, frame: SeenFrame) -> None:
+        """Look at a frame of the current file; its pixels are free to be used again."""
+        self._seen.add(frame)
+
+    def end(self, verdict: Verdict) -> None:
+        """The current file is over, and this was found."""
+        seen, self._seen = self._seen, self._collector()
+        if len(self._entries) >= MOST_ROWS:
+            self._unlisted += 1
+            return
+        number = len(self._entries) + 1
+        persons = tuple(
+            person(
+                track,
+                seen,
+                self._thresholds,
+                self._heat,
+                f"file-{number}-person-{track.id}",
+                _SHOTS if place < _FULL_PERSONS else _FEWER_SHOTS,
+            )
+            for place, track in enumerate(verdict.tracks[:_MOST_PERSONS])
+        )
+        others = tuple(
+            f"person {track.id} {track.verdict}, {percent(track.p_fake)}"
+            for track in verdict.tracks[_MOST_PERSONS:_MOST_NAMED]
+        )
+        if len(verdict.tracks) > _MOST_NAMED:
+            others += (f"{len(verdict.tracks) - _MOST_NAMED:,} more",)
+        bare = dataclasses.replace(
+            verdict, tracks=tuple(dataclasses.replace(t, frames=()) for t in verdict.tracks)
+        )
+        self._entries.append(Entry(bare, seen.frames <= 1, seen.end, persons, others))
+        self._listed.append(True)
+        self._stay_small()
+
+    def _stay_small(self) -> None:
+        """The least suspicious files lose their pictures, or their sections."""
+        shown = [number for number, listed in enumerate(self._listed) if listed]
+        shown.sort(key=lambda number: self._entries[number].suspicion)
+        if len(shown) > MOST_SECTIONS:
+            least = shown.pop(0)
+            self._listed[least] = False
+            self._entries[least] = self._entries[least]._replace(persons=(), others=())
+        weight = sum(self._entries[number].weight for number in shown)
+        for number in shown:
+            if weight <= MOST_PICTURES:
+                break
+            weight -= self._entries[number].weight
+            self._entries[number] = self._entries[number].without_pictures()
+
+    def write(self, path: str | os.PathLike[str], verdict: Verdict | None = None) -> None:
+        """Write the page, whole or not at all.
+
+        Args:
+            path: the HTML file; what was there before is replaced, unless it was judged.
+            verdict: of the only file, in place of ``end``.
+
+        Raises:
+            OutputError: the file cannot be written; the message says why and what to do.
+        """
+        if verdict is not None:
+            self.end(verdict)
+        frame = Frame(
+            self._thresholds, self._rule, self._limits, self._heat is not None, self._made()
+        )
+        judged = (entry.verdict.path for entry in self._entries)
+        file = Replacement(path, tuple(source for source in judged if source is not None))
+        try:
+            with open(file.temporary, "w", encoding="utf-8", newline="\n") as page:  # noqa: PTH123
+                for part in document(self._entries, self._listed, self._unlisted, frame):
+                    page.write(part)
+        except BaseException as error:
+            file.discard()
+            if isinstance(error, OSError):
+                raise file.failed(error) from None
+            raise
+        file.keep()
+
+    def _made(self) -> list[tuple[str, str]]:
+        from ... import __version__  # the package is complete only now
+
+        model = self._session.model
+        parts = [model.meta.get("architecture"), model.meta.get("activation")]
+        about = ", ".join(str(part) for part in parts if part)
+        return [
+            ("Program", f"minimeso {__version__}"),
+            ("Model", f"{model.name} ({about})" if about else model.name),
+            *self._options.items(),
+        ]
+
+    def _collector(self) -> Collector:
+        shape = next(iter(self._session.graph.inputs.values()))
+        height, width = (int(size or 256) for size in shape[1:])
+        framing = self._session.model.framing or {"resample": "bilinear"}
+        return Collector((height, width), framing, self._session.isa)

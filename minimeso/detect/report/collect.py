@@ -1,0 +1,229 @@
+"""What a report keeps of a clip while it runs past: a few frames a person, in bounded memory.
+
+Nobody knows beforehand how long a clip is, and its most suspicious frames are often neighbours.
+So the time of each person is divided into a few slices, each keeps only its most and its least
+suspicious frame, and whenever there are too many slices, pairs of them become one.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..framing import Square, cut
+from ..pixels import Pixels
+from ..verdict import SeenFace, SeenFrame
+
+#: Slices of a person's time, and how long they are at first, in seconds.
+_MOST_SLICES = 8
+_FIRST_SLICE = 0.25
+#: Frames that are shown lie so many seconds apart at least.
+_APART = 1.0
+#: Persons of whom frames are kept: where there are more, those with the highest mean ``p_fake``.
+MOST_PERSONS = 8
+#: Spans of time in which a person was seen but left out.
+_MOST_SPANS = 256
+_MOST_TRACKS = 1000
+#: Long side of a kept frame, and JPEG qualities that show a face without a large page.
+_FRAME_SIDE = 560
+_FRAME_QUALITY = 78
+
+
+class Shot(NamedTuple):
+    """One frame of one person, small.
+
+    Attributes:
+        t: in seconds.
+        p_fake: of this person in this frame.
+        box: of the face: x, y, width, height in pixels of the frame.
+        square: what was cut out for the network, in pixels of the frame.
+        others: numbers and boxes of the other faces in the frame.
+        size: width and height of the frame.
+        jpeg: the frame, scaled down.
+        crop: (H, W, 3) uint8, what the network saw.
+    """
+
+    t: float
+    p_fake: float
+    box: Square
+    square: Square
+    others: tuple[tuple[int, Square], ...]
+    size: tuple[int, int]
+    jpeg: bytes
+    crop: Pixels
+
+
+class Span(NamedTuple):
+    """A stretch of time in which a person was seen and left out for one reason."""
+
+    start: float
+    end: float
+    reason: str
+
+
+class Highlights:
+    """The most and the least suspicious frames of one person, spread over time."""
+
+    def __init__(self) -> None:
+        self._slice = _FIRST_SLICE
+        self._kept: dict[int, tuple[Shot, Shot]] = {}  # by number of the slice: least, most
+        self._count = 0
+        self._sum = 0.0
+
+    @property
+    def mean(self) -> float:
+        """Mean ``p_fake`` of all frames that were offered."""
+        return self._sum / max(self._count, 1)
+
+    def offer(self, t: float, p_fake: float, make: Callable[[], Shot]) -> None:
+        """A frame; ``make`` is called only if it is worth keeping."""
+        self._count += 1
+        self._sum += p_fake
+        number = int(t // self._slice)
+        least, most = self._kept.get(number, (None, None))
+        lower = least is None or p_fake < least.p_fake
+        higher = most is None or p_fake > most.p_fake
+        if not lower and not higher:
+            return
+        shot = make()
+        self._kept[number] = (
+            shot if lower or least is None else least,
+            shot if higher or most is None else most,
+        )
+        while len(self._kept) > _MOST_SLICES:
+            self._merge()
+
+    def _merge(self) -> None:
+        self._slice *= 2
+        kept: dict[int, tuple[Shot, Shot]] = {}
+        for number, (least, most) in self._kept.items():
+            if number // 2 in kept:
+                other_least, other_most = kept[number // 2]
+                least = min(least, other_least, key=_p_fake)
+                most = max(most, other_most, key=_p_fake)
+            kept[number // 2] = least, most
+        self._kept = kept
+
+    def pick(self, count: int) -> tuple[list[Shot], list[Shot]]:
+        """At most ``count`` of the most and as many of the least suspicious, none in both.
+
+        They lie apart in time: no two of one list within a second, or half a slice if that is more.
+        """
+        most = self._apart((most for _, most in self._kept.values()), count, -1, [])
+        least = self._apart((least for least, _ in self._kept.values()), count, 1, most)
+        return most, least
+
+    def _apart(self, shots: Iterable[Shot], count: int, sign: int, taken: list[Shot]) -> list[Shot]:
+        picked: list[Shot] = []
+        apart = max(_APART, self._slice / 2)
+        for shot in sorted(shots, key=lambda shot: (sign * shot.p_fake, shot.t)):
+            near = any(abs(shot.t - other.t) < apart for other in picked)
+            again = any(shot.t == other.t for other in taken)
+            if len(picked) < count and not near and not again:
+                picked.append(shot)
+        return picked
+
+
+class Collector:
+    """Everything that a report remembers of one file.
+
+    Args:
+        size: height and width of what the network looks at.
+        framing: of the model, see ``cut``.
+        isa: instruction set, as for ``Session``.
+
+    Attributes:
+        frames: how many frames came.
+        end: time of the last one in seconds.
+        highlights: by number of the person.
+        spans: where a person was seen but left out, by number of the person.
+    """
+
+    def __init__(
+        self, size: tuple[int, int], framing: dict[str, Any], isa: str | None = None
+    ) -> None:
+        self._size, self._resample, self._isa = size, framing["resample"], isa
+        self.frames = 0
+        self.end = 0.0
+        self.highlights: dict[int, Highlights] = {}
+        self.spans: dict[int, list[Span]] = {}
+
+    def add(self, frame: SeenFrame) -> None:
+        """Look at a frame; what is worth keeping is copied."""
+        self.frames += 1
+        since = self.end
+        self.end = max(self.end, frame.t)
+        small: list[bytes] = []  # the frame as JPEG, made once if at all
+
+        def shot_of(seen: SeenFace, p_fake: float) -> Shot:
+            if not small:
+                small.append(small_jpeg(frame.pixels))
+            return self._shot(frame, seen, p_fake, small[0])
+
+        for seen in frame.faces:
+            if seen.p_fake is not None:
+                make = functools.partial(shot_of, seen, seen.p_fake)
+                if self._has_room(seen.track, seen.p_fake):
+                    highlights = self.highlights.setdefault(seen.track, Highlights())
+                    highlights.offer(frame.t, seen.p_fake, make)
+            elif seen.reason is not None:
+                self._left_out(seen.track, since, frame.t, seen.reason)
+
+    def _has_room(self, track: int, p_fake: float) -> bool:
+        """Whether frames of this person are kept; the least suspicious person makes way."""
+        if track in self.highlights or len(self.highlights) < MOST_PERSONS:
+            return True
+        least = min(self.highlights, key=lambda number: self.highlights[number].mean)
+        if p_fake <= self.highlights[least].mean:
+            return False
+        del self.highlights[least]
+        return True
+
+    def _shot(self, frame: SeenFrame, seen: SeenFace, p_fake: float, jpeg: bytes) -> Shot:
+        height, width = frame.pixels.shape[:2]
+        crop = cut(
+            frame.pixels, seen.square, self._size, self._resample, self._isa,
+            turned=seen.face.turned,
+        )  # fmt: skip
+        others = tuple((f.track, f.face.box) for f in frame.faces if f.track != seen.track)
+        return Shot(
+            frame.t, p_fake, seen.face.box, seen.square, others, (width, height), jpeg,
+            np.rint(255 * crop[0]).astype(np.uint8).transpose(1, 2, 0),
+        )  # fmt: skip
+
+    def _left_out(self, track: int, since: float, t: float, reason: str) -> None:
+        if track not in self.spans and len(self.spans) >= _MOST_TRACKS:
+            return
+        spans = self.spans.setdefault(track, [])
+        if spans and spans[-1].reason == reason and spans[-1].end >= since:
+            spans[-1] = spans[-1]._replace(end=t)
+            return
+        spans.append(Span(t, t, reason))
+        if len(spans) > _MOST_SPANS:  # coarser, from the start: one of two, longer by the other
+            spans[:] = [
+                first._replace(end=second.end if second.reason == first.reason else first.end)
+                for first, second in zip(spans[::2], spans[1::2], strict=False)
+            ] + (spans[-1:] if len(spans) % 2 else [])
+
+
+def small_jpeg(pixels: Pixels, side: int = _FRAME_SIDE, quality: int = _FRAME_QUALITY) -> bytes:
+    """(H, W, 3) uint8 RGB as JPEG whose longer side has ``side`` pixels at most."""
+    from PIL import Image  # not what every process waits for
+
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    scale = side / max(picture.size)
+    if scale < 1:
+        size = tuple(max(1, math.floor(n * scale + 0.5)) for n in picture.size)
+        picture = picture.resize((size[0], size[1]), Image.Resampling.BOX, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _p_fake(shot: Shot) -> float:
+    return shot.p_fake

@@ -1,0 +1,356 @@
+"""The page: one HTML document with everything inside, no script, no request.
+
+What is said about one file is an ``Entry``; ``document`` puts entries, the rule, the limits of the
+model and an explanation around them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..verdict import Verdict
+from .card import as_html
+from .persons import Person
+from .words import NO_CARD, NOT_MEANT, PRIVATE, counted, percent, reason, shown, terms
+
+#: Nothing is fetched from anywhere, nothing runs, nothing is sent.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+#: A page stays small enough to be opened and mailed: pictures in characters, sections, rows.
+MOST_PICTURES = 16 << 20
+MOST_SECTIONS = 200
+MOST_ROWS = 5000
+#: Remarks of a verdict that the page says itself, in more words.
+_SAID = ("left out: ", "uncertain: ")
+
+
+class Entry(NamedTuple):
+    """What the page says about one file.
+
+    Attributes:
+        verdict: without the moments of its tracks, which are drawn already.
+        still: whether it is a picture.
+        length: time of the last frame in seconds.
+        persons: those with a section, the most fake first.
+        others: number, word and ``p_fake`` of further persons.
+    """
+
+    verdict: Verdict
+    still: bool
+    length: float
+    persons: tuple[Person, ...]
+    others: tuple[str, ...]
+
+    @property
+    def weight(self) -> int:
+        """Characters of all pictures."""
+        return sum(len(person.pictures) for person in self.persons)
+
+    @property
+    def suspicion(self) -> float:
+        """Order in which entries keep their pictures and sections."""
+        p_fake = self.verdict.p_fake
+        return -1.0 if p_fake is None else p_fake
+
+    def without_pictures(self) -> Entry:
+        """The same in a few kilobytes."""
+        return self._replace(persons=tuple(person._replace(pictures="") for person in self.persons))
+
+
+class Frame(NamedTuple):
+    """What stands around the entries.
+
+    Attributes:
+        thresholds: ``real`` and ``fake``.
+        rule: how a verdict comes about, a sentence or two.
+        limits: of the model in Markdown, if it has a card.
+        heat: whether there are heat maps.
+        made: how the page was made: what, and its value.
+    """
+
+    thresholds: Mapping[str, float]
+    rule: str
+    limits: str | None
+    heat: bool
+    made: Sequence[tuple[str, str]]
+
+
+def document(
+    entries: Sequence[Entry], listed: Sequence[bool], unlisted: int, frame: Frame
+) -> Iterator[str]:
+    """The page in parts.
+
+    Args:
+        entries: of the files, in the order in which they were judged.
+        listed: whether the entry has a section of its own.
+        unlisted: how many files came too late for a row.
+        frame: what stands around.
+    """
+    name = names([entry.verdict.path for entry in entries])
+    single = len(entries) == 1
+    title = name(entries[0].verdict.path) if single else counted(len(entries) + unlisted, "file")
+    yield _head(title)
+    if not entries:
+        yield "<p>Nothing was judged.</p>"
+    if not single and entries:
+        yield _overview(entries, listed, unlisted, name)
+    for number, entry in enumerate(entries, start=1):
+        if listed[number - 1]:
+            yield from _section(entry, number, single, name, frame)
+    yield from _around(entries, frame)
+    yield "</main></body></html>\n"
+
+
+def names(paths: Sequence[str | None]) -> Callable[[str | None], str]:
+    """How files are called on the page: as they were given, but nothing about the place.
+
+    A path from the root would tell a reader of the page about the computer on which it was made, so
+    only what differs between such paths is shown.
+    """
+    rooted = [path for path in paths if path is not None and Path(path).is_absolute()]
+    try:
+        start = os.path.commonpath([os.path.dirname(path) for path in rooted]) if rooted else ""  # noqa: PTH120
+    except ValueError:  # on several drives
+        start = ""
+
+    def name(path: str | None) -> str:
+        if path is None:
+            return "a picture in memory"
+        if path == "-":
+            return "standard input"
+        if not Path(path).is_absolute():
+            return path
+        return os.path.relpath(path, start) if start else Path(path).name
+
+    return name
+
+
+# --- parts of the page -------------------------------------------------------------------
+
+
+def _head(title: str) -> str:
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{shown(POLICY)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="referrer" content="no-referrer"><meta name="color-scheme" '
+        'content="light dark">'
+        f"<title>minimeso: {shown(title)}</title><style>\n{style}</style></head>\n<body><main>"
+        '<header><p class="brand">minimeso report</p>'
+        "<h1>Was a face swapped?</h1></header>\n"
+    )
+
+
+def _overview(
+    entries: Sequence[Entry],
+    listed: Sequence[bool],
+    unlisted: int,
+    name: Callable[[str | None], str],
+) -> str:
+    words = [entry.verdict.verdict or entry.verdict.status for entry in entries]
+    counts = ", ".join(
+        f"{words.count(word)} {word.replace('_', ' ')}"
+        for word in ("fake", "uncertain", "real", "no_face", "unreadable", "partial")
+        if word in words
+    )
+    rows = "".join(
+        _row(entry, number, listed[number - 1], name)
+        for number, entry in enumerate(entries, start=1)
+    )
+    more = ""
+    if unlisted:
+        more = f"<p>{counted(unlisted, 'further file')} would make the page too long.</p>"
+    return (
+        f'<section id="files"><h2>{counted(len(entries) + unlisted, "file")}</h2><p>{counts}.</p>'
+        '<table class="files"><thead><tr><th scope="col">File</th><th scope="col">Verdict</th>'
+        '<th scope="col" class="number">p_fake</th><th scope="col" class="number">Persons</th>'
+        f"</tr></thead><tbody>{rows}</tbody></table>{more}</section>\n"
+    )
+
+
+def _row(entry: Entry, number: int, listed: bool, name: Callable[[str | None], str]) -> str:
+    verdict = entry.verdict
+    label = f"<bdi>{shown(name(verdict.path))}</bdi>"
+    link = f'<a href="#file-{number}">{label}</a>' if listed else label
+    score = "&ndash;" if verdict.p_fake is None else percent(verdict.p_fake)
+    persons = len(verdict.tracks)
+    return (
+        f'<tr><th scope="row">{link}</th><td>{_word(verdict)}</td>'
+        f'<td class="number">{score}</td><td class="number">{persons}</td></tr>'
+    )
+
+
+def _word(verdict: Verdict) -> str:
+    word = verdict.verdict or verdict.status
+    partial = " <small>(in part)</small>" if verdict.status == "partial" else ""
+    return f'<span class="word {word}">{word.replace("_", " ")}</span>{partial}'
+
+
+def _section(
+    entry: Entry, number: int, single: bool, name: Callable[[str | None], str], frame: Frame
+) -> Iterator[str]:
+    verdict = entry.verdict
+    called = name(verdict.path)
+    yield f'<section id="file-{number}" class="file"><h2><bdi>{shown(called)}</bdi></h2>'
+    yield f'<div class="verdict {verdict.verdict or verdict.status}">'
+    yield f'<p class="big">{_headline(verdict)}</p>'
+    for sentence in _sentences(verdict, entry.still, frame.thresholds):
+        yield f"<p>{sentence}</p>"
+    remarks = [
+        remark.replace(verdict.path or "\0", called)
+        for remark in (verdict.note or "").split("; ")
+        if remark and not remark.startswith(_SAID)
+    ]
+    if remarks:
+        yield f'<p class="fine">Note: {shown("; ".join(remarks))}.</p>'
+    if verdict.verdict is not None or not entry.still:
+        yield f'<p class="fine">{_amounts(entry)}</p>'
+    yield "</div>"
+    if len(entry.persons) > 1:
+        yield _persons(entry, number)
+    shown_pictures = True
+    for person in entry.persons:
+        yield f'<article class="person">{person.head}{person.pictures}'
+        if not person.pictures:
+            shown_pictures = False
+        yield "</article>"
+    if entry.persons and not shown_pictures:
+        yield (
+            '<p class="fine">Where frames are missing they were not kept: a report keeps those of '
+            "the most suspicious persons and files, so that the page stays small.</p>"
+        )
+    if entry.others:
+        yield f'<p class="fine">Further persons: {"; ".join(map(shown, entry.others))}.</p>'
+    if verdict.left_out:
+        yield _left_out(verdict.left_out, entry.still)
+    if not single:
+        yield '<p class="fine"><a href="#files">All files</a></p>'
+    yield "</section>\n"
+
+
+def _persons(entry: Entry, number: int) -> str:
+    """A row for each person with a section; what follows is long."""
+    rows = "".join(
+        f'<tr><th scope="row"><a href="#file-{number}-person-{track.id}">Person {track.id}</a></th>'
+        f'<td><span class="word {track.verdict}">{track.verdict}</span></td>'
+        f'<td class="number">{percent(track.p_fake)}</td></tr>'
+        for track in entry.verdict.tracks[: len(entry.persons)]
+    )
+    return (
+        '<table class="persons"><thead><tr><th scope="col">Person</th><th scope="col">Verdict</th>'
+        f'<th scope="col" class="number">p_fake</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _headline(verdict: Verdict) -> str:
+    word = verdict.verdict
+    if word is None:
+        return {"no_face": "No face to judge", "unreadable": "Unreadable"}.get(
+            verdict.status, "Not judged"
+        )
+    return f"{word.capitalize()} <small>p_fake {percent(verdict.p_fake or 0.0)}</small>"
+
+
+def _sentences(verdict: Verdict, still: bool, thresholds: Mapping[str, float]) -> Iterator[str]:
+    """The verdict in plain words: what was found, what it means, what it does not mean."""
+    thing = "picture" if still else "clip"
+    if verdict.status == "unreadable":
+        yield "The file could not be read, so nothing is known about it."
+        return
+    if verdict.status == "partial":
+        yield (
+            "<strong>The file is cut short or damaged.</strong> Only what could be read was judged."
+        )
+    if verdict.verdict is None or verdict.p_fake is None:
+        yield (
+            f"Faces were seen in this {thing}, but none that can be judged; why stands below."
+            if verdict.left_out
+            else f"No face was found in this {thing}."
+        )
+        yield (
+            f"<strong>This does not mean that the {thing} is genuine.</strong> Only faces are "
+            "looked at; there was nothing to say about any."
+        )
+        return
+    several = len(verdict.tracks) > 1
+    who = f"person {verdict.tracks[0].id}" if verdict.tracks else "the face"
+    most = f"{who}, the most suspicious of {len(verdict.tracks)} persons" if several else who
+    real, fake = percent(thresholds["real"]), percent(thresholds["fake"])
+    if verdict.verdict == "fake":
+        yield (
+            f"In {most}{',' if several else ''} the model sees what face swaps leave behind. From "
+            f"{fake} up it says fake."
+        )
+    elif verdict.verdict == "real":
+        nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
+        yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
+    elif not thresholds["real"] < verdict.p_fake < thresholds["fake"]:
+        yield (
+            f"The model cannot tell about {most}: p_fake lies beyond a threshold, but the interval "
+            f"around it crosses 50\N{NO-BREAK SPACE}%."
+        )
+    else:
+        yield (
+            f"The model cannot tell about {most}: it says fake only from {fake} up and real only "
+            f"up to {real}."
+        )
+    yield (
+        f"<strong>What it means:</strong> p_fake is the probability that a face was swapped in, as "
+        f"the model sees it. Of 100 faces like those it was tuned on that score "
+        f"{percent(verdict.p_fake)}, about {round(100 * verdict.p_fake)} are swapped."
+    )
+    not_meant = NOT_MEANT[verdict.verdict].format(thing=thing)
+    yield f"<strong>What it does not mean:</strong> {not_meant}"
+
+
+def _amounts(entry: Entry) -> str:
+    verdict = entry.verdict
+    if entry.still:
+        return f"{counted(len(verdict.tracks) or len(verdict.faces), 'face')} judged."
+    return (
+        f"{counted(verdict.frames_read, 'frame')} read, {verdict.frames_scored:,} of them with a "
+        f"face that was judged; {counted(len(verdict.tracks), 'person')} judged."
+    )
+
+
+def _left_out(counts: Mapping[str, int], still: bool) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{shown(reason(key).short)}</th><td class="number">{count:,}</td>'
+        f"<td>{shown(reason(key).meaning)}</td></tr>"
+        for key, count in sorted(counts.items(), key=lambda item: -item[1])
+    )
+    what = "Faces" if still else "Faces (one in each frame counts as one)"
+    return (
+        f'<h3>What was left out</h3><table class="left-out"><thead><tr>'
+        f'<th scope="col">Reason</th><th scope="col" class="number">Times</th>'
+        f'<th scope="col">What it means</th></tr></thead><tbody>{rows}</tbody></table>'
+        f'<p class="fine">{what} that were seen but would have given a score that means '
+        "nothing.</p>"
+    )
+
+
+def _around(entries: Sequence[Entry], frame: Frame) -> Iterator[str]:
+    real, fake = percent(frame.thresholds["real"]), percent(frame.thresholds["fake"])
+    clips = any(not entry.still and entry.persons for entry in entries)
+    yield (
+        "<section><h2>How a verdict comes about</h2>"
+        f'<p>Thresholds of this model: <span class="word real">real</span> up to {real}, '
+        f'<span class="word fake">fake</span> from {fake}, '
+        f'<span class="word uncertain">uncertain</span> between them.</p><p>{shown(frame.rule)}</p>'
+        "</section>\n"
+    )
+    yield "<section><h2>What this model cannot do</h2>"
+    yield as_html(frame.limits) if frame.limits else f"<p>{NO_CARD}</p>"
+    yield '</section>\n<section><h2>How to read this page</h2><dl class="terms">'
+    for term, meaning in terms(clips, frame.heat):
+        yield f"<div><dt>{term}</dt><dd>{meaning}</dd></div>"
+    yield "</dl></section>\n<section><h2>How this page was made</h2><dl class='made'>"
+    for what, value in frame.made:
+        yield f"<dt>{shown(what)}</dt><dd>{shown(value)}</dd>"
+    yield f"</dl><p class='fine'>{PRIVATE}</p></section>\n"

@@ -1,0 +1,230 @@
+"""One person on the page: scale, timeline, frames with boxes, and what the network reacted to."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..heat import HeatMap
+from ..pixels import Pixels
+from ..verdict import Track
+from .collect import Collector, Shot
+from .timeline import scale, timeline
+from .words import INFLUENCE, clock, counted, percent, shown
+
+_CROP_QUALITY = 85
+#: Height of a frame on the page in rem, for clips that stand upright.
+_HIGHEST = 26
+#: So many frames stand beside each other on a wide screen.
+_ONE_ROW = 3
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#: Influence below the first share of the largest is not tinted; from the second on it has a sign.
+_LEVELS = (0.1, 0.25, 0.5, 0.75)
+_SIGN_FROM = 0.4
+
+Influence = npt.NDArray[np.float64]
+
+_LEGEND = (
+    '<p class="fine legend"><span class="key fake">+</span> pushed the network towards fake, '
+    f'<span class="key real">&minus;</span> towards real. {INFLUENCE}</p>'
+)
+
+
+class Person(NamedTuple):
+    """A person as HTML, the large part apart so that it can be left away."""
+
+    head: str
+    pictures: str
+
+
+def person(
+    track: Track,
+    seen: Collector,
+    thresholds: Mapping[str, float],
+    heat: HeatMap | None,
+    anchor: str,
+    count: int,
+) -> Person:
+    """The section of one person.
+
+    Args:
+        track: what was found.
+        seen: what was kept of the file.
+        thresholds: of the model.
+        heat: for the heat maps, if the model allows them.
+        anchor: unique name of this section.
+        count: how many of the most and of the least suspicious frames are shown.
+    """
+    still = seen.frames <= 1
+    highlights = seen.highlights.get(track.id)
+    most, least = highlights.pick(count) if highlights else ([], [])
+    named = list(zip(_LETTERS, most + least, strict=False))
+    parts = [
+        f'<h3 id="{anchor}">Person {track.id}: '
+        f'<span class="word {track.verdict}">{track.verdict}</span> '
+        f"<small>p_fake {percent(track.p_fake)}</small></h3>",
+        scale(track.p_fake, track.interval, thresholds),
+        f'<p class="fine">95 % interval {percent(track.interval[0])} to '
+        f"{percent(track.interval[1])}, from {counted(len(track.frames), 'judged frame')}.</p>",
+    ]
+    if track.frames and not still:
+        marks = [(letter, shot.t, place < len(most)) for place, (letter, shot) in enumerate(named)]
+        parts.append(
+            timeline(
+                track.frames, track.p_fake, track.interval, thresholds, seen.end,
+                seen.spans.get(track.id, ()), marks, f"person {track.id}",
+            )
+        )  # fmt: skip
+    influences = _influences([shot for _, shot in named], heat)
+    figures = [
+        _figure(letter, shot, influence, track.id, still)
+        for (letter, shot), influence in zip(named, influences, strict=True)
+    ]
+    legend = _LEGEND if heat is not None and figures else ""
+    return Person("".join(parts), _rows(figures, len(most), still) + legend)
+
+
+def _rows(figures: Sequence[str], most: int, still: bool) -> str:
+    """The figures, the first ``most`` of them apart from the others where they are many."""
+    if still or not figures:
+        return "".join(f'<div class="shots one">{figure}</div>' for figure in figures)
+    rows = [("Most suspicious", figures[:most]), ("Least suspicious", figures[most:])]
+    if most < len(figures) <= _ONE_ROW:
+        first, second = ", ".join(_LETTERS[:most]), ", ".join(_LETTERS[most : len(figures)])
+        rows = [(f"Most suspicious ({first}) and least suspicious ({second})", figures)]
+    return "".join(
+        f'<h4>{title}</h4><div class="shots">{"".join(row)}</div>' for title, row in rows if row
+    )
+
+
+def _influences(shots: Sequence[Shot], heat: HeatMap | None) -> list[Influence | None]:
+    """Heat maps as shares of the largest influence in any of these frames, -1 to 1."""
+    if heat is None or not shots:
+        return [None] * len(shots)
+    crops = np.stack([shot.crop.transpose(2, 0, 1) for shot in shots]).astype(np.float32) / 255
+    found = heat.influence(np.ascontiguousarray(crops, np.float32))
+    largest = np.abs(found).max()
+    usable = np.isfinite(largest) and largest > 0
+    return list(found / largest) if usable else [np.zeros_like(one) for one in found]
+
+
+def _figure(letter: str, shot: Shot, influence: Influence | None, number: int, still: bool) -> str:
+    width, height = shot.size
+    when = "" if still else f"at {clock(shot.t)}"
+    frame = (
+        f'<div class="frame" style="max-width:{_HIGHEST * width / height:.1f}rem">'
+        f'<img src="{_jpeg_uri(shot.jpeg)}" '
+        f'alt="{shown(_spoken(shot, number, when))}" style="aspect-ratio:{width}/{height}">'
+        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{_boxes(shot, number)}</svg></div>'
+    )
+    crop = _jpeg_uri(_jpeg(shot.crop))
+    rows, columns = shot.crop.shape[:2]
+    crops = (
+        f'<div class="crop"><img src="{crop}" alt="The face of person {number} as the network '
+        f'saw it" style="aspect-ratio:{columns}/{rows}"><span>as the network saw it</span></div>'
+    )
+    if influence is not None:
+        crops += (
+            f'<div class="crop"><img src="{crop}" alt="{shown(_spoken_heat(influence))}" '
+            f'style="aspect-ratio:{columns}/{rows}">{_heat(influence)}'
+            f"<span>what it reacted to</span></div>"
+        )
+    caption = (
+        f"<figcaption><b>{letter}</b> <time>{clock(shot.t)}</time> · p_fake "
+        f"{percent(shot.p_fake)}</figcaption>"
+    )
+    return f'<figure>{"" if still else caption}{frame}<div class="crops">{crops}</div></figure>'
+
+
+def _spoken(shot: Shot, number: int, when: str) -> str:
+    x, y, width, height = shot.box
+    place = _thirds(
+        (x + width / 2) / shot.size[0], (y + height / 2) / shot.size[1], "left", "right"
+    )
+    others = f", {counted(len(shot.others), 'other face')} in view" if shot.others else ""
+    return f"Frame {when}: person {number} {place}{others}".replace("Frame :", "Picture:")
+
+
+def _thirds(x: float, y: float, left: str, right: str) -> str:
+    across = left if x < 1 / 3 else right if x > 2 / 3 else "middle"
+    down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
+    return f"at the {down} {across}".replace("  ", " ")
+
+
+def _spoken_heat(influence: Influence) -> str:
+    rows, columns = influence.shape
+    parts = []
+    for sign, word in ((1, "fake"), (-1, "real")):
+        if (sign * influence).max() > _LEVELS[0]:
+            row, column = np.unravel_index(int((sign * influence).argmax()), influence.shape)
+            place = _thirds((column + 0.5) / columns, (row + 0.5) / rows, "left", "right")
+            parts.append(f"most towards {word} {place}")
+    return f"Heat map on the face: {', '.join(parts) or 'no influence to speak of'}"
+
+
+def _boxes(shot: Shot, number: int) -> str:
+    """The box of the person with its number, the other faces thinner."""
+    unit = max(shot.size) / 100
+    parts = [_box(box, other, unit, "other") for other, box in shot.others]
+    return "".join([*parts, _box(shot.box, number, unit, "this")])
+
+
+def _box(box: tuple[float, ...], number: int, unit: float, kind: str) -> str:
+    x, y, width, height = box
+    size = 5 * unit
+    label = str(number)
+    tag = size * (0.5 + 0.6 * len(label))
+    top = y - size * 1.15 if y > size * 1.15 else y
+    return (
+        f'<g class="{kind}"><path class="halo" d="{_rectangle(x, y, width, height)}"/>'
+        f'<path class="edge" d="{_rectangle(x, y, width, height)}"/>'
+        f'<rect x="{x:.1f}" y="{top:.1f}" width="{tag:.1f}" height="{size * 1.15:.1f}"/>'
+        f'<text x="{x + tag / 2:.1f}" y="{top + size * 0.95:.1f}" font-size="{size:.1f}">{label}'
+        f"</text></g>"
+    )
+
+
+def _rectangle(x: float, y: float, width: float, height: float) -> str:
+    return f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h{-width:.1f}z"
+
+
+def _heat(influence: Influence) -> str:
+    """Tinted cells; + and - in the strong ones, so that nobody needs to tell the colours apart."""
+    rows, columns = influence.shape
+    parts = []
+    for sign, word in ((1, "fake"), (-1, "real")):
+        strength = np.digitize(sign * influence, _LEVELS)
+        for level in range(1, len(_LEVELS) + 1):
+            cells = np.argwhere(strength == level)
+            path = "".join(f"M{column} {row}h1v1h-1z" for row, column in cells)
+            if path:
+                parts.append(f'<path class="{word} l{level}" d="{path}"/>')
+        strong = np.argwhere(sign * influence >= _SIGN_FROM)
+        cross = "".join(
+            f"M{column + 0.3:.1f} {row + 0.5}h.4"
+            + (f"M{column + 0.5} {row + 0.3:.1f}v.4" if sign > 0 else "")
+            for row, column in strong
+        )
+        if cross:
+            parts.append(f'<path class="sign under" d="{cross}"/><path class="sign" d="{cross}"/>')
+    return (
+        f'<svg class="heat" viewBox="0 0 {columns} {rows}" preserveAspectRatio="none" '
+        f'aria-hidden="true">{"".join(parts)}</svg>'
+    )
+
+
+def _jpeg(pixels: Pixels) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "JPEG", quality=_CROP_QUALITY)
+    return buffer.getvalue()
+
+
+def _jpeg_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -1,0 +1,213 @@
+"""Watching: frames go in, judged faces come out, and what a verdict needs is remembered.
+
+``Watch.look`` finds, follows, refuses and cuts the faces of a frame, ``Watch.judge`` asks the
+network about what was cut; the two may run in threads of their own, frame after frame.  Memory
+grows by some 30 bytes for each judged face.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine import Session
+from ..errors import ModelError
+from .faces import FaceFinder, FoundFace
+from .follow import Follower
+from .framing import cut, square, whole
+from .pixels import Pixels
+from .quality import fault
+from .statistics import judge_track, summarize, suspicion, too_short
+from .verdict import Box, LiveFace, Moment, SeenFace, SeenFrame, Track, judge
+
+Crop = npt.NDArray[np.float32]
+
+#: Frames that count for what ``live`` says of a person, so that it stays fast for ever.
+_LIVE_MOMENTS = 512
+
+
+class Looked(NamedTuple):
+    """A frame whose faces are found and cut, but not judged yet.
+
+    ``crops`` are (1, 3, H, W) float32 of the faces without a ``reason``, in their order.
+    """
+
+    t: float
+    pixels: Pixels
+    faces: tuple[SeenFace, ...]
+    crops: tuple[Crop, ...]
+
+
+class Watch:
+    """One picture or clip from its first frame to its last.
+
+    Args:
+        session: the detector's network.
+        size: height and width that it looks at.
+        finder: finds the faces; ``None`` takes each frame for one face.
+        one_picture: there is one frame only, so nothing is followed.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        size: tuple[int, int],
+        finder: FaceFinder | None,
+        one_picture: bool = False,
+    ) -> None:
+        self._session = session
+        self._size = size
+        self._framing = session.model.framing or {}
+        self._finder = finder
+        self._follower = None if finder is None or one_picture else Follower(finder)
+        self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
+        self._moments: dict[int, Moments] = {}
+        self._first, self._last = math.inf, -math.inf
+        self.frames_scored = 0
+        self.faces_found = 0
+        self.left_out: dict[str, int] = {}
+
+    def look(self, t: float, pixels: Pixels) -> Looked:
+        """Find the faces of the next frame, and cut those that can be judged."""
+        self._first, self._last = min(self._first, t), max(self._last, t)
+        faces, crops = [], []
+        for track, face in self._found(t, pixels):
+            box = whole(pixels) if self._finder is None else square(face, self._framing)
+            reason = None if self._finder is None else fault(pixels, face, box)
+            if reason is None:
+                self._numbers.setdefault(track, len(self._numbers) + 1)
+            faces.append(SeenFace(self._numbers.get(track, 0), face, box, reason, None))
+            if reason is None:
+                resample = self._framing["resample"]
+                isa = self._session.isa
+                crop = cut(pixels, box, self._size, resample, isa, turned=face.turned)
+                crops.append(crop)
+        return Looked(t, pixels, tuple(faces), tuple(crops))
+
+    def _found(self, t: float, pixels: Pixels) -> list[tuple[int, FoundFace]]:
+        if self._finder is None:
+            return [(1, FoundFace(whole(pixels), 1.0, ()))]
+        if self._follower is None:
+            return list(enumerate(self._finder.find(pixels), start=1))
+        return self._follower.see(t, pixels)
+
+    def judge(self, looked: Sequence[Looked]) -> list[SeenFrame]:
+        """Score the faces of some frames in one call of the engine, and remember the scores.
+
+        Raises:
+            ModelError: the network's result is not a number, because its weights overflow.
+        """
+        crops = [crop for frame in looked for crop in frame.crops]
+        scores = iter(self._session.run(np.concatenate(crops)).tolist() if crops else ())
+        return [self._judged(frame, scores) for frame in looked]
+
+    def _judged(self, frame: Looked, scores: Iterator[float]) -> SeenFrame:
+        judged = []
+        for seen in frame.faces:
+            self.faces_found += 1
+            if seen.reason is not None:
+                self.left_out[seen.reason] = self.left_out.get(seen.reason, 0) + 1
+            else:
+                p_fake = self._checked(next(scores))
+                seen = seen._replace(p_fake=p_fake)
+                moments = self._moments.setdefault(seen.track, Moments())
+                moments.append(frame.t, box_inside(seen.face, frame.pixels), p_fake)
+            judged.append(seen)
+        self.frames_scored += bool(frame.crops)
+        return SeenFrame(frame.t, frame.pixels, tuple(judged))
+
+    def _checked(self, p_fake: float) -> float:
+        if not math.isfinite(p_fake):
+            name = self._session.model.name
+            raise ModelError(f"{name}: p_fake is {p_fake}: its weights overflow")
+        return p_fake
+
+    def live(self, frame: SeenFrame) -> Iterator[LiveFace]:
+        """What is known of the persons of a frame right after it was judged."""
+        for seen in frame.faces:
+            moments = self._moments.get(seen.track)
+            person = self._track(seen.track, moments, _LIVE_MOMENTS) if moments else None
+            yield LiveFace(
+                frame.t, seen.track, box_inside(seen.face, frame.pixels), seen.p_fake, seen.reason,
+                person.verdict if person else "uncertain",
+                person.p_fake if person else None,
+                person.interval if person else None,
+            )  # fmt: skip
+
+    def tracks(self) -> tuple[tuple[Track, ...], dict[str, int]]:
+        """Every person that was judged, the most fake first, and the faces left out by reason."""
+        left_out = dict(self.left_out)
+        short: set[int] = set()
+        if self._follower is not None:
+            times = {number: moments.times() for number, moments in self._moments.items()}
+            short = too_short(times, self._last - self._first)
+            if short:
+                left_out["too_short"] = sum(len(times[number]) for number in short)
+        found = [self._track(n, m) for n, m in self._moments.items() if n not in short]
+        found.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
+        return tuple(found), left_out
+
+    def _track(self, number: int, moments: Moments, last: int = 0) -> Track:
+        """A person by all of the frames, or the last ones."""
+        thresholds = self._session.model.thresholds or {}
+        summary = summarize(moments.times()[-last:], moments.scores()[-last:])
+        p_fake = summary.p_fake if len(moments) > 1 else moments.scores()[0]
+        if self._follower is None:  # one frame shows no spread: the thresholds alone decide
+            word = judge(p_fake, thresholds)
+            return Track(number, p_fake, summary.interval, word, tuple(moments))
+        word = judge_track(p_fake, summary.interval, thresholds)
+        return Track(number, p_fake, summary.interval, word, moments)
+
+
+class Moments(Sequence[Moment]):
+    """The judged frames of one track, in some 32 bytes each."""
+
+    def __init__(self) -> None:
+        self._times, self._boxes, self._scores = array("d"), array("i"), array("d")
+
+    def append(self, t: float, box: Box, p_fake: float) -> None:
+        """Add the next frame."""
+        self._times.append(t)
+        self._boxes.extend(box)
+        self._scores.append(p_fake)
+
+    def times(self) -> array[float]:
+        """Seconds of every frame."""
+        return self._times
+
+    def scores(self) -> array[float]:
+        """``p_fake`` of every frame."""
+        return self._scores
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # how Python says that it has none
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    @overload
+    def __getitem__(self, index: int) -> Moment: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Moment]: ...
+    def __getitem__(self, index: int | slice) -> Moment | list[Moment]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        x, y, width, height = self._boxes[4 * index : 4 * index + 4]
+        return Moment(self._times[index], (x, y, width, height), self._scores[index])
+
+
+def box_inside(face: FoundFace, pixels: Pixels) -> Box:
+    """The part of a face's box that lies in the picture, in whole pixels."""
+    height, width = pixels.shape[:2]
+    left, top = (max(round(v), 0) for v in face.box[:2])
+    right = min(round(face.box[0] + face.box[2]), width)
+    bottom = min(round(face.box[1] + face.box[3]), height)
+    return left, top, max(right - left, 0), max(bottom - top, 0)

@@ -1,0 +1,282 @@
+"""``minimeso detect`` on clips: the verdict of persons, raw frames, reports, copies, Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import clip_file
+from detectors import constant_detector, saved
+from PIL import Image
+
+import minimeso
+from minimeso.cli import main
+from minimeso.detect.pictures import read_picture
+from minimeso.detect.verdict import SeenFrame
+
+av = pytest.importorskip("av")
+
+ROOT = Path(__file__).parent.parent.parent
+PORTRAIT = read_picture(ROOT / "minimeso" / "samples" / "portrait.jpg").pixels
+COMMAND = [sys.executable, "-m", "minimeso", "detect"]
+SIZE = (400, 320)
+
+Captured = pytest.CaptureFixture[str]
+
+
+def scene(number: int) -> Any:
+    """(320, 400, 3): a person who walks to the right."""
+    return np.ascontiguousarray(PORTRAIT[: SIZE[1], 90 - number : 90 - number + SIZE[0]])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return saved(constant_detector(3.0), tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of it, 25 frames each."""
+    folder = tmp_path_factory.mktemp("clips")
+    frames = [scene(number) for number in range(50)]
+    return clip_file(folder, "walk.mp4", frames=frames, size=SIZE, options={"qscale": "2"})
+
+
+def answer(captured: Captured) -> dict[str, Any]:
+    return dict(json.loads(captured.readouterr().out))
+
+
+# --- verdicts ----------------------------------------------------------------------------
+
+
+def test_json_of_a_clip(model: str, clip: Path, capsys: Captured) -> None:
+    assert main(["detect", "--json", "--model", model, str(clip)]) == 0
+    found = answer(capsys)
+    assert (found["status"], found["verdict"]) == ("ok", "fake")
+    assert (found["frames_read"], found["frames_scored"], found["left_out"]) == (50, 8, {})
+    (track,) = found["tracks"]
+    assert track["id"] == 1 and track["verdict"] == "fake"
+    assert track["p_fake"] == pytest.approx(0.952574, abs=1e-6) == found["p_fake"]
+    assert [frame["t"] for frame in track["frames"]] == [
+        pytest.approx(0.25 * number, abs=0.041) for number in range(8)
+    ]
+    left = [frame["box"][0] for frame in track["frames"]]
+    assert left == sorted(left) and left[-1] - left[0] > 30
+    assert all(frame["p_fake"] == pytest.approx(0.952574) for frame in track["frames"])
+
+
+@pytest.mark.parametrize(("options", "scored"), [(["--every-frame"], 50), (["--fps", "10"], 20)])
+def test_how_many_frames(
+    model: str, clip: Path, capsys: Captured, options: list[str], scored: int
+) -> None:
+    assert main(["detect", "--json", "--model", model, str(clip), *options]) == 0
+    found = answer(capsys)
+    assert abs(found["frames_scored"] - scored) <= 1 and len(found["tracks"]) == 1
+
+
+def test_text_of_a_clip(model: str, clip: Path, capsys: Captured) -> None:
+    assert main(["detect", "--model", model, str(clip)]) == 0
+    assert capsys.readouterr().out == f"fake        p_fake  95.3 %  {clip}\n"
+
+
+def test_a_clip_without_a_face(model: str, tmp_path: Path, capsys: Captured) -> None:
+    path = clip_file(tmp_path, "empty.mp4", frames=20)
+    assert main(["detect", "--model", model, str(path)]) == 0
+    assert capsys.readouterr().out == f"no face                     {path}  (no face found)\n"
+
+
+def test_a_clip_that_is_cut_short_is_judged_so_far(
+    model: str, clip: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    path = tmp_path / "short.avi"
+    frames = [scene(number) for number in range(50)]
+    whole = clip_file(tmp_path, "whole.avi", kind="avi", codec="mjpeg", frames=frames, size=SIZE,
+                      pix_fmt="yuvj420p")  # fmt: skip
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    assert main(["detect", "--json", "--model", model, str(path)]) == 3
+    found = answer(capsys)
+    assert (found["status"], found["verdict"]) == ("partial", "fake")
+    assert 10 < found["frames_read"] < 50 and "cut short" in found["note"]
+
+
+def test_a_folder_goes_on_and_ends_with_a_summary(
+    model: str, clip: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "b.mp4").write_bytes(b"no clip" * 99)
+    Image.fromarray(PORTRAIT).save(tmp_path / "c.jpg")
+    assert main(["detect", "--model", model, str(tmp_path)]) == 3
+    output = capsys.readouterr()
+    assert [row.split()[0] for row in output.out.splitlines()] == ["fake", "unreadable", "fake"]
+    assert output.err == "minimeso: 3 inputs: 2 fake, 1 unreadable\n"
+
+
+def test_without_the_extra(
+    model: str, clip: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minimeso.detect.video._has_pyav", lambda: False)
+    assert main(["detect", "--model", model, str(clip)]) == 3
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1 and "pip install 'minimeso[video]'" in output
+
+
+# --- stdin -------------------------------------------------------------------------------
+
+
+def piped(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*COMMAND, *arguments], input=data, capture_output=True, timeout=60)
+
+
+def test_raw_frames(model: str) -> None:
+    data = b"".join(scene(number).tobytes() for number in range(30))
+    arguments = ["-", "--json", "--model", model, "--size", "400x320", "--rate", "10"]
+    done = piped(data, *arguments)
+    assert done.returncode == 0 and done.stderr == b""
+    found = json.loads(done.stdout)
+    assert (found["path"], found["verdict"], found["frames_read"]) == ("-", "fake", 30)
+    assert len(found["tracks"]) == 1 and found["tracks"][0]["frames"][-1]["t"] > 2.4
+    done = piped(data[:-7], *arguments)
+    found = json.loads(done.stdout)
+    assert done.returncode == 3 and found["status"] == "partial"
+    assert "incomplete" in found["note"] and found["frames_read"] == 29
+
+
+def test_a_picture_from_stdin(model: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(PORTRAIT).save(file, "png")
+    done = piped(file.getvalue(), "-", "--json", "--model", model)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["faces"][0]["verdict"] == "fake"
+    for data in (b"", b"nonsense" * 9):
+        done = piped(data, "-", "--model", model)
+        assert done.returncode == 3 and done.stdout.startswith(b"unreadable")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["-", "--size", "400"], "WIDTHxHEIGHT"),
+        (["-", "--size", "0x9"], "each side"),
+        (["a.mp4", "--size", "4x4"], "--size goes with -"),
+        (["-", "--size", "4x4", "--rate", "0"], "not a number above 0"),
+        (["a.mp4", "--fps", "nan"], "not a number above 0"),
+        (["a.mp4", "--fps", "3", "--every-frame"], "exclude each other"),
+        (["a.mp4", "b.mp4", "--annotate", "c.mp4"], "one picture or clip"),
+        (["a.mp4", "--min-face", "-3"], "not a number above 0"),
+        (["a.mp4", "--finder", "default"], "no face finder"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], part: str, capsys: Captured) -> None:
+    assert main(["detect", *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and part in output.err
+
+
+# --- report and copy ---------------------------------------------------------------------
+
+
+def test_report_and_annotated_clip(
+    model: str, clip: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    report, copy = tmp_path / "seen.html", tmp_path / "seen.mp4"
+    arguments = ["--report", str(report), "--annotate", str(copy), "--every-frame"]
+    assert main(["detect", "--model", model, str(clip), *arguments]) == 0
+    assert "walk.mp4" in report.read_text() and "<script" not in report.read_text()
+    with av.open(str(copy)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    assert frames == 50
+    assert capsys.readouterr().err == ""
+
+
+def test_annotated_picture(model: str, tmp_path: Path) -> None:
+    source = ROOT / "minimeso" / "samples" / "portrait.jpg"
+    copy = tmp_path / "seen.png"
+    assert main(["detect", "--model", model, str(source), "--annotate", str(copy)]) == 0
+    with Image.open(copy) as image:
+        assert image.size == PORTRAIT.shape[1::-1]
+        assert (np.asarray(image.convert("RGB")) != PORTRAIT).any()
+
+
+@pytest.mark.parametrize("option", ["--report", "--annotate"])
+def test_outputs_that_cannot_be_written(
+    model: str, clip: Path, tmp_path: Path, capsys: Captured, option: str
+) -> None:
+    gone = tmp_path / "gone" / ("a.html" if option == "--report" else "a.mp4")
+    assert main(["detect", "--model", model, str(clip), option, str(gone)]) == 4
+    assert "gone" in capsys.readouterr().err
+    assert main(["detect", "--model", model, str(clip), option, str(clip)]) == 4
+    assert clip.read_bytes()[4:8] == b"ftyp"
+
+
+# --- Ctrl-C, live use --------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_judges_what_was_seen(model: str, tmp_path: Path) -> None:
+    report = tmp_path / "seen.html"
+    arguments = ["-", "--json", "--model", model, "--size", "400x320", "--report", str(report)]
+    running = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with running:
+        assert running.stdin and running.stdout and running.stderr
+        for number in range(40):
+            running.stdin.write(scene(number).tobytes())
+        running.send_signal(signal.SIGINT)
+        with contextlib.suppress(BrokenPipeError):  # it may have stopped already
+            running.stdin.write(scene(40).tobytes() * 30)
+            running.stdin.close()
+        found = json.loads(running.stdout.read())
+        assert running.wait(timeout=30) == 130 and running.stderr.read() == b""
+    assert found["status"] == "partial" and found["verdict"] == "fake"
+    assert "stopped before its end" in found["note"]
+    assert report.exists()
+
+
+def test_stream_is_live(model: str) -> None:
+    """Each frame's faces come before the next frame is asked for."""
+    asked: list[int] = []
+
+    def camera() -> Iterator[Any]:
+        for number in range(12):
+            asked.append(number)
+            yield scene(number)
+
+    faces = minimeso.Detector(model, threads=1).stream(camera(), rate=10)
+    for number, face in enumerate(faces):
+        assert asked[-1] == number and face.t == pytest.approx(number / 10)
+        assert face.track == 1 and face.p_fake == pytest.approx(0.952574)
+        assert face.interval is not None and face.interval[0] < face.p_fake < face.interval[1]
+    assert len(asked) == 12 and face.verdict == "fake"
+
+
+def test_stopping_early(model: str, clip: Path) -> None:
+    seen: list[float] = []
+
+    def enough(frame: SeenFrame, done: float | None) -> bool:
+        assert done is not None and 0 <= done <= 1
+        seen.append(frame.t)
+        return frame.t >= 1
+
+    verdict = minimeso.Detector(model).check(clip, every_frame=True, on_frame=enough)
+    assert verdict.status == "partial" and verdict.note == "stopped before its end"
+    assert 1 <= seen[-1] < 1.2 and len(verdict.tracks) == 1
+
+
+def test_an_error_of_the_caller_is_the_callers(model: str, clip: Path) -> None:
+    def fail(frame: SeenFrame, done: float | None) -> None:
+        raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        minimeso.Detector(model).check(clip, on_frame=fail)
