@@ -222,6 +222,11 @@ def test_harms_are_mild_and_named(archive: Path, cache: Path) -> None:
             errors.append(np.abs(after.astype(float) - before).mean())
         assert errors[0] < errors[1] < 4, name
 
+    every = tuple((name, harm.mild) for name, harm in batches.HARMS.items())
+    for seed in (0, 255 + 256 * 255, (1 << 30) - 1):  # the noise must cover what has grown
+        change = batches.Change(harms=every, seed=seed)
+        assert batches.changed(picture, np.array([0.0, 0, 224, 224]), change).shape == (256, 256, 3)
+
     torch.manual_seed(0)
     data = faces.load(archive, "train", cache)
     supply = batches.Batches(data, 2, "pairs", CPU)

@@ -193,7 +193,8 @@ def harm(picture: NDArray[np.uint8], name: str, amount: float, seed: int = 0) ->
     height, width = picture.shape[:2]
     if name == "noise":
         down, right = seed % SIZE, seed // SIZE % SIZE
-        noise = _NOISE[down : down + height, right : right + width]
+        rows, columns = np.arange(down, down + height), np.arange(right, right + width)
+        noise = _NOISE.take(rows, 0, mode="wrap").take(columns, 1, mode="wrap")
         return np.clip(picture + (amount * noise + 0.5), 0, 255).astype(np.uint8)
     image = Image.fromarray(picture)
     if name == "size":
