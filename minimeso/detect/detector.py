@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     #: What can be judged, see ``Detector.check``.
     Source = str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip
 
-#: Frames that are scored in one call, and frames that wait before each thread.  Few, because a
-#: frame of 1920 x 1080 takes 6 MB.
-_FRAMES_PER_CALL = 2
+#: Frames that wait before each thread: one, because a frame of 1920 x 1080 takes 6 MB.
 _FRAMES_AHEAD = 1
 
 #: Told of every frame that was judged, and of the share of the clip that is done, if known; what it
@@ -168,7 +166,7 @@ class Detector:
             ahead(clip.undeveloped(), _FRAMES_AHEAD) as frames,
             ahead(_looked_at(watch, frames), _FRAMES_AHEAD) as looked,
         ):
-            for few in _in_batches(looked, _FRAMES_PER_CALL):
+            for few in _in_batches(looked, session.threads):
                 if self._is_enough(watch.judge(few), clip, on_frame):
                     frames.stop()  # or a quiet pipe would be waited for
                     notes = (STOPPED,)

@@ -3,7 +3,7 @@
 One trail a person.  Where each face goes next is predicted from its last movement; how badly a
 face fits a trail is measured by place, size and, only where several could be meant, by look (a tiny
 coloured picture of the face), so that crossing faces are not swapped.  The pairs with the least
-misfit in total are taken (``scipy.optimize.linear_sum_assignment``).
+misfit in total are taken.
 
 A trail that loses its face waits a while: a hand before a face makes no second person.  At a scene
 cut all trails end.  What a scene looked like and who was where in it is remembered for a few
@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ from .pixels import Pixels
 Look = npt.NDArray[np.float32]
 _Box = tuple[float, float, float, float]
 
+#: Up to so many faces that compete, all orders are tried.
+_FEW = 4
 #: Cells of a look in each direction; the mean of ``_TAPS`` x ``_TAPS`` pixels each.
 _CELLS, _TAPS = 8, 2
 #: How much larger than the box the region of a look is: hair and collar help.
@@ -76,6 +79,25 @@ _STEPS = (np.arange(_CELLS * _TAPS) + 0.5) / (_CELLS * _TAPS) * _LOOK_MARGIN - (
 
 def _of_length_1(values: Look) -> Look:
     return np.asarray(values / max(math.sqrt(float(values @ values)), 1e-3), np.float32)
+
+
+def _least_in_total(costs: npt.NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Row and column of the pairs whose costs are the least in total.
+
+    Two or three faces that compete are the rule, and to try all orders of them is over long before
+    SciPy is imported, which takes 0.6 s and 48 MB.
+    """
+    if max(costs.shape) > _FEW:
+        from scipy.optimize import linear_sum_assignment
+
+        rows, columns = linear_sum_assignment(costs)
+        return list(zip(rows.tolist(), columns.tolist(), strict=True))
+    if costs.shape[0] > costs.shape[1]:
+        return [(i, j) for j, i in _least_in_total(costs.T)]
+    rows = range(costs.shape[0])
+    orders = permutations(range(costs.shape[1]), len(rows))
+    best = min(orders, key=lambda columns: float(costs[rows, columns].sum()))
+    return list(zip(rows, best, strict=True))
 
 
 class Trail:
@@ -267,14 +289,8 @@ class Tracks:
         taken = [j for row in possible for j in row]
         if len(set(taken)) == len(taken) and all(len(row) <= 1 for row in possible):
             return {row[0]: self.trails[i] for i, row in enumerate(possible) if row}
-        from scipy.optimize import linear_sum_assignment
-
         costs = np.minimum(np.asarray(rows), _IMPOSSIBLE)
-        return {
-            int(j): self.trails[i]
-            for i, j in zip(*linear_sum_assignment(costs), strict=True)
-            if costs[i, j] < _IMPOSSIBLE
-        }
+        return {j: self.trails[i] for i, j in _least_in_total(costs) if costs[i, j] < _IMPOSSIBLE}
 
     def _begin(self, now: float, face: FoundFace, seen_look: Look, shape: tuple[int, ...]) -> Trail:
         """A trail for a face that fits none: somebody who comes back, or a newcomer."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import lfilter
-from scipy.special import expit, logit
+from scipy.special import expit, logit, stdtrit
 
 from minimeso.detect.statistics import (
     MOST_LOGIT,
@@ -17,6 +17,7 @@ from minimeso.detect.statistics import (
     effective_frames,
     judge_track,
     logits,
+    student_quantile,
     summarize,
     suspicion,
     too_short,
@@ -199,3 +200,9 @@ def test_in_a_short_clip_short_tracks_are_persons() -> None:
     """A clip of 0.2 s: the length of a track does not count, the number of frames does."""
     assert too_short({1: every(0.04, 6), 2: [0.0]}, duration=0.2) == {2}
     assert too_short({1: [0.0], 2: [0.0]}, duration=0.0) == set()
+
+
+def test_student_quantile() -> None:
+    freedom = np.geomspace(4, 1e6, 200)
+    ours = [student_quantile(f) for f in freedom]
+    assert np.allclose(ours, stdtrit(freedom, 0.975), rtol=1 / 3000, atol=0)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 from worlds import World, found
 
-from minimeso.detect.tracks import Tracks, Trail, look, overlap
+from minimeso.detect.tracks import Tracks, Trail, _least_in_total, look, overlap
 
 FRAME = World({}).frame(0)
 
@@ -94,3 +95,15 @@ def test_overlap() -> None:
     assert overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(1 / 3)
     assert overlap((0, 0, 10, 10), (10, 0, 10, 10)) == 0
     assert overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (2, 3), (4, 2), (3, 4), (4, 4), (6, 5)])
+def test_assignments_are_the_best(shape: tuple[int, int]) -> None:
+    """Tried out for few, SciPy's for many."""
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        costs = rng.uniform(0, 9, shape)
+        rows, columns = linear_sum_assignment(costs)
+        pairs = _least_in_total(costs)
+        assert sum(costs[i, j] for i, j in pairs) == pytest.approx(costs[rows, columns].sum())
+        assert len(pairs) == min(shape)
