@@ -8,7 +8,18 @@
 arrays, ``Graph`` describes one.
 """
 
-from .detect import Detector, Face, FaceFinder, FoundFace, Track, Verdict
+from .detect import (
+    Detector,
+    Face,
+    FaceFinder,
+    FoundFace,
+    LiveFace,
+    Moment,
+    SeenFace,
+    SeenFrame,
+    Track,
+    Verdict,
+)
 from .engine import Graph, Model, Session, load_model, save_model
 from .errors import (
     EngineError,
@@ -31,11 +42,15 @@ __all__ = [
     "Graph",
     "GraphError",
     "InputError",
+    "LiveFace",
     "MinimesoError",
     "Model",
     "ModelError",
+    "Moment",
     "OutputError",
     "PictureError",
+    "SeenFace",
+    "SeenFrame",
     "Session",
     "Track",
     "Verdict",

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ..detect.video import DEFAULT_FPS
@@ -37,8 +37,8 @@ DETAILS = (
     "its most fake person. p_fake is the probability that the face was swapped, as the model sees "
     "it; it proves nothing. A file that cannot be read gets a line with the reason, the others "
     "are still judged. Clips need the extra `video`. Exit status: 0 all judged, 2 wrong usage, 3 "
-    "some input could not be read or only in part, 130 stopped by Ctrl-C: what was seen of a clip "
-    "until then is judged."
+    "some input could not be read or only in part, 4 an output could not be written, 130 stopped "
+    "by Ctrl-C: what was seen of a clip until then is judged."
 )
 EXAMPLES = """\
   minimeso detect holiday.mp4 --report holiday.html
@@ -47,8 +47,11 @@ EXAMPLES = """\
 
 SOME_UNREADABLE = 3
 STDIN = "-"
-_MAX_STDIN_BYTES = 1 << 30
+_FINDER = "yunet-s"
+_USUAL_RATE = 25.0
 _MAX_SIDE = 1 << 16
+#: Frames a second and pixels of a face.
+_MOST = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,19 +65,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-: a picture from stdin or, with --size, raw RGB frames",
     )
     add("--model", default="default", metavar="NAME|FILE", help="bundled model or model file")
-    add("--finder", default="yunet-s", metavar="NAME|FILE",
+    add("--finder", default=_FINDER, metavar="NAME|FILE",
         help="what finds faces: yunet-s, or yunet-n, better at small and tilted ones")  # fmt: skip
     add("--min-face", type=_number, metavar="PIXELS",
-        help="smallest face to search for; default: 40, more in large pictures")  # fmt: skip
+        help="smallest face to search for; default: 40, more in large pictures; those under 56 "
+        "are not judged")  # fmt: skip
     add("--crops", action="store_true",
         help="every picture is a face already: judge it as a whole")  # fmt: skip
     add("--fps", type=_number, metavar="N", help="frames of a clip to judge in a second; default 4")
     add("--every-frame", action="store_true", help="judge all frames of a clip")
     add("--size", type=_size, metavar="WxH", help="of raw RGB frames on stdin")
-    add("--rate", type=_number, default=25.0, metavar="R",
-        help="raw frames in a second; default %(default)g")  # fmt: skip
+    add("--rate", type=_number, metavar="R",
+        help=f"raw frames in a second; default {_USUAL_RATE:g}")  # fmt: skip
     add("--report", metavar="FILE.html", help="write a page that shows what was seen")
-    add("--annotate", metavar="FILE", help="write the picture or clip with boxes and scores")
+    add(
+        "--annotate",
+        metavar="FILE",
+        help="write the picture, or the frames of a clip that were judged, with boxes and scores",
+    )
     add_engine_arguments(parser, "threads that work; default: one per available core")
     add_json_argument(parser, "one object a line for each input")
 
@@ -84,8 +92,8 @@ def _number(text: str) -> float:
         number = float(text)
     except ValueError:
         number = 0.0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    if not 0 < number <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most {_MOST}")
     return number
 
 
@@ -130,12 +138,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_usage(options: argparse.Namespace, inputs: Sequence[tuple[str, str | None]]) -> None:
-    from ..errors import InputError
+    from ..errors import InputError, OutputError
 
     if options.fps is not None and options.every_frame:
         raise InputError("--fps and --every-frame exclude each other")
     if options.size is not None and options.paths != [STDIN]:
         raise InputError("--size goes with -, raw frames from stdin, and no other input")
+    if options.crops and (options.min_face is not None or options.finder != _FINDER):
+        raise InputError("--crops searches for no faces: not with --min-face or --finder")
+    if options.rate is not None and options.size is None:
+        raise InputError("--rate goes with --size, raw frames from stdin")
+    if options.report is not None and not options.report.lower().endswith((".html", ".htm")):
+        raise InputError(f"{options.report}: a report is a page: name it .html")
+    if options.annotate is not None and os.path.exists(options.annotate):  # noqa: PTH110
+        raise OutputError(f"{options.annotate}: is there already: delete it or name another file")
     if options.annotate is not None and len(inputs) != 1:
         raise InputError(f"--annotate takes one picture or clip, not {len(inputs)}")
 
@@ -147,6 +163,7 @@ class _Job:
         self.judged = 0
         self.counts: Counter[str] = Counter()
         self.stopped = False
+        self._stop_waiting: Callable[[], None] = lambda: None
         self._detector = detector
         self._options = options
         self._total = total
@@ -189,7 +206,8 @@ class _Job:
             annotation = self._annotation(path)
             if annotation is not None:
                 stack.enter_context(annotation)
-            stack.enter_context(self._first_ctrl_c_stops())
+            if path != STDIN or self._options.size is not None:  # a picture is all or nothing
+                stack.enter_context(self._first_ctrl_c_stops())
 
             def on_frame(frame: SeenFrame, done: float | None) -> bool:
                 bar.show(frame.t, done)
@@ -213,7 +231,7 @@ class _Job:
             options.annotate,
             clip=raw or (source is not None and is_clip(source)),
             source=source,
-            rate=options.rate if raw else None,
+            rate=(options.rate or _USUAL_RATE) if raw else None,
             thresholds=self._detector.model.thresholds,
         )
 
@@ -228,8 +246,10 @@ class _Job:
             return self._detector.check(stdin, on_frame=on_frame)
         from ..detect.video import raw_frames
 
-        frames = raw_frames(stdin, options.size, options.rate, options.fps, options.every_frame)
+        rate = options.rate or _USUAL_RATE
+        frames = raw_frames(stdin, options.size, rate, options.fps, options.every_frame)
         frames.path = STDIN
+        self._stop_waiting = frames.stop
         return self._detector.check(frames, on_frame=on_frame)
 
     @contextlib.contextmanager
@@ -241,6 +261,9 @@ class _Job:
             if self.stopped:
                 raise KeyboardInterrupt
             self.stopped = True
+            self._stop_waiting()
+            if sys.stderr is not None and sys.stderr.isatty():
+                message("stopping; Ctrl-C once more to quit at once")
 
         try:
             before = signal.signal(signal.SIGINT, stop)
@@ -254,7 +277,7 @@ class _Job:
 
     def write_report(self) -> None:
         """Write the page, if one is wanted, about everything that was judged so far."""
-        if self._report is not None:
+        if self._report is not None and self.judged:
             self._report.write(self._options.report)
 
     def summary(self) -> str:

@@ -6,6 +6,17 @@ it, ``detector`` the front door.
 
 from .detector import Detector
 from .faces import FaceFinder, FoundFace
-from .verdict import Face, Track, Verdict
+from .verdict import Face, LiveFace, Moment, SeenFace, SeenFrame, Track, Verdict
 
-__all__ = ["Detector", "Face", "FaceFinder", "FoundFace", "Track", "Verdict"]
+__all__ = [
+    "Detector",
+    "Face",
+    "FaceFinder",
+    "FoundFace",
+    "LiveFace",
+    "Moment",
+    "SeenFace",
+    "SeenFrame",
+    "Track",
+    "Verdict",
+]

@@ -50,6 +50,7 @@ class Clip(ABC):
         rate: frames a second, as the file says; None if unknown.
         size: width and height of the (first) frame as a person sees it.
         fault: None, or, at the end of the iteration, what could not be read.
+        was_stopped: whether ``stop`` ended it.
     """
 
     path: str | None = None
@@ -58,6 +59,9 @@ class Clip(ABC):
     rate: float | None = None
     size: tuple[int, int] = (0, 0)
     fault: str | None = None
+    was_stopped: bool = False
+    #: What to do about a source without one whole frame.
+    _remedy = "copy or download it again"
 
     def __init__(self, fps: float | None) -> None:
         self._fps = fps
@@ -97,9 +101,7 @@ class Clip(ABC):
         if self._given == 0 and not was_stopped:
             reason = f" ({self.fault})" if self.fault else ""
             name = self.path or "stream"
-            raise PictureError(
-                f"{name}: not one frame can be read{reason}: copy or download it again"
-            )
+            raise PictureError(f"{name}: not one frame can be read{reason}: {self._remedy}")
         raise StopIteration
 
     def _next_due(self) -> tuple[float, Develop] | None:
@@ -120,6 +122,7 @@ class Clip(ABC):
 
     def stop(self) -> None:
         """Ask, from any thread, that the iteration ends at its next step."""
+        self.was_stopped = self.was_stopped or not self._stopped
         self._stopped = True
 
     def close(self) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
 import numpy.typing as npt
 
 from ..engine import Model, Session
-from ..errors import ModelError, PictureError
+from ..errors import InputError, ModelError, PictureError
 from .ahead import ahead
-from .clip import Clip, Develop
+from .clip import Clip, Develop, checked_fps
 from .faces import FaceFinder
 from .pictures import STREAM, Picture, read_picture
 from .pixels import rgb_of_array
-from .verdict import REASONS, Face, LiveFace, SeenFrame, Track, Verdict, judge
+from .verdict import REASONS, STOPPED, Face, LiveFace, SeenFrame, Track, Verdict, judge
 from .video import is_clip, open_clip
 from .watch import Looked, Watch
 
@@ -33,7 +35,6 @@ _FRAMES_AHEAD = 1
 #: Told of every frame that was judged, and of the share of the clip that is done, if known; what it
 #: returns says whether to stop here.
 OnFrame = Callable[[SeenFrame, float | None], bool | None]
-STOPPED = "stopped before its end"
 
 
 class Detector:
@@ -68,6 +69,8 @@ class Detector:
         self.session = Session(model, threads=threads, isa=isa)
         self.model: Model = self.session.model
         self._size = _input_size(self.model)
+        if min_face is not None and (crops or isinstance(finder, FaceFinder)):
+            raise InputError("min_face says how to find faces: not with crops or a FaceFinder")
         self.finder: FaceFinder | None = None
         if not crops:
             self.finder = (
@@ -94,8 +97,8 @@ class Detector:
             fps: frames of a clip that are looked at in a second; by default 4.
             every_frame: look at all of them.
             on_frame: called with every frame that was judged and the share of the clip that is
-                done (``None`` if unknown); where it returns true, the clip is left there, and what
-                was seen so far is judged.
+                done (``None`` if unknown); where it returns ``True``, the clip is left there, and
+                what was seen so far is judged.
 
         Returns:
             A verdict.  A file that cannot be read is no exception but has the status
@@ -108,12 +111,11 @@ class Detector:
             ModelError: the network's result is not a number, because its weights overflow; the
                 picture is not to blame, so it gets no verdict.
         """
-        if isinstance(source, Clip):
-            return self._judge_clip(source, source.path, on_frame)
-        path = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else None
-        if isinstance(source, io.BufferedIOBase):
-            path = STREAM
+        checked_fps(fps, every_frame)
+        path = _name_of(source)
         try:
+            if isinstance(source, Clip):
+                return self._judge_clip(source, path, on_frame)
             if isinstance(source, (str, os.PathLike)) and is_clip(source):
                 with open_clip(source, fps, every_frame) as clip:
                     return self._judge_clip(clip, path, on_frame)
@@ -139,6 +141,10 @@ class Detector:
             InputError: a frame is no picture.
             ModelError: as from ``check``.
         """
+        if isinstance(frames, np.ndarray) and frames.ndim < 4:
+            raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
+        if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
+            raise InputError(f"rate {rate!r}: give the frames a second, above 0")
         watch = Watch(self.session, self._size, self.finder)
         for number, frame in enumerate(frames):
             looked = watch.look(number / rate, rgb_of_array(frame))
@@ -171,6 +177,8 @@ class Detector:
                     frames.stop()  # or a quiet pipe would be waited for
                     notes = (STOPPED,)
                     break
+        if clip.was_stopped and not notes:
+            notes = (STOPPED,)
         if clip.fault is not None:
             notes = (*notes, clip.fault)
         return self._verdict(path, watch, not notes, notes, (), clip.frames_read)
@@ -190,7 +198,7 @@ class Detector:
             return False
         shares = [min(f.t / clip.duration, 1.0) if clip.duration else None for f in frames]
         answers = [on_frame(f, share) for f, share in zip(frames, shares, strict=True)]
-        return any(answers)
+        return any(answer is True for answer in answers)
 
     def _verdict(
         self,
@@ -220,6 +228,15 @@ class Detector:
             watch.frames_scored,
             left_out,
         )
+
+
+def _name_of(source: object) -> str | None:
+    """What a source is called, if it has a name."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fsdecode(source)
+    if isinstance(source, Clip):
+        return source.path
+    return STREAM if isinstance(source, io.BufferedIOBase) else None
 
 
 def _nothing_to_judge(found: int, left_out: Mapping[str, int]) -> str:

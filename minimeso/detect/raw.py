@@ -42,6 +42,8 @@ def raw_frames(
 class _RawFrames(Clip):
     """rgb24 without a container."""
 
+    _remedy = "send frames of the size that is named"
+
     def __init__(
         self, file: IO[bytes], size: tuple[int, int], rate: float, fps: float | None
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -17,13 +17,15 @@ Word = Literal["real", "fake", "uncertain"]
 Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
 #: Each in words.
 REASONS: dict[str, str] = {
-    "too_small": "too small",
+    "too_small": "too small (under 56 pixels)",
     "blurred": "too blurred",
     "dark": "too dark",
     "turned": "turned too far away",
     "cut_off": "cut off by the edge of the picture",
     "too_short": "seen too shortly",
 }
+#: What is noted of a clip that somebody stopped.
+STOPPED = "stopped before its end"
 #: x, y, width, height in pixels of the picture as a person sees it, from its top left corner.
 Box = tuple[int, int, int, int]
 #: Both ends of a 95 % interval.
@@ -54,7 +56,7 @@ class Track:
     p_fake: float
     interval: Interval
     verdict: Word
-    frames: Sequence[Moment]
+    frames: tuple[Moment, ...]
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able data under the names of the attributes."""
@@ -98,7 +100,7 @@ class LiveFace(NamedTuple):
         box: x, y, width, height in pixels of the frame.
         p_fake: of this frame; ``None`` where it could not be judged.
         reason: why not.
-        verdict: of the person so far.
+        verdict: of the person so far; ``None`` before the first frame is judged.
         person_p_fake: of the last frames together; ``None`` before the first is judged.
         interval: 95 % interval of that.
     """
@@ -108,7 +110,7 @@ class LiveFace(NamedTuple):
     box: Box
     p_fake: float | None
     reason: Reason | None
-    verdict: Word
+    verdict: Word | None
     person_p_fake: float | None
     interval: Interval | None
 

@@ -19,11 +19,11 @@ from ..engine import Session
 from ..errors import ModelError
 from .faces import FaceFinder, FoundFace
 from .follow import Follower
-from .framing import cut, square, whole
+from .framing import Square, cut, square, whole
 from .pixels import Pixels
-from .quality import fault
+from .quality import SMALLEST, fault
 from .statistics import judge_track, summarize, suspicion, too_short
-from .verdict import Box, LiveFace, Moment, SeenFace, SeenFrame, Track, judge
+from .verdict import Box, LiveFace, Moment, Reason, SeenFace, SeenFrame, Track, judge
 
 Crop = npt.NDArray[np.float32]
 
@@ -78,7 +78,7 @@ class Watch:
         faces, crops = [], []
         for track, face in self._found(t, pixels):
             box = whole(pixels) if self._finder is None else square(face, self._framing)
-            reason = None if self._finder is None else fault(pixels, face, box)
+            reason = _too_small(box) if self._finder is None else fault(pixels, face, box)
             if reason is None:
                 self._numbers.setdefault(track, len(self._numbers) + 1)
             faces.append(SeenFace(self._numbers.get(track, 0), face, box, reason, None))
@@ -131,10 +131,10 @@ class Watch:
         """What is known of the persons of a frame right after it was judged."""
         for seen in frame.faces:
             moments = self._moments.get(seen.track)
-            person = self._track(seen.track, moments, _LIVE_MOMENTS) if moments else None
+            person = self._track(seen.track, moments[-_LIVE_MOMENTS:]) if moments else None
             yield LiveFace(
                 frame.t, seen.track, box_inside(seen.face, frame.pixels), seen.p_fake, seen.reason,
-                person.verdict if person else "uncertain",
+                person.verdict if person else None,
                 person.p_fake if person else None,
                 person.interval if person else None,
             )  # fmt: skip
@@ -152,16 +152,17 @@ class Watch:
         found.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
         return tuple(found), left_out
 
-    def _track(self, number: int, moments: Moments, last: int = 0) -> Track:
-        """A person by all of the frames, or the last ones."""
+    def _track(self, number: int, moments: Sequence[Moment]) -> Track:
+        """A person by these frames."""
         thresholds = self._session.model.thresholds or {}
-        summary = summarize(moments.times()[-last:], moments.scores()[-last:])
-        p_fake = summary.p_fake if len(moments) > 1 else moments.scores()[0]
+        scores = [moment.p_fake for moment in moments]
+        summary = summarize([moment.t for moment in moments], scores)
+        p_fake = summary.p_fake if len(scores) > 1 else scores[0]
         if self._follower is None:  # one frame shows no spread: the thresholds alone decide
             word = judge(p_fake, thresholds)
-            return Track(number, p_fake, summary.interval, word, tuple(moments))
-        word = judge_track(p_fake, summary.interval, thresholds)
-        return Track(number, p_fake, summary.interval, word, moments)
+        else:
+            word = judge_track(p_fake, summary.interval, thresholds)
+        return Track(number, p_fake, summary.interval, word, tuple(moments))
 
 
 class Moments(Sequence[Moment]):
@@ -180,15 +181,6 @@ class Moments(Sequence[Moment]):
         """Seconds of every frame."""
         return self._times
 
-    def scores(self) -> array[float]:
-        """``p_fake`` of every frame."""
-        return self._scores
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # how Python says that it has none
-
     def __len__(self) -> int:
         return len(self._times)
 
@@ -202,6 +194,10 @@ class Moments(Sequence[Moment]):
         index = range(len(self))[index]
         x, y, width, height = self._boxes[4 * index : 4 * index + 4]
         return Moment(self._times[index], (x, y, width, height), self._scores[index])
+
+
+def _too_small(box: Square) -> Reason | None:
+    return "too_small" if min(box[2:]) < SMALLEST else None
 
 
 def box_inside(face: FoundFace, pixels: Pixels) -> Box:

@@ -214,8 +214,21 @@ def test_outputs_that_cannot_be_written(
     gone = tmp_path / "gone" / ("a.html" if option == "--report" else "a.mp4")
     assert main(["detect", "--model", model, str(clip), option, str(gone)]) == 4
     assert "gone" in capsys.readouterr().err
-    assert main(["detect", "--model", model, str(clip), option, str(clip)]) == 4
+    assert main(["detect", "--model", model, str(clip), option, str(clip)]) in (2, 4)
     assert clip.read_bytes()[4:8] == b"ftyp"
+
+
+def test_outputs_take_no_strangers_place(
+    model: str, clip: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    photo, page = tmp_path / "photo.jpg", tmp_path / "old.html"
+    photo.write_bytes(b"somebody's")
+    page.write_text("the last report")
+    assert main(["detect", "--model", model, str(clip), "--report", str(photo)]) == 2
+    assert main(["detect", "--model", model, str(clip), "--annotate", str(photo)]) == 4
+    both = ["--report", str(page), "--annotate", str(tmp_path / "k.xyz")]
+    assert main(["detect", "--model", model, str(clip), *both]) == 4
+    assert photo.read_bytes() == b"somebody's" and page.read_text() == "the last report"
 
 
 # --- Ctrl-C, live use --------------------------------------------------------------------

@@ -109,7 +109,10 @@ def test_a_box_sees_nothing_around_it(resample: str) -> None:
     assert np.abs(np.rint(255 * crop[0]) - expected).max() <= 1
 
 
-@given(st.tuples(*[st.floats(-60, 90)] * 4), st.sampled_from([0, 90, 180, 270]))
+@given(
+    st.tuples(*[st.integers(-480, 720).map(lambda n: n / 8)] * 4),
+    st.sampled_from([0, 90, 180, 270]),
+)
 @example((89.3, 0.0, 0.2, 0.1), 0)
 def test_any_box_that_touches_can_be_cut(
     box: tuple[float, float, float, float], turned: int
@@ -123,8 +126,8 @@ def test_any_box_that_touches_can_be_cut(
         return
     crop = cut(PHOTO, (x, y, side, side), (8, 8), "bilinear", turned=turned)
     assert crop.max() <= 1.000001 and crop.min() >= 0
-    padded = np.pad(PHOTO, ((160, 160), (160, 160), (0, 0)), "edge")
-    upright = cut(padded, (x + 160, y + 160, side, side), (8, 8), "bilinear")
+    padded = np.pad(PHOTO, ((64, 160), (64, 160), (0, 0)), "edge")
+    upright = cut(padded, (x + 64, y + 64, side, side), (8, 8), "bilinear")
     expected = np.rot90(upright[0], -(turned // 90), (1, 2))
     assert np.abs(crop[0] - expected).max() < 1e-4  # coordinates are float32
 
@@ -206,13 +209,11 @@ def test_words_follow_the_thresholds(logit: float, word: str) -> None:
     assert verdict.p_fake == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-6)
 
 
-def test_input_size_comes_from_the_graph() -> None:
-    assert Detector(constant_detector(1.0), crops=True).check(PHOTO[:1, :1]).faces[0].box == (
-        0,
-        0,
-        1,
-        1,
-    )
+def test_crops_of_any_shape_but_too_small_ones() -> None:
+    detector = Detector(constant_detector(1.0), crops=True)
+    assert detector.check(PHOTO[:60, :70]).faces[0].box == (0, 0, 70, 60)
+    verdict = detector.check(PHOTO[:1, :1])
+    assert (verdict.status, verdict.left_out) == ("no_face", {"too_small": 1})
 
 
 def test_every_isa_and_thread_count(isa: str) -> None:
@@ -270,10 +271,28 @@ def test_faces_that_cannot_be_judged_are_counted_by_reason() -> None:
     small = Image.fromarray(read_picture(PORTRAIT).pixels).resize((200, 200))
     verdict = Detector(random_detector(), threads=1).check(small)
     assert (verdict.status, verdict.left_out) == ("no_face", {"too_small": 1})
-    assert verdict.note == "no face that can be judged; left out: 1 too small"
+    assert verdict.note == "no face that can be judged; left out: 1 too small (under 56 pixels)"
     dark = read_picture(PORTRAIT).pixels // 12
     verdict = Detector(random_detector(), threads=1).check(dark)
     assert verdict.status == "no_face"
+
+
+def test_settings_that_contradict_each_other(detector: Detector) -> None:
+    for arguments in ({"crops": True}, {"finder": FaceFinder(threads=1)}):
+        with pytest.raises(InputError, match="min_face"):
+            Detector(random_detector(), min_face=30, **arguments)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="fps"):
+        detector.check(PHOTO, fps=0)
+    with pytest.raises(InputError, match="choose one"):
+        detector.check(PHOTO, fps=2, every_frame=True)
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, "25"])
+def test_streams_that_cannot_be(detector: Detector, rate: Any) -> None:
+    with pytest.raises(InputError, match="rate"):
+        next(detector.stream([PHOTO], rate=rate))
+    with pytest.raises(InputError, match="one frame"):
+        next(detector.stream(PHOTO))
 
 
 def test_uncertain_says_why() -> None:

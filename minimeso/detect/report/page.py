@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..verdict import Verdict
+from ..verdict import STOPPED, Verdict
 from .card import as_html
 from .persons import Person
 from .words import NO_CARD, NOT_MEANT, PRIVATE, counted, percent, reason, shown, terms
@@ -263,7 +263,9 @@ def _sentences(verdict: Verdict, still: bool, thresholds: Mapping[str, float]) -
     if verdict.status == "unreadable":
         yield "The file could not be read, so nothing is known about it."
         return
-    if verdict.status == "partial":
+    if STOPPED in (verdict.note or ""):
+        yield "<strong>It was not looked at to its end.</strong> Only what was seen was judged."
+    elif verdict.status == "partial":
         yield (
             "<strong>The file is cut short or damaged.</strong> Only what could be read was judged."
         )

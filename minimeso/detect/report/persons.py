@@ -177,7 +177,7 @@ def _boxes(shot: Shot, number: int) -> str:
 def _box(box: tuple[float, ...], number: int, unit: float, kind: str) -> str:
     x, y, width, height = box
     size = 5 * unit
-    label = str(number)
+    label = str(number or "-")  # nobody who could be judged so far
     tag = size * (0.5 + 0.6 * len(label))
     top = y - size * 1.15 if y > size * 1.15 else y
     return (

@@ -85,8 +85,9 @@ PRIVATE = (
     "shows and asks for nothing. It shows faces of people: mind whom you give it to."
 )
 _PERSON = (
-    "One face, followed through the clip. Every face that is seen gets a number, also one that is "
-    "left out; who leaves and comes back may get a new one."
+    "One face, followed through the clip. Persons are numbered in the order in which they are "
+    "first judged; who is seen too shortly keeps a number and gets no verdict, who could not be "
+    "judged at all has a dash, and who leaves and comes back may get a new number."
 )
 _TIMELINE = (
     "Each dot or step of the line is p_fake at that moment. The grey band is the 95 % interval of "
