@@ -106,7 +106,8 @@ def found(
     best = next(iter(finder.find(picture)), None)
     if best is None:
         return None
-    return Face(picture, framing.square(best, cutting), best.turned)
+    steady = finder.steadied(picture, best)
+    return Face(picture, framing.square(steady, cutting), steady.turned)
 
 
 def pasted(

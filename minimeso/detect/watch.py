@@ -93,7 +93,8 @@ class Watch:
         if self._finder is None:
             return [(1, FoundFace(whole(pixels), 1.0, ()))]
         if self._follower is None:
-            return list(enumerate(self._finder.find(pixels), start=1))
+            found = (self._finder.steadied(pixels, face) for face in self._finder.find(pixels))
+            return list(enumerate(found, start=1))
         return self._follower.see(t, pixels)
 
     def judge(self, looked: Sequence[Looked]) -> list[SeenFrame]:

@@ -235,7 +235,9 @@ def test_the_face_is_found_and_cut_as_the_model_wants_it() -> None:
     detector = Detector(random_detector(framing={"resample": "bilinear", "side": 2.1}), threads=1)
     verdict = detector.check(PORTRAIT)
     pixels = read_picture(PORTRAIT).pixels
-    (found,) = FaceFinder(threads=1).find(pixels)
+    finder = FaceFinder(threads=1)
+    (found,) = finder.find(pixels)
+    found = finder.steadied(pixels, found)
     crop = cut(pixels, square(found, {"side": 2.1}), (256, 256), "bilinear")
     (face,) = verdict.faces
     assert face.p_fake == float(detector.session.run(crop)[0])

@@ -198,6 +198,22 @@ def test_near_where_it_was(finder: FaceFinder, face: FoundFace, move: float) -> 
     assert np.abs(points(found) - points(face)).max() < 0.08 * face.box[3]
 
 
+def test_steadied_landmarks_move_less() -> None:
+    """Over shifts and scales of one face, against its mean place."""
+    finder, image = FaceFinder(threads=1), Image.fromarray(PORTRAIT)
+    spread = {"once": [], "twice": []}  # type: dict[str, list[Any]]
+    for scale in (0.8, 0.9, 1.0, 1.1, 1.2, 1.3):
+        size = round(image.width * scale), round(image.height * scale)
+        picture = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+        (face,) = finder.find(picture)
+        twice = finder.steadied(picture, face)
+        assert (twice.box, twice.score, twice.turned) == (face.box, face.score, face.turned)
+        spread["once"].append(np.array(face.landmarks) / scale)
+        spread["twice"].append(np.array(twice.landmarks) / scale)
+    once, twice = (np.std(places, 0).mean() for places in spread.values())
+    assert twice < once
+
+
 def test_near_where_there_is_none(finder: FaceFinder, face: FoundFace) -> None:
     corner = FoundFace((0.0, 400.0, 60.0, 60.0), 0.9, face.landmarks)
     assert finder.find_near(PORTRAIT, corner) is None
