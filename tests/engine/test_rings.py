@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from conftest import random_weights
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minimeso import Graph, Session
+from minimeso.engine import stages
 
 CHANNELS = 4
 
@@ -45,9 +49,7 @@ def convolved(graph: Graph, x: str, layers: str) -> str:
     height=st.integers(9, 40),
 )
 @example(levels=2, before="d", between="d", stride=3, height=12)
-def test_nested_doublings(
-    levels: int, before: str, between: str, stride: int, height: int
-) -> None:
+def test_nested_doublings(levels: int, before: str, between: str, stride: int, height: int) -> None:
     """However bands are shared out, every line that a ring is asked for is still there."""
     graph = pyramid(levels, before, between, stride)
     rng = np.random.default_rng(0)
@@ -60,3 +62,27 @@ def test_nested_doublings(
     for threads in (1, 2, 3, 5, 8):
         result = Session(graph, weights, threads=threads).run(maps)
         np.testing.assert_array_equal(result, wanted, err_msg=f"{threads} threads")
+
+
+@pytest.mark.parametrize("height", (24, 3000, 200_000))
+def test_tiles_without_a_common_divisor(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of such dilations meet bands as before after 10 ** 10 lines only: nobody walks so far,
+    nor every band of a picture, however high."""
+    graph = Graph()
+    x = graph.input("x", (CHANNELS, height, 1))
+    for dilation in (61, 67, 71, 73, 79):
+        x = graph.node(
+            "conv2d", x, out_channels=CHANNELS, kernel_size=3, padding=[dilation, 1] * 2,
+            dilation=[dilation, 1],
+        )  # fmt: skip
+    graph.output(x)
+    walked, needs = [], stages._needs
+
+    def counted(stage: stages.Stage, *rest: Any) -> Any:
+        walked.append(stage)
+        assert len(walked) < 10_000
+        return needs(stage, *rest)
+
+    monkeypatch.setattr(stages, "_needs", counted)
+    plan = Session(graph, random_weights(graph, np.random.default_rng(0)), threads=1).plan()
+    assert [s.op for s in plan.steps].count("WINOGRAD") == 5
