@@ -275,8 +275,7 @@ def _is_plain_pool(pool: Layer) -> bool:
     a = pool.attributes
     height, width = a["kernel_size"]
     plain = height == width and width in (2, 4) and (a["stride"] or a["kernel_size"])[1] == width
-    whole = a["dilation"] in (1, (1, 1))
-    return plain and whole and not any(a["padding"]) and not a["ceil_mode"]
+    return plain and a["dilation"] == (1, 1) and not any(a["padding"]) and not a["ceil_mode"]
 
 
 def _never_falls(layer: Layer) -> bool:

@@ -94,11 +94,13 @@ def _is_line_by_line(step: Step, tensors: Sequence[Tensor]) -> bool:
 
 
 def is_doubled(step: Step, tensors: Sequence[Tensor]) -> bool:
-    """Whether a sum doubles height and width of its second input on the way."""
+    """Whether a sum doubles height and width of its second input on the way; one pixel is a factor
+    per channel instead (``mm_is_doubled`` says the same)."""
     if step.second < 0 or step.op != "ADD":
         return False
     channels, height, width = tensors[step.second].map_shape
-    return (channels, 2 * height, 2 * width) == tensors[step.output].map_shape
+    doubled = channels, 2 * height, 2 * width
+    return (height, width) != (1, 1) and doubled == tensors[step.output].map_shape
 
 
 def _inner_buffers(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Buffer]:
