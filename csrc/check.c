@@ -40,7 +40,7 @@ static int tensor_fits(const mm_program *p, const mm_tensor *t)
     if (t->row_stride < 0)
         return 0;
     int64_t gap = mm_gap(t);
-    if (gap < MM_LANES || gap > MAX_DIM)
+    if (gap < MM_LANES || gap > MAX_DIM || gap % MM_LANES) /* it is cleared in whole vectors */
         return 0;
     /* with the zeros before it a line shares nothing with the one above, another thread's maybe */
     if (t->line_stride < gap + times(t->channels, t->row_stride) || t->line_stride > INT64_MAX / 8)

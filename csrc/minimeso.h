@@ -7,9 +7,9 @@
 
    A tensor of one image lies line by line: line y holds its C channel rows one behind the other,
    element (c, y, x) at  offset + y * line_stride + c * row_stride + x  floats.  Each row has room
-   for its width rounded up to MM_LANES and is followed by MM_LANES or more zeros; as many lie
-   before the first row of a line.  These zeros are the horizontal padding of convolutions: whoever
-   writes a row writes them.  A channel slice of a tensor is a tensor.
+   for its width rounded up to MM_LANES and is followed by zeros, MM_LANES or a multiple; as many
+   lie before the first row of a line.  These zeros are the horizontal padding of convolutions:
+   whoever writes a row writes them.  A channel slice of a tensor is a tensor.
 
    Steps run in stages.  A stage works its way down the picture in bands of lines of its last
    step; each step before it computes the lines that the band needs and no earlier band has.  What

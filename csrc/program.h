@@ -69,11 +69,11 @@ static inline int mm_is_factor(const mm_tensor *second, const mm_tensor *output)
            (output->height != 1 || output->width != 1);
 }
 
-/* Whether it is doubled on the way. */
+/* Whether it is doubled on the way; one pixel is a factor instead. */
 static inline int mm_is_doubled(const mm_step *s, const mm_tensor *second, const mm_tensor *output)
 {
-    return s->op == MM_OP_ADD && !second->is_vector && 2 * second->height == output->height &&
-           2 * second->width == output->width;
+    return s->op == MM_OP_ADD && !second->is_vector && !mm_is_factor(second, output) &&
+           2 * second->height == output->height && 2 * second->width == output->width;
 }
 
 /* The usual pool, for which there is a kernel of its own (max_pool.inc). */

@@ -206,6 +206,8 @@ int mm_resize(int isa, const mm_crop *crop, float *out, int64_t plane, int64_t l
     if (line < w.x.out || line > MM_MAX_STRIDE || plane > MM_MAX_STRIDE ||
         plane < (w.y.out - 1) * line + w.x.out)
         return MM_E_PROGRAM;
+    if (2 * plane + (w.y.out - 1) * line + w.x.out > PTRDIFF_MAX / (int64_t)sizeof *out)
+        return MM_E_PROGRAM; /* only where pointers have 32 bits */
     w.plane = plane;
     w.line = line;
     w.kernels = kernels;

@@ -425,6 +425,8 @@ def _double_in_sums(
             channels, height, width = shapes[source]
             if shapes[name] != (channels, 2 * height, 2 * width) or shapes[other] != shapes[name]:
                 continue
+            if resize.attributes["scale"] not in (None, (2.0, 2.0)):
+                continue  # 2.1 may give that size, too, but other pixels
             if resize.activation or resize.affine or name in outputs or readers.count(name) > 1:
                 continue
             covers = (*resize.covers, *layer.covers)

@@ -271,11 +271,11 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
 
 
 def _is_plain_pool(pool: Layer) -> bool:
-    """2 x 2 or 4 x 4 without padding or overlap: the engine has a kernel for it."""
+    """2 x 2 or 4 x 4 without padding, overlap or holes: the engine has a kernel for it."""
     a = pool.attributes
     height, width = a["kernel_size"]
     plain = height == width and width in (2, 4) and (a["stride"] or a["kernel_size"])[1] == width
-    return plain and not any(a["padding"]) and not a["ceil_mode"]
+    return plain and a["dilation"] == (1, 1) and not any(a["padding"]) and not a["ceil_mode"]
 
 
 def _never_falls(layer: Layer) -> bool:

@@ -20,6 +20,9 @@ _MAX_STEPS = 64
 _MAX_RING_FLOATS = 1 << 19
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
+#: Most bands that are looked at to size the rings; a dozen is usual, but tiles of many dilations
+#: without a common divisor meet no band twice in a high picture, and a file may ask for those.
+_MAX_DIFFERENT_BANDS = 256
 _LINE_BY_LINE = (
     "INPUT_F32", "INPUT_U8", "ZERO", "COPY", "CONV", "WINOGRAD", "DEPTHWISE", "MAX_POOL",
     "AVG_POOL", "SOFTMAX", "ADD", "MUL",
@@ -59,6 +62,8 @@ def _longest(first: int, steps: Sequence[Step], tensors: Sequence[Tensor]) -> St
             break
         stage = Stage(first, count, _band(last))
         if count > 1 and _is_closed(stage, steps, tensors):
+            if _different_bands(stage, steps, tensors) > _MAX_DIFFERENT_BANDS:
+                break
             if _ring_floats(stage, steps, tensors) > _MAX_RING_FLOATS:
                 break
             best = stage
@@ -89,11 +94,13 @@ def _is_line_by_line(step: Step, tensors: Sequence[Tensor]) -> bool:
 
 
 def is_doubled(step: Step, tensors: Sequence[Tensor]) -> bool:
-    """Whether a sum doubles height and width of its second input on the way."""
+    """Whether a sum doubles height and width of its second input on the way; one pixel is a factor
+    per channel instead (``mm_is_doubled`` says the same)."""
     if step.second < 0 or step.op != "ADD":
         return False
     channels, height, width = tensors[step.second].map_shape
-    return (channels, 2 * height, 2 * width) == tensors[step.output].map_shape
+    doubled = channels, 2 * height, 2 * width
+    return (height, width) != (1, 1) and doubled == tensors[step.output].map_shape
 
 
 def _inner_buffers(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Buffer]:
@@ -166,13 +173,34 @@ def input_lines(step: Step, lines: Range) -> Range:
     return start, end
 
 
+def _different_bands(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -> int:
+    """How many bands from the top until tiles and doublings meet bands as before, or none is left.
+
+    A band that starts at a multiple of all tiles needs tiles cut as the first one does; but behind
+    a sum that doubles, the lines of a map count half as much, so behind d of them that multiple
+    must be one of 2 ** d tiles.
+    """
+    own = steps[stage.first : stage.first + stage.count]
+    doublings: dict[int, int] = {}  # by buffer: the most on a way from it to the last step
+    for step in reversed(own):
+        behind = doublings.get(id(_output(step, tensors)), 0)
+        for index in (step.input, step.second):
+            if index >= 0:
+                doubled = index == step.second and is_doubled(step, tensors)
+                key = id(tensors[index].buffer)
+                doublings[key] = max(doublings.get(key, 0), behind + doubled)
+    tiles = math.lcm(*(s.granule for s in own)) << max(doublings.values(), default=0)
+    last = own[-1]
+    height = tensors[last.output if last.output >= 0 else last.input].map_shape[1]
+    return min(math.lcm(tiles, stage.band) // stage.band, -(-height // stage.band))
+
+
 def _ring_lines(
     stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]
 ) -> list[tuple[Buffer, int]]:
     """Each inner buffer with the power of two of lines that it must keep."""
     lines: dict[int, int] = {}
-    tiles = 2 * math.lcm(*(s.granule for s in steps[stage.first : stage.first + stage.count]))
-    for band in range(math.lcm(tiles, stage.band) // stage.band):  # then tiles meet bands as before
+    for band in range(_different_bands(stage, steps, tensors)):
         start = band * stage.band
         needs = _needs(stage, (start, start + stage.band), steps, tensors)
         for key, (low, high) in needs.items():

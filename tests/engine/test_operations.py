@@ -173,6 +173,53 @@ def test_finders_equal_definition(data: st.DataObject) -> None:
     assert max(map(len, bits.values())) == 1
 
 
+def check(graph: Graph) -> None:
+    """Against the definition, each graph input random."""
+    rng = np.random.default_rng(0)
+    weights = random_weights(graph, rng)
+    maps = {n: rng.normal(0, 1, (2, *s)).astype(np.float32) for n, s in graph.inputs.items()}
+    wanted = evaluate(graph, weights, maps)[graph.outputs[0]]
+    for isa in available_isas():
+        for threads in (1, 2):
+            result = Session(graph, weights, isa=isa, threads=threads).run(maps)
+            np.testing.assert_allclose(result, wanted, rtol=0, atol=2e-5, err_msg=isa)
+
+
+def test_dilated_pool_is_not_taken_into_a_depthwise_convolution() -> None:
+    graph = Graph()
+    x = graph.input("x", (4, 12, 12))
+    x = graph.node("conv2d", x, out_channels=4, groups=4, kernel_size=3, padding=1)
+    graph.output(graph.node("max_pool2d", x, kernel_size=2, stride=2, dilation=2))
+    check(graph)
+
+
+@pytest.mark.parametrize("size", (1, 2, 3, 4))
+@pytest.mark.parametrize("scale", (2.0, 2.1, 2.2, 2.4, 2.49, [2.0, 2.1], [2.1, 2.0]))
+def test_nearest_that_happens_to_double_the_size(scale: float | list[float], size: int) -> None:
+    """A scale above 2 may give the size of twice, but other neighbours."""
+    graph = Graph()
+    x = graph.node("resize", graph.input("x", (3, size, size)), scale=scale, mode="nearest")
+    graph.output(graph.node("add", x, graph.input("y", tuple(graph.shapes()[x]))))
+    check(graph)
+
+
+@pytest.mark.parametrize("epilogue", ((), ("relu",)))
+@pytest.mark.parametrize("scale", (None, 2.0))
+def test_one_pixel_added_to_two_by_two(scale: float | None, epilogue: tuple[str, ...]) -> None:
+    """It is a value per channel, and doubled, both."""
+    graph = Graph()
+    x = graph.input("x", (3, 2, 2))
+    fine = graph.node("conv2d", x, out_channels=4, kernel_size=1)
+    pixel = graph.node("conv2d", x, out_channels=4, kernel_size=2, stride=2)
+    if scale:
+        pixel = graph.node("resize", pixel, scale=scale, mode="nearest")
+    y = graph.node("add", pixel, fine)
+    for op in epilogue:
+        y = graph.node(op, y)
+    graph.output(graph.node("conv2d", y, out_channels=4, kernel_size=1))
+    check(graph)
+
+
 def _terms(graph: Graph) -> int:
     """Terms of the longest sum that the operation adds up."""
     node = next(n for n in graph.nodes if n.name == "y")

@@ -150,7 +150,8 @@ static void check_refusals(void)
     c.right = c.left = 3.0f;
     refuse(c, "empty box taken");
     const int64_t strides[][2] = {{16, 3}, {15, 4}, {-16, 4}, {16, -4}, {INT64_MAX, 4},
-                                  {16, INT64_MAX}, {INT64_MAX, INT64_MAX / 4}};
+                                  {16, INT64_MAX}, {INT64_MAX, INT64_MAX / 4},
+                                  {PTRDIFF_MAX / 8, 4}}; /* the last: too far for 32 bits */
     float out[16], *workspace = memory(mm_resize_bytes(&good), 0);
     uint8_t pixels[9 * 21] = {0};
     c = good;

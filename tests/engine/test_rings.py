@@ -1,0 +1,88 @@
+"""Rings of stages: as long as any band needs, whoever takes which bands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import random_weights
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from minimeso import Graph, Session
+from minimeso.engine import stages
+
+CHANNELS = 4
+
+
+def pyramid(levels: int, before: str, between: str, stride: int) -> Graph:
+    """Maps x0, x1, ... of twice the height each; what has been made of the smaller ones is doubled
+    and added to the next, ``levels`` times.  Layers by letters: see ``convolved``."""
+    graph = Graph()
+    x = convolved(graph, graph.input("x0", (CHANNELS, None, None)), before)
+    for level in range(1, levels + 1):
+        doubled = graph.node("resize", x, scale=2, mode="nearest")
+        fine = graph.input(f"x{level}", (CHANNELS, None, None))
+        x = convolved(graph, graph.node("add", fine, doubled), between)
+    graph.output(graph.node("conv2d", x, out_channels=CHANNELS, kernel_size=1, stride=stride))
+    return graph
+
+
+def convolved(graph: Graph, x: str, layers: str) -> str:
+    """``d``: depthwise 3 x 3, ``3`` ``5`` ``7``: of that size, ``w``: 3 x 3 with dilation 2."""
+    for letter in layers:
+        size, dilation = (3, 2) if letter == "w" else (3 if letter == "d" else int(letter), 1)
+        groups = CHANNELS if letter == "d" else 1
+        x = graph.node(
+            "conv2d", x, out_channels=CHANNELS, kernel_size=size, dilation=dilation, groups=groups,
+            padding=dilation * (size // 2),
+        )  # fmt: skip
+    return x
+
+
+@given(
+    levels=st.integers(1, 4),
+    before=st.text("d357w", min_size=1, max_size=3),
+    between=st.text("d357w", max_size=2),
+    stride=st.integers(1, 4),
+    height=st.integers(9, 40),
+)
+@example(levels=2, before="d", between="d", stride=3, height=12)
+def test_nested_doublings(levels: int, before: str, between: str, stride: int, height: int) -> None:
+    """However bands are shared out, every line that a ring is asked for is still there."""
+    graph = pyramid(levels, before, between, stride)
+    rng = np.random.default_rng(0)
+    weights = random_weights(graph, rng)
+    maps = {
+        f"x{level}": rng.normal(0, 1, (1, CHANNELS, height << level, 1 << level)).astype(np.float32)
+        for level in range(levels + 1)
+    }
+    wanted = Session(graph, weights, threads=1, without=("row_bands",)).run(maps)
+    for threads in (1, 2, 3, 5, 8):
+        result = Session(graph, weights, threads=threads).run(maps)
+        np.testing.assert_array_equal(result, wanted, err_msg=f"{threads} threads")
+
+
+@pytest.mark.parametrize("height", (24, 3000, 200_000))
+def test_tiles_without_a_common_divisor(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of such dilations meet bands as before after 10 ** 10 lines only: nobody walks so far,
+    nor every band of a picture, however high."""
+    graph = Graph()
+    x = graph.input("x", (CHANNELS, height, 1))
+    for dilation in (61, 67, 71, 73, 79):
+        x = graph.node(
+            "conv2d", x, out_channels=CHANNELS, kernel_size=3, padding=[dilation, 1] * 2,
+            dilation=[dilation, 1],
+        )  # fmt: skip
+    graph.output(x)
+    walked, needs = [], stages._needs
+
+    def counted(stage: stages.Stage, *rest: Any) -> Any:
+        walked.append(stage)
+        assert len(walked) < 10_000
+        return needs(stage, *rest)
+
+    monkeypatch.setattr(stages, "_needs", counted)
+    plan = Session(graph, random_weights(graph, np.random.default_rng(0)), threads=1).plan()
+    assert [s.op for s in plan.steps].count("WINOGRAD") == 5
