@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--finder", default=_FINDER, metavar="NAME|FILE",
         help="what finds faces: yunet-s, or yunet-n, better at small and tilted ones")  # fmt: skip
     add("--min-face", type=_number, metavar="PIXELS",
-        help="smallest face to search for; default: 40, more in large pictures; those under 56 "
+        help="smallest face to search for; default: 40, more in large pictures; those under 50 "
         "are not judged")  # fmt: skip
     add("--crops", action="store_true",
         help="every picture is a face already: judge it as a whole")  # fmt: skip

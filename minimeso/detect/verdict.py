@@ -17,7 +17,7 @@ Word = Literal["real", "fake", "uncertain"]
 Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
 #: Each in words.
 REASONS: dict[str, str] = {
-    "too_small": "too small (under 56 pixels)",
+    "too_small": "too small (under 50 pixels)",
     "blurred": "too blurred",
     "dark": "too dark",
     "turned": "turned too far away",

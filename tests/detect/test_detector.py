@@ -273,7 +273,7 @@ def test_faces_that_cannot_be_judged_are_counted_by_reason() -> None:
     small = Image.fromarray(read_picture(PORTRAIT).pixels).resize((200, 200))
     verdict = Detector(random_detector(), threads=1).check(small)
     assert (verdict.status, verdict.left_out) == ("no_face", {"too_small": 1})
-    assert verdict.note == "no face that can be judged; left out: 1 too small (under 56 pixels)"
+    assert verdict.note == "no face that can be judged; left out: 1 too small (under 50 pixels)"
     dark = read_picture(PORTRAIT).pixels // 12
     verdict = Detector(random_detector(), threads=1).check(dark)
     assert verdict.status == "no_face"
