@@ -322,6 +322,26 @@ static int is_line_by_line(const mm_program *p, const mm_step *s)
     }
 }
 
+/* Rings keep all lines of themselves that one band needs, whatever band it is.  A thread may begin
+   with any band.  From band to band, needs move down only; so whatever of them is not computed in
+   a band was in an earlier one of that thread, and nothing that is needed has been overwritten. */
+static int rings_last(const mm_program *p, const mm_stage *stage, int64_t *step)
+{
+    mm_range own[MM_MAX_STAGE];
+    int64_t bands = stage->count > 1 ? mm_bands(p, stage) : 0; /* one step alone has no ring */
+    for (int64_t b = 0; b < bands; b++) {
+        mm_lines_of_band(p, stage, b, own);
+        for (int j = 0; j < stage->count; j++) {
+            int32_t output = p->steps[stage->first + j].output;
+            const mm_tensor *made = output < 0 ? NULL : &p->tensors[output];
+            *step = stage->first + j;
+            if (made && made->ring >= 0 && own[j].end - own[j].start > made->line_mask + 1)
+                return 0;
+        }
+    }
+    return 1;
+}
+
 /* Stages cover all steps in order; a ring is read and written in its stage only.  The last step of a
    stage writes a whole tensor, and so may others, the same lines in each band. */
 static int stages_fit(const mm_program *p, int64_t *step)
@@ -352,6 +372,8 @@ static int stages_fit(const mm_program *p, int64_t *step)
                 if (used[k] >= 0 && p->tensors[used[k]].ring >= stage->count - 1)
                     return 0;
         }
+        if (!rings_last(p, stage, step))
+            return 0;
         next += stage->count;
     }
     *step = -1;

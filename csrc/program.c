@@ -23,18 +23,19 @@ static int64_t lines_of(const mm_program *p, const mm_step *s)
     return p->tensors[s->op == MM_OP_OUTPUT ? s->input : s->output].height;
 }
 
-typedef struct {
-    int64_t start, end;
-} range_t;
+int64_t mm_bands(const mm_program *p, const mm_stage *stage)
+{
+    return (lines_of(p, &p->steps[stage->first + stage->count - 1]) + stage->band - 1) / stage->band;
+}
 
 /* Add the lines of an input (`second`: or of the other) that lines `out` of a step need to what is
    needed of its ring. */
-static void add_need(const mm_program *p, const mm_step *s, int second, range_t out, range_t *needs)
+static void add_need(const mm_program *p, const mm_step *s, int second, mm_range out, mm_range *needs)
 {
     const mm_tensor *in = &p->tensors[second ? s->second : s->input];
     if (in->ring < 0)
         return;
-    range_t *need = &needs[in->ring];
+    mm_range *need = &needs[in->ring];
     if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_DEPTHWISE ||
         s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL) {
         int64_t window = (int64_t)(s->kernel_h - 1) * s->dilation_h + 1, granule = mm_granule(s);
@@ -51,16 +52,15 @@ static void add_need(const mm_program *p, const mm_step *s, int second, range_t 
     need->end = out.end > need->end ? out.end : need->end;
 }
 
-/* One band of a stage: lines [band.start, band.end) of its last step.  done[i]: the lines that
-   step i has computed end there. */
-static void run_band(const mm_lane *lane, const mm_stage *stage, range_t band, int64_t *done)
+void mm_lines_of_band(const mm_program *p, const mm_stage *stage, int64_t number, mm_range *own)
 {
-    const mm_program *p = lane->program;
     const mm_step *steps = p->steps + stage->first;
-    range_t needs[MM_MAX_STAGE], own[MM_MAX_STAGE];
-    int64_t *times = lane->nanoseconds, then = times ? mm_nanoseconds() : 0;
+    mm_range needs[MM_MAX_STAGE];
+    int64_t height = lines_of(p, &steps[stage->count - 1]);
+    mm_range band = {number * stage->band, (number + 1) * stage->band};
+    band.end = band.end > height ? height : band.end;
     for (int i = 0; i < stage->count; i++)
-        needs[i] = (range_t){INT64_MAX, 0};
+        needs[i] = (mm_range){INT64_MAX, 0};
     for (int i = stage->count - 1; i >= 0; i--) {
         const mm_step *s = &steps[i];
         own[i] = s->output < 0 || p->tensors[s->output].ring < 0
@@ -77,6 +77,15 @@ static void run_band(const mm_lane *lane, const mm_stage *stage, range_t band, i
         if (s->second >= 0)
             add_need(p, s, 1, own[i], needs);
     }
+}
+
+/* One band of a stage.  done[i]: the lines that step i has computed end there. */
+static void run_band(const mm_lane *lane, const mm_stage *stage, int64_t number, int64_t *done)
+{
+    const mm_step *steps = lane->program->steps + stage->first;
+    mm_range own[MM_MAX_STAGE];
+    int64_t *times = lane->nanoseconds, then = times ? mm_nanoseconds() : 0;
+    mm_lines_of_band(lane->program, stage, number, own);
     for (int i = 0; i < stage->count; i++) {
         int64_t y = done[i] > own[i].start ? done[i] : own[i].start;
         if (y < own[i].end)
@@ -93,14 +102,10 @@ static void run_band(const mm_lane *lane, const mm_stage *stage, range_t band, i
 /* The part-th of `parts` equal shares of a stage. */
 static void run_stage(const mm_lane *lane, const mm_stage *stage, int64_t part, int64_t parts)
 {
-    const mm_step *last = &lane->program->steps[stage->first + stage->count - 1];
-    int64_t lines = lines_of(lane->program, last), size = stage->band;
-    int64_t bands = (lines + size - 1) / size, done[MM_MAX_STAGE] = {0};
+    int64_t bands = mm_bands(lane->program, stage), done[MM_MAX_STAGE] = {0};
     mm_clear_rings(lane, stage);
-    for (int64_t b = bands * part / parts; b < bands * (part + 1) / parts; b++) {
-        int64_t end = (b + 1) * size;
-        run_band(lane, stage, (range_t){b * size, end < lines ? end : lines}, done);
-    }
+    for (int64_t b = bands * part / parts; b < bands * (part + 1) / parts; b++)
+        run_band(lane, stage, b, done);
 }
 
 /* Bytes rounded up to whole cache lines. */

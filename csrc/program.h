@@ -101,6 +101,16 @@ typedef struct {
     int64_t *nanoseconds; /* of each step, added up; NULL: nobody wants to know */
 } mm_lane;
 
+typedef struct {
+    int64_t start, end;
+} mm_range;
+
+int64_t mm_bands(const mm_program *p, const mm_stage *stage);
+
+/* The lines of its output that each step of a stage must have for a band; some it may have from the
+   band before. */
+void mm_lines_of_band(const mm_program *p, const mm_stage *stage, int64_t number, mm_range *own);
+
 /* Zeros into the gaps that are read between the rows of rings of a stage, before its first line. */
 void mm_clear_rings(const mm_lane *lane, const mm_stage *stage);
 

@@ -10,7 +10,7 @@ from conftest import random_weights
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from minimeso import Graph, Session
+from minimeso import EngineError, Graph, Session
 from minimeso.engine import stages
 
 CHANNELS = 4
@@ -86,3 +86,17 @@ def test_tiles_without_a_common_divisor(height: int, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(stages, "_needs", counted)
     plan = Session(graph, random_weights(graph, np.random.default_rng(0)), threads=1).plan()
     assert [s.op for s in plan.steps].count("WINOGRAD") == 5
+
+
+def test_short_rings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine does not trust the planner: it walks the bands itself."""
+    graph = pyramid(2, "d", "d", 3)
+    weights = random_weights(graph, np.random.default_rng(0))
+    maps = {
+        name: np.zeros((1, CHANNELS, 12 << level, 1 << level), np.float32)
+        for level, name in enumerate(graph.inputs)
+    }
+    Session(graph, weights, threads=1).run(maps)
+    monkeypatch.setattr(stages, "_different_bands", lambda *_: 1)
+    with pytest.raises(EngineError, match="contradicts itself"):
+        Session(graph, weights, threads=1).run(maps)
