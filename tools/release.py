@@ -188,7 +188,7 @@ To make it again:
     {command}
     python tools/release.py OUT/best.pt DST.npz --data DIR --cache OUT/cache --name {name}
 
-Epoch {epoch} of the run was the best on val.
+Epoch {epoch} of the run was the best on val.{note}
 
 ## What it cannot do
 - It knows one family of swaps (DFDC, mostly autoencoders, indoor clips). On other generators,
@@ -250,6 +250,7 @@ def card(model: Model, command: str, train_faces: int) -> str:
         recipe=recipe,
         command=command,
         epoch=meta["best_epoch"],
+        note=f" {meta['note']}" if "note" in meta else "",
         licence=meta["licence"],
     )
 
@@ -262,6 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with the faces")
     parser.add_argument("--cache", type=Path, required=True, help="folder for decoded faces")
     parser.add_argument("--name", default="default")
+    parser.add_argument("--note", default="", help="what else the card says of the recipe")
     options = parser.parse_args(arguments)
     try:
         model = convert.to_model(convert.checkpoint_arrays(options.checkpoint), options.name)
@@ -277,6 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "trained_values": trainable_parameters(model.graph),
             "date": datetime.date.today().isoformat(),
             "licence": "MIT",
+            **({"note": options.note} if options.note else {}),
             "metrics": {"val": metrics(model, val), "test": metrics(model, test)},
         }
         model = replace(model, meta=meta)
