@@ -51,7 +51,7 @@ CLIP_ENDINGS = (
 
 #: Threads of the decoder; the same everywhere, so that the same frames are skipped everywhere.  On
 #: two cores four were no slower than two.
-_DECODER_THREADS = 2
+_DECODER_THREADS = 4
 #: Decoders in which a packet is a frame, and skipping the frames that no other refers to is exact.
 _SKIPPING = ("h264", "hevc")
 #: Containers of these names hold no time stamps, so frames that were skipped would leave no gap.
