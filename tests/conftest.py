@@ -11,8 +11,10 @@ import pytest
 from minimeso.engine.graph import Graph, Weights
 from minimeso.engine.native import available_isas
 
-hypothesis.settings.register_profile("quick", max_examples=40, deadline=None, derandomize=True)
-hypothesis.settings.register_profile("long", max_examples=2000, deadline=None)
+#: A busy machine is no fault of what is tested.
+PATIENT = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("quick", max_examples=40, derandomize=True, **PATIENT)
+hypothesis.settings.register_profile("long", max_examples=2000, **PATIENT)
 hypothesis.settings.load_profile(os.environ.get("MINIMESO_HYPOTHESIS", "quick"))
 
 
