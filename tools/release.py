@@ -158,7 +158,7 @@ CARD = """\
 **It errs often.** It separates the fakes of the test split from the real faces with an AUC of
 {test[auc]:.3f} (0.5 is chance, 1 is perfect), so it says `uncertain` for most faces.
 
-| | val (used to choose and calibrate) | test (looked at once) |
+| | val (used to choose and calibrate) | test (nothing chosen by it) |
 |---|---|---|
 {rows}
 
