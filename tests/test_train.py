@@ -21,7 +21,18 @@ from minimeso.detect import framing  # noqa: E402
 from minimeso.detect.pictures import read_picture  # noqa: E402
 from minimeso.engine import library  # noqa: E402
 from minimeso.networks import NETWORKS  # noqa: E402
-from tools import batches, convert, faces, networks, pasted, release, train  # noqa: E402
+from tools import (  # noqa: E402
+    batches,
+    convert,
+    distill,
+    faces,
+    networks,
+    pasted,
+    patches,
+    release,
+    teacher,
+    train,
+)
 
 CPU = torch.device("cpu")
 PORTRAIT = Path(library.__file__).parent.parent / "samples" / "portrait.jpg"
@@ -188,7 +199,7 @@ def test_pairs_share_batch_square_and_augmentation(
     assert supply.size == 2
     shift = np.array([0.5, -0.5, 0.5, -0.5])[:, None]
     assert supply.squares == pytest.approx(squares + shift)
-    for x, fake in (batch for _ in range(5) for batch in supply.epoch()):
+    for x, fake, _ in (batch for _ in range(5) for batch in supply.epoch()):
         assert x.shape == (2, 3, 256, 256) and x.dtype == torch.float32
         assert fake.tolist() == [1, 0]
         assert torch.equal(x[0], x[1])
@@ -230,7 +241,7 @@ def test_harms_are_mild_and_named(archive: Path, cache: Path) -> None:
     torch.manual_seed(0)
     data = faces.load(archive, "train", cache)
     supply = batches.Batches(data, 2, "pairs", CPU)
-    changes = [change for _ in range(400) for change in supply._draw()[1][::2]]
+    changes = [change for _ in range(400) for change in supply._draw()]
     assert 0.3 < np.mean([bool(change.harms) for change in changes]) < 0.45
     for name, (share, mild, strong) in batches.HARMS.items():
         amounts = [dict(change.harms)[name] for change in changes if name in dict(change.harms)]
@@ -272,7 +283,9 @@ def test_average_follows_the_weights(tmp_path: Path) -> None:
 
 def test_plain_batches_are_the_pictures(archive: Path, cache: Path) -> None:
     data = faces.load(archive, "train", cache)
-    sums = sorted(float(x.double().sum()) for x, _ in batches.Batches(data, 1, "none", CPU).epoch())
+    sums = sorted(
+        float(x.double().sum()) for x, _, _ in batches.Batches(data, 1, "none", CPU).epoch()
+    )
     assert sums == pytest.approx(sorted(data.framed().sum((1, 2, 3)) / 255), rel=1e-6)
 
 
@@ -298,7 +311,7 @@ def test_area_under_curve_counts_ties_half() -> None:
     [
         (),
         (
-            *("--augment", "pairs", "--rank", "1", "--average", "0.9"),
+            *("--augment", "pairs", "--rank", "1", "--average", "0.9", "--patches", "0.5"),
             *("--architecture", "mesoinception4", "--limit", "6"),
         ),
     ],
@@ -334,6 +347,93 @@ def test_resume_is_exact(
     assert names == ["best.pt", "last.pt", "log.csv"]
     with (parts / "log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+
+
+def test_patches_count_where_the_faces_differ() -> None:
+    """Heads that know nothing cost log 2 twice; only what differs teaches them."""
+    body = torch.nn.Sequential(torch.nn.AvgPool2d(64))
+    loss = patches.PatchLoss(body, {"0": 3})
+    for value in loss.parameters():
+        torch.nn.init.zeros_(value)
+    x = torch.rand(1, 3, 256, 256).expand(2, -1, -1, -1).clone()
+    x[0, :, 64:128, 192:] += 1  # the fake; one of 4 x 4 patches
+    fake = torch.tensor([1.0, 0.0])
+    features = body(x.requires_grad_())
+    value = loss(x.detach(), fake)
+    assert value.item() == pytest.approx(2 * np.log(2))
+    features.retain_grad()
+    loss.heads[0].weight.data.fill_(1)
+    body(x)
+    loss(x.detach(), fake).backward()
+    assert x.grad is not None
+    reached = x.grad.abs().sum((0, 1)) > 0
+    assert reached[64:128, 192:].all() and reached.sum() == 64 * 64
+    with torch.no_grad():  # evaluation leaves nothing behind
+        body(x)
+    assert not loss._maps
+
+
+def test_draws_come_again(archive: Path, cache: Path) -> None:
+    data = faces.load(archive, "train", cache)
+    supply = batches.Batches(data, 4, "pairs", CPU)
+    torch.manual_seed(0)
+    seen = [{}, {}, {}, {}]
+    orders = []
+    for found, draw in zip(seen, (3, 3, 4, None), strict=True):
+        order: list[int] = []
+        for batch in supply.epoch(draw):
+            order += batch.rows.tolist()
+            assert torch.equal(batch.fake, torch.from_numpy(data.fake[batch.rows]).float())
+            found |= dict(zip(batch.rows.tolist(), batch.x, strict=True))
+        orders.append(order)
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]) == list(range(12))
+    assert all(torch.equal(seen[0][row], seen[1][row]) for row in range(12))
+    assert not any(torch.equal(seen[0][row], other[row]) for other in seen[2:] for row in range(12))
+
+
+def test_distillation(archive: Path, cache: Path, tmp_path: Path) -> None:
+    """Any checkpoint may teach; a table is continued, and refused where it does not belong."""
+    pairs = ("--augment", "pairs", "--epochs", "1")
+    assert train.main(arguments(archive, cache, tmp_path / "teacher", *pairs)) == 0
+    best, table = tmp_path / "teacher" / "best.pt", tmp_path / "table.npz"
+    options = ["--data", str(archive), "--cache", str(cache), str(best), str(table)]
+    assert distill.main([*options, "--draws", "1"]) == 0
+    data = faces.load(archive, "train", cache)
+    first = teacher.read_table(table, data, "pairs").logits
+    assert distill.main([*options, "--draws", "3"]) == 0
+    logits = teacher.read_table(table, data, "pairs").logits
+    assert logits.shape == (3, 12) and np.array_equal(logits[:1], first)
+
+    network = networks.build("meso4", "swish").eval()
+    network.load_state_dict(train.load_checkpoint(best)["state_dict"])
+    with torch.inference_mode():
+        for batch in batches.Batches(data, 5, "pairs", CPU).epoch(2):
+            wanted = network(batch.x)[:, 0].numpy()
+            assert logits[2, batch.rows] == pytest.approx(wanted, abs=0.02)  # may be bfloat16
+
+    taught = ("--augment", "pairs", "--teacher", str(table), "--distill", "0.9")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train.main(arguments(archive, cache, whole, *taught, "--epochs", "4")) == 0
+    assert train.main(arguments(archive, cache, parts, *taught, "--epochs", "1")) == 0
+    assert train.main(arguments(archive, cache, parts, *taught, "--epochs", "4")) == 0
+    ends = [train.load_checkpoint(folder / "last.pt")["state_dict"] for folder in (whole, parts)]
+    assert_same(*ends)
+
+    with pytest.raises(faces.DataError, match="other faces"):
+        teacher.read_table(table, data, "pixel")
+    with pytest.raises(faces.DataError, match="other faces"):
+        teacher.read_table(table, faces.load(archive, "train", cache, limit=4), "pairs")
+    table.write_bytes(table.read_bytes()[:-100])
+    with pytest.raises(faces.DataError, match=r"table\.npz: not a table"):
+        teacher.read_table(table, data, "pairs")
+    with table.open("wb") as file:
+        teacher.Table(logits * np.nan, teacher.digest(data), "pairs").save(file)
+    with pytest.raises(faces.DataError, match="no number"):
+        teacher.read_table(table, data, "pairs")
+    with table.open("wb") as file:
+        teacher.Table(logits[:, :3], teacher.digest(data), "pairs").save(file)
+    with pytest.raises(faces.DataError, match="make it anew"):
+        teacher.read_table(table, data, "pairs")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Batches of framed faces for training, each face changed anew every time: what may differ in use.
 
-What is random comes from PyTorch's generator of the CPU, on the caller's thread, so saving its
-state is enough to resume exactly.
+What is random comes from PyTorch's generators of the CPU, on the caller's thread, so saving the
+state of the global one is enough to resume exactly.
 """
 
 from __future__ import annotations
@@ -53,8 +53,7 @@ _NOISE = np.random.default_rng(0).standard_normal((2 * SIZE, 2 * SIZE, 3), np.fl
 
 
 class Change(NamedTuple):
-    """What happens to a face before its colours change: the harms, the cut, then the rest. The
-    default is nothing."""
+    """What happens to a face: the harms, the cut, then the rest. The default is nothing."""
 
     harms: tuple[tuple[str, float], ...] = ()  # names of HARMS and amounts, in their order
     seed: int = 0  # of what is random in the harms
@@ -65,6 +64,18 @@ class Change(NamedTuple):
     down: int = 0  # that the cut moves, in whole pixels of 256
     right: int = 0
     flip: bool = False
+    contrast: float = 1.0
+    gains: tuple[float, ...] = (1.0, 1.0, 1.0)  # of red, green and blue
+
+
+#: Pictures, what is still to come of their colours, labels, and which of the faces they are.
+_Gathered = tuple[Tensor, Tensor, Tensor, NDArray[np.int64]]
+
+
+class Batch(NamedTuple):
+    x: Tensor  # (N, 3, 256, 256) float32 in [0, 1], channels last in memory
+    fake: Tensor  # (N,) float32, 1 or 0
+    rows: NDArray[np.int64]  # (N,) which of the faces they are
 
 
 class Batches:
@@ -92,74 +103,89 @@ class Batches:
         if self.paired:
             self.squares = self.squares.reshape(-1, 2, 4).mean(1).repeat(2, 0)
         self.size = max(size // 2 * 2, 2) if self.paired else size
+        self._per = 2 if self.paired else 1
         self._kornia = _kornia_augmentation() if augmentation == "paper" else None
 
     def __len__(self) -> int:
         return -(-len(self.faces) // self.size)
 
-    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields x (N, 3, 256, 256) float32 in [0, 1] and fake (N,) float32, on the device."""
-        order, changes = self._draw()
-        starts = iter(range(0, len(order), self.size))
+    def epoch(self, draw: int | None = None) -> Iterator[Batch]:
+        """All faces once, in a new order. `draw` names one of any number of draws of the changes,
+        which come again whenever it is asked for; without it they are new, too."""
+        generator = None if draw is None else torch.Generator().manual_seed(draw)
+        groups = torch.randperm(len(self.faces) // self._per).numpy()
+        order = (groups[:, None] * self._per + np.arange(self._per)).reshape(-1)
+        changes = self._draw(generator)
+        chunks = (order[start : start + self.size] for start in range(0, len(order), self.size))
         with ThreadPoolExecutor(LOADERS) as pool:  # each thread gathers one batch ahead
 
-            def gather(start: int) -> Future[tuple[Tensor, Tensor]]:
-                chunk = slice(start, start + self.size)
-                return pool.submit(self._gather, order[chunk], changes[chunk])
+            def gather(rows: NDArray[np.int64]) -> Future[_Gathered]:
+                return pool.submit(self._gather, rows, [changes[i // self._per] for i in rows])
 
-            ahead = deque(map(gather, islice(starts, LOADERS)))
+            ahead = deque(map(gather, islice(chunks, LOADERS)))
             while ahead:
-                images, fake = ahead.popleft().result()
-                ahead.extend(map(gather, islice(starts, 1)))
-                yield self._finish(images.to(self.device)), fake.to(self.device)
+                gathered = ahead.popleft().result()
+                ahead.extend(map(gather, islice(chunks, 1)))
+                yield self._finish(*gathered)
 
-    def _draw(self) -> tuple[NDArray[np.int64], list[Change]]:
-        """Order (N,) of an epoch and for each face of that order its change."""
-        per = 2 if self.paired else 1
-        count = len(self.faces) // per
-        groups = torch.randperm(count).numpy()
-        order = (groups[:, None] * per + np.arange(per)).reshape(-1)
-        changes = [Change()] * count
-        flips = torch.randint(0, 2, (count,)).bool().tolist()
+    def _draw(self, generator: torch.Generator | None = None) -> list[Change]:
+        """What happens to each pair, or to each face where there are no pairs."""
+        count = len(self.faces) // self._per
+        if self.augmentation not in ("pixel", "pairs"):
+            return [Change()] * count
+        flips = torch.randint(0, 2, (count,), generator=generator).bool().tolist()
+        uniform = 2 * torch.rand(count, 5, generator=generator) - 1
+        # Brightness and contrast within 20 %, each colour within 10 %.
+        contrasts = (1 + 0.2 * uniform[:, 0]).tolist()
+        gains = ((1 + 0.2 * uniform[:, 1:2]) * (1 + 0.1 * uniform[:, 2:])).tolist()
+        changes = [
+            Change(flip=flip, contrast=contrast, gains=tuple(gain))
+            for flip, contrast, gain in zip(flips, contrasts, gains, strict=True)
+        ]
         if self.augmentation == "pixel":
-            shifts = torch.randint(-MAX_SHIFT, MAX_SHIFT + 1, (count, 2)).tolist()
-            changes = [
-                Change(down=down, right=right, flip=flip)
-                for (down, right), flip in zip(shifts, flips, strict=True)
+            shifts = torch.randint(-MAX_SHIFT, MAX_SHIFT + 1, (count, 2), generator=generator)
+            return [
+                change._replace(down=down, right=right)
+                for change, (down, right) in zip(changes, shifts.tolist(), strict=True)
             ]
-        elif self.augmentation == "pairs":
-            zooms = torch.empty(count).uniform_(*ZOOM).tolist()
-            moves = (MOVE * torch.randn(count, 2)).tolist()
-            harms = torch.rand(count, len(HARMS), 2).tolist()
-            seeds = torch.randint(1 << 30, (count,)).tolist()
-            outside = [OUTSIDE[i] for i in torch.randint(len(OUTSIDE), (count,)).tolist()]
-            changes = [
-                Change(_harms(draws), seed, zoom, x, y, around, flip=flip)
-                for draws, seed, zoom, (x, y), around, flip in zip(
-                    harms, seeds, zooms, moves, outside, flips, strict=True
-                )
-            ]
-        return order, [change for change in changes for _ in range(per)]
+        zooms = torch.empty(count).uniform_(*ZOOM, generator=generator).tolist()
+        moves = (MOVE * torch.randn(count, 2, generator=generator)).tolist()
+        harms = torch.rand(count, len(HARMS), 2, generator=generator).tolist()
+        seeds = torch.randint(1 << 30, (count,), generator=generator).tolist()
+        around = torch.randint(len(OUTSIDE), (count,), generator=generator).tolist()
+        return [
+            change._replace(
+                harms=_harms(draws), seed=seed, zoom=zoom, x=x, y=y, outside=OUTSIDE[outside]
+            )
+            for change, draws, seed, zoom, (x, y), outside in zip(
+                changes, harms, seeds, zooms, moves, around, strict=True
+            )
+        ]
 
-    def _gather(self, order: NDArray[np.int64], changes: list[Change]) -> tuple[Tensor, Tensor]:
-        """Changed faces (N, 256, 256, 3) uint8 and their labels (N,) float32."""
-        images = np.empty((len(order), SIZE, SIZE, 3), np.uint8)
-        for image, index, change in zip(images, order, changes, strict=True):
-            face = changed(self.faces.images[index], self.squares[index], change)
+    def _gather(self, rows: NDArray[np.int64], changes: list[Change]) -> _Gathered:
+        """Changed faces (N, 256, 256, 3) uint8, contrast and gains (N, 4) that are still to come,
+        labels (N,) float32, and the rows again."""
+        images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
+        for image, i, change in zip(images, rows, changes, strict=True):
+            face = changed(self.faces.images[i], self.squares[i], change)
             if change.down or change.right:
                 face = face[_shifted(change.down)].take(_shifted(change.right), 1)
             image[...] = face[:, ::-1] if change.flip else face
-        fake = self.faces.fake[order].astype(np.float32)
-        return torch.from_numpy(images), torch.from_numpy(fake)
+        colours = torch.tensor([(change.contrast, *change.gains) for change in changes])
+        fake = torch.from_numpy(self.faces.fake[rows].astype(np.float32))
+        return torch.from_numpy(images), colours, fake, rows
 
-    def _finish(self, images: Tensor) -> Tensor:
-        """uint8 (N, 256, 256, 3) to float32 (N, 3, 256, 256), with the rest of the augmentation."""
-        x = to_float(images)
+    def _finish(
+        self, images: Tensor, colours: Tensor, fake: Tensor, rows: NDArray[np.int64]
+    ) -> Batch:
+        """What is faster on the whole batch, and on the device."""
+        x = to_float(images.to(self.device))
         if self._kornia is not None:
             x = self._kornia(x)
         elif self.augmentation in ("pixel", "pairs"):
-            x = _recolour(x, 2 if self.paired else 1)
-        return x.contiguous(memory_format=torch.channels_last)
+            x = _recoloured(x, colours.to(self.device))
+        x = x.contiguous(memory_format=torch.channels_last)
+        return Batch(x, fake.to(self.device), rows)
 
 
 def _harms(draws: list[list[float]]) -> tuple[tuple[str, float], ...]:
@@ -221,13 +247,11 @@ def to_float(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).to(torch.float32) / 255
 
 
-def _recolour(x: Tensor, per: int) -> Tensor:
-    """Brightness and contrast within 20 %, each colour within 10 %; the same for `per` faces."""
-    draws = torch.rand(len(x) // per, 5).repeat_interleave(per, 0).to(x.device)
-    contrast = 0.8 + 0.4 * draws[:, :1]
-    gain = (0.8 + 0.4 * draws[:, 1:2]) * (0.9 + 0.2 * draws[:, 2:])
-    offset = x.mean((1, 2, 3))[:, None] * (1 - contrast) * gain
-    scale = contrast * gain
+def _recoloured(x: Tensor, colours: Tensor) -> Tensor:
+    """Contrast around the mean of a face, and a gain for each colour; (N, 4), see `Change`."""
+    contrast, gains = colours[:, :1], colours[:, 1:]
+    offset = x.mean((1, 2, 3))[:, None] * (1 - contrast) * gains
+    scale = contrast * gains
     return torch.addcmul(offset[:, :, None, None], x, scale[:, :, None, None]).clamp_(0, 1)
 
 

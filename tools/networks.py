@@ -12,6 +12,8 @@ is left to the caller, because losses want the logit: p_fake = sigmoid(logit).
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -99,6 +101,9 @@ class Inception(nn.Module):
 class _MesoNet(nn.Module):
     """What both networks share: four blocks ending in (N, 16, 8, 8), then two dense layers."""
 
+    #: Feature maps that `tools/patches.py` may look at, and their channels.
+    patch_channels: ClassVar = {"pool3": 16, "pool4": 16}
+
     def _add_block(self, number: int, channels: int, activation: str, eps: float) -> None:
         """Activation (none if ""), batch norm and pool behind convolution or inception `number`."""
         if activation:
@@ -106,12 +111,12 @@ class _MesoNet(nn.Module):
         self.add_module(f"bn{number}", nn.BatchNorm2d(channels, eps=eps))
         self.add_module(f"pool{number}", nn.MaxPool2d(4 if number == 4 else 2))
 
-    def _add_head(self, activation: str) -> None:
+    def _add_head(self, activation: str, dropout: float) -> None:
         self.flatten = nn.Flatten()  # over (C, H, W)
-        self.dropout1 = nn.Dropout(DROPOUT)
+        self.dropout1 = nn.Dropout(dropout)
         self.fc1 = nn.Linear(16 * 8 * 8, 16)
         self.activation5 = activation_module(activation)
-        self.dropout2 = nn.Dropout(DROPOUT)
+        self.dropout2 = nn.Dropout(dropout)
         self.fc2 = nn.Linear(16, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,19 +129,19 @@ class _MesoNet(nn.Module):
 class Meso4(_MesoNet):
     """(N, 3, 256, 256) -> logit (N, 1); 27,977 trainable parameters."""
 
-    def __init__(self, convolution: str, dense: str, eps: float) -> None:
+    def __init__(self, convolution: str, dense: str, eps: float, dropout: float) -> None:
         super().__init__()
         shapes = ((3, 8, 3), (8, 8, 5), (8, 16, 5), (16, 16, 5))
         for number, (inputs, outputs, kernel) in enumerate(shapes, 1):
             self.add_module(f"conv{number}", _same(inputs, outputs, kernel))
             self._add_block(number, outputs, convolution, eps)
-        self._add_head(dense)
+        self._add_head(dense, dropout)
 
 
 class MesoInception4(_MesoNet):
     """(N, 3, 256, 256) -> logit (N, 1); 28,615 trainable parameters."""
 
-    def __init__(self, convolution: str, dense: str, eps: float) -> None:
+    def __init__(self, convolution: str, dense: str, eps: float, dropout: float) -> None:
         super().__init__()
         self.inception1 = Inception(3, (1, 4, 4, 2), convolution)
         self._add_block(1, 11, "", eps)
@@ -146,22 +151,25 @@ class MesoInception4(_MesoNet):
         self._add_block(3, 16, convolution, eps)
         self.conv4 = _same(16, 16, 5)
         self._add_block(4, 16, convolution, eps)
-        self._add_head(dense)
+        self._add_head(dense, dropout)
 
 
-def build(architecture: str, activation: str, batch_norm_eps: float = 1e-5) -> nn.Module:
+def build(
+    architecture: str, activation: str, batch_norm_eps: float = 1e-5, dropout: float = DROPOUT
+) -> nn.Module:
     """A new network with PyTorch's default initialisation.
 
     `batch_norm_eps`: 1e-5 is PyTorch's default; the published Keras weights need 1e-3.
+    `dropout` is that of both dense layers, in training alone.
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
     mix = ("relu", "leaky_relu") if activation == "original" else (activation, activation)
     network: nn.Module
     if architecture == "meso4":
-        network = Meso4(*mix, batch_norm_eps)
+        network = Meso4(*mix, batch_norm_eps, dropout)
     elif architecture == "mesoinception4":
-        network = MesoInception4(*mix, batch_norm_eps)
+        network = MesoInception4(*mix, batch_norm_eps, dropout)
     else:
         known = ", ".join(ARCHITECTURES)
         raise ValueError(f"unknown architecture {architecture!r}; known: {known}")

@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 if __package__ in (None, ""):  # started by its path
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from tools import batches, faces, networks
+from tools import batches, faces, networks, patches, teacher
 from tools.arguments import number
 
 CHECKPOINT_FORMAT = 1
@@ -70,6 +70,10 @@ class Recipe:
     augment: str = "paper"
     loss: str = "mse"
     rank: float = 0.0
+    patches: float = 0.0
+    dropout: float = networks.DROPOUT
+    teacher: str = ""
+    distill: float = 0.5
     average: float = 0.0
     schedule: str = "paper"
     precision: str = "fp32"
@@ -89,6 +93,13 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     if recipe.schedule == "cosine":
         return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
     return max(recipe.learning_rate / 10.0 ** (step // 1000), min(1e-6, recipe.learning_rate))
+
+
+def build(recipe: Recipe) -> nn.Module:
+    """The new network of a recipe."""
+    if recipe.architecture == teacher.ARCHITECTURE:
+        return teacher.Teacher()
+    return networks.build(recipe.architecture, recipe.activation, dropout=recipe.dropout)
 
 
 def loss_of(kind: str, logit: Tensor, fake: Tensor) -> Tensor:
@@ -139,10 +150,14 @@ class Run:
         self.out = out
         self.device = device
         torch.manual_seed(recipe.seed)
-        self.network = networks.build(recipe.architecture, recipe.activation).to(device)
+        self.network = build(recipe).to(device)
         #: What is judged and shipped: the trained network itself, or the average of its past.
         self.judged = copy.deepcopy(self.network) if recipe.average else self.network
-        self.optimizer = torch.optim.Adam(self.network.parameters(), recipe.learning_rate)
+        channels = cast(dict[str, int], self.network.patch_channels) if recipe.patches else {}
+        self.patch_loss = patches.PatchLoss(self.network, channels).to(device)
+        self.optimizer = torch.optim.Adam(
+            [*self.network.parameters(), *self.patch_loss.parameters()], recipe.learning_rate
+        )
         self.step = 0
         self.history: list[dict[str, float]] = []
 
@@ -150,11 +165,15 @@ class Run:
     def epoch(self) -> int:
         return len(self.history)
 
-    def train_epoch(self, supply: batches.Batches) -> dict[str, float]:
-        """One pass over the training faces; the loss and accuracy are those under dropout."""
+    def train_epoch(
+        self, supply: batches.Batches, table: teacher.Table | None = None
+    ) -> dict[str, float]:
+        """One pass over the training faces; the loss and accuracy are those under dropout. With the
+        table of a teacher the faces are changed as it saw them."""
         self.network.train()
+        draw = None if table is None else self.epoch % len(table.logits)
         bar = tqdm(
-            supply.epoch(),
+            supply.epoch(draw),
             f"epoch {self.epoch + 1}/{self.recipe.epochs}",
             len(supply),
             unit="batch",
@@ -164,7 +183,7 @@ class Run:
         steps = self.recipe.epochs * len(supply)
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device)
-        for x, fake in bar:
+        for x, fake, rows in bar:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(self.recipe, self.step, steps)
             with torch.autocast(
@@ -172,9 +191,15 @@ class Run:
             ):
                 logit = self.network(x)[:, 0]
             logit = logit.float()
-            loss = loss_of(self.recipe.loss, logit, fake)
+            target = fake
+            if table is not None:
+                said = torch.from_numpy(table.logits[draw, rows]).to(self.device)
+                target = torch.lerp(fake, torch.sigmoid(said), self.recipe.distill)
+            loss = loss_of(self.recipe.loss, logit, target)
             if self.recipe.rank:
                 loss = loss + self.recipe.rank * rank_loss(logit, fake)
+            if self.recipe.patches:
+                loss = loss + self.recipe.patches * self.patch_loss(x, fake)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -214,6 +239,7 @@ class Run:
             "recipe": asdict(self.recipe),
             "state_dict": self.judged.state_dict(),
             **({"trained": self.network.state_dict()} if averaged else {}),
+            "patch_loss": self.patch_loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
@@ -246,6 +272,7 @@ class Run:
                 )
         self.network.load_state_dict(saved["trained" if self.recipe.average else "state_dict"])
         self.judged.load_state_dict(saved["state_dict"])
+        self.patch_loss.load_state_dict(saved.get("patch_loss", {}))
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step = saved["step"]
         self.history = saved["history"]
@@ -286,13 +313,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Whole or not at all: a kill in the middle leaves the former file as it was."""
-    with _replacing(path) as part:
+    with replacing(path) as part:
         torch.save(checkpoint, part)
 
 
 def write_log(history: Sequence[dict[str, float]], path: Path) -> None:
     """A CSV row an epoch, written anew each time so that it always matches the checkpoint."""
-    with _replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(history[0]))
         table.writeheader()
         for row in history:
@@ -300,7 +327,7 @@ def write_log(history: Sequence[dict[str, float]], path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` when all went well and vanishes when not."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -313,15 +340,18 @@ def _replacing(path: Path) -> Iterator[Path]:
 def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run) -> None:
     """Trains to the last epoch of the recipe, saving after each."""
     supply = batches.Batches(train_set, recipe.batch, recipe.augment, run.device)
-    if recipe.rank and not supply.paired:
+    if (recipe.rank or recipe.patches) and not supply.paired:
         raise TrainError(
-            "--rank needs batches of pairs: --augment pairs or pixel, and a faces.csv in which"
-            " every original_video has one real and one fake face"
+            "--rank and --patches need batches of pairs: --augment pairs or pixel, and a faces.csv"
+            " in which every original_video has one real and one fake face"
         )
+    table = None
+    if recipe.teacher:
+        table = teacher.read_table(Path(recipe.teacher), train_set, recipe.augment)
     while run.epoch < recipe.epochs:
         start = time.perf_counter()
         row: dict[str, float] = {"epoch": run.epoch + 1}
-        row |= run.train_epoch(supply)
+        row |= run.train_epoch(supply, table)
         row |= evaluate(run.judged, val_set, recipe.loss, run.device)
         row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
         row["seconds"] = time.perf_counter() - start
@@ -361,7 +391,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--data", type=Path, required=True, help="folder with the faces")
     add("--out", type=Path, required=True, help="folder for checkpoints and log; resumes if used")
     add("--cache", type=Path, help="folder for decoded faces (default: OUT/cache)")
-    add("--architecture", choices=networks.ARCHITECTURES, default=default.architecture)
+    add(
+        "--architecture",
+        choices=(*networks.ARCHITECTURES, teacher.ARCHITECTURE),
+        default=default.architecture,
+        help=f"{teacher.ARCHITECTURE}: a large one to distil from, which begins with the weights of"
+        " ImageNet; its activations are its own (default: %(default)s)",
+    )
     add("--activation", choices=networks.ACTIVATIONS, default=default.activation)
     add("--epochs", type=number(1 << 20), default=default.epochs)
     add("--batch", type=number(1 << 20), default=default.batch, help="faces (default: %(default)s)")
@@ -383,8 +419,33 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         " (default: %(default)s)",
     )
     add(
+        "--patches",
+        type=_weight,
+        default=default.patches,
+        help="weight of the loss of small heads that judge every patch of the feature maps, for"
+        " batches of pairs (default: %(default)s)",
+    )
+    add(
+        "--dropout",
+        type=_share,
+        default=default.dropout,
+        help="of the dense layers (default: %(default)s)",
+    )
+    add(
+        "--teacher",
+        default=default.teacher,
+        metavar="TABLE",
+        help="what a teacher said of the faces, by tools/distill.py",
+    )
+    add(
+        "--distill",
+        type=_share,
+        default=default.distill,
+        help="how much of the label is the teacher's, with --teacher (default: %(default)s)",
+    )
+    add(
         "--average",
-        type=_decay,
+        type=_share,
         default=default.average,
         help="judge and keep the moving average of the weights, with this decay a step, such as"
         " 0.999 (default: %(default)s, the weights themselves)",
@@ -411,7 +472,7 @@ def _weight(text: str) -> float:
     return value
 
 
-def _decay(text: str) -> float:
+def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError("must be 0 or more, and less than 1")
@@ -425,7 +486,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     settings = {key: getattr(options, key) for key in asdict(Recipe())}
     try:
-        device = _device(options.device)
+        device = device_of(options.device)
         if options.precision == "auto":
             settings["precision"] = "bf16" if _bfloat16_is_fast(device) else "fp32"
         options.out.mkdir(parents=True, exist_ok=True)
@@ -445,7 +506,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
