@@ -23,6 +23,7 @@ from minimeso.engine import library  # noqa: E402
 from minimeso.networks import NETWORKS  # noqa: E402
 from tools import (  # noqa: E402
     batches,
+    card,
     convert,
     distill,
     faces,
@@ -427,11 +428,11 @@ def test_distillation(archive: Path, cache: Path, tmp_path: Path) -> None:
     with pytest.raises(faces.DataError, match=r"table\.npz: not a table"):
         teacher.read_table(table, data, "pairs")
     with table.open("wb") as file:
-        teacher.Table(logits * np.nan, teacher.digest(data), "pairs").save(file)
+        teacher.Table(logits * np.nan, teacher.digest(data), {"augment": "pairs"}).save(file)
     with pytest.raises(faces.DataError, match="no number"):
         teacher.read_table(table, data, "pairs")
     with table.open("wb") as file:
-        teacher.Table(logits[:, :3], teacher.digest(data), "pairs").save(file)
+        teacher.Table(logits[:, :3], teacher.digest(data), {"augment": "pairs"}).save(file)
     with pytest.raises(faces.DataError, match="make it anew"):
         teacher.read_table(table, data, "pairs")
 
@@ -594,6 +595,14 @@ def test_release_calibrates_and_tells_its_limits(
     assert model.framing == {"resample": "bilinear", "side": 2.1}
     assert model.thresholds == {"real": 0.2, "fake": 0.8}
     text = target.with_suffix(".md").read_text()
+    assert model.meta["commands"][0].endswith("--seed 0") and len(model.meta["commands"]) == 2
+    assert sum(count for _, _, count in model.meta["metrics"]["val"]["reliability"]) == 8
+    first = target.with_suffix(".md").read_bytes(), target.with_suffix(".svg").read_bytes()
+    assert card.main([str(target)]) == 0
+    assert first == (
+        target.with_suffix(".md").read_bytes(),
+        target.with_suffix(".svg").read_bytes(),
+    )
     for view in release.VIEWS:
         assert view in model.calibration["fitted_on"]
         if view != "as trained":

@@ -326,9 +326,11 @@ def _recognise(path: Path, arrays: Arrays, activation: str) -> str:
 def _training_meta(saved: Mapping[str, Any]) -> dict[str, Any]:
     """Recipe and figures of a training run, as far as they are plain values."""
     meta: dict[str, Any] = {}
-    recipe, history = saved.get("recipe"), saved.get("history")
-    if isinstance(recipe, dict):
-        meta["recipe"] = {str(key): value for key, value in recipe.items() if _plain(value)}
+    history = saved.get("history")
+    for name in ("recipe", "teacher"):
+        recipe = saved.get(name)
+        if isinstance(recipe, dict):
+            meta[name] = {str(key): value for key, value in recipe.items() if _plain(value)}
     if isinstance(history, list) and history and isinstance(history[-1], dict):
         meta["metrics"] = {
             str(key): round(value, 6) if isinstance(value, float) else value

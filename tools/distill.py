@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows.extend(teacher.read_table(options.table, data, recipe.augment).logits)
         for draw in range(len(rows), options.draws):
             rows.append(logits_of(network, supply, draw, recipe.precision == "bf16"))
-            table = teacher.Table(np.stack(rows), teacher.digest(data), recipe.augment)
+            table = teacher.Table(np.stack(rows), teacher.digest(data), saved["recipe"])
             with train.replacing(options.table) as part, part.open("wb") as file:
                 table.save(file)
             auc = train.area_under_curve(data.fake, rows[-1])

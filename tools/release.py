@@ -1,21 +1,24 @@
 """Makes a shipped model of a checkpoint: calibrates it on val, looks at test once, writes its card.
 
-    python tools/release.py CHECKPOINT DST.npz --data DIR --cache DIR --name default
+    python tools/release.py CHECKPOINT DST.npz --data DIR --cache DIR --name default \\
+        --videos DIR --published DIR
 
 Platt scaling (a logistic regression on the logit) is fitted on the val split and becomes the node
 `calibration` of the network, so every probability that leaves the model is calibrated.  It is
 fitted on the faces as they are in the set and as they come in use (`VIEWS`), all alike, because a
 logit that is sure of a clean face must not be as sure of a compressed one.  A verdict is given
 where the calibrated probability is at least `CONFIDENT`, else the face is uncertain.
-All figures come from minimeso's own engine, of faces cut by the framing.  DST.md is the model card.
+All figures come from minimeso's own engine, of faces cut by the framing, and stand in the `meta` of
+the file; `tools/card.py` makes the model card of them, DST.md and DST.svg.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import datetime
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +31,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from minimeso import Model, save_model
+from minimeso import Detector, Model, save_model
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS, trainable_parameters
-from tools import batches, convert, faces, pasted
+from tools import batches, card, convert, faces, pasted, train
 
 CONFIDENT = 0.8
 BINS = 10
@@ -48,9 +51,9 @@ def harmed(split: faces.Faces, harm: str, amount: float) -> Iterator[pasted.Face
         yield pasted.Face(worse, (x, y, width, height))
 
 
-def found_again(split: faces.Faces) -> Iterator[pasted.Face]:
+def found_again(split: faces.Faces, scales: tuple[float, float]) -> Iterator[pasted.Face]:
     """The faces pasted into larger pictures and found again; as trained where they aren't."""
-    views = pasted.pasted(split, faces.FRAMING, pasted.SCALES)
+    views = pasted.pasted(split, faces.FRAMING, scales)
     for view, before in zip(views, pasted.as_trained(split), strict=True):
         yield view or before
 
@@ -61,7 +64,8 @@ VIEWS: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
     "JPEG quality 40": lambda split: harmed(split, "jpeg", 40),
     "half the size": lambda split: harmed(split, "size", 0.5),
     "blur of 1 pixel": lambda split: harmed(split, "blur", 1),
-    "pasted and found": found_again,
+    "pasted and found": lambda split: found_again(split, (1.0, 1.0)),
+    "pasted, found, rescaled": lambda split: found_again(split, pasted.SCALES),
 }
 
 
@@ -93,12 +97,21 @@ def calibrate(model: Model, val: faces.Faces) -> Model:
 
 def calibration_error(p_fake: Array, fake: NDArray[np.uint8]) -> float:
     """Expected calibration error over equally wide bins (Naeini et al. 2015)."""
+    gaps = [count * abs(said - true) for said, true, count in reliability(p_fake, fake)]
+    return sum(gaps) / len(fake)
+
+
+def reliability(p_fake: Array, fake: NDArray[np.uint8]) -> list[tuple[float, float, int]]:
+    """Mean p_fake, share of fakes and number of faces of each bin that has any."""
     bins = np.minimum((p_fake * BINS).astype(int), BINS - 1)
-    gaps = [
-        (bins == b).mean() * abs(p_fake[bins == b].mean() - fake[bins == b].mean())
+    return [
+        (
+            round(float(p_fake[bins == b].mean()), 4),
+            round(float(fake[bins == b].mean()), 4),
+            int((bins == b).sum()),
+        )
         for b in np.unique(bins)
     ]
-    return float(np.sum(gaps))
 
 
 def auc_interval(p_fake: Array, split: faces.Faces) -> tuple[float, float]:
@@ -147,111 +160,62 @@ def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
             values[f"auc: {name}"] = float(roc_auc_score(split.fake, p))
     found = scores["pasted and found"]
     values["rank correlation: pasted and found"] = pasted.rank_correlation(p_fake, found)
-    return {key: round(v, 4) if isinstance(v, float) else v for key, v in values.items()}
+    values = {key: round(v, 4) if isinstance(v, float) else v for key, v in values.items()}
+    return {**values, "reliability": reliability(p_fake, split.fake)}
 
 
-CARD = """\
-# {name}
-
-{architecture}, activation setting `{activation}`, {count:,} trained values. Made {date}.
-
-**It errs often.** It separates the fakes of the test split from the real faces with an AUC of
-{test[auc]:.3f} (0.5 is chance, 1 is perfect), so it says `uncertain` for most faces.
-
-| | val (used to choose and calibrate) | test (nothing chosen by it) |
-|---|---|---|
-{rows}
-
-AUC intervals are 95 %, by drawing whole identities. "Decided" faces are those that are called
-real (p_fake <= {thresholds[real]}) or fake (p_fake >= {thresholds[fake]}). "Pasted and found": the
-crop of the set pasted at a random place into a picture of 640 x 480, {scales[0]} to {scales[1]}
-times as large, found there by `FaceFinder` and cut anew; its rank correlation is that with the
-score of the face as trained. JPEG, size and blur are those of the whole crop, before the face is
-cut.
-
-## Data
-DFDC face crops: tight boxes of dlib's face finder, 224 x 224 JPEG, one real and one fake face of
-each video, split by person; {train_faces} faces to train. The crops are easier and cleaner than
-raw DFDC: figures are not comparable with published ones. The faces are not in this repository.
-
-## Framing
-The network sees a square around the face, scaled once to 256 x 256 (bilinear): its centre lies
-half way between the middle of the eyes and the middle of the mouth, its side is {side} times the
-larger of two distances, between the eyes and from eyes to mouth. Faces are found and cut so in
-training and in use: give `minimeso detect` whole pictures, not crops.
-
-## Recipe
-{recipe}
-
-To make it again:
-
-    {command}
-    python tools/release.py OUT/best.pt DST.npz --data DIR --cache OUT/cache --name {name}
-
-Epoch {epoch} of the run was the best on val.{note}
-
-## What it cannot do
-- It knows one family of swaps (DFDC, mostly autoencoders, indoor clips). On other generators,
-  whole synthetic pictures or edited ones it has not been tested; expect chance.
-- All faces that it has learned from and was measured on were crops of 224 pixels that somebody
-  else had scaled before: two thirds of them up, by another program. How it does on faces straight
-  from a camera has not been measured on more than a few clips.
-- Compression, small faces (below about 100 px) and blur hide the traces it looks for; the table
-  says what some of that costs. Strong profiles are rare in the set.
-- A probability is calibrated for faces like those of the val split, half of them fake. Where fakes
-  are rarer, most of what it calls fake may be real. It is no proof.
-- One face of each video was judged. Of the frames of a clip it errs on many in the same way.
-
-Licence of the weights: {licence}.
-"""
+def published(folder: Path, split: faces.Faces) -> dict[str, float]:
+    """AUC on a split of the weights that the MesoNet authors published (their Keras files)."""
+    values = {}
+    for path in sorted(folder.glob("*.h5")):
+        model = convert.to_model(convert.keras_arrays(path), path.stem)
+        whole = (
+            pasted.Face(picture, (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])))
+            for picture in split.images  # as their own faces were: tight crops, whole
+        )
+        values[path.stem] = round(float(roc_auc_score(split.fake, pasted.score(model, whole))), 4)
+    return values
 
 
-def card(model: Model, command: str, train_faces: int) -> str:
-    """The model card as Markdown."""
-    meta = model.meta
-    labels = {
-        "faces": "faces",
-        "identities": "people",
-        "auc": "AUC",
-        "accuracy": "right at 0.5",
-        "fake_above_its_real_twin": "fake scores above its real twin",
-        "expected_calibration_error": "expected calibration error",
-        "decided": "decided",
-        "right_of_decided": "right, of the decided",
-        **{f"auc: {name}": f"AUC: {name}" for name in VIEWS if name != "as trained"},
-        "rank correlation: pasted and found": "rank correlation: pasted and found",
-    }
-    rows = []
-    for key, label in labels.items():
-        cells = []
-        for split in ("val", "test"):
-            value = meta["metrics"][split][key]
-            cell = "none decided" if value is None else f"{value:.3f}"
-            if isinstance(value, int):
-                cell = str(value)
-            if key == "auc":
-                low, high = (meta["metrics"][split][f"auc_{end}"] for end in ("low", "high"))
-                cell += f" [{low:.3f}, {high:.3f}]"
-            cells.append(cell)
-        rows.append(f"| {label} | {' | '.join(cells)} |")
-    recipe = ", ".join(f"{key} {value}" for key, value in meta["recipe"].items())
-    return CARD.format(
-        name=model.name,
-        architecture=meta["architecture"],
-        activation=meta["activation"],
-        count=meta["trained_values"],
-        date=meta["date"],
-        test=meta["metrics"]["test"],
-        rows="\n".join(rows),
-        thresholds=model.thresholds,
-        train_faces=f"{train_faces:,}",
-        scales=pasted.SCALES,
-        side=faces.FRAME_SIDE,
-        recipe=recipe,
-        command=command,
-        epoch=meta["best_epoch"],
-        note=f" {meta['note']}" if "note" in meta else "",
-        licence=meta["licence"],
+def clips(model: Model, folder: Path) -> list[dict[str, Any]]:
+    """The verdicts of whole clips; `videos.csv` says which they are."""
+    detector = Detector(model)
+    with (folder / "videos.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found = []
+    for row in rows:
+        verdict = detector.check(folder / row["file"])
+        p_fake = None if verdict.p_fake is None else round(verdict.p_fake, 4)
+        known = {"file": row["file"], "label": row["label"], "twin": row["twin"]}
+        found.append({**known, "p_fake": p_fake, "verdict": verdict.verdict})
+    return found
+
+
+def commands(meta: Mapping[str, Any], name: str) -> list[str]:
+    """What makes the model again, line by line; OUT is any folder."""
+    lines, teacher = [], ""
+    if "teacher" in meta:
+        table = f"OUT/{meta['recipe']['teacher']}"
+        lines = [
+            f"python tools/train.py --data DIR --out OUT/teacher {_flags(meta['teacher'])}",
+            f"python tools/distill.py --data DIR OUT/teacher/best.pt {table}",
+        ]
+        teacher = f" --teacher {table}"
+    return [
+        *lines,
+        f"python tools/train.py --data DIR --out OUT/{name} {_flags(meta['recipe'])}{teacher}",
+        f"python tools/release.py OUT/{name}/best.pt {name}.npz --name {name} --data DIR"
+        f" --cache OUT/{name}/cache --videos DIR --published DIR",
+    ]
+
+
+def _flags(recipe: Mapping[str, Any]) -> str:
+    default = train.Recipe()
+    return " ".join(
+        f"--{key.replace('_', '-')} {value}"
+        for key, value in recipe.items()
+        if key in ("architecture", "activation", "seed")
+        or (key != "teacher" and value != getattr(default, key))
     )
 
 
@@ -263,6 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with the faces")
     parser.add_argument("--cache", type=Path, required=True, help="folder for decoded faces")
     parser.add_argument("--name", default="default")
+    parser.add_argument("--videos", type=Path, help="folder of clips with videos.csv")
+    parser.add_argument("--published", type=Path, help="folder of the published Keras weights")
     parser.add_argument("--note", default="", help="what else the card says of the recipe")
     options = parser.parse_args(arguments)
     try:
@@ -280,15 +246,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "date": datetime.date.today().isoformat(),
             "licence": "MIT",
             **({"note": options.note} if options.note else {}),
+            "train_faces": len(faces.load(options.data, "train", options.cache)),
+            "commands": commands(model.meta, options.name),
             "metrics": {"val": metrics(model, val), "test": metrics(model, test)},
+            "published": {},
+            "clips": [],
         }
+        if options.published:
+            meta["published"] = published(options.published, test)
         model = replace(model, meta=meta)
-        command = "python tools/train.py --data DIR --out OUT " + " ".join(
-            f"--{key.replace('_', '-')} {value}" for key, value in recipe.items()
-        )
+        if options.videos:
+            meta["clips"] = clips(model, options.videos)
+            model = replace(model, meta=meta)
         save_model(model, options.destination)
-        text = card(model, command, len(faces.load(options.data, "train", options.cache)))
-        options.destination.with_suffix(".md").write_text(text, encoding="utf-8")
+        card.write(model, options.destination)
     except (MinimesoError, convert.ConvertError, faces.DataError, OSError) as error:
         print(f"release.py: {error}", file=sys.stderr)
         return 2

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +54,10 @@ class Table:
 
     logits: NDArray[np.float32]  # (draws, N), in the order of the faces
     faces: str  # digest of the faces, below
-    augment: str
+    recipe: dict[str, Any]  # of the teacher's training
 
     def save(self, file: BinaryIO) -> None:
-        np.savez(file, logits=self.logits, faces=self.faces, augment=self.augment)
+        np.savez(file, logits=self.logits, faces=self.faces, recipe=json.dumps(self.recipe))
 
 
 def digest(data: faces.Faces) -> str:
@@ -67,13 +68,17 @@ def digest(data: faces.Faces) -> str:
 
 
 def read_table(path: Path, data: faces.Faces, augment: str) -> Table:
-    """The table of a file, which must be of these faces. Raises faces.DataError."""
+    """The table of a file, which must be of these faces, changed in this way.
+
+    Raises faces.DataError.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-            table = Table(saved["logits"], str(saved["faces"]), str(saved["augment"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            recipe = dict(json.loads(str(saved["recipe"])))
+            table = Table(saved["logits"], str(saved["faces"]), recipe)
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise faces.DataError(f"{path}: not a table of tools/distill.py ({error})") from None
-    if (table.faces, table.augment) != (digest(data), augment):
+    if (table.faces, table.recipe.get("augment")) != (digest(data), augment):
         raise faces.DataError(
             f"{path}: of other faces or another --augment; make it anew with tools/distill.py"
         )

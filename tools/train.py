@@ -72,7 +72,7 @@ class Recipe:
     rank: float = 0.0
     patches: float = 0.0
     dropout: float = networks.DROPOUT
-    teacher: str = ""
+    teacher: str = ""  # name of its table
     distill: float = 0.5
     average: float = 0.0
     schedule: str = "paper"
@@ -160,18 +160,17 @@ class Run:
         )
         self.step = 0
         self.history: list[dict[str, float]] = []
+        self.table: teacher.Table | None = None  # to distil from
 
     @property
     def epoch(self) -> int:
         return len(self.history)
 
-    def train_epoch(
-        self, supply: batches.Batches, table: teacher.Table | None = None
-    ) -> dict[str, float]:
+    def train_epoch(self, supply: batches.Batches) -> dict[str, float]:
         """One pass over the training faces; the loss and accuracy are those under dropout. With the
         table of a teacher the faces are changed as it saw them."""
         self.network.train()
-        draw = None if table is None else self.epoch % len(table.logits)
+        draw = None if self.table is None else self.epoch % len(self.table.logits)
         bar = tqdm(
             supply.epoch(draw),
             f"epoch {self.epoch + 1}/{self.recipe.epochs}",
@@ -192,8 +191,8 @@ class Run:
                 logit = self.network(x)[:, 0]
             logit = logit.float()
             target = fake
-            if table is not None:
-                said = torch.from_numpy(table.logits[draw, rows]).to(self.device)
+            if self.table is not None:
+                said = torch.from_numpy(self.table.logits[draw, rows]).to(self.device)
                 target = torch.lerp(fake, torch.sigmoid(said), self.recipe.distill)
             loss = loss_of(self.recipe.loss, logit, target)
             if self.recipe.rank:
@@ -237,6 +236,7 @@ class Run:
             "activation": self.recipe.activation,
             "framing": dict(faces.FRAMING),
             "recipe": asdict(self.recipe),
+            **({"teacher": self.table.recipe} if self.table else {}),
             "state_dict": self.judged.state_dict(),
             **({"trained": self.network.state_dict()} if averaged else {}),
             "patch_loss": self.patch_loss.state_dict(),
@@ -345,13 +345,10 @@ def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run
             "--rank and --patches need batches of pairs: --augment pairs or pixel, and a faces.csv"
             " in which every original_video has one real and one fake face"
         )
-    table = None
-    if recipe.teacher:
-        table = teacher.read_table(Path(recipe.teacher), train_set, recipe.augment)
     while run.epoch < recipe.epochs:
         start = time.perf_counter()
         row: dict[str, float] = {"epoch": run.epoch + 1}
-        row |= run.train_epoch(supply, table)
+        row |= run.train_epoch(supply)
         row |= evaluate(run.judged, val_set, recipe.loss, run.device)
         row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
         row["seconds"] = time.perf_counter() - start
@@ -433,8 +430,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add(
         "--teacher",
-        default=default.teacher,
-        metavar="TABLE",
+        type=Path,
+        metavar="TABLE.npz",
         help="what a teacher said of the faces, by tools/distill.py",
     )
     add(
@@ -485,6 +482,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     settings = {key: getattr(options, key) for key in asdict(Recipe())}
+    settings["teacher"] = options.teacher.name if options.teacher else ""
     try:
         device = device_of(options.device)
         if options.precision == "auto":
@@ -496,6 +494,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cache = options.cache or options.out / "cache"
         train_set = faces.load(options.data, "train", cache, options.limit)
         val_set = faces.load(options.data, "val", cache, options.limit)
+        if options.teacher:
+            run.table = teacher.read_table(options.teacher, train_set, run.recipe.augment)
         train(run.recipe, train_set, val_set, run)
     except (TrainError, faces.DataError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)

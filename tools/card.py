@@ -1,0 +1,227 @@
+"""The card of a shipped model: Markdown and a reliability diagram, made of what its file holds.
+
+Everything that a card says is in the `meta` of the model file, so a card can be made again without
+the faces: `python tools/card.py MODEL.npz` writes MODEL.md and MODEL.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # started by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from minimeso import Model, load_model
+from minimeso.errors import MinimesoError
+from tools import faces, pasted
+
+CARD = """\
+# {name}
+
+{architecture}, activation setting `{activation}`, {count:,} trained values. Made {date}.
+
+**It errs often.** It separates the fakes of the test split from the real faces with an AUC of
+{test[auc]:.3f} (0.5 is chance, 1 is perfect), so it says `uncertain` for {undecided:.0%} of its
+faces, and of those that it calls real or fake {right:.0%} are so.
+
+| | val (used to choose and calibrate) | test (nothing chosen by it) |
+|---|---|---|
+{rows}
+
+AUC intervals are 95 %, by drawing whole identities. "Decided" faces are those that are called
+real (p_fake <= {thresholds[real]}) or fake (p_fake >= {thresholds[fake]}). "Pasted and found": the
+crop of the set pasted at a random place into a picture of 640 x 480, found there by `FaceFinder`
+and cut anew; "rescaled": so, but {scales[0]} to {scales[1]} times as large. JPEG, size and blur are
+those of the whole crop, before the face is cut.
+
+![Reliability diagram]({name}.svg)
+
+{published}
+
+## Faces of another source
+It will be worse there. {clips}
+
+## Data
+DFDC face crops: tight boxes of dlib's face finder, 224 x 224 JPEG, one real and one fake face of
+each video, split by person; {train_faces} faces to train. The crops are easier and cleaner than
+raw DFDC: figures are not comparable with published ones. The faces are not in this repository.
+
+## Framing
+The network sees a square around the face, scaled once to 256 x 256 (bilinear): its centre lies
+half way between the middle of the eyes and the middle of the mouth, its side is {side} times the
+larger of two distances, between the eyes and from eyes to mouth. Faces are found and cut so in
+training and in use: give `minimeso detect` whole pictures, not crops.
+
+## Recipe
+{recipe}
+
+To make it again:
+
+{command}
+
+Epoch {epoch} of the run was the best on val.{note}
+
+## What it cannot do
+- It knows one family of swaps (DFDC, mostly autoencoders, indoor clips). On other generators,
+  whole synthetic pictures or edited ones it has not been tested; expect chance.
+- All faces that it has learned from and was measured on were crops of 224 pixels that somebody
+  else had scaled before: two thirds of them up, by another program. How it does on faces straight
+  from a camera has not been measured on more than a few clips.
+- Compression, small faces (below about 100 px) and blur hide the traces it looks for; the table
+  says what some of that costs. Strong profiles are rare in the set.
+- A probability is calibrated for faces like those of the val split, half of them fake. Where fakes
+  are rarer, most of what it calls fake may be real. It is no proof.
+- One face of each video was judged. Of the frames of a clip it errs on many in the same way.
+
+Licence of the weights: {licence}.
+"""
+
+LABELS = {
+    "faces": "faces",
+    "identities": "people",
+    "auc": "AUC",
+    "accuracy": "right at 0.5",
+    "fake_above_its_real_twin": "fake scores above its real twin",
+    "expected_calibration_error": "expected calibration error",
+    "decided": "decided",
+    "right_of_decided": "right, of the decided",
+}
+
+
+def _cell(metrics: Mapping[str, Any], key: str) -> str:
+    value = metrics[key]
+    if value is None:
+        return "none decided"
+    if isinstance(value, int):
+        return str(value)
+    if key == "auc":
+        return f"{value:.3f} [{metrics['auc_low']:.3f}, {metrics['auc_high']:.3f}]"
+    return f"{value:.3f}"
+
+
+def _rows(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of the table: what is known of both splits."""
+    views = {key: key.replace("auc:", "AUC:") for key in metrics["test"] if key.startswith("auc: ")}
+    ranks = {key: key for key in metrics["test"] if key.startswith("rank correlation")}
+    for key, label in {**LABELS, **views, **ranks}.items():
+        yield f"| {label} | {_cell(metrics['val'], key)} | {_cell(metrics['test'], key)} |"
+
+
+def _published(rivals: Mapping[str, float]) -> str:
+    if not rivals:
+        return ""
+    found = ", ".join(f"{name} {auc:.3f}" for name, auc in rivals.items())
+    return (
+        "For comparison, the published weights of Afchar et al. on the same test split (AUC):\n"
+        f"{found}. They were trained on another set, so this says nothing of their worth there."
+    )
+
+
+def _clips(clips: Sequence[Mapping[str, Any]]) -> str:
+    if not clips:
+        return "It was not measured for this model."
+    lines = [
+        "A few clips of other sources are all that was at hand, too few for a rate:",
+        "",
+        "| clip | is | p_fake | verdict |",
+        "|---|---|---|---|",
+    ]
+    for clip in clips:
+        score = "" if clip["p_fake"] is None else f"{clip['p_fake']:.2f}"
+        verdict = clip["verdict"] or "nothing to judge"
+        lines.append(f"| {clip['file']} | {clip['label']} | {score} | {verdict} |")
+    scores = {clip["file"]: clip["p_fake"] for clip in clips}
+    pairs = [
+        (clip["file"], clip["twin"], scores[clip["file"]], scores[clip["twin"]])
+        for clip in clips
+        if clip["label"] == "fake" and scores.get(clip["twin"]) is not None
+    ]
+    above = [f"{fake} above {real}" for fake, real, one, other in pairs if one and one > other]
+    below = [f"{fake} below {real}" for fake, real, one, other in pairs if not one or one <= other]
+    lines += ["", f"Fakes and their real twins: {', '.join(above + below) or 'none'}."]
+    return "\n".join(lines)
+
+
+def text(model: Model) -> str:
+    """The model card as Markdown."""
+    meta = model.meta
+    test = meta["metrics"]["test"]
+    return CARD.format(
+        name=model.name,
+        architecture=meta["architecture"],
+        activation=meta["activation"],
+        count=meta["trained_values"],
+        date=meta["date"],
+        test=test,
+        undecided=1 - test["decided"],
+        right=test["right_of_decided"] or 0,
+        rows="\n".join(_rows(meta["metrics"])),
+        thresholds=model.thresholds,
+        train_faces=f"{meta['train_faces']:,}",
+        scales=pasted.SCALES,
+        side=faces.FRAME_SIDE,
+        published=_published(meta["published"]),
+        clips=_clips(meta["clips"]),
+        recipe=", ".join(f"{key} {value}" for key, value in meta["recipe"].items()),
+        command="\n".join(f"    {line}" for line in meta["commands"]),
+        epoch=meta["best_epoch"],
+        note=f" {meta['note']}" if "note" in meta else "",
+        licence=meta["licence"],
+    )
+
+
+def diagram(model: Model, path: Path) -> None:
+    """The reliability diagram (DeGroot & Fienberg 1983) of both splits, as SVG."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    # The same file for the same figures: no date, no random ids, no outlines of letters.
+    matplotlib.rcParams.update({"svg.hashsalt": model.name, "svg.fonttype": "none"})
+    from matplotlib import pyplot
+
+    figure, (upper, lower) = pyplot.subplots(
+        2, 1, sharex=True, figsize=(4, 5), height_ratios=(3, 1), layout="constrained"
+    )
+    upper.plot((0, 1), (0, 1), color="0.7", linewidth=1)
+    for split, colour in (("val", "tab:blue"), ("test", "tab:orange")):
+        bins = model.meta["metrics"][split]["reliability"]
+        said, true, count = zip(*bins, strict=True)
+        upper.plot(said, true, "o-", color=colour, label=split, markersize=4)
+        total = sum(count)
+        lower.plot(said, [n / total for n in count], "o-", color=colour, markersize=4)
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is fake", title=model.name)
+    upper.legend()
+    lower.set(xlabel="p_fake", ylabel="share of faces", ylim=(0, None))
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def write(model: Model, path: Path) -> None:
+    """The card and the diagram beside the model file `path`."""
+    path.with_suffix(".md").write_text(text(model), encoding="utf-8")
+    diagram(model, path.with_suffix(".svg"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="card.py", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("model", type=Path, nargs="+", help="model files of tools/release.py")
+    options = parser.parse_args(arguments)
+    for path in options.model:
+        try:
+            write(load_model(path), path)
+        except KeyError as error:
+            print(f"card.py: {path}: no {error} in its meta; make it anew", file=sys.stderr)
+            return 2
+        except (MinimesoError, OSError) as error:
+            print(f"card.py: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
