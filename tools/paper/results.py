@@ -113,13 +113,11 @@ class Runs:
         done = {tuple(row[name] for name in self.key) for row in self.rows}
         missing = [run for run in wanted if self._place(run) not in done]
         for count, run in enumerate(missing):
-            seconds = [float(row["seconds"]) for row in self.rows if row.get("seconds")]
             what = ", ".join(f"{name} {run[name]}" for name in self.key)
-            time = ""
-            if seconds:
-                time = f"; about {statistics.fmean(seconds) * (len(missing) - count) / 60:.0f} min"
             number = len(wanted) - len(missing) + count + 1
-            print(f"run {number} of {len(wanted)}: {what}{time}", file=sys.stderr, flush=True)
+            minutes = self._mean_seconds() * (len(missing) - count) / 60
+            left = f"; about {minutes:.0f} min left" if minutes >= 1 else ""
+            print(f"run {number} of {len(wanted)}: {what}{left}", file=sys.stderr, flush=True)
             yield run
 
     def add(self, run: Mapping[str, object], figures: Mapping[str, object]) -> None:
@@ -128,6 +126,9 @@ class Runs:
         row = self.settings | {name: cell(value) for name, value in values.items()}
         self.rows.append(row)
         write_rows(self.path, self.rows)
+
+    def _mean_seconds(self) -> float:
+        return statistics.fmean(values(self.rows, "seconds")) if self.rows else 0.0
 
     def _place(self, run: Mapping[str, object]) -> tuple[str, ...]:
         return tuple(cell(run[name]) for name in self.key)

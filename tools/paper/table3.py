@@ -12,7 +12,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from tools.paper import figures_of_paper as paper
 from tools.paper import results, table2
 from tools.paper.results import Options, ResultsError, Row, Runs
+
+if TYPE_CHECKING:
+    from tools.faces import Faces
 
 NAME = "table3"
 SETTING = ("activation", "learning_rate")
@@ -51,12 +54,12 @@ def run(options: Options) -> None:
             )
     test = None
     with stages.told():
-        for key in runs.left(keys):
+        for model in runs.left(keys):
             test = test or stages.load(options, "test", limit)
             start = time.perf_counter()
-            p_fake = judge(stages.checkpoint(source, key), test)
-            figures = _figures(p_fake, test.fake, test.identity)
-            runs.add(key, figures | {"seconds": time.perf_counter() - start})
+            p_fake = judge(stages.checkpoint(source, model), test)
+            figures = _figures(p_fake, test)
+            runs.add(model, figures | {"seconds": time.perf_counter() - start})
 
 
 def _trained(source: Path, options: Options) -> list[Row]:
@@ -97,8 +100,8 @@ def choose(trained: Sequence[Row]) -> list[Row]:
     ]
 
 
-def judge(checkpoint: Path, test: Any) -> NDArray[np.float32]:
-    """p_fake (N,) of the `tools.faces.Faces` by the engine."""
+def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
+    """p_fake (N,) of the faces by the engine."""
     import minimeso
     from tools import convert
 
@@ -111,20 +114,19 @@ def judge(checkpoint: Path, test: Any) -> NDArray[np.float32]:
     return np.concatenate([session.run(test.framed(slice(i, i + IMAGES))) for i in starts])
 
 
-def _figures(
-    p_fake: NDArray[np.float32], fake: NDArray[np.uint8], identity: Sequence[str]
-) -> dict[str, object]:
+def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
     """Accuracy and AUC, and for the intervals how many faces of every person are right."""
     from tools import train
 
-    right = (p_fake >= 0.5) == (fake == 1)
-    people, person = np.unique(np.array(identity), return_inverse=True)
+    right = (p_fake >= 0.5) == (test.fake == 1)
+    people, person = np.unique(np.array(test.identity), return_inverse=True)
     rights = np.bincount(person[right], minlength=len(people))
     counts = np.bincount(person, minlength=len(people))
     return {
         "accuracy": float(right.mean()),
-        "auc": train.area_under_curve(fake, p_fake),
-        "test_faces": len(fake),
+        "auc": train.area_under_curve(test.fake, p_fake),
+        "test_faces": len(test),
+        "faces_in": "pairs" if test.pair[0] >= 0 else "folders",
         "people": len(people),
         "right_of_each_person": " ".join(f"{a}/{b}" for a, b in zip(rights, counts, strict=True)),
     }
@@ -160,14 +162,11 @@ def accuracies(rows: Sequence[Row]) -> dict[tuple[str, ...], results.Array]:
     drawn: NDArray[np.int64] | None = None
     means = {}
     for setting, group in results.grouped(rows, SETTING).items():
-        right = np.array(
-            [[int(part.split("/")[0]) for part in row["right_of_each_person"].split()]
-             for row in group]
-        )  # fmt: skip
-        faces = np.array([int(p.split("/")[1]) for p in group[0]["right_of_each_person"].split()])
+        parts = [[part.split("/") for part in row["right_of_each_person"].split()] for row in group]
+        right, faces = np.moveaxis(np.array(parts, int), -1, 0)  # (models, people) each
         if drawn is None:
-            drawn = results.drawn(len(faces))
-        means[setting] = (drawn @ right.mean(0)) / (drawn @ faces)
+            drawn = results.drawn(faces.shape[1])
+        means[setting] = (drawn @ right.mean(0)) / (drawn @ faces[0])
     return means
 
 
@@ -215,12 +214,14 @@ def page(
             for row in summary
         ],
     )
+    pairs = rows[0]["faces_in"] == "pairs"
+    people = results.counted(row["people"] for row in rows)
     yield (
         "Accuracy on the test faces at p_fake 0.5, by minimeso's own engine. Settings and models"
         " were chosen by the validation faces, as in the paper. The 95 % intervals are of the mean"
-        " over the models of a setting, by drawing whole people"
-        f" ({results.counted(row['people'] for row in rows)} of them) with replacement."
-        " A dash: that setting is not among the paper's five."
+        f" over the models of a setting, by drawing {'whole people' if pairs else 'faces'}"
+        f" ({people} of them) with replacement; that another training gives other models is not in"
+        " them. A dash: that setting is not among the paper's five."
     )
     yield "## The paper's five"
     yield results.markdown_table(
@@ -237,15 +238,15 @@ def page(
     yield "## The paper's order, or noise?"
     yield _order(summary, draws)
     yield "## What was reduced, and what else differs"
-    yield "\n".join(
-        (
-            f"- Budget `{rows[0]['budget']}` of `table2`, which says what was reduced in training:"
-            f" {results.counted(row['models'] for row in summary)} models of a setting in place of"
-            f" {BEST_MODELS}, {results.counted(row['test_faces'] for row in rows)} test faces"
-            " (7,104 there).",
-            "- The faces are not the paper's where they are pairs of DFDC: see `table2`.",
-        )
-    )
+    points = [
+        f"Budget `{rows[0]['budget']}` of `table2`, which says what was reduced in training.",
+        f"Models of a setting: {results.counted(row['models'] for row in summary)}, in the paper"
+        f" {BEST_MODELS}. Test faces: {results.counted(row['test_faces'] for row in rows)}, there"
+        " 7,104.",
+    ]
+    if pairs:
+        points.append("The faces are pairs of DFDC, not the paper's: see `table2`.")
+    yield "\n".join(f"- {point}" for point in points)
 
 
 def _order(
@@ -254,18 +255,14 @@ def _order(
     means = {
         table2.name_of(row["activation"], row["learning_rate"]): row["mean"] for row in summary
     }
-    count = len(means) * (len(means) - 1) // 2
+    named = {table2.name_of(*setting): values for setting, values in draws.items()}
+    pairs = list(itertools.combinations(named, 2))
+    # each interval at such a level that all of them together hold at 95 %
+    tail = (1 - results.CONFIDENCE) / 2 / max(len(pairs), 1)
     between = []
-    for (one, first), (other, second) in itertools.combinations(draws.items(), 2):
-        # each at such a level that all of them together hold at 95 %
-        tail = (1 - results.CONFIDENCE) / 2 / count
-        low, high = np.quantile(first - second, (tail, 1 - tail))
-        by = means[table2.name_of(*one)] - means[table2.name_of(*other)]
-        between.append(
-            results.Difference(
-                table2.name_of(*one), table2.name_of(*other), by, float(low), float(high)
-            )
-        )
+    for one, other in pairs:
+        low, high = np.quantile(named[one] - named[other], (tail, 1 - tail)).tolist()
+        between.append(results.Difference(one, other, means[one] - means[other], low, high))
     names = {table2.name_of(*setting): table2.label(*setting) for setting in table2.SETTINGS}
     order = [table2.name_of(*setting) for setting in paper.TABLE3]
     return results.order_statement(means, order, between, names)
