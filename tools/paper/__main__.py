@@ -62,8 +62,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
-    add("--budget", choices=BUDGETS, default="smoke",
-        help="smoke: does it work? (default); cpu: 90 minutes on two cores; full: the paper's")  # fmt: skip
+    add(
+        "--budget",
+        choices=BUDGETS,
+        default="smoke",
+        help="smoke: does it work? (default); cpu: 90 minutes on two cores; full: the paper's own",
+    )
     add("--data", type=Path, metavar="DIR", help="folder of the data, see below")
     add("--out", type=Path, default=Path("paper-results"), metavar="OUT",
         help="folder of the results; default: %(default)s")  # fmt: skip

@@ -113,13 +113,11 @@ class Runs:
         done = {tuple(row[name] for name in self.key) for row in self.rows}
         missing = [run for run in wanted if self._place(run) not in done]
         for count, run in enumerate(missing):
-            seconds = [float(row["seconds"]) for row in self.rows if row.get("seconds")]
             what = ", ".join(f"{name} {run[name]}" for name in self.key)
-            time = ""
-            if seconds:
-                time = f"; about {statistics.fmean(seconds) * (len(missing) - count) / 60:.0f} min"
             number = len(wanted) - len(missing) + count + 1
-            print(f"run {number} of {len(wanted)}: {what}{time}", file=sys.stderr, flush=True)
+            minutes = self._mean_seconds() * (len(missing) - count) / 60
+            left = f"; about {minutes:.0f} min left" if minutes >= 1 else ""
+            print(f"run {number} of {len(wanted)}: {what}{left}", file=sys.stderr, flush=True)
             yield run
 
     def add(self, run: Mapping[str, object], figures: Mapping[str, object]) -> None:
@@ -128,6 +126,9 @@ class Runs:
         row = self.settings | {name: cell(value) for name, value in values.items()}
         self.rows.append(row)
         write_rows(self.path, self.rows)
+
+    def _mean_seconds(self) -> float:
+        return statistics.fmean(values(self.rows, "seconds")) if self.rows else 0.0
 
     def _place(self, run: Mapping[str, object]) -> tuple[str, ...]:
         return tuple(cell(run[name]) for name in self.key)
@@ -206,6 +207,39 @@ def over_runs(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def grouped(rows: Sequence[Row], columns: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
+    """The rows of every setting, which these columns tell, in the order of their first."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in columns), []).append(row)
+    return groups
+
+
+def values(rows: Iterable[Row], figure: str) -> list[float]:
+    """A figure of every run."""
+    return [float(row[figure]) for row in rows]
+
+
+def summarise(
+    rows: Sequence[Row], columns: Sequence[str], figures: Sequence[str]
+) -> list[dict[str, Any]]:
+    """A row for every setting: how many runs, and of each figure mean and interval."""
+    summary: list[dict[str, Any]] = []
+    for setting, group in grouped(rows, columns).items():
+        row: dict[str, Any] = dict(zip(columns, setting, strict=True))
+        row["runs"] = len(group)
+        for figure in figures:
+            mean, low, high = over_runs(values(group, figure))
+            row |= {figure: mean, f"{figure}_low": low, f"{figure}_high": high}
+        summary.append(row)
+    return summary
+
+
+def interval(row: Mapping[str, Any], figure: str) -> Interval:
+    """What a row of a summary says of a figure."""
+    return Interval(row[figure], row[f"{figure}_low"], row[f"{figure}_high"])
+
+
 def percentiles(mean: float, draws: Array) -> Interval:
     """The 95 % interval of a figure that was drawn (RESAMPLES,) times."""
     low, high = np.quantile(draws, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
@@ -250,6 +284,7 @@ def order_statement(
     between: Sequence[Difference],
     names: Mapping[str, str],
     higher: bool = True,
+    again: bool = False,
 ) -> str:
     """Says, from the figures alone, whether the order of the settings is the paper's or noise.
 
@@ -260,9 +295,10 @@ def order_statement(
         between: differences of every two settings.
         names: what settings are called.
         higher: whether the highest figure is the best.
+        again: the paper's order was said already, of another figure.
     """
     sign = 1 if higher else -1
-    theirs = [name for name in paper if name in figures]
+    theirs = [name for name in paper if math.isfinite(figures.get(name, math.nan))]
     ours = sorted(theirs, key=lambda name: -sign * figures[name])
     if len(theirs) < 2:
         return "Fewer than two settings are in both tables, so there is no order to compare."
@@ -272,8 +308,8 @@ def order_statement(
         range(len(values)), values, method="asymptotic" if tied else "exact", alternative="greater"
     )
     lines = [
-        f"Best first, here: {_ranked(ours, figures, names)}; in the paper:"
-        f" {', '.join(names[name] for name in theirs)}.",
+        f"Best first, here: {_ranked(ours, figures, names)}"
+        + ("." if again else f"; in the paper: {', '.join(names[name] for name in theirs)}."),
         "All are equal here."
         if math.isnan(tau.statistic)
         else f"Kendall's tau of the two orders is {tau.statistic:+.2f}; an order drawn at random"
@@ -364,7 +400,8 @@ def write_chart(path: Path, title: str, axis: str, lines: Sequence[Line]) -> Non
 
     figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.42 * len(lines)), layout="constrained")
     for y, line in enumerate(lines):
-        axes.scatter(line.runs, [y] * len(line.runs), s=12, color="#e9b44c", label="a run")
+        dots = [y] * len(line.runs)
+        axes.scatter(line.runs, dots, s=12, color="#e9b44c", zorder=4, label="a run")
         if line.ours is not None:
             mean, low, high = line.ours
             axes.plot([low, high], [y, y], color="#b3261e")  # nothing where they are NaN

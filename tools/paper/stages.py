@@ -46,7 +46,8 @@ def train_runs(
         @lru_cache(1)
         def splits(number: object) -> Splits:
             assert isinstance(number, int)
-            return divide(_load(options, budget.examples), number)
+            train_set, val_set = (load(options, name, budget.examples) for name in ("train", "val"))
+            return divide((train_set, val_set), number)
 
         for run in runs.left(wanted):
             recipe = train.Recipe(
@@ -62,12 +63,9 @@ def train_runs(
             runs.add(run, _trained(recipe, out, device, splits(run["split"])))
 
 
-def _load(options: Options, limit: int) -> Splits:
-    data = options.data_folder("faces")
-    return (
-        faces.load(data, "train", options.cache, limit),
-        faces.load(data, "val", options.cache, limit),
-    )
+def load(options: Options, split: str, limit: int) -> faces.Faces:
+    """Faces of --data. Use it within `told`."""
+    return faces.load(options.data_folder("faces"), split, options.cache, limit)
 
 
 def _trained(

@@ -7,7 +7,6 @@ them have the same recipe: `shipped.csv`.
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,12 @@ NAME = "table1"
 BUDGETS = {"smoke": Budget(1, 1, 150), "cpu": Budget(3, 1, 0), "full": Budget(12, 30, 0)}
 RATE = 1e-3
 FIGURES = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc")
+SETTING = ("activation",)
+LEGEND = """\
+Means over runs, with their 95 % intervals (Student's t). They are those of the last epoch; the
+paper does not say which it took. Acc and Loss are those of training, under dropout and
+augmentation; a face counts as fake from p_fake 0.5 on. The intervals tell how runs differ; what
+other people's faces would change is not in them."""
 MODELS = Path(minimeso.__file__).parent / "models"
 
 
@@ -65,49 +70,36 @@ def render(folder: Path) -> None:
     summary = summarise(rows)
     results.write_rows(folder / f"{NAME}.csv", summary)
     models = folder / "shipped.csv"
-    shipped = results.read_rows(models) if models.exists() else []
-    results.write_page(folder / f"{NAME}.md", page(rows, summary, shipped))
+    bundled = results.read_rows(models) if models.exists() else []
+    results.write_page(folder / f"{NAME}.md", page(rows, summary, bundled))
+    groups = results.grouped(rows, SETTING)
     results.write_chart(
         folder / f"{NAME}.png",
         f"Stage 1: accuracy on the validation faces, budget {rows[0]['budget']}",
         "accuracy",
         [
             results.Line(
-                paper.NAMES[activation],
-                values,
-                results.over_runs(values),
-                paper.TABLE1[activation].val_accuracy,
+                paper.NAMES[row["activation"]],
+                results.values(groups[row["activation"],], "val_accuracy"),
+                results.interval(row, "val_accuracy"),
+                row["paper_val_accuracy"],
             )
             for row in summary
-            for activation in [str(row["activation"])]
-            for values in [figures(rows, activation, "val_accuracy")]
         ],
     )
 
 
-def figures(rows: Sequence[Row], activation: str, figure: str) -> list[float]:
-    """A figure of every run of a setting."""
-    return [float(row[figure]) for row in rows if row["activation"] == activation]
-
-
-def summarise(rows: Sequence[Row]) -> list[dict[str, object]]:
+def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A row a setting, the best on the validation faces first."""
-    summary: list[dict[str, object]] = []
-    for activation, theirs in paper.TABLE1.items():
-        if not figures(rows, activation, "val_loss"):
-            continue
-        row: dict[str, object] = {"activation": activation}
-        row["runs"] = len(figures(rows, activation, "val_loss"))
-        for figure in FIGURES:
-            mean, low, high = results.over_runs(figures(rows, activation, figure))
-            row |= {figure: mean, f"{figure}_low": low, f"{figure}_high": high}
+    summary = results.summarise(rows, SETTING, FIGURES)
+    for row in summary:
+        theirs = paper.TABLE1[row["activation"]]
         row |= {f"paper_{name}": value for name, value in theirs._asdict().items()}
-        summary.append(row)
-    return sorted(summary, key=lambda row: (-float(str(row["val_accuracy"])), row["val_loss"]))
+    return sorted(summary, key=lambda row: (-row["val_accuracy"], row["val_loss"]))
 
 
 def page(
-    rows: Sequence[Row], summary: Sequence[dict[str, object]], shipped: Sequence[Row]
+    rows: Sequence[Row], summary: Sequence[dict[str, Any]], bundled: Sequence[Row]
 ) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 1 (stage 1): activations of MesoInception-4"
@@ -115,44 +107,42 @@ def page(
     yield results.markdown_table(
         ["Activation", "runs", "Acc", "paper", "Loss", "paper", "V.Acc", "paper", "V.Loss", "paper",
          "V.AUC"],
-        [_line(rows, str(row["activation"])) for row in summary],
+        [
+            [paper.NAMES[row["activation"]], str(row["runs"])]
+            + [
+                text
+                for ours, theirs in zip(FIGURES[:-1], paper.Stage1._fields, strict=True)
+                for text in (f"{results.interval(row, ours)}", f"{row[f'paper_{theirs}']:.3f}")
+            ]
+            + [f"{results.interval(row, FIGURES[-1])}"]
+            for row in summary
+        ],
     )  # fmt: skip
-    yield (
-        "Means over runs, with their 95 % intervals (Student's t). They are those of the last"
-        " epoch; the paper does not say which it took. Acc and Loss are those of training, under"
-        " dropout and augmentation; a face counts as fake from p_fake 0.5 on. The intervals tell"
-        " how runs differ; what other people's faces would change is not in them."
-    )
+    yield LEGEND
     yield "## The paper's order, or noise?"
+    order = list(paper.TABLE1)
     for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", "V.AUC")):
-        values = {
-            str(row["activation"]): figures(rows, str(row["activation"]), figure) for row in summary
+        means = {row["activation"]: row[figure] for row in summary}
+        of_runs = {
+            key: results.values(group, figure)
+            for (key,), group in results.grouped(rows, SETTING).items()
         }
-        means = {activation: statistics.fmean(found) for activation, found in values.items()}
-        between = results.differences(values)
-        statement = results.order_statement(means, list(paper.TABLE1), between, paper.NAMES)
-        yield f"By {name}: {statement}"
+        between = results.differences(of_runs)
+        statement = results.order_statement(
+            means, order, between, paper.NAMES, again=figure == "val_auc"
+        )
+        yield f"By {name}. {statement}"
     yield "## What was reduced, and what else differs"
     yield reductions(rows, BUDGETS["full"])
-    yield from _shipped(shipped)
+    yield from _shipped(bundled)
 
 
-def _line(rows: Sequence[Row], activation: str) -> list[str]:
-    line = [paper.NAMES[activation], str(len(figures(rows, activation, "seed")))]
-    for figure, theirs in zip(FIGURES[:-1], paper.TABLE1[activation], strict=True):
-        line += [f"{results.over_runs(figures(rows, activation, figure))}", f"{theirs:.3f}"]
-    return [*line, f"{results.over_runs(figures(rows, activation, FIGURES[-1]))}"]
-
-
-def reductions(rows: Sequence[Row], full: Budget) -> str:
-    """What these runs had less of than the paper's, as a list; of `table2`, too."""
-    of_a_setting: dict[tuple[str, str], int] = {}
-    for row in rows:
-        setting = row["activation"], row["learning_rate"]
-        of_a_setting[setting] = of_a_setting.get(setting, 0) + 1
+def reductions(rows: Sequence[Row], full: Budget, *more: str) -> str:
+    """What these runs had less of than the paper's, as a list, and `more`; of `table2`, too."""
+    of_a_setting = map(len, results.grouped(rows, ("activation", "learning_rate")).values())
     steps = results.counted(row["steps"] for row in rows)
     points = [
-        f"Budget `{rows[0]['budget']}`: {results.counted(of_a_setting.values())} of the paper's"
+        f"Budget `{rows[0]['budget']}`: {results.counted(of_a_setting)} of the paper's"
         f" {full.runs} runs of a setting, {rows[0]['epochs']} of its {full.epochs} epochs,"
         f" {results.counted(row['train_faces'] for row in rows)} faces to train (12,353 there) and"
         f" {results.counted(row['val_faces'] for row in rows)} to validate."
@@ -182,7 +172,7 @@ def reductions(rows: Sequence[Row], full: Budget) -> str:
         f" {' and '.join(sorted({row['device'] for row in rows}))};"
         f" {sum(float(row['seconds']) for row in rows) / 3600:.1f} hours of training in all."
     )
-    return "\n".join(f"- {point}" for point in points)
+    return "\n".join(f"- {point}" for point in (*points, *more))
 
 
 def _shipped(models: Sequence[Row]) -> Iterator[str]:
@@ -215,7 +205,7 @@ def _shipped(models: Sequence[Row]) -> Iterator[str]:
     )
     aucs = {row["activation"]: float(row["val_auc"]) for row in group}
     statement = results.order_statement(aucs, list(paper.TABLE1), [], paper.NAMES)
-    yield f"By V.AUC: {statement}"
+    yield f"By V.AUC. {statement}"
 
 
 def _auc(row: Row, split: str) -> str:
