@@ -34,6 +34,8 @@ EXPERIMENTS = {
     "table3": Experiment("stage 3: the best models of table2 on the test split", False),
     "table4": Experiment("time of 2,000 random images, here and in PyTorch", False),
     "figure1": Experiment("Pish and its derivative", False),
+    "figure3": Experiment("MNIST, 15 to 25 hidden layers, four activations", True),
+    "table5": Experiment("SqueezeNet on CIFAR-10, four activations", True),
 }
 
 EPILOG = """\

@@ -74,10 +74,10 @@ def batches(images: Images, size: int, device: torch.device) -> Iterator[tuple[T
 
     A last batch of one is left out: it has no variance for a batch norm.
     """
-    order = torch.randperm(len(images.labels))
-    for chosen in order.split(size):
-        if len(chosen) > 1:
-            index = chosen.numpy()
+    order = torch.randperm(len(images.labels)).numpy()
+    for start in range(0, len(order), size):
+        index = order[start : start + size]
+        if len(index) > 1:
             yield (
                 torch.from_numpy(images.pictures[index]).to(device),
                 torch.from_numpy(images.labels[index]).to(device),
@@ -108,7 +108,8 @@ class Run:
         self.device = device
         torch.manual_seed(recipe.seed)
         network = classifiers.build(recipe.architecture, recipe.activation)
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in network.modules():
             if isinstance(module, ACTIVATION_MODULES):
                 module.register_forward_pre_hook(lambda _module, inputs: (inputs[0].float(),))
@@ -192,11 +193,14 @@ class Run:
             torch.set_rng_state(saved["random"])
             if self.device.type == "cuda" and saved["random_cuda"]:
                 torch.cuda.set_rng_state_all(saved["random_cuda"])
+            print(f"  going on after epoch {len(self.history)}", file=sys.stderr, flush=True)
         except ResultsError:
             raise
         except Exception as error:  # torch raises half a dozen kinds for a damaged file
             reason = (str(error).strip() or type(error).__name__).split("\n", 1)[0][:200]
-            raise ResultsError(f"{self.path}: not a whole checkpoint ({reason}); remove it") from None
+            raise ResultsError(
+                f"{self.path}: not a whole checkpoint ({reason}); remove it"
+            ) from None
 
 
 def train_runs(

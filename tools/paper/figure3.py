@@ -124,7 +124,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
                 *(
                     f"{results.interval(found[activation], 'test_accuracy'):.4f}"
                     if activation in found
-                    else "–"
+                    else ""
                     for activation in ACTIVATIONS
                 ),
             ]
@@ -133,8 +133,8 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     )
     yield LEGEND
     yield (
-        "The paper prints a chart and no figures, so that none of its stand beside ours, and their"
-        " order cannot be compared to the digit."
+        "The paper prints a chart without figures, so none of its stand here, and its order is not"
+        " compared with ours."
     )
     yield "## An order, or noise?"
     whole = [found for found in by_depth.values() if len(found) == len(ACTIVATIONS)]
@@ -214,7 +214,7 @@ def differs(rows: Sequence[Row], depths: Sequence[int]) -> str:
         " the default of Keras, which Misra, the author of Mish, used in his published notebook of"
         " this experiment. What the paper says of the network fits that notebook, so its two 5x5"
         " convolutions to 20 and 50 channels are taken from there, too (`tools/classifiers.py`).",
-        "Weights start as PyTorch starts them; Keras draws them a little larger.",
+        "Weights start as PyTorch starts them; Keras draws them somewhat larger.",
         machine(rows),
     ]
     return "\n".join(f"- {point}" for point in points)
@@ -254,5 +254,4 @@ def write_chart(path: Path, budget: str, summary: Sequence[Mapping[str, Any]]) -
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
-    pyplot.close(figure)
+    results.save_figure(figure, path)

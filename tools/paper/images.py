@@ -66,7 +66,9 @@ def _idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             " or the one with mnist/"
         ) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise ResultsError(f"{path}: cannot be read or is damaged ({error}); copy it anew") from None
+        raise ResultsError(
+            f"{path}: cannot be read or is damaged ({error}); copy it anew"
+        ) from None
     magic = bytes((0, 0, 8, 1 + len(shape)))
     extents = tuple(int(extent) for extent in np.frombuffer(data[4:header], ">u4"))
     if data[:4] != magic or len(extents) != 1 + len(shape) or extents[1:] != shape:
@@ -77,7 +79,7 @@ def _idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             f"{path}: says it has {extents[0]} entries, but has {len(data) - header} bytes of them;"
             " copy it anew"
         )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(extents)
+    return np.frombuffer(data, np.uint8, offset=header).reshape(extents).copy()
 
 
 def cifar10(folder: Path, split: str, count: int = 0) -> Images:
@@ -101,7 +103,9 @@ def cifar10(folder: Path, split: str, count: int = 0) -> Images:
             " test.zip, or the one with cifar10/"
         ) from None
     except (OSError, zipfile.BadZipFile) as error:
-        raise ResultsError(f"{path}: cannot be read or is damaged ({error}); copy it anew") from None
+        raise ResultsError(
+            f"{path}: cannot be read or is damaged ({error}); copy it anew"
+        ) from None
     return _checked(path, np.concatenate(mosaics)[: len(labels)], labels)
 
 
@@ -124,7 +128,9 @@ def _labels(path: Path, table: bytes) -> NDArray[np.int64]:
         labels = [int(row["label"]) for row in rows]
         in_order = [int(row["index"]) for row in rows] == list(range(len(rows)))
     except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise ResultsError(f"{path}: its labels are no table with index and label ({error})") from None
+        raise ResultsError(
+            f"{path}: its labels are no table with index and label ({error})"
+        ) from None
     if not labels or not in_order or len(labels) > MOST:
         raise ResultsError(f"{path}: the indices of its labels do not count from 0 to {MOST - 1}")
     if min(labels) < 0 or max(labels) >= CLASSES:
@@ -145,7 +151,9 @@ def _mosaic(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[np.uint8
                 )
             pixels = np.asarray(picture)
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's kinds for damaged files
-        raise ResultsError(f"{path}: {name} is no whole JPEG ({error}); copy the zip anew") from None
+        raise ResultsError(
+            f"{path}: {name} is no whole JPEG ({error}); copy the zip anew"
+        ) from None
     tiles = pixels.reshape(ROWS, TILE, COLUMNS, TILE, 3).transpose(0, 2, 1, 3, 4)
     return np.ascontiguousarray(tiles).reshape(COLUMNS * ROWS, TILE, TILE, 3)
 
