@@ -147,20 +147,20 @@ class Run:
         count = len(images.labels)
         return {"train_loss": loss_sum.item() / count, "train_accuracy": right.item() / count}
 
-    def train(self, train_set: Images, test_set: Images) -> None:
-        """Trains to the last epoch of the recipe, saving after each."""
+    def train(self, train_set: Images, test_set: Images, further: int = 0) -> None:
+        """Trains to the last epoch of the recipe, saving after each; `further` runs are to come."""
         while len(self.history) < self.recipe.epochs:
             start = time.perf_counter()
             row = self.train_epoch(train_set) | judge(self.network, test_set, self.device)
             row["seconds"] = time.perf_counter() - start
             self.history.append(row)
             train.write_checkpoint(self.checkpoint(), self.path)
-            left = (self.recipe.epochs - len(self.history)) * row["seconds"] / 60
+            left = (1 + further) * self.recipe.epochs - len(self.history)
             print(
                 f"  epoch {len(self.history)}/{self.recipe.epochs}"
                 f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.3f}"
                 f"  test loss {row['test_loss']:.4f} acc {row['test_accuracy']:.4f}"
-                f"  {row['seconds']:.0f} s, {left:.0f} min left of this run",
+                f"  {row['seconds']:.0f} s, about {left * row['seconds'] / 60:.0f} min left in all",
                 file=sys.stderr,
                 flush=True,
             )
@@ -231,7 +231,7 @@ def train_runs(
         path.parent.mkdir(parents=True, exist_ok=True)
         training = Run(recipe, path, device)
         training.resume()
-        training.train(*splits)
+        training.train(*splits, further=len(wanted) - 1 - wanted.index(run))
         last = dict(training.history[-1])
         del last["seconds"]
         runs.add(

@@ -70,8 +70,8 @@ def _idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             f"{path}: cannot be read or is damaged ({error}); copy it anew"
         ) from None
     magic = bytes((0, 0, 8, 1 + len(shape)))
-    extents = tuple(int(extent) for extent in np.frombuffer(data[4:header], ">u4"))
-    if data[:4] != magic or len(extents) != 1 + len(shape) or extents[1:] != shape:
+    extents = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, header, 4))
+    if data[:4] != magic or len(data) < header or extents[1:] != shape:
         wanted = " of 28x28 pictures" if shape else " of labels"
         raise ResultsError(f"{path}: not an idx file{wanted}; copy it anew")
     if extents[0] > MOST or len(data) - header != extents[0] * math.prod(shape):
@@ -79,7 +79,8 @@ def _idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             f"{path}: says it has {extents[0]} entries, but has {len(data) - header} bytes of them;"
             " copy it anew"
         )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(extents).copy()
+    values: NDArray[np.uint8] = np.frombuffer(data, np.uint8, offset=header).reshape(extents).copy()
+    return values
 
 
 def cifar10(folder: Path, split: str, count: int = 0) -> Images:
