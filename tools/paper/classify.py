@@ -231,7 +231,7 @@ def train_runs(
         path.parent.mkdir(parents=True, exist_ok=True)
         training = Run(recipe, path, device)
         training.resume()
-        training.train(*splits, further=len(wanted) - 1 - wanted.index(run))
+        training.train(splits[0], splits[1], len(wanted) - 1 - wanted.index(run))
         last = dict(training.history[-1])
         del last["seconds"]
         runs.add(
