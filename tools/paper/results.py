@@ -316,10 +316,10 @@ def order_statement(
         f" agrees as well or better with probability {tau.pvalue:.3f}"
         f" ({'approximate, some are equal' if tied else 'exact'}).",
     ]
-    counted = [d for d in between if d.one in theirs and d.other in theirs]
+    counted = [d for d in between if d.one in theirs and d.other in theirs and math.isfinite(d.low)]
     if not counted:
         return " ".join(
-            [*lines, "**With one run a setting nobody can say whether that order is noise.**"]
+            [*lines, "**Without several runs a setting nobody can say whether it is noise.**"]
         )
     # turned so that the better one comes first
     apart = [
