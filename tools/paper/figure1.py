@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize
 
 from tools.paper import figures_of_paper as paper
@@ -23,7 +24,7 @@ from tools.paper.results import Array, Options, Row, Runs
 NAME = "figure1"
 X = np.arange(-8 * 32, 8 * 32 + 1) / 32
 STEP = 1e-5  # of the difference quotients
-FAR = 1e6  # as good as infinity for the slope
+FAR = 1e9  # as good as infinity for the slope
 CURVES = (
     "pish_minimeso",
     "pish_printed",
@@ -42,7 +43,7 @@ FIGURES: dict[str, tuple[str, float]] = {
     "derivative_autograd_at_0": ("Autograd at 0", paper.PISH_DERIVATIVE_AT_0),
     "least_at": ("Pish is least at", paper.PISH_LEAST_AT),
     "least": ("and is there", paper.PISH_LEAST),
-    "slope": ("Pish(x) / x of the engine at x = 1e6 (pi / 2)", paper.PISH_SLOPE),
+    "slope": ("Pish(x) / x of the engine at x = 1e9 (pi / 2)", paper.PISH_SLOPE),
 }
 
 
@@ -51,7 +52,7 @@ def printed_pish(x: Array) -> Array:
     return np.asarray(x * np.arctan(np.log(1 + np.exp(x)) + 1 / (1 + np.exp(-x))))
 
 
-def printed_derivative(x: Array) -> Array:
+def printed_derivative(x: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """As printed: x (e^x / (e^x + 1)^2 + sigmoid(x)) / ((softplus(x) + sigmoid(x))^2 + 1)
     + arctan(softplus(x) + sigmoid(x)). Of the type of x."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -104,13 +105,11 @@ def run(options: Options) -> None:
             for i, x in enumerate(X)
         ]
         results.write_rows(folder / "curves.csv", table)
-        figures = _figures(named)
-        runs.add(
-            points, {"budget": options.budget, **figures, "seconds": time.perf_counter() - start}
-        )
+        figures = _figures(named) | {"seconds": time.perf_counter() - start}
+        runs.add(points, {"budget": options.budget} | figures)
 
 
-def _figures(curves: Mapping[str, Array]) -> dict[str, object]:
+def _figures(curves: Mapping[str, NDArray[np.floating[Any]]]) -> dict[str, object]:
     from minimeso.engine.reference import pish
 
     def off(name: str) -> float:
@@ -119,7 +118,7 @@ def _figures(curves: Mapping[str, Array]) -> dict[str, object]:
 
     zero = int(np.flatnonzero(X == 0)[0])
     least = optimize.minimize_scalar(lambda x: float(pish(np.array(x))), (-2, -1), tol=1e-9)
-    wide = np.arange(0, 200, 0.01, np.float32)
+    wide = np.arange(0, 200, 0.01).astype(np.float32)
     finite = np.isfinite(printed_derivative(wide))
     figures: dict[str, float] = {
         **{f"{n}_off": off(n) for n in CURVES if not n.endswith("printed")},

@@ -143,8 +143,8 @@ def render(folder: Path) -> None:
     results.write_page(folder / f"{NAME}.md", page(rows, summary))
     results.write_chart(
         folder / f"{NAME}.png",
-        "Time of MesoInception-4 over that with ReLU, one image, one thread",
-        "%",
+        "Time of an image, one thread",
+        "% over ReLU",
         [
             results.Line(
                 f"{paper.NAMES[row['activation']]}, {ENGINES[row['engine']]}",
