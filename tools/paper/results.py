@@ -316,10 +316,10 @@ def order_statement(
         f" agrees as well or better with probability {tau.pvalue:.3f}"
         f" ({'approximate, some are equal' if tied else 'exact'}).",
     ]
-    counted = [d for d in between if d.one in theirs and d.other in theirs]
+    counted = [d for d in between if d.one in theirs and d.other in theirs and math.isfinite(d.low)]
     if not counted:
         return " ".join(
-            [*lines, "**With one run a setting nobody can say whether that order is noise.**"]
+            [*lines, "**With so few runs nobody can say whether that order is noise.**"]
         )
     # turned so that the better one comes first
     apart = [
@@ -400,8 +400,9 @@ def write_chart(path: Path, title: str, axis: str, lines: Sequence[Line]) -> Non
 
     figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.42 * len(lines)), layout="constrained")
     for y, line in enumerate(lines):
-        dots = [y] * len(line.runs)
-        axes.scatter(line.runs, dots, s=12, color="#e9b44c", zorder=4, label="a run")
+        if line.runs:
+            dots = [y] * len(line.runs)
+            axes.scatter(line.runs, dots, s=12, color="#e9b44c", zorder=4, label="a run")
         if line.ours is not None:
             mean, low, high = line.ours
             axes.plot([low, high], [y, y], color="#b3261e")  # nothing where they are NaN
