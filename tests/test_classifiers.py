@@ -226,3 +226,11 @@ def test_reference_refuses_unknown_names(
         error = capsys.readouterr().err
         assert error.startswith("reference.py: unknown") and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_pictures_of_the_committed_dumps_are_made_again() -> None:
+    """The network's size decides; that of the MesoNets gives the bytes that their dumps hold."""
+    stored = np.load(Path(__file__).parent / "data" / "reference" / "meso4-pish.npz")
+    assert np.array_equal(reference.picture(0), stored["input"])
+    assert reference.picture(0, (1, 28, 28)).shape == (1, 28, 28, 1)
+    assert reference.picture(0, (3, 33, 64)).shape == (1, 33, 64, 3)

@@ -21,11 +21,12 @@ from scipy import stats  # noqa: E402
 
 from minimeso import Session, load_model  # noqa: E402
 from tools import convert  # noqa: E402
-from tools.paper import classify, figure3, images, table5  # noqa: E402
+from tools.paper import classify, figure3, images, stages, table5  # noqa: E402
 from tools.paper.__main__ import main  # noqa: E402
 from tools.paper.results import Budget, ResultsError  # noqa: E402
 
 CPU = torch.device("cpu")
+PRECISION = stages.precision(CPU)
 
 
 def idx(values: np.ndarray) -> bytes:
@@ -378,7 +379,14 @@ def test_checkpoints_of_something_else(
     path.parent.mkdir(parents=True)
     command = ["table5", "--data", str(data), "--out", str(tmp_path)]
     run = classify.Run(recipe(activation="mish"), path, CPU)
-    states = [b"text", b"", None, {"format": 1}, [1], {**run.checkpoint(), "recipe": {}}]
+    whole = classify.Run(recipe(epochs=2, examples=24, precision=PRECISION), path, CPU).checkpoint()
+    states = [
+        *(b"text", b"", None, {"format": 1}, [1], run.checkpoint(), {**whole, "recipe": {}}),
+        *({**whole, "history": history} for history in (1, [1], [{"seconds": 1.0}])),
+        *({**whole, "random": random} for random in (None, torch.zeros(3))),
+        {**whole, "state_dict": {**whole["state_dict"], "conv10.bias": torch.zeros(9)}},
+        {**whole, "optimizer": {}},
+    ]
     for state in states:
         if isinstance(state, bytes):
             path.write_bytes(state)

@@ -33,6 +33,7 @@ from tools.paper.results import Options, ResultsError, Runs
 
 CHECKPOINT_FORMAT = 1
 JUDGED_AT_ONCE = 500
+FIGURES = ("train_loss", "train_accuracy", "test_accuracy", "test_loss", "seconds")  # of an epoch
 ACTIVATION_MODULES = (nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.Mish, Pish)
 
 
@@ -189,7 +190,9 @@ class Run:
                 raise ResultsError(f"{self.path}: of another recipe; remove it, or choose --out")
             self.network.load_state_dict(saved["state_dict"])
             self.optimizer.load_state_dict(saved["optimizer"])
-            self.history = list(saved["history"])
+            self.history = [
+                {figure: float(row[figure]) for figure in FIGURES} for row in saved["history"]
+            ]
             torch.set_rng_state(saved["random"])
             if self.device.type == "cuda" and saved["random_cuda"]:
                 torch.cuda.set_rng_state_all(saved["random_cuda"])
