@@ -133,8 +133,8 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     )
     yield LEGEND
     yield (
-        "The paper prints a chart without figures, so none of its stand here, and its order is not"
-        " compared with ours."
+        "The paper shows this as a chart; its figures are not at hand, so none of them stand here,"
+        " and its order is not compared with ours."
     )
     yield "## An order, or noise?"
     whole = [found for found in by_depth.values() if len(found) == len(ACTIVATIONS)]
@@ -226,7 +226,6 @@ def write_chart(path: Path, budget: str, summary: Sequence[Mapping[str, Any]]) -
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from matplotlib.ticker import MaxNLocator
 
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     for number, activation in enumerate(ACTIVATIONS):
@@ -246,7 +245,7 @@ def write_chart(path: Path, budget: str, summary: Sequence[Mapping[str, Any]]) -
             color=COLOURS[activation],
             label=paper.NAMES[activation],
         )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xticks(sorted({row["depth"] for row in summary}))
     axes.set_xlabel("hidden layers of 500")
     axes.set_ylabel("accuracy on the test pictures")
     axes.set_title(f"MNIST, budget {budget}")
