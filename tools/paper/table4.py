@@ -109,7 +109,8 @@ def _takers(stack: ExitStack, isa: str) -> Iterator[Taker]:
 
     peers.versions("torch")  # names it if it is missing
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    for engine, activation in itertools.product(ENGINES, paper.TABLE4):
+    # PyTorch first: it makes the weights, and ours then never loads it
+    for engine, activation in itertools.product(reversed(ENGINES), paper.TABLE4):
         worker = workers.Worker(1, folder / f"{engine}-{activation}.log")
         stack.callback(worker.close)
         name = engine if engine in peers.PEERS else f"{engine}-{isa}"
