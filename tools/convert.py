@@ -1,7 +1,9 @@
 """Makes a minimeso model file of trained weights: `python tools/convert.py SRC DST.npz`.
 
 SRC is a Keras file of the MesoNet authors (`Meso4_DF.h5` and its three siblings) or a checkpoint of
-`tools/train.py` (or a bare PyTorch `state_dict` of `tools/networks.py`, with --activation).
+`tools/train.py` or of the paper's experiments on MNIST and CIFAR-10 (or a bare PyTorch `state_dict`
+of `tools/networks.py` or `tools/classifiers.py`, with --activation). MesoNets become detectors; the
+others plain networks whose output is the softmax.
 The architecture is read off the arrays; what is unknown is refused by name. Nothing in SRC is
 trusted: no pickled code runs, no other file is opened on its behalf, sizes are checked before
 arrays are read.
@@ -24,6 +26,7 @@ if __package__ in (None, ""):  # started by its path
 import numpy as np
 from numpy.typing import NDArray
 
+from minimeso.engine.graph import Graph
 from minimeso.engine.model_file import SIZE_LIMIT, Model, save_model
 from minimeso.errors import GraphError, MinimesoError
 from minimeso.networks import ACTIVATION_SETTINGS, NETWORKS
@@ -81,8 +84,20 @@ class Source:
     activation: str
     eps: float
     arrays: Arrays
-    framing: dict[str, Any]  # how faces were cut and scaled to 256x256
+    framing: dict[str, Any] | None  # how faces were cut and scaled to 256x256; None: no faces
     meta: dict[str, Any] = field(default_factory=dict)
+
+
+def graph_of(architecture: str, activation: str, eps: float) -> Graph:
+    """The graph of any network that this script knows."""
+    if architecture in NETWORKS:
+        return NETWORKS[architecture](activation, eps, False)
+    import torch
+
+    from tools import classifiers
+
+    with torch.device("meta"):  # only its modules count, not its weights
+        return classifiers.graph_of(classifiers.build(architecture, activation, eps), architecture)
 
 
 def read_source(path: Path, architecture: str | None, activation: str | None) -> Source:
@@ -100,7 +115,7 @@ def read_source(path: Path, architecture: str | None, activation: str | None) ->
     elif magic.startswith(b"PK"):
         source = checkpoint_arrays(path, activation)
     else:
-        raise ConvertError(f"{path}: neither a Keras .h5 file nor a checkpoint of tools/train.py")
+        raise ConvertError(f"{path}: neither a Keras .h5 file nor a PyTorch checkpoint")
     for what, wanted, found in (
         ("architecture", architecture, source.architecture),
         ("activation", activation, source.activation),
@@ -281,7 +296,9 @@ def checkpoint_arrays(path: Path, activation: str | None = None) -> Source:
         raise ConvertError(f"{path}: unknown activation {found[:80]!r}; known are {known}")
     architecture = _recognise(path, arrays, found)
     meta = _training_meta(saved) if whole else {}
-    framing = _framing(path, saved.get("framing") if whole else None)
+    framing = None
+    if architecture in NETWORKS:
+        framing = _framing(path, saved.get("framing") if whole else None)
     return Source(architecture, found, TORCH_EPS, arrays, framing, meta)
 
 
@@ -304,10 +321,13 @@ def _framing(path: Path, found: object) -> dict[str, Any]:
 def _recognise(path: Path, arrays: Arrays, activation: str) -> str:
     """The architecture whose arrays these are, by names and shapes."""
     shapes = {name: array.shape for name, array in arrays.items()}
-    networks = {
-        name: network(activation, TORCH_EPS, False).parameters()
-        for name, network in NETWORKS.items()
-    }
+    known: tuple[str, ...] = tuple(NETWORKS)
+    if activation != "original" and "fc2.weight" not in shapes:  # which ends every MesoNet
+        from tools import classifiers
+
+        known += classifiers.ARCHITECTURES
+    networks = {name: graph_of(name, activation, TORCH_EPS).parameters() for name in known}
+    # The first of those that share most arrays: of the MNIST networks that with fewest layers.
     nearest = max(networks, key=lambda name: len(networks[name].keys() & shapes.keys()))
     wanted = networks[nearest]
     for name in sorted(shapes.keys() - wanted.keys()):
@@ -345,8 +365,8 @@ def _plain(value: object) -> bool:
 
 
 def to_model(source: Source, name: str) -> Model:
-    """The model file's content: a detector that says fake or real at p_fake 0.5, uncalibrated."""
-    graph = NETWORKS[source.architecture](source.activation, source.eps, False)
+    """The model file's content: of a MesoNet a detector, uncalibrated, fake from p_fake 0.5 on."""
+    graph = graph_of(source.architecture, source.activation, source.eps)
     meta = {
         "architecture": source.architecture,
         "activation": source.activation,
@@ -358,7 +378,7 @@ def to_model(source: Source, name: str) -> Model:
         weights=graph.check_weights(source.arrays),
         meta=meta,
         framing=source.framing,
-        thresholds={"real": 0.5, "fake": 0.5},
+        thresholds={"real": 0.5, "fake": 0.5} if source.architecture in NETWORKS else None,
     )
 
 
@@ -367,9 +387,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="convert.py",
         description="Make a minimeso model file of published Keras weights or of a checkpoint.",
     )
-    parser.add_argument("src", type=Path, help=".h5 of the MesoNet authors, or .pt of train.py")
+    parser.add_argument("src", type=Path, help=".h5 of the MesoNet authors, or .pt of our training")
     parser.add_argument("dst", type=Path, help="the model file to write (.npz)")
-    parser.add_argument("--architecture", choices=tuple(NETWORKS), help="refuse any other")
+    parser.add_argument("--architecture", help="refuse any other, such as mesoinception4")
     parser.add_argument("--activation", choices=ACTIVATION_SETTINGS, help="where SRC is silent")
     parser.add_argument("--name", help="name of the model (default: that of DST)")
     options = parser.parse_args(arguments)

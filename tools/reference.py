@@ -3,12 +3,14 @@
     python tools/reference.py ARCHITECTURE ACTIVATION DST.npz    random weights
     python tools/reference.py CHECKPOINT DST.npz                 trained ones
 
+ARCHITECTURE is meso4 or mesoinception4 or one of tools/classifiers.py: squeezenet, mnist15 to 25.
+
 DST is a NumPy .npz (no pickle) with these entries, for one input picture and a network of nodes:
 
     model.json, NODE.PARAMETER   the model itself, entry for entry as in a model file: without the
                                  entries named below, DST is one (`--model` writes it as such)
-    input                        (1, 256, 256, 3) uint8, RGB; the network gets it as (N, C, H, W)
-                                 float32, divided by 255
+    input                        (1, H, W, C) uint8, RGB or one channel, of the network's size; the
+                                 network gets it as (N, C, H, W) float32, divided by 255
     output/NODE                  float32: the output of the node, (N, C, H, W) or (N, F), if it has
                                  up to 96 values; else a flat array of some of its values
     index/NODE                   int32, only beside a flat array: where its values stand in the
@@ -25,6 +27,7 @@ how a random generator works, since everything random is stored.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,30 +43,37 @@ from torch import Tensor, nn
 
 from minimeso.engine.graph import Graph, Node
 from minimeso.engine.model_file import Model, save_model
+from minimeso.engine.ops import Shape
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
-from tools import convert, networks
+from tools import classifiers, convert, networks
 
+KNOWN = (*networks.ARCHITECTURES, *classifiers.ARCHITECTURES)
 SAMPLES = 96
 TILE = 32
 MANTISSA_BITS = 10
+#: Of the batch norms of the deep networks: with 1, 25 of them in a row reach 1e9, and there every
+#: activation is a straight line.
+DEEP_GAIN = 0.4
 
 
 def random_arrays(architecture: str, activation: str, eps: float, seed: int) -> convert.Arrays:
     """Random weights and running statistics, all float32, by `node.parameter`.
 
     Values keep 10 bits of mantissa, which halves the file. The last layer is scaled so that the
-    logit of the random picture is about 1: a saturated sigmoid would hide errors.
+    logits of the random picture are about 1: a saturated sigmoid or softmax would hide errors.
     """
     random = np.random.default_rng(seed)
-    graph = NETWORKS[architecture](activation, eps, False)
+    graph = convert.graph_of(architecture, activation, eps)
     arrays: convert.Arrays = {}
+    gain = 1.0 if architecture in NETWORKS else DEEP_GAIN
     for name, shape in graph.parameters().items():
         parameter = name.rpartition(".")[2]
         if parameter == "weight" and len(shape) > 1:
             values = random.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape)
         elif parameter == "weight":
             values = random.uniform(0.5, 1.5, shape) * random.choice([-1, 1], shape, p=[0.4, 0.6])
+            values *= gain
         elif parameter == "running_var":
             values = random.lognormal(-1, 1, shape)
         else:
@@ -74,22 +84,36 @@ def random_arrays(architecture: str, activation: str, eps: float, seed: int) -> 
             channels = arrays[f"{node.name}.running_var"].size
             for channel in random.permutation(channels)[:2]:
                 _wither(arrays, graph, node, int(channel), 10 ** random.uniform(-6, -4))
-    logit = layer_outputs(_network(architecture, activation, eps, arrays), picture(seed))["fc2"]
-    for name in ("fc2.weight", "fc2.bias"):
-        arrays[name] = _round(arrays[name] / max(1.0, abs(logit.item())))
+    (picture_shape,) = graph.inputs.values()
+    network = _network(architecture, activation, eps, arrays)
+    outputs = layer_outputs(network, picture(seed, _whole(picture_shape)))
+    last = next(node.name for node in reversed(graph.nodes) if f"{node.name}.weight" in arrays)
+    largest = float(np.abs(outputs[last]).max())
+    for name in (f"{last}.weight", f"{last}.bias"):
+        arrays[name] = _round(arrays[name] / max(1.0, largest))
     return arrays
+
+
+def _whole(shape: Shape) -> tuple[int, int, int]:
+    """(C, H, W) of a network for pictures of one size."""
+    channels, height, width = (extent or 0 for extent in shape)
+    return channels, height, width
 
 
 def _wither(
     arrays: convert.Arrays, graph: Graph, batch_norm: Node, channel: int, variance: float
 ) -> None:
-    """Makes a channel nearly dead: its convolution small, and its running statistics with it."""
+    """Makes a channel nearly dead: the layer before it small, and its running statistics with it.
+
+    That layer may stand behind an activation, and behind one branch of a concatenation.
+    """
     before = {node.name: node for node in graph.nodes}
     source = before[batch_norm.inputs[0]]
-    activations = [before[name] for name in source.inputs] if source.op == "concat" else [source]
+    branches = source.inputs if source.op == "concat" else (source.name,)
     first = 0
-    for convolution in (activation.inputs[0] for activation in activations):
-        weight, bias = arrays[f"{convolution}.weight"], arrays[f"{convolution}.bias"]
+    for name in branches:
+        layer = name if f"{name}.weight" in arrays else before[name].inputs[0]
+        weight, bias = arrays[f"{layer}.weight"], arrays[f"{layer}.bias"]
         if first <= channel < first + len(bias):
             for array in (weight, bias):
                 array[channel - first] = _round(array[channel - first] * variance**0.5)
@@ -106,17 +130,20 @@ def _round(values: NDArray[np.floating[Any]] | np.floating[Any]) -> NDArray[np.f
     return np.asarray(np.ldexp(rounded, exponent), np.float32)
 
 
-def picture(seed: int) -> NDArray[np.uint8]:
-    """(1, 256, 256, 3): random tiles of noise, laid at random, so that it packs to 20 kB."""
+def picture(seed: int, shape: tuple[int, int, int] = (3, 256, 256)) -> NDArray[np.uint8]:
+    """(1, H, W, C) for (C, H, W): random tiles of noise, laid at random, so that it packs well."""
+    channels, height, width = shape
     random = np.random.default_rng(seed)
-    tiles = random.integers(0, 256, (4, TILE, TILE, 3), np.uint8)
-    rows = 256 // TILE
-    laid = tiles[random.integers(0, len(tiles), (rows, rows))]  # (rows, columns, TILE, TILE, 3)
-    return np.ascontiguousarray(laid.transpose(0, 2, 1, 3, 4)).reshape(1, 256, 256, 3)
+    tiles = random.integers(0, 256, (4, TILE, TILE, channels), np.uint8)
+    rows, columns = math.ceil(height / TILE), math.ceil(width / TILE)
+    laid = tiles[random.integers(0, len(tiles), (rows, columns))]  # (rows, columns, TILE, TILE, C)
+    whole = laid.transpose(0, 2, 1, 3, 4).reshape(1, rows * TILE, columns * TILE, channels)
+    return np.ascontiguousarray(whole[:, :height, :width])
 
 
 def _network(architecture: str, activation: str, eps: float, arrays: convert.Arrays) -> nn.Module:
-    network = networks.build(architecture, activation, eps)
+    build = networks.build if architecture in NETWORKS else classifiers.build
+    network = build(architecture, activation, eps)
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     missing = network.load_state_dict(state, strict=False)
     assert not missing.unexpected_keys
@@ -125,7 +152,7 @@ def _network(architecture: str, activation: str, eps: float, arrays: convert.Arr
 
 
 def layer_outputs(network: nn.Module, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
-    """The output of every module that is a node, by its path, and `p_fake`."""
+    """The output of every module that is a node, by its path, and the probabilities at the end."""
     outputs: dict[str, NDArray[np.float64]] = {}
 
     def keep(name: str) -> None:
@@ -139,7 +166,11 @@ def layer_outputs(network: nn.Module, images: NDArray[np.uint8]) -> dict[str, ND
             keep(name)
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
-        outputs["p_fake"] = torch.sigmoid(network(x.double())).numpy()
+        logits = network(x.double())
+    if isinstance(network, classifiers.Classifier):
+        outputs[classifiers.PROBABILITIES] = torch.softmax(logits, 1).numpy()
+    else:
+        outputs["p_fake"] = torch.sigmoid(logits).numpy()
     return outputs
 
 
@@ -187,15 +218,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source = convert.read_source(Path(options.source[0]), None, None)
         elif len(options.source) == 2:
             architecture, activation = options.source
-            networks.build(architecture, activation)  # names what is unknown
+            if architecture not in KNOWN:
+                raise ValueError(
+                    f"unknown architecture {architecture!r}; known: {', '.join(KNOWN)}"
+                )
             arrays = random_arrays(architecture, activation, options.eps, options.seed)
             framing = {"resample": "bilinear", "side": convert.WHOLE_CROP}
-            source = convert.Source(architecture, activation, options.eps, arrays, framing)
+            source = convert.Source(
+                architecture,
+                activation,
+                options.eps,
+                arrays,
+                framing if architecture in NETWORKS else None,
+            )
         else:
             parser.error("give an architecture and an activation, or one file, and then DST")
         model = convert.to_model(source, options.dst.stem)
         network = _network(source.architecture, source.activation, source.eps, source.arrays)
-        dump(model, network, picture(options.seed), options.dst)
+        (shape,) = model.graph.inputs.values()
+        dump(model, network, picture(options.seed, _whole(shape)), options.dst)
         if options.model:
             save_model(model, options.model)
     except (convert.ConvertError, MinimesoError, OSError, ValueError) as error:

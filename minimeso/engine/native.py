@@ -221,7 +221,7 @@ class Program:
 
     def __init__(self, plan: Plan, parameters: npt.NDArray[np.float32]) -> None:
         self.steps = len(plan.steps)
-        self._parameters = parameters
+        self.parameters = parameters
         self._constants = _joined(plan.constants, np.float32)
         self._tables = _joined(plan.tables, np.int32)
         self._tensors = ffi.new("mm_tensor[]", [_tensor(t) for t in plan.tensors])
@@ -242,13 +242,13 @@ class Program:
                 "tensors": self._tensors,
                 "steps": self._steps,
                 "stages": self._stages,
-                "parameters": ffi.from_buffer("float[]", self._parameters),
+                "parameters": ffi.from_buffer("float[]", self.parameters),
                 "constants": ffi.from_buffer("float[]", self._constants),
                 "tables": ffi.from_buffer("int32_t[]", self._tables),
                 "tensor_count": len(plan.tensors),
                 "step_count": len(plan.steps),
                 "stage_count": len(plan.stages),
-                "parameter_count": self._parameters.size,
+                "parameter_count": self.parameters.size,
                 "constant_count": self._constants.size,
                 "table_count": self._tables.size,
                 "arena_floats": plan.arena_floats,

@@ -29,6 +29,9 @@ Array = npt.NDArray[np.float32]
 
 _MAX_PLANS = 16
 _MAX_PREPARED = 64
+#: Each list of outputs packs the weights that lead to them anew: 80 layers of a network of 34 MB,
+#: asked for one by one, would be kept as 2 GB.
+_MAX_PACKED_BYTES = 256 << 20
 _MAX_THREADS = 1024
 _prepare_lock = threading.Lock()
 #: Images in one call of the engine for each thread; between calls Ctrl-C is heard.
@@ -232,9 +235,16 @@ class Session:
         plan = Plan(layers, parameters, inputs, sizes, names, self._without)
         planned = plan, Program(plan, parameters.block)
         self._plans[key] = planned
-        if len(self._plans) > _MAX_PLANS:
+        while len(self._plans) > _MAX_PLANS or (
+            len(self._plans) > 1 and self._packed_bytes() > _MAX_PACKED_BYTES
+        ):
             self._plans.popitem(last=False)
         return planned
+
+    def _packed_bytes(self) -> int:
+        """What the weights of all plans take; plans for several sizes share them."""
+        blocks = [program.parameters for _, program in self._plans.values()]
+        return sum({id(block): block.nbytes for block in blocks}.values())
 
 
 def _kinds(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[tuple[int, ...], bool]]:
@@ -281,7 +291,8 @@ def _prepare(
     with _prepare_lock:
         key = keep, without
         if key not in model.prepared:
-            if len(model.prepared) >= _MAX_PREPARED:
+            packed = sum(parameters.block.nbytes for _, parameters in model.prepared.values())
+            if len(model.prepared) >= _MAX_PREPARED or packed > _MAX_PACKED_BYTES:
                 model.prepared.clear()
             layers = rewrite(bind(model.graph, model.weights), keep, without)
             shapes = model.graph.shapes()

@@ -14,6 +14,7 @@ from conftest import random_weights
 
 import minimeso
 from minimeso import EngineError, Graph, GraphError, InputError, Session
+from minimeso.engine import session as session_module
 from minimeso.engine.native import available_isas
 from minimeso.engine.reference import evaluate
 from minimeso.engine.rewrites import REWRITES
@@ -237,6 +238,29 @@ def test_sessions_in_threads_share_weights() -> None:
     assert len(results) == 250
     assert all(results)
     assert len(model.prepared) == 1
+
+
+def test_asking_layer_by_layer_keeps_few_packed_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every layer of a large network that is asked for keeps the weights before it."""
+    graph = Graph("dense")
+    x = graph.input("x", (64,))
+    for _ in range(12):
+        x = graph.node("linear", x, out_features=64)
+    graph.output(x)
+    weights = random_weights(graph, RNG)
+    model = minimeso.Model("dense", graph, weights)
+    vectors = RNG.random((1, 64), dtype=np.float32)
+    wanted = evaluate(graph, weights, {"x": vectors})
+    whole = sum(array.nbytes for array in weights.values())
+    monkeypatch.setattr(session_module, "_MAX_PACKED_BYTES", 2 * whole)
+    session = Session(model, threads=1)
+    for node in graph.nodes:
+        result = session.run(vectors, outputs=[node.name])[node.name]
+        np.testing.assert_allclose(result, wanted[node.name], rtol=1e-4, atol=1e-4)
+        blocks = {id(p.block): p.block for _, p in model.prepared.values()}
+        blocks |= {id(p.parameters): p.parameters for _, p in session._plans.values()}
+        assert sum(block.nbytes for block in blocks.values()) < 5.5 * whole
+    session.run(vectors)
 
 
 def _in_child(session: Session, x: np.ndarray, queue: multiprocessing.Queue[np.ndarray]) -> None:

@@ -1,0 +1,126 @@
+"""Runs an experiment of Kawa & Syga (SECRYPT 2021): `python tools/paper NAME --data DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
+
+from minimeso.errors import MinimesoError
+from tools.arguments import number
+from tools.paper.results import BUDGETS, Options, ResultsError
+
+INTERRUPTED = 130
+
+
+class Experiment(NamedTuple):
+    """What --help says of it, and whether it trains (then the allocator is told to keep memory)."""
+
+    about: str
+    trains: bool
+
+
+#: Each is a module of this folder with `run(options)` and `render(folder)`.
+EXPERIMENTS = {
+    "table1": Experiment("stage 1: five activation settings on faces, several runs each", True),
+    "table2": Experiment("stage 2: four settings x three learning rates x runs", True),
+    "table3": Experiment("stage 3: the best models of table2 on the test split", False),
+    "table4": Experiment("time of 2,000 random images, here and in PyTorch", False),
+    "figure1": Experiment("Pish and its derivative", False),
+    "figure3": Experiment("MNIST, 15 to 25 hidden layers, four activations", True),
+    "table5": Experiment("SqueezeNet on CIFAR-10, four activations", True),
+}
+
+EPILOG = """\
+examples:
+  python tools/paper table1 --data DIR                    does it work? under two minutes
+  python tools/paper table1 --data DIR --budget cpu       within 90 minutes on two cores
+  python tools/paper table1 --data DIR --budget full --device cuda
+  python tools/paper table1 --render                      table and chart again, of the CSV files
+
+DIR holds faces/, mnist/ and cifar10/, or is the one of them that the experiment needs; faces/ is
+faces.csv with its zips, or folders df/ and real/. An experiment writes into OUT/NAME: runs.csv (a
+row a finished run), NAME.csv, NAME.md, NAME.png, and checkpoints/. Ctrl-C loses at most an epoch:
+the same command goes on.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    listed = "\n".join(f"  {name:8} {what.about}" for name, what in EXPERIMENTS.items())
+    parser = argparse.ArgumentParser(
+        prog="paper",
+        description="Run an experiment of Kawa & Syga (SECRYPT 2021) and set the paper's figures"
+        f" beside ours:\n{listed}",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("name", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
+    add(
+        "--budget",
+        choices=BUDGETS,
+        default="smoke",
+        help="smoke: does it work? (default); cpu: 90 minutes on two cores; full: the paper's own",
+    )
+    add("--data", type=Path, metavar="DIR", help="folder of the data, see below")
+    add("--out", type=Path, default=Path("paper-results"), metavar="OUT",
+        help="folder of the results; default: %(default)s")  # fmt: skip
+    add("--cache", type=Path, metavar="DIR", help="folder for decoded faces; default: OUT/cache")
+    add("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    add("--seed", type=int, default=0, metavar="N", help="of the first run; default: %(default)s")
+    add("--threads", type=number(1 << 10), metavar="N", help="CPU threads to train with")
+    add("--render", action="store_true", help="run nothing: make table and chart of OUT's CSV")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
+    """Command line; returns the exit status. `restart`: may start this process anew, with the
+    settings of memory that training needs."""
+    given = parser().parse_args(arguments)
+    options = Options(
+        out=given.out,
+        data=given.data,
+        cache_folder=given.cache,
+        budget=given.budget,
+        device=given.device,
+        seed=given.seed,
+        threads=given.threads,
+    )
+    folder = given.out / given.name
+    try:
+        experiment = import_module(f"tools.paper.{given.name}")
+        if not given.render:
+            if restart and EXPERIMENTS[given.name].trains:
+                _keep_memory()
+            experiment.run(options)
+        experiment.render(folder)
+    except (ResultsError, MinimesoError, OSError) as error:
+        print(f"paper: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"paper: {error}; pip install -e '.[train]' brings all of them", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    print(f"{folder / given.name}.md")
+    return 0
+
+
+def _keep_memory() -> None:
+    from tools import train
+
+    with contextlib.suppress(OSError):  # only slower without
+        train.set_environment()
+
+
+if __name__ == "__main__":
+    sys.exit(main(restart=True))

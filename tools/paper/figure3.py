@@ -1,0 +1,256 @@
+"""Figure 3: accuracy on MNIST of networks with 15 to 25 hidden layers and four activations.
+
+The paper names the network, SGD, the batch (128) and the epochs (20), but neither the learning rate
+nor how many runs a point stands for. Here it is plain SGD at 0.01, the default of Keras, which
+Misra's notebook of this experiment takes (see `tools/classifiers.py`), and one run a point.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scipy import stats
+
+from tools.paper import figures_of_paper as paper
+from tools.paper import results
+from tools.paper.results import Budget, Difference, Interval, Options, Row, Runs
+from tools.paper.table5 import machine
+
+if TYPE_CHECKING:
+    from tools.paper.classify import Recipe
+    from tools.paper.images import Images
+
+NAME = "figure3"
+BUDGETS = {"smoke": Budget(1, 1, 1280), "cpu": Budget(1, 7, 0), "full": Budget(1, 20, 0)}
+DEPTHS = {"smoke": (15,), "cpu": (15, 20, 25), "full": tuple(range(15, 26))}
+ACTIVATIONS = ("relu", "swish", "mish", "pish")
+RATE = 0.01
+KEY = ("activation", "depth", "seed")
+COLOURS = {"relu": "#6b7280", "swish": "#2563eb", "mish": "#e9b44c", "pish": "#b3261e"}
+LEGEND = """\
+Accuracy on the test pictures after the last epoch, one run each, with the 95 % interval (Wilson)
+that the number of test pictures leaves; another seed would move a figure, too, and more so where
+training has just begun to work."""
+
+
+def run(options: Options) -> None:
+    """Trains what is not trained yet, all activations at a depth before the next depth."""
+    from tools.paper import classify, images
+
+    budget = BUDGETS[options.budget]
+    settings = {"budget": options.budget, "epochs": budget.epochs, "limit": budget.examples}
+    wanted = [
+        {"activation": activation, "depth": depth, "seed": options.seed + run}
+        for run in range(budget.runs)
+        for depth in DEPTHS[options.budget]
+        for activation in ACTIVATIONS
+    ]
+
+    def recipe(run: Mapping[str, object], precision: str) -> Recipe:
+        return classify.Recipe(
+            architecture=f"mnist{run['depth']}",
+            activation=str(run["activation"]),
+            optimizer="sgd",
+            learning_rate=RATE,
+            epochs=budget.epochs,
+            examples=budget.examples,
+            augment=False,
+            precision=precision,
+            seed=int(str(run["seed"])),
+        )
+
+    def load(split: str) -> Images:
+        return images.mnist(options.data_folder("mnist"), split).first(budget.examples)
+
+    runs = Runs(options.folder(NAME), settings, KEY)
+    classify.train_runs(options, runs, wanted, recipe, load)
+
+
+def render(folder: Path) -> None:
+    """`figure3.csv`, `.md` and `.png` of `runs.csv`."""
+    rows = results.read_rows(folder / "runs.csv")
+    summary = summarise(rows)
+    results.write_rows(folder / f"{NAME}.csv", summary)
+    results.write_page(folder / f"{NAME}.md", page(rows, summary))
+    write_chart(folder / f"{NAME}.png", rows[0]["budget"], summary)
+
+
+def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A row a depth and activation, in the order of depths and of `ACTIVATIONS`."""
+    summary: list[dict[str, Any]] = []
+    for (depth, activation), group in results.grouped(rows, ("depth", "activation")).items():
+        mean = statistics.fmean(results.values(group, "test_accuracy"))
+        pictures = sum(int(row["test_pictures"]) for row in group)
+        low, high = wilson(round(mean * pictures), pictures)
+        summary.append(
+            {
+                "depth": int(depth),
+                "activation": activation,
+                "runs": len(group),
+                "test_accuracy": mean,
+                "test_accuracy_low": low,
+                "test_accuracy_high": high,
+                "test_loss": statistics.fmean(results.values(group, "test_loss")),
+                "train_accuracy": statistics.fmean(results.values(group, "train_accuracy")),
+            }
+        )
+    return sorted(summary, key=lambda row: (row["depth"], ACTIVATIONS.index(row["activation"])))
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """95 % interval of a share, `right` of `count`."""
+    found = stats.binomtest(right, count).proportion_ci(results.CONFIDENCE, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The Markdown file, paragraph by paragraph."""
+    by_depth: dict[int, dict[str, dict[str, Any]]] = {}
+    for row in summary:
+        by_depth.setdefault(row["depth"], {})[row["activation"]] = row
+    yield "# Figure 3: depth and activation on MNIST"
+    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield f"![Accuracy by depth]({NAME}.png)"
+    yield results.markdown_table(
+        ["Hidden layers", *(paper.NAMES[activation] for activation in ACTIVATIONS)],
+        [
+            [
+                str(depth),
+                *(
+                    f"{results.interval(found[activation], 'test_accuracy'):.4f}"
+                    if activation in found
+                    else ""
+                    for activation in ACTIVATIONS
+                ),
+            ]
+            for depth, found in by_depth.items()
+        ],
+    )
+    yield LEGEND
+    yield (
+        "The paper shows this as a chart; its figures are not at hand, so none of them stand here,"
+        " and its order is not compared with ours."
+    )
+    yield "## An order, or noise?"
+    whole = [found for found in by_depth.values() if len(found) == len(ACTIVATIONS)]
+    yield order(
+        {
+            activation: [found[activation]["test_accuracy"] for found in whole]
+            for activation in ACTIVATIONS
+        }
+    )
+    yield "## What was reduced, and what else differs"
+    yield differs(rows, list(by_depth))
+
+
+def order(accuracies: Mapping[str, Sequence[float]]) -> str:
+    """Says whether the activations differ, from their accuracies at the same depths."""
+    depths = len(next(iter(accuracies.values())))
+    if not depths:
+        return "No depth has runs of all activations yet."
+    means = {name: statistics.fmean(values) for name, values in accuracies.items()}
+    ranked = sorted(means, key=lambda name: -means[name])
+    text = "By the mean over depths, best first: " + ", ".join(
+        f"{paper.NAMES[name]} {means[name]:.4f}" for name in ranked
+    )
+    text += ". "
+    if depths < 2:
+        return text + "**With one depth and one run nobody can say whether that order is noise.**"
+    between = paired({name: accuracies[name] for name in ranked})
+    apart = [found for found in between if found.low > 0]
+    text += (
+        f"Of the {len(between)} differences between two activations, depth by depth,"
+        f" {len(apart) or 'none'} {'has' if len(apart) == 1 else 'have'} a 95 % interval (all"
+        f" together; Student's t over {depths} depths, by Bonferroni) without zero"
+    )
+    if not apart:
+        return text + ". **So the order here is noise: the runs do not tell them apart.**"
+    return (
+        text
+        + ": "
+        + "; ".join(
+            f"{paper.NAMES[found.one]} before {paper.NAMES[found.other]} by"
+            f" {Interval(found.by, found.low, found.high):.4f}"
+            for found in apart
+        )
+        + (
+            ". **So all of the order holds.**"
+            if len(apart) == len(between)
+            else ". **The rest of the order is noise.**"
+        )
+    )
+
+
+def paired(accuracies: Mapping[str, Sequence[float]]) -> list[Difference]:
+    """The mean difference of every two activations over the depths, which both share.
+
+    Of few depths only: it takes their differences to be alike, as far as chance goes.
+    """
+    pairs = list(itertools.combinations(accuracies, 2))
+    found = []
+    for one, other in pairs:
+        by = [x - y for x, y in zip(accuracies[one], accuracies[other], strict=True)]
+        quantile = stats.t.ppf(1 - (1 - results.CONFIDENCE) / (2 * len(pairs)), len(by) - 1)
+        half = float(quantile) * statistics.stdev(by) / math.sqrt(len(by))
+        mean = statistics.fmean(by)
+        found.append(Difference(one, other, mean, mean - half, mean + half))
+    return found
+
+
+def differs(rows: Sequence[Row], depths: Sequence[int]) -> str:
+    """What these runs had less of than the paper's and what the paper does not tell, as a list."""
+    full = BUDGETS["full"]
+    points = [
+        f"Budget `{rows[0]['budget']}`: {len(depths)} of {len(DEPTHS['full'])} depths"
+        f" ({', '.join(map(str, depths))}), {rows[0]['epochs']} of the paper's {full.epochs}"
+        f" epochs, {results.counted(row['train_pictures'] for row in rows)} of 60,000 pictures to"
+        f" train and {results.counted(row['test_pictures'] for row in rows)} of 10,000 to test.",
+        "The paper does not give the learning rate. Here it is plain SGD at 0.01 without momentum,"
+        " the default of Keras, which Misra, the author of Mish, used in his published notebook of"
+        " this experiment. What the paper says of the network fits that notebook, so its two 5x5"
+        " convolutions to 20 and 50 channels are taken from there, too (`tools/classifiers.py`).",
+        "Weights start as PyTorch starts them; Keras draws them somewhat larger.",
+        machine(rows),
+    ]
+    return "\n".join(f"- {point}" for point in points)
+
+
+def write_chart(path: Path, budget: str, summary: Sequence[Mapping[str, Any]]) -> None:
+    """A PNG: a line an activation over the depths, with its intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for number, activation in enumerate(ACTIVATIONS):
+        rows = [row for row in summary if row["activation"] == activation]
+        found = [results.interval(row, "test_accuracy") for row in rows]
+        axes.errorbar(
+            [row["depth"] + 0.08 * (number - 1.5) for row in rows],  # beside each other
+            [interval.mean for interval in found],
+            [
+                [interval.mean - interval.low for interval in found],
+                [interval.high - interval.mean for interval in found],
+            ],
+            marker="o",
+            markersize=4,
+            capsize=2,
+            linewidth=1,
+            color=COLOURS[activation],
+            label=paper.NAMES[activation],
+        )
+    axes.set_xticks(sorted({row["depth"] for row in summary}))
+    axes.set_xlabel("hidden layers of 500")
+    axes.set_ylabel("accuracy on the test pictures")
+    axes.set_title(f"MNIST, budget {budget}")
+    axes.grid(axis="y", color="#e5e7eb")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(frameon=False)
+    results.save_figure(figure, path)

@@ -1,0 +1,439 @@
+"""What the experiments share: options, finished runs, intervals, tables and charts.
+
+An experiment keeps a row a finished run in `runs.csv` and never does that run again. All else that
+it shows (`NAME.csv`, `NAME.md`, `NAME.png`) is made of that file by its `render`, and can be made
+anew on a machine without data or PyTorch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from minimeso.detect.replacing import Replacement
+
+BUDGETS = ("smoke", "cpu", "full")
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+SMOKE = (
+    "**A smoke run: it shows that the machinery works. Its figures mean nothing;** see `--budget"
+    " cpu` and `--budget full`."
+)
+
+Row = dict[str, str]
+Array = NDArray[np.float64]
+
+
+class ResultsError(Exception):
+    """An experiment cannot start, go on or be shown; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line: what every experiment gets."""
+
+    out: Path
+    data: Path | None = None
+    cache_folder: Path | None = None
+    budget: str = "smoke"
+    device: str = "cpu"
+    seed: int = 0
+    threads: int | None = None
+
+    def folder(self, name: str) -> Path:
+        """Where an experiment writes, made if need be."""
+        path = self.out / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def cache(self) -> Path:
+        """For what is slow to read: decoded faces."""
+        return self.cache_folder or self.out / "cache"
+
+    def data_folder(self, kind: str) -> Path:
+        """Of --data the folder `kind` ("faces", "mnist", "cifar10"), or else --data itself."""
+        if self.data is None:
+            raise ResultsError(f"--data DIR is missing: the folder with {kind}/, or {kind}/ itself")
+        if not self.data.is_dir():
+            raise ResultsError(f"{self.data}: no such folder; point --data at the one with {kind}/")
+        inside = self.data / kind
+        return inside if inside.is_dir() else self.data
+
+
+class Budget(NamedTuple):
+    """Runs of a setting, epochs of a run, and examples of a split to use (0: all there are)."""
+
+    runs: int
+    epochs: int
+    examples: int
+
+
+# --- finished runs ---------------------------------------------------------------------------
+
+
+class Runs:
+    """The finished runs of an experiment, a row each in `runs.csv`.
+
+    Args:
+        folder: of the experiment.
+        settings: what all rows have in common, such as the budget; a file of others is refused.
+        key: the columns that say which run a row is of.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, object], key: Sequence[str]) -> None:
+        self.path = folder / "runs.csv"
+        self.key = key
+        self.settings = {name: cell(value) for name, value in settings.items()}
+        self.rows = read_rows(self.path) if self.path.exists() else []
+        for row in self.rows:
+            for name, value in self.settings.items():
+                if row.get(name) != value:
+                    raise ResultsError(
+                        f"{self.path}: holds runs with {name} {row.get(name)}, not {value};"
+                        " choose another --out, or remove that folder"
+                    )
+            if any(name not in row for name in key):
+                raise ResultsError(f"{self.path}: lacks {', '.join(key)}; remove that folder")
+
+    def left(self, wanted: Sequence[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
+        """Those of the wanted runs that are not finished; says on stderr how far it is."""
+        done = {tuple(row[name] for name in self.key) for row in self.rows}
+        missing = [run for run in wanted if self._place(run) not in done]
+        for count, run in enumerate(missing):
+            what = ", ".join(f"{name} {run[name]}" for name in self.key)
+            number = len(wanted) - len(missing) + count + 1
+            minutes = self._mean_seconds() * (len(missing) - count) / 60
+            left = f"; about {minutes:.0f} min left" if minutes >= 1 else ""
+            print(f"run {number} of {len(wanted)}: {what}{left}", file=sys.stderr, flush=True)
+            yield run
+
+    def add(self, run: Mapping[str, object], figures: Mapping[str, object]) -> None:
+        """Keeps a finished run. `figures` has its wall time as `seconds`."""
+        values = {**run, **figures}
+        row = self.settings | {name: cell(value) for name, value in values.items()}
+        self.rows.append(row)
+        write_rows(self.path, self.rows)
+
+    def _mean_seconds(self) -> float:
+        return statistics.fmean(values(self.rows, "seconds")) if self.rows else 0.0
+
+    def _place(self, run: Mapping[str, object]) -> tuple[str, ...]:
+        return tuple(cell(run[name]) for name in self.key)
+
+
+def cell(value: object) -> str:
+    """A value in a CSV file: six figures of a float."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a CSV file that an experiment wrote."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise ResultsError(
+            f"{path}: no such file; run the experiment first, without --render"
+        ) from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ResultsError(f"{path}: cannot be read ({error}); remove it") from None
+    if not rows or any(None in row or None in row.values() for row in rows):
+        raise ResultsError(f"{path}: not a whole table; remove it")
+    return rows
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """A CSV file, whole or not at all; a column for every name that a row has."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    file = io.StringIO()
+    table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows({name: cell(value) for name, value in row.items()} for row in rows)
+    write_text(path, file.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file in UTF-8, whole or not at all."""
+    file = Replacement(path)
+    try:
+        Path(file.temporary).write_bytes(text.encode())
+        file.keep()
+    finally:
+        file.discard()
+
+
+# --- intervals -------------------------------------------------------------------------------
+
+
+class Interval(NamedTuple):
+    """A mean and its 95 % interval, which is NaN where there is none."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __format__(self, form: str) -> str:
+        """`0.923 ± 0.012`, or `0.923 [0.911, 0.930]` where it is not symmetric."""
+        form = form or ".3f"
+        mean = format(self.mean, form)
+        if math.isnan(self.low):
+            return mean
+        above, below = (format(d, form) for d in (self.high - self.mean, self.mean - self.low))
+        if above == below:
+            return f"{mean} ± {above}"
+        return f"{mean} [{format(self.low, form)}, {format(self.high, form)}]"
+
+
+def over_runs(values: Sequence[float]) -> Interval:
+    """Of the mean over runs, by Student's t; what varies is the run, the faces stay the same."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Interval(mean, math.nan, math.nan)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * statistics.stdev(values)
+    half /= math.sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def grouped(rows: Sequence[Row], columns: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
+    """The rows of every setting, which these columns tell, in the order of their first."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in columns), []).append(row)
+    return groups
+
+
+def values(rows: Iterable[Row], figure: str) -> list[float]:
+    """A figure of every run."""
+    return [float(row[figure]) for row in rows]
+
+
+def summarise(
+    rows: Sequence[Row], columns: Sequence[str], figures: Sequence[str]
+) -> list[dict[str, Any]]:
+    """A row for every setting: how many runs, and of each figure mean and interval."""
+    summary: list[dict[str, Any]] = []
+    for setting, group in grouped(rows, columns).items():
+        row: dict[str, Any] = dict(zip(columns, setting, strict=True))
+        row["runs"] = len(group)
+        for figure in figures:
+            mean, low, high = over_runs(values(group, figure))
+            row |= {figure: mean, f"{figure}_low": low, f"{figure}_high": high}
+        summary.append(row)
+    return summary
+
+
+def interval(row: Mapping[str, Any], figure: str) -> Interval:
+    """What a row of a summary says of a figure."""
+    return Interval(row[figure], row[f"{figure}_low"], row[f"{figure}_high"])
+
+
+def percentiles(mean: float, draws: Array) -> Interval:
+    """The 95 % interval of a figure that was drawn (RESAMPLES,) times."""
+    low, high = np.quantile(draws, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    return Interval(mean, float(low), float(high))
+
+
+def drawn(count: int) -> NDArray[np.int64]:
+    """(RESAMPLES, count): how often each of `count` people is drawn, with replacement."""
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+
+
+# --- is it the paper's order, or noise? ------------------------------------------------------
+
+
+class Difference(NamedTuple):
+    """How far `one` lies above `other`, with an interval. All of them together hold at 95 %."""
+
+    one: str
+    other: str
+    by: float
+    low: float
+    high: float
+
+
+def differences(figures: Mapping[str, Sequence[float]]) -> list[Difference]:
+    """Of every two settings, of which each has its figure of every run: Tukey's, who pools their
+    scatter. None without two runs each."""
+    if len(figures) < 2 or min(map(len, figures.values())) < 2:
+        return []
+    with np.errstate(divide="ignore", invalid="ignore"):  # runs that are all alike
+        found = stats.tukey_hsd(*figures.values())
+        interval = found.confidence_interval(CONFIDENCE)
+    return [
+        Difference(one, other, found.statistic[i, j], interval.low[i, j], interval.high[i, j])
+        for (i, one), (j, other) in itertools.combinations(enumerate(figures), 2)
+    ]
+
+
+def order_statement(
+    figures: Mapping[str, float],
+    paper: Sequence[str],
+    between: Sequence[Difference],
+    names: Mapping[str, str],
+    higher: bool = True,
+    again: bool = False,
+) -> str:
+    """Says, from the figures alone, whether the order of the settings is the paper's or noise.
+
+    Args:
+        figures: our figure of every setting.
+        paper: the paper's order of settings, best first; those that we lack, or that it lacks,
+            do not count.
+        between: differences of every two settings.
+        names: what settings are called.
+        higher: whether the highest figure is the best.
+        again: the paper's order was said already, of another figure.
+    """
+    sign = 1 if higher else -1
+    theirs = [name for name in paper if math.isfinite(figures.get(name, math.nan))]
+    ours = sorted(theirs, key=lambda name: -sign * figures[name])
+    if len(theirs) < 2:
+        return "Fewer than two settings are in both tables, so there is no order to compare."
+    values = [-sign * figures[name] for name in theirs]
+    tied = len(set(values)) < len(values)
+    tau = stats.kendalltau(
+        range(len(values)), values, method="asymptotic" if tied else "exact", alternative="greater"
+    )
+    lines = [
+        f"Best first, here: {_ranked(ours, figures, names)}"
+        + ("." if again else f"; in the paper: {', '.join(names[name] for name in theirs)}."),
+        "All are equal here."
+        if math.isnan(tau.statistic)
+        else f"Kendall's tau of the two orders is {tau.statistic:+.2f}; an order drawn at random"
+        f" agrees as well or better with probability {tau.pvalue:.3f}"
+        f" ({'approximate, some are equal' if tied else 'exact'}).",
+    ]
+    counted = [d for d in between if d.one in theirs and d.other in theirs and math.isfinite(d.low)]
+    if not counted:
+        return " ".join(
+            [*lines, "**With so few runs nobody can say whether that order is noise.**"]
+        )
+    # turned so that the better one comes first
+    apart = [
+        d if sign * d.by > 0 else Difference(d.other, d.one, -d.by, -d.high, -d.low)
+        for d in counted
+        if d.low > 0 or d.high < 0
+    ]
+    lines.append(
+        f"Of the {len(counted)} differences between two settings {len(apart) or 'none'}"
+        f" {'has' if len(apart) == 1 else 'have'} a 95 % interval (all together) without zero"
+        + (": " if apart else ".")
+    )
+    contrary = [d for d in apart if theirs.index(d.one) > theirs.index(d.other)]
+    if apart:
+        lines[-1] += "; ".join(
+            f"{names[d.one]} before {names[d.other]} by {abs(d.by):.3f}"
+            f" [{min(abs(d.low), abs(d.high)):.3f}, {max(abs(d.low), abs(d.high)):.3f}]"
+            + (" (in the paper the other way round)" if d in contrary else "")
+            for d in apart
+        )
+        lines[-1] += "."
+    if not apart:
+        verdict = "**So the order here is noise: the runs do not tell the settings apart.**"
+    elif contrary:
+        verdict = "**So the order here is not the paper's.**"
+    elif len(apart) == len(counted):
+        verdict = "**So the order here is the paper's.**"
+    else:
+        verdict = (
+            "**So what the runs tell apart lies as in the paper; the rest of the order is noise.**"
+        )
+    return " ".join([*lines, verdict])
+
+
+def _ranked(settings: Sequence[str], figures: Mapping[str, float], names: Mapping[str, str]) -> str:
+    """In their order, with an equals sign between equals."""
+    text = names[settings[0]]
+    for before, name in itertools.pairwise(settings):
+        text += (" = " if figures[before] == figures[name] else ", ") + names[name]
+    return text
+
+
+# --- tables and charts -----------------------------------------------------------------------
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Names to the left, figures to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
+
+
+def counted(values: Iterable[str | int]) -> str:
+    """What rows say of a count: `8,802`, or `11 to 12` where they differ."""
+    found = sorted({int(value) for value in values})
+    return " to ".join(f"{count:,}" for count in sorted({found[0], found[-1]}))
+
+
+def write_page(path: Path, parts: Iterable[str]) -> None:
+    """A Markdown file of paragraphs, headings and tables; empty ones are left out."""
+    write_text(path, "\n\n".join(part for part in parts if part) + "\n")
+
+
+class Line(NamedTuple):
+    """A line of a chart: our runs, their mean with its interval, and the paper's figure."""
+
+    label: str
+    runs: Sequence[float]
+    ours: Interval | None
+    paper: float | None
+
+
+def write_chart(path: Path, title: str, axis: str, lines: Sequence[Line]) -> None:
+    """A PNG: a line for every setting, ours filled and the paper's hollow."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.42 * len(lines)), layout="constrained")
+    for y, line in enumerate(lines):
+        if line.runs:
+            dots = [y] * len(line.runs)
+            axes.scatter(line.runs, dots, s=12, color="#e9b44c", zorder=4, label="a run")
+        if line.ours is not None:
+            mean, low, high = line.ours
+            axes.plot([low, high], [y, y], color="#b3261e")  # nothing where they are NaN
+            axes.scatter(mean, y, s=50, color="#b3261e", zorder=3, label="ours, 95 % interval")
+        if line.paper is not None:
+            axes.scatter(
+                line.paper, y, s=50, facecolors="none", edgecolors="#2563eb", label="the paper's"
+            )
+    axes.set_yticks(range(len(lines)), [line.label for line in lines])
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_xlabel(axis)
+    axes.set_title(title)
+    axes.grid(axis="x", color="#e5e7eb")
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(length=0)
+    handles, labels = axes.get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))
+    figure.legend(shown.values(), shown, loc="outside lower center", ncols=3, frameon=False)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """A Matplotlib figure as PNG, whole or not at all; the figure is closed."""
+    from matplotlib import pyplot
+
+    file = Replacement(path)
+    try:
+        figure.savefig(file.temporary, dpi=120, metadata={"Software": None})
+        file.keep()
+    finally:
+        file.discard()
+        pyplot.close(figure)

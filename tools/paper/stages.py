@@ -1,0 +1,110 @@
+"""The paper's stages 1 and 2: MesoInception-4 trained again and again on faces.
+
+The protocol is the paper's, which is `tools/train.py`'s default. A run's figures are those of its
+last epoch: the paper does not say which it took, and choosing one by the validation faces would
+flatter those figures. A run that was cut goes on from its last whole epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from tools import faces, train
+from tools.paper.results import Budget, Options, ResultsError, Runs
+
+#: What names a run; the other columns of `runs.csv` are settings and figures.
+KEY = ("activation", "learning_rate", "split", "seed")
+
+Splits = tuple[faces.Faces, faces.Faces]
+
+
+def checkpoint(folder: Path, run: Mapping[str, object]) -> Path:
+    """The last epoch of a run of the experiment in `folder`."""
+    name = "{activation}-{learning_rate}-split{split}-seed{seed}".format_map(run)
+    return folder / "checkpoints" / name / "last.pt"
+
+
+def train_runs(
+    options: Options,
+    name: str,
+    budget: Budget,
+    wanted: Sequence[Mapping[str, object]],
+    divide: Callable[[Splits, int], Splits] = lambda given, split: given,
+) -> None:
+    """Trains the wanted runs that are not finished; `divide` makes the splits of another number."""
+    folder = options.folder(name)
+    settings = {"budget": options.budget, "epochs": budget.epochs, "limit": budget.examples}
+    runs = Runs(folder, settings, KEY)
+    with told():
+        device = chosen_device(options)
+
+        @lru_cache(1)
+        def splits(number: object) -> Splits:
+            assert isinstance(number, int)
+            train_set, val_set = (load(options, name, budget.examples) for name in ("train", "val"))
+            return divide((train_set, val_set), number)
+
+        for run in runs.left(wanted):
+            recipe = train.Recipe(
+                activation=str(run["activation"]),
+                learning_rate=float(str(run["learning_rate"])),
+                epochs=budget.epochs,
+                precision=precision(device),
+                seed=int(str(run["seed"])),
+                limit=budget.examples,
+            )
+            out = checkpoint(folder, run).parent
+            out.mkdir(parents=True, exist_ok=True)
+            runs.add(run, _trained(recipe, out, device, splits(run["split"])))
+
+
+def load(options: Options, split: str, limit: int) -> faces.Faces:
+    """Faces of --data. Use it within `told`."""
+    return faces.load(options.data_folder("faces"), split, options.cache, limit)
+
+
+def _trained(
+    recipe: train.Recipe, out: Path, device: torch.device, splits: Splits
+) -> dict[str, object]:
+    run = train.Run(recipe, out, device)
+    run.resume()
+    train.train(recipe, *splits, run)
+    last = run.history[-1]
+    shown = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc")
+    return {
+        **{figure: last[figure] for figure in shown},
+        "steps": run.step,
+        "last_rate": last["learning_rate"],
+        "train_faces": len(splits[0]),
+        "val_faces": len(splits[1]),
+        "faces_in": "pairs" if splits[0].pair[0] >= 0 else "folders",
+        "precision": recipe.precision,
+        "device": str(device),
+        "seconds": sum(epoch["seconds"] for epoch in run.history),
+    }
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What the training tools complain about, as an error of ours."""
+    try:
+        yield
+    except (train.TrainError, faces.DataError) as error:
+        raise ResultsError(str(error)) from None
+
+
+def chosen_device(options: Options) -> torch.device:
+    """That of --device; sets the number of threads, too. Use it within `told`."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return train._device(options.device)
+
+
+def precision(device: torch.device) -> str:
+    """bf16 where the hardware has it."""
+    return "bf16" if train._bfloat16_is_fast(device) else "fp32"

@@ -1,0 +1,185 @@
+"""Stage 2 (Table 2): which learning rate? Four activation settings x three rates, several runs.
+
+Half of the runs divide the faces anew into training and validation, again by person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tools.paper import figures_of_paper as paper
+from tools.paper import results, table1
+from tools.paper.results import Budget, Options, ResultsError, Row
+
+if TYPE_CHECKING:
+    from tools.paper.stages import Splits
+
+NAME = "table2"
+BUDGETS = {"smoke": Budget(1, 1, 80), "cpu": Budget(2, 1, 5250), "full": Budget(16, 30, 0)}
+SETTING = ("activation", "learning_rate")
+SETTINGS = [
+    (activation, rate)
+    for activation in ("leaky_relu", "pish", "swish", "original")
+    for rate in (1e-2, 1e-3, 1e-4)
+]
+FIGURES = ("val_accuracy", "val_loss", "val_auc")
+
+
+def run(options: Options) -> None:
+    """Trains what is not trained yet, all settings once before any twice."""
+    from tools.paper import stages
+
+    budget = BUDGETS[options.budget]
+    wanted = [
+        {
+            "activation": activation,
+            "learning_rate": rate,
+            "split": 1 + run % 2,
+            "seed": options.seed + run,
+        }
+        for run in range(budget.runs)
+        for activation, rate in SETTINGS
+    ]
+    stages.train_runs(options, NAME, budget, wanted, divide)
+
+
+def divide(given: Splits, number: int) -> Splits:
+    """Division 1 is the given one, division 2 another of the same faces, with as many to validate.
+
+    By person (the group of identities that may be one person), drawn at random; of folders, where
+    nobody knows the people, the first faces by name are held out in place of the last.
+    """
+    if number == 1:
+        return given
+    train, val = given
+    if train.images.shape[1:] != val.images.shape[1:]:
+        raise ResultsError("the training and the validation faces differ in size; scale them alike")
+    held = np.zeros(len(train) + len(val), bool)
+    if train.pair[0] < 0:
+        held[: len(val)] = True
+    else:
+        people = np.array([name.partition("/")[0] for name in train.identity + val.identity])
+        names, sizes = np.unique(people, return_counts=True)
+        room = len(val)
+        for person in np.random.default_rng(number).permutation(len(names)):
+            if sizes[person] <= room:
+                held |= people == names[person]
+                room -= sizes[person]
+    last = int(train.pair.max()) + 1
+    pair = np.concatenate((train.pair, np.where(val.pair < 0, -1, val.pair + last)))
+    both = replace(
+        train,
+        images=np.concatenate((train.images, val.images)),
+        squares=np.concatenate((train.squares, val.squares)),
+        fake=np.concatenate((train.fake, val.fake)),
+        pair=pair,
+        identity=train.identity + val.identity,
+        name=train.name + val.name,
+    )
+    one, two = (
+        replace(
+            both,
+            images=both.images[part],
+            squares=both.squares[part],
+            fake=both.fake[part],
+            pair=both.pair[part],
+            identity=tuple(both.identity[i] for i in part),
+            name=tuple(both.name[i] for i in part),
+        )
+        for part in (np.flatnonzero(~held), np.flatnonzero(held))
+    )
+    return one, two
+
+
+def render(folder: Path) -> None:
+    """`table2.csv`, `.md` and `.png` of `runs.csv`."""
+    rows = results.read_rows(folder / "runs.csv")
+    summary = summarise(rows)
+    results.write_rows(folder / f"{NAME}.csv", summary)
+    results.write_page(folder / f"{NAME}.md", page(rows, summary))
+    groups = results.grouped(rows, SETTING)
+    results.write_chart(
+        folder / f"{NAME}.png",
+        f"Stage 2: accuracy on the validation faces, budget {rows[0]['budget']}",
+        "accuracy",
+        [
+            results.Line(
+                label(row["activation"], row["learning_rate"]),
+                results.values(groups[row["activation"], row["learning_rate"]], "val_accuracy"),
+                results.interval(row, "val_accuracy"),
+                row["paper_val_accuracy"] or None,
+            )
+            for row in summary
+        ],
+    )
+
+
+def name_of(activation: str, rate: str | float) -> str:
+    """`swish 0.001`: a setting in one word."""
+    return f"{activation} {float(rate):g}"
+
+
+def label(activation: str, rate: str | float) -> str:
+    """`Swish 1e-3`."""
+    return f"{paper.NAMES[activation]} {f'{float(rate):.0e}'.replace('e-0', 'e-')}"
+
+
+def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A row for every activation and rate, the best on the validation faces first."""
+    summary = results.summarise(rows, SETTING, FIGURES)
+    for row in summary:
+        found = paper.TABLE2.get((row["activation"], float(row["learning_rate"])))
+        for name in paper.Stage2._fields:
+            row[f"paper_{name}"] = "" if found is None else getattr(found, name)
+    return sorted(summary, key=lambda row: (-row["val_accuracy"], row["val_loss"]))
+
+
+def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The Markdown file, paragraph by paragraph."""
+    yield "# Table 2 (stage 2): activations and learning rates of MesoInception-4"
+    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield results.markdown_table(
+        ["Activation, rate", "runs", "V.Acc", "paper", "V.Loss", "paper", "V.AUC"],
+        [
+            [label(row["activation"], row["learning_rate"]), str(row["runs"])]
+            + [
+                text
+                for figure in paper.Stage2._fields
+                for text in (f"{results.interval(row, figure)}", theirs(row[f"paper_{figure}"]))
+            ]
+            + [f"{results.interval(row, 'val_auc')}"]
+            for row in summary
+        ],
+    )
+    yield table1.LEGEND + " A dash: the paper prints ten of the twelve combinations."
+    yield "## The paper's order, or noise?"
+    names = {name_of(*setting): label(*setting) for setting in SETTINGS}
+    order = [name_of(*setting) for setting in paper.TABLE2]
+    for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", "V.AUC")):
+        of_runs = {
+            name_of(*setting): results.values(group, figure)
+            for setting, group in results.grouped(rows, SETTING).items()
+        }
+        means = {name_of(row["activation"], row["learning_rate"]): row[figure] for row in summary}
+        between = results.differences(of_runs)
+        statement = results.order_statement(means, order, between, names, again=figure == "val_auc")
+        yield f"By {name}. {statement}"
+    yield "## What was reduced, and what else differs"
+    both = len({row["split"] for row in rows}) > 1
+    yield table1.reductions(
+        rows,
+        BUDGETS["full"],
+        "The runs take turns between two divisions of the faces, both by person."
+        if both
+        else "All runs are of one division of the faces; the paper's are of two.",
+    )
+
+
+def theirs(value: float | str) -> str:
+    """The paper's figure; a dash where it has none."""
+    return "-" if value == "" else f"{value:.3f}"

@@ -1,0 +1,268 @@
+"""Stage 3 (Table 3): the five best settings of `table2`, the five best models of each, on the test
+faces: least, mean and most accuracy.
+
+Settings and models are chosen by the validation faces. The test faces are looked at once: a model
+that is in `runs.csv` is not judged again, and other models are not judged beside those. They are
+judged by minimeso's own engine, so that it is our engine which is measured.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.paper import figures_of_paper as paper
+from tools.paper import results, table2
+from tools.paper.results import Options, ResultsError, Row, Runs
+
+if TYPE_CHECKING:
+    from tools.faces import Faces
+
+NAME = "table3"
+SETTING = ("activation", "learning_rate")
+KEY = (*SETTING, "split", "seed")
+BEST_SETTINGS, BEST_MODELS = 5, 5
+IMAGES = 64  # at once
+
+
+def run(options: Options) -> None:
+    """Judges the chosen models that were not judged yet."""
+    from tools.paper import stages
+
+    source = options.out / table2.NAME
+    trained = _trained(source, options)
+    chosen = choose(trained)
+    limit = int(trained[0]["limit"])
+    settings = {"budget": trained[0]["budget"], "limit": limit}
+    runs = Runs(options.folder(NAME), settings, KEY)
+    keys = [{name: row[name] for name in KEY} for row in chosen]
+    if any({name: row[name] for name in KEY} not in keys for row in runs.rows):
+        raise ResultsError(
+            f"{runs.path}: holds other models than the best of {source} now; the test faces are"
+            " looked at once, so choose another --out for both, or remove that folder"
+        )
+    for key in keys:
+        if not stages.checkpoint(source, key).exists():
+            raise ResultsError(
+                f"{stages.checkpoint(source, key)}: no such checkpoint; {_command(options)}"
+            )
+    test = None
+    with stages.told():
+        for model in runs.left(keys):
+            test = test or stages.load(options, "test", limit)
+            start = time.perf_counter()
+            p_fake = judge(stages.checkpoint(source, model), test)
+            figures = _figures(p_fake, test)
+            runs.add(model, figures | {"seconds": time.perf_counter() - start})
+
+
+def _trained(source: Path, options: Options) -> list[Row]:
+    """The runs of table2; all settings must be there."""
+    if not (source / "runs.csv").exists():
+        raise ResultsError(f"{source}: no runs of table2; {_command(options)}")
+    rows = results.read_rows(source / "runs.csv")
+    there = {(row["activation"], float(row["learning_rate"])) for row in rows}
+    missing = [pair for pair in table2.SETTINGS if pair not in there]
+    if missing:
+        raise ResultsError(
+            f"{source}: no run of {table2.label(*missing[0])} yet; {_command(options)}"
+        )
+    return rows
+
+
+def _command(options: Options) -> str:
+    return (
+        f"first run: python tools/paper table2 --budget {options.budget} --data DIR --out"
+        f" {options.out}"
+    )
+
+
+def choose(trained: Sequence[Row]) -> list[Row]:
+    """Of the runs of table2 the best ones of the best settings, best first."""
+
+    def goodness(row: Mapping[str, Any]) -> tuple[float, float]:
+        return -float(row["val_accuracy"]), float(row["val_loss"])
+
+    groups = results.grouped(trained, SETTING)
+    best = table2.summarise(trained)[:BEST_SETTINGS]
+    return [
+        row
+        for setting in best
+        for row in sorted(groups[setting["activation"], setting["learning_rate"]], key=goodness)[
+            :BEST_MODELS
+        ]
+    ]
+
+
+def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
+    """p_fake (N,) of the faces by the engine."""
+    import minimeso
+    from tools import convert
+
+    try:
+        model = convert.to_model(convert.checkpoint_arrays(checkpoint), "stage3")
+    except convert.ConvertError as error:
+        raise ResultsError(str(error)) from None
+    session = minimeso.Session(model)
+    starts = range(0, len(test), IMAGES)
+    return np.concatenate([session.run(test.framed(slice(i, i + IMAGES))) for i in starts])
+
+
+def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
+    """Accuracy and AUC, and for the intervals how many faces of every person are right."""
+    from tools import train
+
+    right = (p_fake >= 0.5) == (test.fake == 1)
+    people, person = np.unique(np.array(test.identity), return_inverse=True)
+    rights = np.bincount(person[right], minlength=len(people))
+    counts = np.bincount(person, minlength=len(people))
+    return {
+        "accuracy": float(right.mean()),
+        "auc": train.area_under_curve(test.fake, p_fake),
+        "test_faces": len(test),
+        "faces_in": "pairs" if test.pair[0] >= 0 else "folders",
+        "people": len(people),
+        "right_of_each_person": " ".join(f"{a}/{b}" for a, b in zip(rights, counts, strict=True)),
+    }
+
+
+def render(folder: Path) -> None:
+    """`table3.csv`, `.md` and `.png` of `runs.csv`."""
+    rows = results.read_rows(folder / "runs.csv")
+    draws = accuracies(rows)
+    summary = summarise(rows, draws)
+    results.write_rows(folder / f"{NAME}.csv", summary)
+    results.write_page(folder / f"{NAME}.md", page(rows, summary, draws))
+    groups = results.grouped(rows, SETTING)
+    results.write_chart(
+        folder / f"{NAME}.png",
+        f"Stage 3: accuracy on the test faces, budget {rows[0]['budget']}",
+        "accuracy",
+        [
+            results.Line(
+                table2.label(row["activation"], row["learning_rate"]),
+                results.values(groups[row["activation"], row["learning_rate"]], "accuracy"),
+                results.interval(row, "mean"),
+                row["paper_mean"] or None,
+            )
+            for row in summary
+        ],
+    )
+
+
+def accuracies(rows: Sequence[Row]) -> dict[tuple[str, ...], results.Array]:
+    """Of every setting the mean accuracy of its models, on (RESAMPLES,) drawn sets of people: the
+    same people for all."""
+    drawn: NDArray[np.int64] | None = None
+    means = {}
+    for setting, group in results.grouped(rows, SETTING).items():
+        parts = [[part.split("/") for part in row["right_of_each_person"].split()] for row in group]
+        right, faces = np.moveaxis(np.array(parts, int), -1, 0)  # (models, people) each
+        if drawn is None:
+            drawn = results.drawn(faces.shape[1])
+        means[setting] = (drawn @ right.mean(0)) / (drawn @ faces[0])
+    return means
+
+
+def summarise(
+    rows: Sequence[Row], draws: Mapping[tuple[str, ...], results.Array]
+) -> list[dict[str, Any]]:
+    """A row a setting, the most accurate on the test faces first."""
+    summary = []
+    for setting, group in results.grouped(rows, SETTING).items():
+        found = results.values(group, "accuracy")
+        mean, low, high = results.percentiles(float(np.mean(found)), draws[setting])
+        row: dict[str, Any] = dict(zip(SETTING, setting, strict=True))
+        row |= {"models": len(group), "least": min(found), "mean": mean, "mean_low": low}
+        row |= {"mean_high": high, "most": max(found)}
+        row["auc"] = float(np.mean(results.values(group, "auc")))
+        theirs = paper.TABLE3.get((setting[0], float(setting[1])))
+        for name in paper.Stage3._fields:
+            row[f"paper_{name}"] = "" if theirs is None else getattr(theirs, name)
+        summary.append(row)
+    return sorted(summary, key=lambda row: -row["mean"])
+
+
+def page(
+    rows: Sequence[Row],
+    summary: Sequence[dict[str, Any]],
+    draws: Mapping[tuple[str, ...], results.Array],
+) -> Iterator[str]:
+    """The Markdown file, paragraph by paragraph."""
+    yield "# Table 3 (stage 3): the best models of stage 2 on the test faces"
+    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield results.markdown_table(
+        ["Activation, rate", "models", "min", "paper", "mean", "paper", "max", "paper", "AUC"],
+        [
+            [
+                table2.label(row["activation"], row["learning_rate"]),
+                str(row["models"]),
+                f"{row['least']:.3f}",
+                table2.theirs(row["paper_least"]),
+                f"{results.interval(row, 'mean')}",
+                table2.theirs(row["paper_mean"]),
+                f"{row['most']:.3f}",
+                table2.theirs(row["paper_most"]),
+                f"{row['auc']:.3f}",
+            ]
+            for row in summary
+        ],
+    )
+    pairs = rows[0]["faces_in"] == "pairs"
+    people = results.counted(row["people"] for row in rows)
+    yield (
+        "Accuracy on the test faces at p_fake 0.5, by minimeso's own engine. Settings and models"
+        " were chosen by the validation faces, as in the paper. The 95 % intervals are of the mean"
+        f" over the models of a setting, by drawing {'whole people' if pairs else 'faces'}"
+        f" ({people} of them) with replacement; that another training gives other models is not in"
+        " them. A dash: that setting is not among the paper's five."
+    )
+    yield "## The paper's five"
+    yield results.markdown_table(
+        ["Activation, rate", "min", "mean", "max"],
+        [
+            [table2.label(activation, rate), *(f"{value:.3f}" for value in theirs)]
+            for (activation, rate), theirs in paper.TABLE3.items()
+        ],
+    )
+    yield (
+        "The weights that Afchar et al. published reach"
+        f" {paper.PUBLISHED_ACCURACY:.3f} on those faces, says the paper."
+    )
+    yield "## The paper's order, or noise?"
+    yield _order(summary, draws)
+    yield "## What was reduced, and what else differs"
+    points = [
+        f"Budget `{rows[0]['budget']}` of `table2`, which says what was reduced in training.",
+        f"Models of a setting: {results.counted(row['models'] for row in summary)}, in the paper"
+        f" {BEST_MODELS}. Test faces: {results.counted(row['test_faces'] for row in rows)}, there"
+        " 7,104.",
+    ]
+    if pairs:
+        points.append("The faces are pairs of DFDC, not the paper's: see `table2`.")
+    yield "\n".join(f"- {point}" for point in points)
+
+
+def _order(
+    summary: Sequence[dict[str, Any]], draws: Mapping[tuple[str, ...], results.Array]
+) -> str:
+    means = {
+        table2.name_of(row["activation"], row["learning_rate"]): row["mean"] for row in summary
+    }
+    named = {table2.name_of(*setting): values for setting, values in draws.items()}
+    pairs = list(itertools.combinations(named, 2))
+    # each interval at such a level that all of them together hold at 95 %
+    tail = (1 - results.CONFIDENCE) / 2 / max(len(pairs), 1)
+    between = []
+    for one, other in pairs:
+        low, high = np.quantile(named[one] - named[other], (tail, 1 - tail)).tolist()
+        between.append(results.Difference(one, other, means[one] - means[other], low, high))
+    names = {table2.name_of(*setting): table2.label(*setting) for setting in table2.SETTINGS}
+    order = [table2.name_of(*setting) for setting in paper.TABLE3]
+    return results.order_statement(means, order, between, names)

@@ -1,0 +1,159 @@
+"""Table 5: SqueezeNet on CIFAR-10 with four activations, several runs each.
+
+The paper names the network, the batch (128), the rate (1e-3), the epochs (100) and the runs (3).
+The rest, the optimizer and the augmentation among it, is that of Misra's notebook; see
+`tools/classifiers.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tools.paper import figures_of_paper as paper
+from tools.paper import results
+from tools.paper.results import Budget, Options, Row, Runs
+
+if TYPE_CHECKING:
+    from tools.paper.classify import Recipe
+    from tools.paper.images import Images
+
+NAME = "table5"
+BUDGETS = {"smoke": Budget(1, 1, 640), "cpu": Budget(2, 4, 0), "full": Budget(3, 100, 0)}
+RATE = 1e-3
+KEY = ("activation", "seed")
+SETTING = ("activation",)
+FIGURES = ("test_accuracy", "test_loss", "train_accuracy", "train_loss")
+LEGEND = """\
+Means over runs, with their 95 % intervals (Student's t). They are those of the last epoch, nothing
+is chosen by the test pictures; the paper does not say which epoch it took. Acc and Loss are those
+of training, under augmentation."""
+
+
+def run(options: Options) -> None:
+    """Trains what is not trained yet, all activations once before any twice."""
+    from tools.paper import classify, images
+
+    budget = BUDGETS[options.budget]
+    settings = {"budget": options.budget, "epochs": budget.epochs, "limit": budget.examples}
+    wanted = [
+        {"activation": activation, "seed": options.seed + run}
+        for run in range(budget.runs)
+        for activation in paper.TABLE5
+    ]
+
+    def recipe(run: Mapping[str, object], precision: str) -> Recipe:
+        return classify.Recipe(
+            architecture="squeezenet",
+            activation=str(run["activation"]),
+            optimizer="adam",
+            learning_rate=RATE,
+            epochs=budget.epochs,
+            examples=budget.examples,
+            augment=True,
+            precision=precision,
+            seed=int(str(run["seed"])),
+        )
+
+    def load(split: str) -> Images:
+        return images.cifar10(options.data_folder("cifar10"), split, budget.examples)
+
+    runs = Runs(options.folder(NAME), settings, KEY)
+    classify.train_runs(options, runs, wanted, recipe, load)
+
+
+def render(folder: Path) -> None:
+    """`table5.csv`, `.md` and `.png` of `runs.csv`."""
+    rows = results.read_rows(folder / "runs.csv")
+    summary = summarise(rows)
+    results.write_rows(folder / f"{NAME}.csv", summary)
+    results.write_page(folder / f"{NAME}.md", page(rows, summary))
+    groups = results.grouped(rows, SETTING)
+    results.write_chart(
+        folder / f"{NAME}.png",
+        f"SqueezeNet on CIFAR-10: accuracy on the test pictures, budget {rows[0]['budget']}",
+        "accuracy",
+        [
+            results.Line(
+                paper.NAMES[row["activation"]],
+                results.values(groups[row["activation"],], "test_accuracy"),
+                results.interval(row, "test_accuracy"),
+                row["paper_accuracy"],
+            )
+            for row in summary
+        ],
+    )
+
+
+def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A row an activation, the best on the test pictures first."""
+    summary = results.summarise(rows, SETTING, FIGURES)
+    for row in summary:
+        row["paper_accuracy"] = paper.TABLE5[row["activation"]]
+    return sorted(summary, key=lambda row: (-row["test_accuracy"], row["test_loss"]))
+
+
+def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The Markdown file, paragraph by paragraph."""
+    yield "# Table 5: SqueezeNet on CIFAR-10"
+    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield results.markdown_table(
+        ["Activation", "runs", "test Acc", "paper", "test Loss", "Acc", "Loss"],
+        [
+            [
+                paper.NAMES[row["activation"]],
+                str(row["runs"]),
+                f"{results.interval(row, 'test_accuracy')}",
+                f"{row['paper_accuracy']:.3f}",
+                *(f"{results.interval(row, figure)}" for figure in FIGURES[1:]),
+            ]
+            for row in summary
+        ],
+    )
+    yield LEGEND
+    yield "## The paper's order, or noise?"
+    between = results.differences(
+        {
+            activation: results.values(group, "test_accuracy")
+            for (activation,), group in results.grouped(rows, SETTING).items()
+        }
+    )
+    means = {row["activation"]: row["test_accuracy"] for row in summary}
+    yield results.order_statement(means, list(paper.TABLE5), between, paper.NAMES)
+    yield "## What was reduced, and what else differs"
+    yield differs(rows, BUDGETS["full"])
+
+
+def differs(rows: Sequence[Row], full: Budget) -> str:
+    """What these runs had less of than the paper's and what the paper does not tell, as a list."""
+    of_a_setting = results.counted(map(len, results.grouped(rows, SETTING).values()))
+    points = [
+        f"Budget `{rows[0]['budget']}`: {of_a_setting} of the paper's {full.runs} runs of an"
+        f" activation, {rows[0]['epochs']} of its {full.epochs} epochs,"
+        f" {results.counted(row['train_pictures'] for row in rows)} of 50,000 pictures to train and"
+        f" {results.counted(row['test_pictures'] for row in rows)} of 10,000 to test.",
+        "CIFAR-10 here is a JPEG copy (quality 92, 37 dB from the original), so that absolute"
+        " figures are not comparable to the last tenth of a percent.",
+        "The paper says of the network only that it is SqueezeNet. Here it is the one that Misra,"
+        " the author of Mish, published for the same experiment: the modules of SqueezeNet 1.0 with"
+        " simple bypass and batch norm, and a stem for 32x32 (`tools/classifiers.py`).",
+        "The paper does not name the optimizer, the augmentation and the loss. Here they are those"
+        " of that notebook: Adam with a constant rate of 1e-3, mirrored with probability 0.4 and"
+        " turned by up to 30 degrees, cross-entropy. Pictures lie in [0, 1].",
+        machine(rows),
+    ]
+    return "\n".join(f"- {point}" for point in points)
+
+
+def machine(rows: Sequence[Row]) -> str:
+    """What trained, in which precision, for how long; of `figure3`, too."""
+    precisions = sorted({row["precision"] for row in rows})
+    text = (
+        f"Precision {' and '.join(precisions)}, on"
+        f" {' and '.join(sorted({row['device'] for row in rows}))};"
+        f" {sum(float(row['seconds']) for row in rows) / 3600:.1f} hours of training in all."
+    )
+    if "bf16" in precisions:
+        text += " All activations themselves are computed in float32."
+    return text
