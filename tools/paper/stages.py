@@ -102,7 +102,7 @@ def chosen_device(options: Options) -> torch.device:
     """That of --device; sets the number of threads, too. Use it within `told`."""
     if options.threads:
         torch.set_num_threads(options.threads)
-    return train._device(options.device)
+    return train.device_of(options.device)
 
 
 def precision(device: torch.device) -> str:
