@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import random
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -206,6 +208,7 @@ def test_pish_and_its_derivative_agree(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in (tmp_path / "figure1").iterdir()}
     assert paper_main("figure1", None, tmp_path, "--budget", "full") == 0
     assert before == {path: path.read_bytes() for path in (tmp_path / "figure1").iterdir()}
+    assert "0.873240 | 0.873240" in (tmp_path / "figure1" / "figure1.md").read_text()
 
 
 # --- resuming and rendering ------------------------------------------------------------------
@@ -289,6 +292,7 @@ def test_committed_results_are_what_their_csv_says(folder: Path, tmp_path: Path)
         ("table1", "", ("--seed", "1"), ("--data",)),
         ("table1", "table1/runs.csv", (), ("runs.csv", "remove")),
         ("table1", None, ("--seed", "1", "--device", "nonsense"), ("nonsense", "cpu")),
+        ("table3", None, ("--budget", "cpu"), ("table2", "budget smoke", "--out")),
         ("table3", "table2", (), ("table2", "first run: python tools/paper table2")),
         ("table3", "rows", (), ("table2", "Pish 1e-4", "first run:")),
         ("table3", "checkpoints", (), ("last.pt", "first run:")),
@@ -327,6 +331,14 @@ def test_refusals_are_one_line(
     assert paper_main(name, None if spoil == "" else data, again, *more) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("paper: ") and all(word in message for word in words), message
+
+
+def test_help_names_every_experiment() -> None:
+    """Started as the README says."""
+    started = [sys.executable, "tools/paper", "--help"]
+    root = Path(train.__file__).parent.parent
+    said = subprocess.run(started, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert all(name in said for name in command.EXPERIMENTS) and "examples:" in said
 
 
 def test_no_data_and_nothing_to_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,10 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
         print(f"paper: {error}; pip install -e '.[train]' brings all of them", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        print(
+            "\nstopped; the same command goes on from here, --render shows what there is",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     print(f"{folder / given.name}.md")
     return 0

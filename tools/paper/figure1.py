@@ -150,7 +150,7 @@ def render(folder: Path) -> None:
 def page(row: Row) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Figure 1: Pish and its derivative"
-    yield f"![Pish and its derivative]({NAME}.png)"
+    yield f"![Pish and its derivative]({NAME}.png)\n\nMade by `python tools/paper {NAME}`."
     lines = []
     for key, (what, wanted) in FIGURES.items():
         found = float(row[key])

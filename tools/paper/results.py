@@ -108,10 +108,14 @@ class Runs:
             if any(name not in row for name in key):
                 raise ResultsError(f"{self.path}: lacks {', '.join(key)}; remove that folder")
 
-    def left(self, wanted: Sequence[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
-        """Those of the wanted runs that are not finished; says on stderr how far it is."""
+    def missing(self, wanted: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
+        """Those of the wanted runs that are not finished."""
         done = {tuple(row[name] for name in self.key) for row in self.rows}
-        missing = [run for run in wanted if self._place(run) not in done]
+        return [run for run in wanted if self._place(run) not in done]
+
+    def left(self, wanted: Sequence[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
+        """The same one by one; says on stderr how far it is."""
+        missing = self.missing(wanted)
         for count, run in enumerate(missing):
             what = ", ".join(f"{name} {run[name]}" for name in self.key)
             number = len(wanted) - len(missing) + count + 1

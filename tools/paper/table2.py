@@ -172,6 +172,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     yield "## What was reduced, and what else differs"
     both = len({row["split"] for row in rows}) > 1
     yield table1.reductions(
+        NAME,
         rows,
         BUDGETS["full"],
         "The runs take turns between two divisions of the faces, both by person."

@@ -39,7 +39,7 @@ def run(options: Options) -> None:
     trained = _trained(source, options)
     chosen = choose(trained)
     limit = int(trained[0]["limit"])
-    settings = {"budget": trained[0]["budget"], "limit": limit}
+    settings = {"budget": options.budget, "limit": limit}
     runs = Runs(options.folder(NAME), settings, KEY)
     keys = [{name: row[name] for name in KEY} for row in chosen]
     if any({name: row[name] for name in KEY} not in keys for row in runs.rows):
@@ -47,7 +47,7 @@ def run(options: Options) -> None:
             f"{runs.path}: holds other models than the best of {source} now; the test faces are"
             " looked at once, so choose another --out for both, or remove that folder"
         )
-    for key in keys:
+    for key in runs.missing(keys):
         if not stages.checkpoint(source, key).exists():
             raise ResultsError(
                 f"{stages.checkpoint(source, key)}: no such checkpoint; {_command(options)}"
@@ -67,6 +67,11 @@ def _trained(source: Path, options: Options) -> list[Row]:
     if not (source / "runs.csv").exists():
         raise ResultsError(f"{source}: no runs of table2; {_command(options)}")
     rows = results.read_rows(source / "runs.csv")
+    if rows[0]["budget"] != options.budget:
+        raise ResultsError(
+            f"{source}: of budget {rows[0]['budget']}, not {options.budget}; give that --budget, or"
+            " another --out"
+        )
     there = {(row["activation"], float(row["learning_rate"])) for row in rows}
     missing = [pair for pair in table2.SETTINGS if pair not in there]
     if missing:
@@ -239,7 +244,8 @@ def page(
     yield _order(summary, draws)
     yield "## What was reduced, and what else differs"
     points = [
-        f"Budget `{rows[0]['budget']}` of `table2`, which says what was reduced in training.",
+        f"Budget `{rows[0]['budget']}` (`python tools/paper table3 --budget {rows[0]['budget']}"
+        " --data DIR`, after `table2`, which says what was reduced in training).",
         f"Models of a setting: {results.counted(row['models'] for row in summary)}, in the paper"
         f" {BEST_MODELS}. Test faces: {results.counted(row['test_faces'] for row in rows)}, there"
         " 7,104.",

@@ -224,7 +224,8 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     images = len(rows) * int(rows[0]["turn"])
     yield (
         f"MesoInception-4 with random weights, {images:,} random images, one at a time, one thread,"
-        f" on {rows[0]['cpu']} ({rows[0]['isa']}). The paper's time with ReLU is"
+        f" on {rows[0]['cpu']} ({rows[0]['isa']}); `python tools/paper table4 --budget"
+        f" {rows[0]['budget']}`. The paper's time with ReLU is"
         f" {paper.TABLE4_RELU_MS} ms, a mean of 2,000 images. Engines and activations take turns of"
         f' {rows[0]["turn"]} images; "over ReLU" beside the median is the median over the'
         f" {len(rows)} rounds of a turn's median against ReLU's in the same round, with its 95 %"
