@@ -529,7 +529,7 @@ def test_precision_follows_the_hardware(
     archive: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fast, precision in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(train, "_bfloat16_is_fast", lambda _, fast=fast: fast)
+        monkeypatch.setattr(train, "bfloat16_is_fast", lambda _, fast=fast: fast)
         out = tmp_path / precision
         assert train.main(arguments(archive, cache, out, "--epochs", "1", "--limit", "2")) == 0
         assert train.load_checkpoint(out / "last.pt")["recipe"]["precision"] == precision

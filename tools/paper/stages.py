@@ -107,4 +107,4 @@ def chosen_device(options: Options) -> torch.device:
 
 def precision(device: torch.device) -> str:
     """bf16 where the hardware has it."""
-    return "bf16" if train._bfloat16_is_fast(device) else "fp32"
+    return "bf16" if train.bfloat16_is_fast(device) else "fp32"
