@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -435,6 +436,19 @@ def test_distillation(archive: Path, cache: Path, tmp_path: Path) -> None:
         teacher.Table(logits[:, :3], teacher.digest(data), {"augment": "pairs"}).save(file)
     with pytest.raises(faces.DataError, match="make it anew"):
         teacher.read_table(table, data, "pairs")
+
+
+def test_a_missing_teacher_names_its_extra(
+    archive: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    options = arguments(archive, cache, tmp_path, "--architecture", teacher.ARCHITECTURE)
+    assert train.main(options) == 2
+    assert "[teacher]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
