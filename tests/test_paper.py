@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import random
 import shutil
 import subprocess
@@ -373,22 +374,49 @@ def test_order_or_noise(means: dict[str, float], scatter: float, runs: int, word
     names = {name: name.upper() for name in figures}
     between = results.differences(figures)
     ours = {name: float(np.mean(found)) for name, found in figures.items()}
-    statement = results.order_statement(ours, ["a", "b", "c"], between, names)
+    order = {"a": 3, "b": 2, "c": 1}
+    statement = results.order_statement(ours, order, between, names)
     assert words in statement, statement
     if "is the paper's" in words:
         assert "here: A, B, C; in the paper: A, B, C." in statement
         assert "+1.00" in statement and "probability 0.167 (exact)" in statement
         lower = {name: -value for name, value in ours.items()}
         turned = [d._replace(by=-d.by, low=-d.high, high=-d.low) for d in between]
-        assert words in results.order_statement(lower, ["a", "b", "c"], turned, names, higher=False)
+        assert words in results.order_statement(lower, order, turned, names, higher=False)
 
 
 def test_equals_are_no_order() -> None:
     names = dict.fromkeys("abc", "X")
-    same = results.order_statement(dict.fromkeys("abc", 0.5), "abc", [], names)
+    order = {"a": 3, "b": 2, "c": 1}
+    same = results.order_statement(dict.fromkeys("abc", 0.5), order, [], names)
     assert "X = X = X" in same and "All are equal" in same
-    assert "approximate" in results.order_statement({"a": 1, "b": 1, "c": 0}, "abc", [], names)
-    assert "no order to compare" in results.order_statement({"a": 1, "z": 2}, "abc", [], names)
+    assert "approximate" in results.order_statement({"a": 1, "b": 1, "c": 0}, order, [], names)
+    assert "no order to compare" in results.order_statement({"a": 1, "z": 2}, order, [], names)
+
+
+def test_equals_of_the_paper_are_no_order_either() -> None:
+    """Swish 1e-3 and Pish 1e-3 have the same printed figures, so neither comes before the other."""
+    theirs = {table2.name_of(*setting): found for setting, found in paper.TABLE2.items()}
+    names = {name: name for name in theirs}
+    figures = many(0, {"pish 0.001": 0.9, "swish 0.001": 0.7}, 0.001, 3)
+    means = {name: float(np.mean(found)) for name, found in figures.items()}
+    statement = results.order_statement(means, theirs, results.differences(figures), names)
+    assert "in the paper: swish 0.001 = pish 0.001." in statement
+    assert "pish 0.001 before swish 0.001 by 0.200" in statement
+    assert "other way round" not in statement and "not the paper's" not in statement
+
+
+def test_a_run_that_diverged_leaves_the_others_their_figures() -> None:
+    figures = {"a": [0.9, 0.91], "b": [0.8, 0.81], "c": [0.5, math.nan]}
+    between = results.differences(figures)
+    assert [(d.one, d.other) for d in between] == [("a", "b")] and between[0].low > 0
+    mean, low, high = results.over_runs(figures["c"])
+    assert math.isnan(mean) and math.isnan(low) and math.isnan(high)
+    means = {name: results.over_runs(runs).mean for name, runs in figures.items()}
+    names = {name: name.upper() for name in figures}
+    statement = results.order_statement(means, {"a": 3, "b": 2, "c": 1}, between, names)
+    assert "Left out, because a run of it diverged: C." in statement
+    assert "**So the order here is the paper's.**" in statement
 
 
 def test_differences_hold_together() -> None:

@@ -122,7 +122,6 @@ def page(
     )  # fmt: skip
     yield LEGEND
     yield "## The paper's order, or noise?"
-    order = list(paper.TABLE1)
     for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", "V.AUC")):
         means = {row["activation"]: row[figure] for row in summary}
         of_runs = {
@@ -131,7 +130,7 @@ def page(
         }
         between = results.differences(of_runs)
         statement = results.order_statement(
-            means, order, between, paper.NAMES, again=figure == "val_auc"
+            means, paper.TABLE1, between, paper.NAMES, again=figure == "val_auc"
         )
         yield f"By {name}. {statement}"
     yield "## What was reduced, and what else differs"
@@ -207,7 +206,7 @@ def _shipped(models: Sequence[Row]) -> Iterator[str]:
         " calibration."
     )
     aucs = {row["activation"]: float(row["val_auc"]) for row in group}
-    statement = results.order_statement(aucs, list(paper.TABLE1), [], paper.NAMES)
+    statement = results.order_statement(aucs, paper.TABLE1, [], paper.NAMES)
     yield f"By V.AUC. {statement}"
 
 

@@ -159,7 +159,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     yield table1.LEGEND + " A dash: the paper prints ten of the twelve combinations."
     yield "## The paper's order, or noise?"
     names = {name_of(*setting): label(*setting) for setting in SETTINGS}
-    order = [name_of(*setting) for setting in paper.TABLE2]
+    order = {name_of(*setting): found for setting, found in paper.TABLE2.items()}
     for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", "V.AUC")):
         of_runs = {
             name_of(*setting): results.values(group, figure)

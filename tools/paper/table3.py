@@ -270,5 +270,5 @@ def _order(
         low, high = np.quantile(named[one] - named[other], (tail, 1 - tail)).tolist()
         between.append(results.Difference(one, other, means[one] - means[other], low, high))
     names = {table2.name_of(*setting): table2.label(*setting) for setting in table2.SETTINGS}
-    order = [table2.name_of(*setting) for setting in paper.TABLE3]
+    order = {table2.name_of(*setting): found for setting, found in paper.TABLE3.items()}
     return results.order_statement(means, order, between, names)

@@ -120,7 +120,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
         }
     )
     means = {row["activation"]: row["test_accuracy"] for row in summary}
-    yield results.order_statement(means, list(paper.TABLE5), between, paper.NAMES)
+    yield results.order_statement(means, paper.TABLE5, between, paper.NAMES)
     yield "## What was reduced, and what else differs"
     yield differs(rows, BUDGETS["full"])
 
