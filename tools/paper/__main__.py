@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 if __package__ in (None, ""):  # started by its path
@@ -101,7 +102,7 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
             if restart and EXPERIMENTS[given.name].trains:
                 _keep_memory()
             experiment.run(options)
-        experiment.render(folder)
+        _render(experiment, folder)
     except (ResultsError, MinimesoError, OSError) as error:
         print(f"paper: {error}", file=sys.stderr)
         return 2
@@ -116,6 +117,16 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
         return INTERRUPTED
     print(f"{folder / given.name}.md")
     return 0
+
+
+def _render(experiment: ModuleType, folder: Path) -> None:
+    try:
+        experiment.render(folder)
+    except (KeyError, ValueError) as error:  # somebody's spreadsheet wrote there
+        raise ResultsError(
+            f"{folder}: a CSV file in it is not what the experiment wrote ({error}); undo what was"
+            " edited, or remove that folder"
+        ) from error
 
 
 def _keep_memory() -> None:

@@ -221,7 +221,13 @@ def grouped(rows: Sequence[Row], columns: Sequence[str]) -> dict[tuple[str, ...]
 
 def values(rows: Iterable[Row], figure: str) -> list[float]:
     """A figure of every run."""
-    return [float(row[figure]) for row in rows]
+    try:
+        return [float(row[figure]) for row in rows]
+    except (KeyError, ValueError) as error:
+        raise ResultsError(
+            f"runs.csv: its column {figure} is not what the experiment wrote ({error}); undo what"
+            " was edited, or remove that folder"
+        ) from None
 
 
 def summarise(
@@ -339,7 +345,7 @@ def order_statement(
         if d.low > 0 or d.high < 0
     ]
     lines.append(
-        f"Of the {len(counted)} differences between two settings {len(apart) or 'none'}"
+        f"Differences between two settings: {len(counted)}, of which {len(apart) or 'none'}"
         f" {'has' if len(apart) == 1 else 'have'} a 95 % interval (all together) without zero"
         + (": " if apart else ".")
     )
