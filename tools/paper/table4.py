@@ -144,7 +144,7 @@ def render(folder: Path) -> None:
     results.write_page(folder / f"{NAME}.md", page(rows, summary))
     results.write_chart(
         folder / f"{NAME}.png",
-        "Time of an image, one thread",
+        f"Time of an image, one thread, budget {rows[0]['budget']}",
         "% over ReLU",
         [
             results.Line(

@@ -129,7 +129,8 @@ def differs(rows: Sequence[Row], full: Budget) -> str:
     """What these runs had less of than the paper's and what the paper does not tell, as a list."""
     of_a_setting = results.counted(map(len, results.grouped(rows, SETTING).values()))
     points = [
-        f"Budget `{rows[0]['budget']}`: {of_a_setting} of the paper's {full.runs} runs of an"
+        f"Budget `{rows[0]['budget']}` (`python tools/paper {NAME} --budget {rows[0]['budget']}"
+        f" --data DIR`): {of_a_setting} of the paper's {full.runs} runs of an"
         f" activation, {rows[0]['epochs']} of its {full.epochs} epochs,"
         f" {results.counted(row['train_pictures'] for row in rows)} of 50,000 pictures to train and"
         f" {results.counted(row['test_pictures'] for row in rows)} of 10,000 to test.",
