@@ -95,7 +95,7 @@ LABELS = {
 def _cell(metrics: Mapping[str, Any], key: str) -> str:
     value = metrics[key]
     if value is None:
-        return "none decided"
+        return "none decided" if key == "right_of_decided" else "there are no pairs"
     if isinstance(value, int):
         return str(value)
     if key == "auc":
