@@ -315,6 +315,8 @@ def test_committed_results_are_what_their_csv_says(folder: Path, tmp_path: Path)
         ("table1", "", ("--seed", "1"), ("--data",)),
         ("table1", "table1/runs.csv", (), ("runs.csv", "remove")),
         ("table1", None, ("--seed", "1", "--device", "nonsense"), ("nonsense", "cpu")),
+        ("table1", "faces", ("--seed", "1"), ("runs.csv", "other faces (train_faces 5", "--data")),
+        ("table1", "twice", (), ("runs.csv", "stands in it twice")),
         ("table3", None, ("--budget", "cpu"), ("table2", "budget smoke", "--out")),
         ("table3", "table2", (), ("table2", "first run: python tools/paper table2")),
         ("table3", "rows", (), ("table2", "Pish 1e-4", "first run:")),
@@ -334,14 +336,21 @@ def test_refusals_are_one_line(
     source = again / "table2" / "runs.csv"
     if spoil == "table1/runs.csv":
         (again / spoil).write_text("budget,epochs\nsmoke\n")
+    elif spoil == "faces":
+        path = again / "table1" / "runs.csv"
+        results.write_rows(path, [row | {"train_faces": "5"} for row in results.read_rows(path)])
+    elif spoil == "twice":
+        path = again / "table1" / "runs.csv"
+        results.write_rows(path, 2 * results.read_rows(path))
     elif spoil == "table2":
         shutil.rmtree(again / spoil)
     elif spoil == "checkpoints":
         shutil.rmtree(again / "table2" / spoil)
         shutil.rmtree(again / "table3")
     elif spoil == "rows":
-        kept = [row for row in results.read_rows(source) if row["learning_rate"] != "0.0001"]
-        kept += [row for row in results.read_rows(source) if row["activation"] != "pish"]
+        rows = results.read_rows(source)
+        gone = ("pish", "0.0001")
+        kept = [row for row in rows if (row["activation"], row["learning_rate"]) != gone]
         results.write_rows(source, kept)
     elif spoil == "order":
         rows = results.read_rows(source)

@@ -156,6 +156,8 @@ def read_rows(path: Path) -> list[Row]:
         raise ResultsError(f"{path}: cannot be read ({error}); remove it") from None
     if not rows or any(None in row or None in row.values() for row in rows):
         raise ResultsError(f"{path}: not a whole table; remove it")
+    if len({tuple(row.items()) for row in rows}) < len(rows):
+        raise ResultsError(f"{path}: a row stands in it twice; take one of them out")
     return rows
 
 

@@ -141,7 +141,7 @@ def differs(rows: Sequence[Row], full: Budget) -> str:
         " simple bypass and batch norm, and a stem for 32x32 (`tools/classifiers.py`).",
         "The paper does not name the optimizer, the augmentation and the loss. Here they are those"
         " of that notebook: Adam with a constant rate of 1e-3, mirrored with probability 0.4 and"
-        " turned by up to 30 degrees, cross-entropy. Pictures lie in [0, 1].",
+        " turned by up to 30 degrees, cross-entropy. Pictures lie in [0, 1], there in [-1, 1].",
         machine(rows),
     ]
     return "\n".join(f"- {point}" for point in points)
