@@ -41,15 +41,15 @@ EXPERIMENTS = {
 
 EPILOG = """\
 examples:
-  python tools/paper table1 --data DIR                    does it work? under two minutes
-  python tools/paper table1 --data DIR --budget cpu       within 90 minutes on two cores
-  python tools/paper table1 --data DIR --budget full --device cuda
-  python tools/paper table1 --render                      table and chart again, of the CSV files
+  python tools/paper table1 --data DIR                         does it work? under two minutes
+  python tools/paper table1 --data DIR --budget cpu --out CPU  within 90 minutes on two cores
+  python tools/paper table1 --data DIR --budget full --out FULL --device cuda
+  python tools/paper table1 --render --out CPU                 table and chart again, of the CSV
 
 DIR holds faces/, mnist/ and cifar10/, or is the one of them that the experiment needs; faces/ is
 faces.csv with its zips, or folders df/ and real/. An experiment writes into OUT/NAME: runs.csv (a
-row a finished run), NAME.csv, NAME.md, NAME.png, and checkpoints/. Ctrl-C loses at most an epoch:
-the same command goes on.
+row a finished run), NAME.csv, NAME.md, NAME.png, and checkpoints/. One OUT holds runs of one
+budget. Ctrl-C loses at most an epoch: the same command goes on.
 """
 
 
