@@ -6,6 +6,7 @@ import csv
 import random
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,6 +138,41 @@ def test_folders_hold_out_the_last_scenes(tmp_path: Path, cache: Path) -> None:
     assert faces.load(tmp_path, "val", cache).name == ("df/09.png", "real/09.png")
     with pytest.raises(faces.DataError, match="test"):
         faces.load(tmp_path, "test", cache)
+
+
+def test_the_test_split_may_lie_beside_the_others(tmp_path: Path, cache: Path) -> None:
+    rng = np.random.default_rng(0)
+    for folder, count in ((tmp_path, 10), (tmp_path / "test", 2)):
+        for label in ("df", "real"):
+            (folder / label).mkdir(parents=True)
+            for number in range(count):
+                noise_picture(rng).save(folder / label / f"{number}.png")
+    with pytest.raises(faces.DataError, match="no folder test/"):
+        faces.load(tmp_path / "test", "test", cache)
+    assert len(faces.load(tmp_path, "test", cache)) == 4
+    assert len(faces.load(tmp_path, "val", cache)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda text: text.replace(b"identity_or_source", b"person"), "no column 'identity"),
+        (lambda text: text.replace(b"path,", b"file,"), "no column 'path'"),
+        (lambda text: text.replace(b",videotrain0", b"", 1), "cut short"),
+        (lambda text: text + b"\xff", "faces.csv: cannot be read"),
+    ],
+)
+def test_a_table_of_faces_edited_by_hand(
+    archive: Path, cache: Path, tmp_path: Path, change: Callable[[bytes], bytes], part: str
+) -> None:
+    text = (archive / "faces.csv").read_bytes()
+    for name in ("train.zip", "faces.csv"):
+        (tmp_path / name).write_bytes((archive / name).read_bytes())
+    (tmp_path / "faces.csv").write_bytes(b"\xef\xbb\xbf" + text)  # as spreadsheets begin
+    assert len(faces.load(tmp_path, "train", cache)) == 12
+    (tmp_path / "faces.csv").write_bytes(change(text))
+    with pytest.raises(faces.DataError, match=part):
+        faces.load(tmp_path, "train", cache)
 
 
 def test_pictures_of_several_sizes_are_scaled_first(tmp_path: Path) -> None:
