@@ -444,6 +444,16 @@ def test_interval_of_a_share() -> None:
     assert low == pytest.approx(0.9347, abs=1e-4) and high == pytest.approx(0.9618, abs=1e-4)
 
 
+def test_another_seed_is_judged_by_the_same_pictures() -> None:
+    """So it does not halve what their number leaves open."""
+    row = {"depth": "15", "activation": "relu", "test_pictures": "1000"}
+    row |= {"test_accuracy": "0.95", "test_loss": "0.2", "train_accuracy": "0.9"}
+    for rows in ([row], [row | {"seed": "0"}, row | {"seed": "1"}]):
+        (found,) = figure3.summarise(rows)
+        interval = found["test_accuracy_low"], found["test_accuracy_high"]
+        assert interval == figure3.wilson(950, 1000)
+
+
 def test_budgets_are_the_papers() -> None:
     assert table5.BUDGETS["full"] == Budget(3, 100, 0)
     assert figure3.BUDGETS["full"].epochs == 20 and figure3.DEPTHS["full"] == tuple(range(15, 26))

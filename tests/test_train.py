@@ -6,6 +6,7 @@ import csv
 import random
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,6 +138,41 @@ def test_folders_hold_out_the_last_scenes(tmp_path: Path, cache: Path) -> None:
     assert faces.load(tmp_path, "val", cache).name == ("df/09.png", "real/09.png")
     with pytest.raises(faces.DataError, match="test"):
         faces.load(tmp_path, "test", cache)
+
+
+def test_the_test_split_may_lie_beside_the_others(tmp_path: Path, cache: Path) -> None:
+    rng = np.random.default_rng(0)
+    for folder, count in ((tmp_path, 10), (tmp_path / "test", 2)):
+        for label in ("df", "real"):
+            (folder / label).mkdir(parents=True)
+            for number in range(count):
+                noise_picture(rng).save(folder / label / f"{number}.png")
+    with pytest.raises(faces.DataError, match="no folder test/"):
+        faces.load(tmp_path / "test", "test", cache)
+    assert len(faces.load(tmp_path, "test", cache)) == 4
+    assert len(faces.load(tmp_path, "val", cache)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda text: text.replace(b"identity_or_source", b"person"), "no column 'identity"),
+        (lambda text: text.replace(b"path,", b"file,"), "no column 'path'"),
+        (lambda text: text.replace(b",videotrain0", b"", 1), "cut short"),
+        (lambda text: text + b"\xff", "faces.csv: cannot be read"),
+    ],
+)
+def test_a_table_of_faces_edited_by_hand(
+    archive: Path, cache: Path, tmp_path: Path, change: Callable[[bytes], bytes], part: str
+) -> None:
+    text = (archive / "faces.csv").read_bytes()
+    for name in ("train.zip", "faces.csv"):
+        (tmp_path / name).write_bytes((archive / name).read_bytes())
+    (tmp_path / "faces.csv").write_bytes(b"\xef\xbb\xbf" + text)  # as spreadsheets begin
+    assert len(faces.load(tmp_path, "train", cache)) == 12
+    (tmp_path / "faces.csv").write_bytes(change(text))
+    with pytest.raises(faces.DataError, match=part):
+        faces.load(tmp_path, "train", cache)
 
 
 def test_pictures_of_several_sizes_are_scaled_first(tmp_path: Path) -> None:
@@ -393,7 +429,9 @@ def test_draws_come_again(archive: Path, cache: Path) -> None:
     assert not any(torch.equal(seen[0][row], other[row]) for other in seen[2:] for row in range(12))
 
 
-def test_distillation(archive: Path, cache: Path, tmp_path: Path) -> None:
+def test_distillation(
+    archive: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Any checkpoint may teach; a table is continued, and refused where it does not belong."""
     pairs = ("--augment", "pairs", "--epochs", "1")
     assert train.main(arguments(archive, cache, tmp_path / "teacher", *pairs)) == 0
@@ -413,6 +451,22 @@ def test_distillation(archive: Path, cache: Path, tmp_path: Path) -> None:
             wanted = network(batch.x)[:, 0].numpy()
             assert logits[2, batch.rows] == pytest.approx(wanted, abs=0.02)  # may be bfloat16
 
+    other = tmp_path / "other"
+    assert train.main(arguments(archive, cache, other, *pairs, "--seed", "1")) == 0
+    options[4] = str(other / "best.pt")
+    capsys.readouterr()
+    assert distill.main([*options, "--draws", "4"]) == 2
+    assert "table.npz: of a teacher of another recipe" in capsys.readouterr().err
+    saved = train.load_checkpoint(best)
+    saved["recipe"]["augment"] = "paper"
+    torch.save(saved, other / "best.pt")
+    assert distill.main([*options[:5], str(tmp_path / "new.npz")]) == 2
+    assert "cannot be drawn again" in capsys.readouterr().err
+    saved["recipe"]["what"] = 1
+    torch.save(saved, other / "best.pt")
+    assert distill.main([*options[:5], str(tmp_path / "new.npz")]) == 2
+    assert capsys.readouterr().err.startswith("distill.py: ")
+
     taught = ("--augment", "pairs", "--teacher", str(table), "--distill", "0.9")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train.main(arguments(archive, cache, whole, *taught, "--epochs", "4")) == 0
@@ -420,6 +474,13 @@ def test_distillation(archive: Path, cache: Path, tmp_path: Path) -> None:
     assert train.main(arguments(archive, cache, parts, *taught, "--epochs", "4")) == 0
     ends = [train.load_checkpoint(folder / "last.pt")["state_dict"] for folder in (whole, parts)]
     assert_same(*ends)
+
+    with table.open("wb") as file:  # of the same name, by somebody else
+        other_recipe = {**train.load_checkpoint(best)["recipe"], "seed": 9}
+        teacher.Table(logits, teacher.digest(data), other_recipe).save(file)
+    capsys.readouterr()
+    assert train.main(arguments(archive, cache, parts, *taught, "--epochs", "5")) == 2
+    assert "table.npz: of another teacher" in capsys.readouterr().err
 
     with pytest.raises(faces.DataError, match="other faces"):
         teacher.read_table(table, data, "pixel")
@@ -523,6 +584,8 @@ def test_refusals_name_file_and_remedy(
 ) -> None:
     out = tmp_path / "out"
     assert train.main(arguments(archive, cache, out, "--epochs", "1")) == 0
+    with pytest.raises(SystemExit):
+        train.main(arguments(archive, cache, out, "--learning-rate", "nan"))
     for changed, words in (
         (arguments(archive, cache, out, "--seed", "7"), ("last.pt", "seed 0", "--out")),
         (arguments(tmp_path / "none", cache, tmp_path / "new"), ("none", "--data")),
@@ -582,6 +645,27 @@ def test_pasted_faces_are_found_and_cut_as_before(head: np.ndarray) -> None:
     assert pasted.found(FaceFinder(), clouds) is None
 
 
+def test_interval_where_a_draw_has_fakes_only() -> None:
+    """Of folders every face is its own person."""
+    fake = np.array([0, 1, 1, 1], np.uint8)
+    images = np.zeros((4, 8, 8, 3), np.uint8)
+    split = faces.Faces(
+        images, np.zeros((4, 4)), fake, np.full(4, -1), tuple("abcd"), tuple("abcd")
+    )
+    low, high = release.auc_interval(np.array([0.2, 0.1, 0.5, 0.6]), split)
+    assert 0 <= low < high <= 1
+    assert card._cell({"fake_above_its_real_twin": None}, "fake_above_its_real_twin") == (
+        "there are no pairs"
+    )
+
+
+def test_a_table_of_clips_must_name_them(tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_text("file,label\na.mp4,real\n")
+    model = replace(probe(), thresholds={"real": 0.5, "fake": 0.5})
+    with pytest.raises(faces.DataError, match=r"videos\.csv: a row without"):
+        release.clips(model, tmp_path)
+
+
 def test_scores_are_those_of_the_framed_faces(archive: Path, cache: Path) -> None:
     data, model = faces.load(archive, "val", cache), probe()
     wanted = Session(model, threads=1).run(data.framed())[:, 0]
@@ -609,7 +693,11 @@ def test_release_calibrates_and_tells_its_limits(
     assert model.framing == {"resample": "bilinear", "side": 2.1}
     assert model.thresholds == {"real": 0.2, "fake": 0.8}
     text = target.with_suffix(".md").read_text()
-    assert model.meta["commands"][0].endswith("--seed 0") and len(model.meta["commands"]) == 2
+    precision = model.meta["recipe"]["precision"]
+    assert (
+        f"--precision {precision} --seed 0" in model.meta["commands"][0]
+        and len(model.meta["commands"]) == 2
+    )
     assert sum(count for _, _, count in model.meta["metrics"]["val"]["reliability"]) == 8
     first = target.with_suffix(".md").read_bytes(), target.with_suffix(".svg").read_bytes()
     assert card.main([str(target)]) == 0
@@ -623,6 +711,13 @@ def test_release_calibrates_and_tells_its_limits(
             assert 0 <= model.meta["metrics"]["test"][f"auc: {view}"] <= 1
             assert f"| AUC: {view} |" in text
     assert "crop the picture to the face" not in text
+
+    saved = train.load_checkpoint(tmp_path / "best.pt")
+    del saved["recipe"]
+    torch.save(saved, tmp_path / "best.pt")
+    capsys.readouterr()
+    assert release.main([str(tmp_path / "best.pt"), str(target), *options]) == 2
+    assert "best.pt: not a checkpoint of tools/train.py with its recipe" in capsys.readouterr().err
 
     capsys.readouterr()
     monkeypatch.setattr(pasted, "pasted", lambda split, *_: iter(pasted.as_trained(split)))

@@ -35,8 +35,9 @@ faces, and of those that it calls real or fake {right:.0%} are so.
 AUC intervals are 95 %, by drawing whole identities. "Decided" faces are those that are called
 real (p_fake <= {thresholds[real]}) or fake (p_fake >= {thresholds[fake]}). "Pasted and found": the
 crop of the set pasted at a random place into a picture of 640 x 480, found there by `FaceFinder`
-and cut anew; "rescaled": so, but {scales[0]} to {scales[1]} times as large. JPEG, size and blur are
-those of the whole crop, before the face is cut.
+and cut anew; "rescaled": so, but {scales[0]} to {scales[1]} times as large. A face that is not
+found there counts as it is in the set. JPEG, size and blur are those of the whole crop, before the
+face is cut.
 
 ![Reliability diagram]({name}.svg)
 
@@ -95,7 +96,7 @@ LABELS = {
 def _cell(metrics: Mapping[str, Any], key: str) -> str:
     value = metrics[key]
     if value is None:
-        return "none decided"
+        return "none decided" if key == "right_of_decided" else "there are no pairs"
     if isinstance(value, int):
         return str(value)
     if key == "auc":

@@ -60,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device = train.device_of(options.device)
         saved = train.load_checkpoint(options.checkpoint)
         recipe = train.Recipe(**saved["recipe"])
+        if recipe.augment == "paper":
+            raise train.TrainError(
+                f"{options.checkpoint}: trained with --augment paper, whose changes cannot be drawn"
+                " again for a pupil; train it with another one"
+            )
         network = train.build(recipe).to(device)
         network.load_state_dict(saved["state_dict"])
         network.eval()
@@ -68,7 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         supply = batches.Batches(data, 32, recipe.augment, device)
         rows: list[NDArray[np.float32]] = []
         if options.table.exists():
-            rows.extend(teacher.read_table(options.table, data, recipe.augment).logits)
+            before = teacher.read_table(options.table, data, recipe.augment)
+            if before.recipe != saved["recipe"]:
+                raise train.TrainError(
+                    f"{options.table}: of a teacher of another recipe than {options.checkpoint};"
+                    " choose another table, or delete that one"
+                )
+            rows.extend(before.logits)
         for draw in range(len(rows), options.draws):
             rows.append(logits_of(network, supply, draw, recipe.precision == "bf16"))
             table = teacher.Table(np.stack(rows), teacher.digest(data), saved["recipe"])
@@ -76,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 table.save(file)
             auc = train.area_under_curve(data.fake, rows[-1])
             print(f"draw {draw + 1}/{options.draws}: AUC {auc:.4f}", file=sys.stderr, flush=True)
-    except (train.TrainError, faces.DataError, OSError, KeyError, RuntimeError) as error:
+    except (train.TrainError, faces.DataError, OSError, KeyError, TypeError, RuntimeError) as error:
         print(f"distill.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

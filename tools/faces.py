@@ -46,6 +46,7 @@ CROP_SIDE = 2.3
 # the crop's. They are wide: half and double what 99 of 100 faces have.
 SANE_SIDE, SANE_MOVE = (0.6, 1.4), 0.2
 SPLITS = ("train", "val", "test")
+COLUMNS = ("path", "label", "identity_or_source", "original_video")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -142,14 +143,18 @@ def load(data: Path, split: str, cache: Path, limit: int = 0) -> Faces:
 def _from_archive(data: Path, split: str) -> list[_Source]:
     table, archive = data / "faces.csv", data / f"{split}.zip"
     try:
-        with table.open(newline="", encoding="utf-8") as file:
+        with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
             rows = [row for row in csv.DictReader(file) if row["split"] == split]
+        if any(row[column] is None for row in rows for column in COLUMNS):
+            raise DataError(f"{table}: a row of {split} is cut short; get the table anew")
         rows.sort(key=lambda row: (row["original_video"], row["label"]))
         unknown = {row["label"] for row in rows} - {"fake", "real"}
         members = zipfile.ZipFile(archive)
         stamp = f"{archive.stat().st_size}"
     except KeyError as error:
         raise DataError(f"{table}: no column {error}; get the table of this face set") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table}: cannot be read ({error}); copy it again") from None
     except (OSError, zipfile.BadZipFile, ValueError) as error:
         raise DataError(f"{archive}: cannot be read ({error}); copy it again") from None
     if unknown:
@@ -170,10 +175,12 @@ def _from_archive(data: Path, split: str) -> list[_Source]:
 
 def _from_folders(data: Path, split: str) -> list[_Source]:
     parted = (data / "train").is_dir()
-    if not parted and split == "test":
+    if split == "test" and not (data / "test").is_dir():
         raise DataError(f"{data}: no folder test/; put df/ and real/ of the test split there")
     held_out = not (data / "val").is_dir()
-    folder = data if not parted else data / ("train" if split == "val" and held_out else split)
+    folder = data / ("train" if split == "val" and held_out else split)
+    if not parted and split != "test":
+        folder = data
     sources: list[tuple[int, _Source]] = []
     for name, fake in (("df", True), ("real", False)):
         if not (folder / name).is_dir():

@@ -125,7 +125,8 @@ def auc_interval(p_fake: Array, split: faces.Faces) -> tuple[float, float]:
     for _ in range(RESAMPLES):
         drawn = random.choice(len(people), len(people))
         chosen = np.concatenate([members[people[i]] for i in drawn])
-        values.append(roc_auc_score(split.fake[chosen], p_fake[chosen]))
+        if len(set(split.fake[chosen])) == 2:  # else there is none; where pairs are, always
+            values.append(roc_auc_score(split.fake[chosen], p_fake[chosen]))
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
@@ -182,6 +183,8 @@ def clips(model: Model, folder: Path) -> list[dict[str, Any]]:
     detector = Detector(model)
     with (folder / "videos.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    if any(None in (row.get(key) for key in ("file", "label", "twin")) for row in rows):
+        raise faces.DataError(f"{folder / 'videos.csv'}: a row without file, label or twin")
     found = []
     for row in rows:
         verdict = detector.check(folder / row["file"])
@@ -214,7 +217,7 @@ def _flags(recipe: Mapping[str, Any]) -> str:
     return " ".join(
         f"--{key.replace('_', '-')} {value}"
         for key, value in recipe.items()
-        if key in ("architecture", "activation", "seed")
+        if key in ("architecture", "activation", "precision", "seed")
         or (key != "teacher" and value != getattr(default, key))
     )
 
@@ -233,6 +236,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         model = convert.to_model(convert.checkpoint_arrays(options.checkpoint), options.name)
+        if not model.is_detector or not {"recipe", "metrics"} <= model.meta.keys():
+            raise convert.ConvertError(
+                f"{options.checkpoint}: not a checkpoint of tools/train.py with its recipe"
+            )
         val = faces.load(options.data, "val", options.cache)
         test = faces.load(options.data, "test", options.cache)
         model = calibrate(replace(model, framing=dict(faces.FRAMING)), val)
@@ -263,6 +270,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MinimesoError, convert.ConvertError, faces.DataError, OSError) as error:
         print(f"release.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; nothing was written", file=sys.stderr)
+        return 130
     print(f"{options.destination}: {meta['metrics']}")
     return 0
 

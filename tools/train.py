@@ -161,6 +161,7 @@ class Run:
         self.step = 0
         self.history: list[dict[str, float]] = []
         self.table: teacher.Table | None = None  # to distil from
+        self.taught_by: dict[str, Any] | None = None  # recipe of the teacher so far
 
     @property
     def epoch(self) -> int:
@@ -274,6 +275,7 @@ class Run:
         self.judged.load_state_dict(saved["state_dict"])
         self.patch_loss.load_state_dict(saved.get("patch_loss", {}))
         self.optimizer.load_state_dict(saved["optimizer"])
+        self.taught_by = saved.get("teacher")
         self.step = saved["step"]
         self.history = saved["history"]
         torch.set_rng_state(saved["random"])
@@ -398,7 +400,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--activation", choices=networks.ACTIVATIONS, default=default.activation)
     add("--epochs", type=number(1 << 20), default=default.epochs)
     add("--batch", type=number(1 << 20), default=default.batch, help="faces (default: %(default)s)")
-    add("--learning-rate", type=float, default=default.learning_rate)
+    add("--learning-rate", type=_weight, default=default.learning_rate)
     add(
         "--augment",
         choices=batches.AUGMENTATIONS,
@@ -496,6 +498,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         val_set = faces.load(options.data, "val", cache, options.limit)
         if options.teacher:
             run.table = teacher.read_table(options.teacher, train_set, run.recipe.augment)
+            if run.taught_by not in (None, run.table.recipe):
+                raise TrainError(
+                    f"{options.teacher}: of another teacher than that of the run in {options.out};"
+                    " choose another --out, or the table that it began with"
+                )
         train(run.recipe, train_set, val_set, run)
     except (TrainError, faces.DataError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 if __package__ in (None, ""):  # started by its path
@@ -40,15 +41,15 @@ EXPERIMENTS = {
 
 EPILOG = """\
 examples:
-  python tools/paper table1 --data DIR                    does it work? under two minutes
-  python tools/paper table1 --data DIR --budget cpu       within 90 minutes on two cores
-  python tools/paper table1 --data DIR --budget full --device cuda
-  python tools/paper table1 --render                      table and chart again, of the CSV files
+  python tools/paper table1 --data DIR                         does it work? under two minutes
+  python tools/paper table1 --data DIR --budget cpu --out CPU  within 90 minutes on two cores
+  python tools/paper table1 --data DIR --budget full --out FULL --device cuda
+  python tools/paper table1 --render --out CPU                 table and chart again, of the CSV
 
 DIR holds faces/, mnist/ and cifar10/, or is the one of them that the experiment needs; faces/ is
 faces.csv with its zips, or folders df/ and real/. An experiment writes into OUT/NAME: runs.csv (a
-row a finished run), NAME.csv, NAME.md, NAME.png, and checkpoints/. Ctrl-C loses at most an epoch:
-the same command goes on.
+row a finished run), NAME.csv, NAME.md, NAME.png, and checkpoints/. One OUT holds runs of one
+budget. Ctrl-C loses at most an epoch: the same command goes on.
 """
 
 
@@ -101,7 +102,7 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
             if restart and EXPERIMENTS[given.name].trains:
                 _keep_memory()
             experiment.run(options)
-        experiment.render(folder)
+        _render(experiment, folder)
     except (ResultsError, MinimesoError, OSError) as error:
         print(f"paper: {error}", file=sys.stderr)
         return 2
@@ -116,6 +117,16 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
         return INTERRUPTED
     print(f"{folder / given.name}.md")
     return 0
+
+
+def _render(experiment: ModuleType, folder: Path) -> None:
+    try:
+        experiment.render(folder)
+    except (KeyError, ValueError) as error:  # somebody's spreadsheet wrote there
+        raise ResultsError(
+            f"{folder}: a CSV file in it is not what the experiment wrote ({error}); undo what was"
+            " edited, or remove that folder"
+        ) from error
 
 
 def _keep_memory() -> None:

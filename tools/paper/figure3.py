@@ -33,9 +33,9 @@ RATE = 0.01
 KEY = ("activation", "depth", "seed")
 COLOURS = {"relu": "#6b7280", "swish": "#2563eb", "mish": "#e9b44c", "pish": "#b3261e"}
 LEGEND = """\
-Accuracy on the test pictures after the last epoch, one run each, with the 95 % interval (Wilson)
-that the number of test pictures leaves; another seed would move a figure, too, and more so where
-training has just begun to work."""
+Accuracy on the test pictures after the last epoch, with the 95 % interval (Wilson) that the number
+of test pictures leaves; another seed would move a figure, too, and more so where training has just
+begun to work."""
 
 
 def run(options: Options) -> None:
@@ -85,7 +85,7 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
     summary: list[dict[str, Any]] = []
     for (depth, activation), group in results.grouped(rows, ("depth", "activation")).items():
         mean = statistics.fmean(results.values(group, "test_accuracy"))
-        pictures = sum(int(row["test_pictures"]) for row in group)
+        pictures = int(group[0]["test_pictures"])  # every run is judged by the same ones
         low, high = wilson(round(mean * pictures), pictures)
         summary.append(
             {
@@ -206,8 +206,11 @@ def differs(rows: Sequence[Row], depths: Sequence[int]) -> str:
     """What these runs had less of than the paper's and what the paper does not tell, as a list."""
     full = BUDGETS["full"]
     points = [
-        f"Budget `{rows[0]['budget']}`: {len(depths)} of {len(DEPTHS['full'])} depths"
-        f" ({', '.join(map(str, depths))}), {rows[0]['epochs']} of the paper's {full.epochs}"
+        f"Budget `{rows[0]['budget']}` (`python tools/paper {NAME} --budget {rows[0]['budget']}"
+        f" --data DIR`): {len(depths)} of {len(DEPTHS['full'])} depths"
+        f" ({', '.join(map(str, depths))}), runs of a point:"
+        f" {results.counted(map(len, results.grouped(rows, ('depth', 'activation')).values()))},"
+        f" {rows[0]['epochs']} of the paper's {full.epochs}"
         f" epochs, {results.counted(row['train_pictures'] for row in rows)} of 60,000 pictures to"
         f" train and {results.counted(row['test_pictures'] for row in rows)} of 10,000 to test.",
         "The paper does not give the learning rate. Here it is plain SGD at 0.01 without momentum,"

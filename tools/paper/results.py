@@ -156,6 +156,8 @@ def read_rows(path: Path) -> list[Row]:
         raise ResultsError(f"{path}: cannot be read ({error}); remove it") from None
     if not rows or any(None in row or None in row.values() for row in rows):
         raise ResultsError(f"{path}: not a whole table; remove it")
+    if len({tuple(row.items()) for row in rows}) < len(rows):
+        raise ResultsError(f"{path}: a row stands in it twice; take one of them out")
     return rows
 
 
@@ -206,7 +208,7 @@ def over_runs(values: Sequence[float]) -> Interval:
     mean = statistics.fmean(values)
     if len(values) < 2:
         return Interval(mean, math.nan, math.nan)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * statistics.stdev(values)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * float(np.std(values, ddof=1))
     half /= math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
 
@@ -221,7 +223,13 @@ def grouped(rows: Sequence[Row], columns: Sequence[str]) -> dict[tuple[str, ...]
 
 def values(rows: Iterable[Row], figure: str) -> list[float]:
     """A figure of every run."""
-    return [float(row[figure]) for row in rows]
+    try:
+        return [float(row[figure]) for row in rows]
+    except (KeyError, ValueError) as error:
+        raise ResultsError(
+            f"runs.csv: its column {figure} is not what the experiment wrote ({error}); undo what"
+            " was edited, or remove that folder"
+        ) from None
 
 
 def summarise(
@@ -270,7 +278,8 @@ class Difference(NamedTuple):
 
 def differences(figures: Mapping[str, Sequence[float]]) -> list[Difference]:
     """Of every two settings, of which each has its figure of every run: Tukey's, who pools their
-    scatter. None without two runs each."""
+    scatter. None without two runs each; settings of which a run diverged are left out."""
+    figures = {name: runs for name, runs in figures.items() if np.isfinite(runs).all()}
     if len(figures) < 2 or min(map(len, figures.values())) < 2:
         return []
     with np.errstate(divide="ignore", invalid="ignore"):  # runs that are all alike
@@ -284,7 +293,7 @@ def differences(figures: Mapping[str, Sequence[float]]) -> list[Difference]:
 
 def order_statement(
     figures: Mapping[str, float],
-    paper: Sequence[str],
+    paper: Mapping[str, object],
     between: Sequence[Difference],
     names: Mapping[str, str],
     higher: bool = True,
@@ -294,8 +303,8 @@ def order_statement(
 
     Args:
         figures: our figure of every setting.
-        paper: the paper's order of settings, best first; those that we lack, or that it lacks,
-            do not count.
+        paper: the paper's figures, the best setting first; equal figures share a place. Settings
+            that we lack, or that it lacks, do not count.
         between: differences of every two settings.
         names: what settings are called.
         higher: whether the highest figure is the best.
@@ -303,17 +312,23 @@ def order_statement(
     """
     sign = 1 if higher else -1
     theirs = [name for name in paper if math.isfinite(figures.get(name, math.nan))]
+    places = {name: list(paper.values()).index(paper[name]) for name in theirs}
+    lost = [names[name] for name in paper if not math.isfinite(figures.get(name, 0.0))]
     ours = sorted(theirs, key=lambda name: -sign * figures[name])
     if len(theirs) < 2:
         return "Fewer than two settings are in both tables, so there is no order to compare."
     values = [-sign * figures[name] for name in theirs]
-    tied = len(set(values)) < len(values)
+    tied = min(len(set(values)), len(set(places.values()))) < len(theirs)
     tau = stats.kendalltau(
-        range(len(values)), values, method="asymptotic" if tied else "exact", alternative="greater"
+        list(places.values()),
+        values,
+        method="asymptotic" if tied else "exact",
+        alternative="greater",
     )
     lines = [
+        *([f"Left out, because a run of it diverged: {', '.join(lost)}."] if lost else []),
         f"Best first, here: {_ranked(ours, figures, names)}"
-        + ("." if again else f"; in the paper: {', '.join(names[name] for name in theirs)}."),
+        + ("." if again else f"; in the paper: {_ranked(theirs, places, names)}."),
         "All are equal here."
         if math.isnan(tau.statistic)
         else f"Kendall's tau of the two orders is {tau.statistic:+.2f}; an order drawn at random"
@@ -332,11 +347,11 @@ def order_statement(
         if d.low > 0 or d.high < 0
     ]
     lines.append(
-        f"Of the {len(counted)} differences between two settings {len(apart) or 'none'}"
+        f"Differences between two settings: {len(counted)}, of which {len(apart) or 'none'}"
         f" {'has' if len(apart) == 1 else 'have'} a 95 % interval (all together) without zero"
         + (": " if apart else ".")
     )
-    contrary = [d for d in apart if theirs.index(d.one) > theirs.index(d.other)]
+    contrary = [d for d in apart if places[d.one] > places[d.other]]
     if apart:
         lines[-1] += "; ".join(
             f"{names[d.one]} before {names[d.other]} by {abs(d.by):.3f}"

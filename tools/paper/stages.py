@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tools import faces, train
-from tools.paper.results import Budget, Options, ResultsError, Runs
+from tools.paper.results import Budget, Options, ResultsError, Runs, cell
 
 #: What names a run; the other columns of `runs.csv` are settings and figures.
 KEY = ("activation", "learning_rate", "split", "seed")
@@ -47,7 +49,9 @@ def train_runs(
         def splits(number: object) -> Splits:
             assert isinstance(number, int)
             train_set, val_set = (load(options, name, budget.examples) for name in ("train", "val"))
-            return divide((train_set, val_set), number)
+            found = divide((train_set, val_set), number)
+            _same_faces(runs, number, found)
+            return found
 
         for run in runs.left(wanted):
             recipe = train.Recipe(
@@ -63,9 +67,37 @@ def train_runs(
             runs.add(run, _trained(recipe, out, device, splits(run["split"])))
 
 
+def _same_faces(runs: Runs, number: int, splits: Splits) -> None:
+    """Refuses a --data that is evidently not that of the runs there are."""
+    now = _sizes(splits)
+    for row in runs.rows:
+        if row["split"] == cell(number) and any(row.get(key) != cell(now[key]) for key in now):
+            there = ", ".join(f"{key} {row.get(key)}" for key in now)
+            raise ResultsError(
+                f"{runs.path}: holds runs of other faces ({there}); choose another --out, or the"
+                " --data that it began with"
+            )
+
+
+def _sizes(splits: Splits) -> dict[str, object]:
+    return {
+        "train_faces": len(splits[0]),
+        "val_faces": len(splits[1]),
+        "faces_in": "pairs" if splits[0].pair[0] >= 0 else "folders",
+    }
+
+
 def load(options: Options, split: str, limit: int) -> faces.Faces:
     """Faces of --data. Use it within `told`."""
     return faces.load(options.data_folder("faces"), split, options.cache, limit)
+
+
+def people(data: faces.Faces) -> NDArray[np.str_]:
+    """Of each face (N,) who it is: the group of identities that may be one person, or where nobody
+    knows that, as of folders, the face itself."""
+    if data.pair[0] < 0:
+        return np.array(data.identity)
+    return np.array([identity.partition("/")[0] for identity in data.identity])
 
 
 def _trained(
@@ -80,9 +112,7 @@ def _trained(
         **{figure: last[figure] for figure in shown},
         "steps": run.step,
         "last_rate": last["learning_rate"],
-        "train_faces": len(splits[0]),
-        "val_faces": len(splits[1]),
-        "faces_in": "pairs" if splits[0].pair[0] >= 0 else "folders",
+        **_sizes(splits),
         "precision": recipe.precision,
         "device": str(device),
         "seconds": sum(epoch["seconds"] for epoch in run.history),

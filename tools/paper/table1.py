@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,8 @@ FIGURES = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc"
 SETTING = ("activation",)
 LEGEND = """\
 Means over runs, with their 95 % intervals (Student's t). They are those of the last epoch; the
-paper does not say which it took. Acc and Loss are those of training, under dropout and
-augmentation; a face counts as fake from p_fake 0.5 on. The intervals tell how runs differ; what
-other people's faces would change is not in them."""
+paper does not say which it took. A face counts as fake from p_fake 0.5 on. The intervals tell how
+runs differ; what other people's faces would change is not in them."""
 MODELS = Path(minimeso.__file__).parent / "models"
 
 
@@ -120,9 +120,8 @@ def page(
             for row in summary
         ],
     )  # fmt: skip
-    yield LEGEND
+    yield LEGEND + " Acc and Loss are those of training, under dropout and augmentation."
     yield "## The paper's order, or noise?"
-    order = list(paper.TABLE1)
     for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", "V.AUC")):
         means = {row["activation"]: row[figure] for row in summary}
         of_runs = {
@@ -131,7 +130,7 @@ def page(
         }
         between = results.differences(of_runs)
         statement = results.order_statement(
-            means, order, between, paper.NAMES, again=figure == "val_auc"
+            means, paper.TABLE1, between, paper.NAMES, again=figure == "val_auc"
         )
         yield f"By {name}. {statement}"
     yield "## What was reduced, and what else differs"
@@ -147,8 +146,9 @@ def reductions(name: str, rows: Sequence[Row], full: Budget, *more: str) -> str:
         f"Budget `{rows[0]['budget']}` (`python tools/paper {name} --budget {rows[0]['budget']}"
         f" --data DIR`): {results.counted(of_a_setting)} of the paper's"
         f" {full.runs} runs of a setting, {rows[0]['epochs']} of its {full.epochs} epochs,"
-        f" {results.counted(row['train_faces'] for row in rows)} faces to train (12,353 there) and"
-        f" {results.counted(row['val_faces'] for row in rows)} to validate."
+        f" {results.counted(row['train_faces'] for row in rows)} faces to train and"
+        f" {results.counted(row['val_faces'] for row in rows)} to validate (12,353 in all there,"
+        " a tenth of them to validate)."
     ]
     same = all(float(row["last_rate"]) == float(row["learning_rate"]) for row in rows)
     last = sorted({float(row["last_rate"]) for row in rows})
@@ -170,6 +170,15 @@ def reductions(name: str, rows: Sequence[Row], full: Budget, *more: str) -> str:
         )
     else:
         points.append("The faces come from folders `df/` and `real/`, as the paper's do.")
+    lost = [row for row in rows if not math.isfinite(float(row["val_loss"]))]
+    if lost:
+        settings = sorted(
+            {f"{paper.NAMES[r['activation']]} at {float(r['learning_rate']):g}" for r in lost}
+        )
+        points.append(
+            f"Runs that diverged, so that their loss is no number: {len(lost)}"
+            f" ({', '.join(settings)}). Their accuracy counts as it is."
+        )
     points.append(
         f"Precision {' and '.join(sorted({row['precision'] for row in rows}))}, on"
         f" {' and '.join(sorted({row['device'] for row in rows}))};"
@@ -207,7 +216,7 @@ def _shipped(models: Sequence[Row]) -> Iterator[str]:
         " calibration."
     )
     aucs = {row["activation"]: float(row["val_auc"]) for row in group}
-    statement = results.order_statement(aucs, list(paper.TABLE1), [], paper.NAMES)
+    statement = results.order_statement(aucs, paper.TABLE1, [], paper.NAMES)
     yield f"By V.AUC. {statement}"
 
 

@@ -54,6 +54,8 @@ def divide(given: Splits, number: int) -> Splits:
     By person (the group of identities that may be one person), drawn at random; of folders, where
     nobody knows the people, the first faces by name are held out in place of the last.
     """
+    from tools.paper import stages
+
     if number == 1:
         return given
     train, val = given
@@ -63,7 +65,7 @@ def divide(given: Splits, number: int) -> Splits:
     if train.pair[0] < 0:
         held[: len(val)] = True
     else:
-        people = np.array([name.partition("/")[0] for name in train.identity + val.identity])
+        people = np.concatenate((stages.people(train), stages.people(val)))
         names, sizes = np.unique(people, return_counts=True)
         room = len(val)
         for person in np.random.default_rng(number).permutation(len(names)):
@@ -159,7 +161,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     yield table1.LEGEND + " A dash: the paper prints ten of the twelve combinations."
     yield "## The paper's order, or noise?"
     names = {name_of(*setting): label(*setting) for setting in SETTINGS}
-    order = [name_of(*setting) for setting in paper.TABLE2]
+    order = {name_of(*setting): found for setting, found in paper.TABLE2.items()}
     for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", "V.AUC")):
         of_runs = {
             name_of(*setting): results.values(group, figure)

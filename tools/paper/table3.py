@@ -9,6 +9,7 @@ judged by minimeso's own engine, so that it is our engine which is measured.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,20 +90,17 @@ def _command(options: Options) -> str:
 
 
 def choose(trained: Sequence[Row]) -> list[Row]:
-    """Of the runs of table2 the best ones of the best settings, best first."""
+    """Of the runs of table2 the best ones of the best settings, best first. A run that diverged
+    has no model to judge."""
 
     def goodness(row: Mapping[str, Any]) -> tuple[float, float]:
         return -float(row["val_accuracy"]), float(row["val_loss"])
 
-    groups = results.grouped(trained, SETTING)
-    best = table2.summarise(trained)[:BEST_SETTINGS]
-    return [
-        row
-        for setting in best
-        for row in sorted(groups[setting["activation"], setting["learning_rate"]], key=goodness)[
-            :BEST_MODELS
-        ]
-    ]
+    finite = [row for row in trained if math.isfinite(float(row["val_loss"]))]
+    groups = results.grouped(finite, SETTING)
+    ranked = [(row["activation"], row["learning_rate"]) for row in table2.summarise(trained)]
+    best = [setting for setting in ranked if setting in groups][:BEST_SETTINGS]
+    return [row for setting in best for row in sorted(groups[setting], key=goodness)[:BEST_MODELS]]
 
 
 def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
@@ -122,9 +120,10 @@ def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
 def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
     """Accuracy and AUC, and for the intervals how many faces of every person are right."""
     from tools import train
+    from tools.paper import stages
 
     right = (p_fake >= 0.5) == (test.fake == 1)
-    people, person = np.unique(np.array(test.identity), return_inverse=True)
+    people, person = np.unique(stages.people(test), return_inverse=True)
     rights = np.bincount(person[right], minlength=len(people))
     counts = np.bincount(person, minlength=len(people))
     return {
@@ -270,5 +269,6 @@ def _order(
         low, high = np.quantile(named[one] - named[other], (tail, 1 - tail)).tolist()
         between.append(results.Difference(one, other, means[one] - means[other], low, high))
     names = {table2.name_of(*setting): table2.label(*setting) for setting in table2.SETTINGS}
-    order = [table2.name_of(*setting) for setting in paper.TABLE3]
-    return results.order_statement(means, order, between, names)
+    order = {table2.name_of(*setting): found for setting, found in paper.TABLE3.items()}
+    statement = results.order_statement(means, order, between, names)
+    return f"{statement} All of that is about these models: others of the same settings may differ."

@@ -144,7 +144,7 @@ def render(folder: Path) -> None:
     results.write_page(folder / f"{NAME}.md", page(rows, summary))
     results.write_chart(
         folder / f"{NAME}.png",
-        "Time of an image, one thread",
+        f"Time of an image, one thread, budget {rows[0]['budget']}",
         "% over ReLU",
         [
             results.Line(
@@ -241,7 +241,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     for engine, title in ENGINES.items():
         figures = {row["activation"]: row["over"] for row in summary if row["engine"] == engine}
         statement = results.order_statement(
-            figures, list(paper.TABLE4), differences(rows, engine), paper.NAMES, higher=False,
+            figures, paper.TABLE4, differences(rows, engine), paper.NAMES, higher=False,
             again=engine != next(iter(ENGINES)),
         )  # fmt: skip
         yield f"{title}, fastest first and in parts of ReLU's time. {statement}"

@@ -120,7 +120,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
         }
     )
     means = {row["activation"]: row["test_accuracy"] for row in summary}
-    yield results.order_statement(means, list(paper.TABLE5), between, paper.NAMES)
+    yield results.order_statement(means, paper.TABLE5, between, paper.NAMES)
     yield "## What was reduced, and what else differs"
     yield differs(rows, BUDGETS["full"])
 
@@ -129,7 +129,8 @@ def differs(rows: Sequence[Row], full: Budget) -> str:
     """What these runs had less of than the paper's and what the paper does not tell, as a list."""
     of_a_setting = results.counted(map(len, results.grouped(rows, SETTING).values()))
     points = [
-        f"Budget `{rows[0]['budget']}`: {of_a_setting} of the paper's {full.runs} runs of an"
+        f"Budget `{rows[0]['budget']}` (`python tools/paper {NAME} --budget {rows[0]['budget']}"
+        f" --data DIR`): {of_a_setting} of the paper's {full.runs} runs of an"
         f" activation, {rows[0]['epochs']} of its {full.epochs} epochs,"
         f" {results.counted(row['train_pictures'] for row in rows)} of 50,000 pictures to train and"
         f" {results.counted(row['test_pictures'] for row in rows)} of 10,000 to test.",
@@ -140,7 +141,7 @@ def differs(rows: Sequence[Row], full: Budget) -> str:
         " simple bypass and batch norm, and a stem for 32x32 (`tools/classifiers.py`).",
         "The paper does not name the optimizer, the augmentation and the loss. Here they are those"
         " of that notebook: Adam with a constant rate of 1e-3, mirrored with probability 0.4 and"
-        " turned by up to 30 degrees, cross-entropy. Pictures lie in [0, 1].",
+        " turned by up to 30 degrees, cross-entropy. Pictures lie in [0, 1], there in [-1, 1].",
         machine(rows),
     ]
     return "\n".join(f"- {point}" for point in points)
