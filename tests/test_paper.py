@@ -458,9 +458,9 @@ def test_a_run_that_diverged_leaves_the_others_their_figures() -> None:
     figures = {"a": [0.9, 0.91], "b": [0.8, 0.81], "c": [0.5, math.nan]}
     between = results.differences(figures)
     assert [(d.one, d.other) for d in between] == [("a", "b")] and between[0].low > 0
-    mean, low, high = results.over_runs(figures["c"])
-    assert math.isnan(mean) and math.isnan(low) and math.isnan(high)
-    means = {name: results.over_runs(runs).mean for name, runs in figures.items()}
+    found = results.over_runs(figures)
+    assert all(map(math.isnan, found["c"])) and not any(map(math.isnan, found["a"]))
+    means = {name: interval.mean for name, interval in found.items()}
     names = {name: name.upper() for name in figures}
     statement = results.order_statement(means, {"a": 3, "b": 2, "c": 1}, between, names)
     assert "Left out, because a run of it diverged: C." in statement
@@ -480,12 +480,36 @@ def test_differences_hold_together() -> None:
         assert high - by == pytest.approx(4.654 * deviation / 3**0.5, rel=1e-3)
 
 
+def test_what_runs_have_in_common_is_no_scatter() -> None:
+    """A second division of the faces that is easier for all; q(0.95; 5, 8) = 4.886."""
+    figures = many(0, dict.fromkeys("abcde", 0.5), 0.01, 3)
+    shifted = {
+        name: [v + 0.2 * run for run, v in enumerate(runs)] for name, runs in figures.items()
+    }
+    table = np.array(list(figures.values()))
+    residuals = table - table.mean(0) - table.mean(1)[:, None] + table.mean()
+    for given in (figures, shifted):
+        for _, _, by, low, high in results.differences(given, blocks=True):
+            wanted = 4.886 * (np.sum(residuals**2) / 8 / 3) ** 0.5
+            assert high - by == pytest.approx(by - low) == pytest.approx(wanted, rel=1e-3)
+    assert results.differences({"a": [1, 2], "b": [2, 3, 4]}, blocks=True) == results.differences(
+        {"a": [1, 2], "b": [2, 3, 4]}
+    )
+
+
 def test_intervals_over_runs() -> None:
-    interval = results.over_runs([0.8, 0.9, 1.0])
-    assert interval == pytest.approx((0.9, 0.9 - 0.248414, 0.9 + 0.248414), abs=1e-5)
-    assert f"{interval}" == "0.900 ± 0.248"
-    assert f"{results.over_runs([0.5])}" == "0.500"
+    """Of one setting they are Student's; the scatter of several is pooled, those with one run
+    included."""
+    alone = results.over_runs({"a": [0.8, 0.9, 1.0]})["a"]
+    assert alone == pytest.approx((0.9, 0.9 - 0.248414, 0.9 + 0.248414), abs=1e-5)
+    assert f"{alone}" == "0.900 ± 0.248"
+    assert f"{results.over_runs({'a': [0.5]})['a']}" == "0.500"
     assert f"{results.Interval(0.5, 0.25, 0.625)}" == "0.500 [0.250, 0.625]"
+    pooled = results.over_runs({"a": [0.8, 0.9, 1.0], "b": [0.5, 0.5, 0.5], "c": [0.1]})
+    scatter = (0.02 / 4) ** 0.5
+    for setting, runs in (("a", 3), ("b", 3), ("c", 1)):
+        half = pooled[setting].high - pooled[setting].mean
+        assert half == pytest.approx(2.776445 * scatter / runs**0.5, rel=1e-5)
 
 
 def test_people_are_drawn_whole() -> None:

@@ -41,10 +41,10 @@ EXPERIMENTS = {
 
 EPILOG = """\
 examples:
-  python tools/paper table1 --data DIR                         does it work? under two minutes
-  python tools/paper table1 --data DIR --budget cpu --out CPU  within 90 minutes on two cores
-  python tools/paper table1 --data DIR --budget full --out FULL --device cuda
-  python tools/paper table1 --render --out CPU                 table and chart again, of the CSV
+  python tools/paper table1 --data DIR                    does it work? under two minutes
+  python tools/paper table1 --data DIR --budget cpu       within 90 minutes on two cores
+  python tools/paper table1 --data DIR --budget full --device cuda
+  python tools/paper table1 --budget cpu --render         table and chart again, of the CSV files
 
 DIR holds faces/, mnist/ and cifar10/, or is the one of them that the experiment needs; faces/ is
 faces.csv with its zips, or folders df/ and real/. An experiment writes into OUT/NAME: runs.csv (a
@@ -72,14 +72,21 @@ def parser() -> argparse.ArgumentParser:
         help="smoke: does it work? (default); cpu: 90 minutes on two cores; full: the paper's own",
     )
     add("--data", type=Path, metavar="DIR", help="folder of the data, see below")
-    add("--out", type=Path, default=Path("paper-results"), metavar="OUT",
-        help="folder of the results; default: %(default)s")  # fmt: skip
+    add("--out", type=Path, metavar="OUT",
+        help="folder of the results, of one budget; default: paper-results/BUDGET")  # fmt: skip
     add("--cache", type=Path, metavar="DIR", help="folder for decoded faces; default: OUT/cache")
     add("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
-    add("--seed", type=int, default=0, metavar="N", help="of the first run; default: %(default)s")
+    add("--seed", type=_seed, default=0, metavar="N", help="of the first run; default: %(default)s")
     add("--threads", type=number(1 << 10), metavar="N", help="CPU threads to train with")
     add("--render", action="store_true", help="run nothing: make table and chart of OUT's CSV")
     return parser
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1 << 32:
+        raise argparse.ArgumentTypeError("must be 0 or more, and less than 2**32")
+    return value
 
 
 def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
@@ -87,7 +94,7 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
     settings of memory that training needs."""
     given = parser().parse_args(arguments)
     options = Options(
-        out=given.out,
+        out=given.out or Path("paper-results") / given.budget,
         data=given.data,
         cache_folder=given.cache,
         budget=given.budget,
@@ -95,7 +102,7 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
         seed=given.seed,
         threads=given.threads,
     )
-    folder = given.out / given.name
+    folder = options.out / given.name
     try:
         experiment = import_module(f"tools.paper.{given.name}")
         if not given.render:

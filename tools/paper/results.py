@@ -203,14 +203,24 @@ class Interval(NamedTuple):
         return f"{mean} [{format(self.low, form)}, {format(self.high, form)}]"
 
 
-def over_runs(values: Sequence[float]) -> Interval:
-    """Of the mean over runs, by Student's t; what varies is the run, the faces stay the same."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return Interval(mean, math.nan, math.nan)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * float(np.std(values, ddof=1))
-    half /= math.sqrt(len(values))
-    return Interval(mean, mean - half, mean + half)
+def over_runs(runs: Mapping[Any, Sequence[float]]) -> dict[Any, Interval]:
+    """Of every setting the mean over its runs, by Student's t with the scatter that all settings
+    have in common: two or three runs alone tell little of theirs.
+
+    What varies is the run, the faces stay the same. Without a setting that was run twice there are
+    no intervals; one of which a run diverged has no mean and adds nothing to the scatter.
+    """
+    finite = [values for values in runs.values() if np.isfinite(values).all()]
+    freedom = sum(len(values) - 1 for values in finite)
+    found = {}
+    for setting, values in runs.items():
+        mean = statistics.fmean(values)
+        half = math.nan
+        if freedom and math.isfinite(mean):
+            scatter = math.sqrt(sum(len(v) * float(np.var(v)) for v in finite) / freedom)
+            half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * scatter / math.sqrt(len(values))
+        found[setting] = Interval(mean, mean - half, mean + half)
+    return found
 
 
 def grouped(rows: Sequence[Row], columns: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
@@ -236,12 +246,17 @@ def summarise(
     rows: Sequence[Row], columns: Sequence[str], figures: Sequence[str]
 ) -> list[dict[str, Any]]:
     """A row for every setting: how many runs, and of each figure mean and interval."""
+    groups = grouped(rows, columns)
+    found = {
+        figure: over_runs({setting: values(group, figure) for setting, group in groups.items()})
+        for figure in figures
+    }
     summary: list[dict[str, Any]] = []
-    for setting, group in grouped(rows, columns).items():
+    for setting, group in groups.items():
         row: dict[str, Any] = dict(zip(columns, setting, strict=True))
         row["runs"] = len(group)
         for figure in figures:
-            mean, low, high = over_runs(values(group, figure))
+            mean, low, high = found[figure][setting]
             row |= {figure: mean, f"{figure}_low": low, f"{figure}_high": high}
         summary.append(row)
     return summary
@@ -276,19 +291,33 @@ class Difference(NamedTuple):
     high: float
 
 
-def differences(figures: Mapping[str, Sequence[float]]) -> list[Difference]:
+def differences(figures: Mapping[str, Sequence[float]], blocks: bool = False) -> list[Difference]:
     """Of every two settings, of which each has its figure of every run: Tukey's, who pools their
-    scatter. None without two runs each; settings of which a run diverged are left out."""
+    scatter. None without two runs each; settings of which a run diverged are left out.
+
+    Args:
+        figures: of each setting its runs.
+        blocks: the first runs of all settings have something in common (a division of the faces),
+            the second ones too, and so on: what that moves is not scatter. It counts where all
+            settings have the same number of runs.
+    """
     figures = {name: runs for name, runs in figures.items() if np.isfinite(runs).all()}
-    if len(figures) < 2 or min(map(len, figures.values())) < 2:
+    counts = {len(runs) for runs in figures.values()}
+    if len(figures) < 2 or min(counts) < 2:
         return []
-    with np.errstate(divide="ignore", invalid="ignore"):  # runs that are all alike
-        found = stats.tukey_hsd(*figures.values())
-        interval = found.confidence_interval(CONFIDENCE)
-    return [
-        Difference(one, other, found.statistic[i, j], interval.low[i, j], interval.high[i, j])
-        for (i, one), (j, other) in itertools.combinations(enumerate(figures), 2)
-    ]
+    freedom = sum(len(runs) - 1 for runs in figures.values())
+    residuals = [np.subtract(runs, np.mean(runs)) for runs in figures.values()]
+    if blocks and len(counts) == 1:
+        residuals = list(np.array(residuals) - np.mean(residuals, 0))
+        freedom -= min(counts) - 1
+    scatter = math.sqrt(sum(float((r**2).sum()) for r in residuals) / freedom)
+    reach = stats.studentized_range.ppf(CONFIDENCE, len(figures), freedom) * scatter / math.sqrt(2)
+    found = []
+    for one, other in itertools.combinations(figures, 2):
+        by = statistics.fmean(figures[one]) - statistics.fmean(figures[other])
+        half = reach * math.sqrt(1 / len(figures[one]) + 1 / len(figures[other]))
+        found.append(Difference(one, other, by, by - half, by + half))
+    return found
 
 
 def order_statement(

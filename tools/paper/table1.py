@@ -24,9 +24,10 @@ RATE = 1e-3
 FIGURES = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc")
 SETTING = ("activation",)
 LEGEND = """\
-Means over runs, with their 95 % intervals (Student's t). They are those of the last epoch; the
-paper does not say which it took. A face counts as fake from p_fake 0.5 on. The intervals tell how
-runs differ; what other people's faces would change is not in them."""
+Means over runs, with their 95 % intervals (Student's t, the scatter of all settings pooled). They
+are those of the last epoch; the paper does not say which it took. A face counts as fake from p_fake
+0.5 on. The intervals tell how runs differ; what other people's faces would change is not in
+them."""
 MODELS = Path(minimeso.__file__).parent / "models"
 
 
@@ -106,6 +107,7 @@ def page(
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 1 (stage 1): activations of MesoInception-4"
     yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield f"![The runs]({NAME}.png)"
     yield results.markdown_table(
         ["Activation", "runs", "Acc", "paper", "Loss", "paper", "V.Acc", "paper", "V.Loss", "paper",
          "V.AUC"],

@@ -145,6 +145,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 2 (stage 2): activations and learning rates of MesoInception-4"
     yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield f"![The runs]({NAME}.png)"
     yield results.markdown_table(
         ["Activation, rate", "runs", "V.Acc", "paper", "V.Loss", "paper", "V.AUC"],
         [
@@ -168,7 +169,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
             for setting, group in results.grouped(rows, SETTING).items()
         }
         means = {name_of(row["activation"], row["learning_rate"]): row[figure] for row in summary}
-        between = results.differences(of_runs)
+        between = results.differences(of_runs, blocks=True)  # a division of the faces each
         statement = results.order_statement(means, order, between, names, again=figure == "val_auc")
         yield f"By {name}. {statement}"
     yield "## What was reduced, and what else differs"

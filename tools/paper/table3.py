@@ -201,6 +201,7 @@ def page(
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 3 (stage 3): the best models of stage 2 on the test faces"
     yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield f"![The runs]({NAME}.png)"
     yield results.markdown_table(
         ["Activation, rate", "models", "min", "paper", "mean", "paper", "max", "paper", "AUC"],
         [

@@ -204,6 +204,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 4: what an activation costs"
     yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield f"![The runs]({NAME}.png)"
     for engine, title in ENGINES.items():
         yield f"## {title}"
         yield results.markdown_table(

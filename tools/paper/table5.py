@@ -26,9 +26,9 @@ KEY = ("activation", "seed")
 SETTING = ("activation",)
 FIGURES = ("test_accuracy", "test_loss", "train_accuracy", "train_loss")
 LEGEND = """\
-Means over runs, with their 95 % intervals (Student's t). They are those of the last epoch, nothing
-is chosen by the test pictures; the paper does not say which epoch it took. Acc and Loss are those
-of training, under augmentation."""
+Means over runs, with their 95 % intervals (Student's t, the scatter of all settings pooled). They
+are those of the last epoch, nothing is chosen by the test pictures; the paper does not say which
+epoch it took. Acc and Loss are those of training, under augmentation."""
 
 
 def run(options: Options) -> None:
@@ -98,6 +98,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 5: SqueezeNet on CIFAR-10"
     yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield f"![The runs]({NAME}.png)"
     yield results.markdown_table(
         ["Activation", "runs", "test Acc", "paper", "test Loss", "Acc", "Loss"],
         [
