@@ -27,7 +27,7 @@ from minimeso.networks import NETWORKS  # noqa: E402
 from tools import faces, train  # noqa: E402
 from tools.paper import __main__ as command  # noqa: E402
 from tools.paper import figures_of_paper as paper  # noqa: E402
-from tools.paper import results, stages, table1, table2, table3, table4  # noqa: E402
+from tools.paper import results, table1, table2, table3, table4  # noqa: E402
 
 COMMITTED = Path(table1.__file__).parent / "results"
 PAIRS = {"train": 6, "val": 4, "test": 3}
@@ -552,7 +552,7 @@ def test_another_division_of_folders_is_by_name(tmp_path: Path) -> None:
     given = tuple(faces.load(tmp_path, split, tmp_path / "cache") for split in ("train", "val"))
     one, two = table2.divide(given, 2)
     assert sorted(two.name) == ["df/00.png", "real/00.png"]
-    assert stages.people(two).tolist() == list(two.identity)  # each face stands for itself
+    assert faces.people(two).tolist() == list(two.identity)  # each face stands for itself
     assert len(one) == 18 and "df/09.png" in one.name
 
 

@@ -29,6 +29,7 @@ from tools import (  # noqa: E402
     convert,
     distill,
     faces,
+    measures,
     networks,
     pasted,
     patches,
@@ -338,12 +339,6 @@ def test_learning_rates() -> None:
     assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 0])
 
 
-def test_area_under_curve_counts_ties_half() -> None:
-    fake = np.array([0, 1, 0, 1], np.uint8)
-    assert train.area_under_curve(fake, np.array([0, 1, 2, 3], np.float32)) == 0.75
-    assert train.area_under_curve(fake, np.zeros(4, np.float32)) == 0.5
-
-
 @pytest.mark.parametrize(
     "more",
     [
@@ -499,6 +494,26 @@ def test_distillation(
         teacher.read_table(table, data, "pairs")
 
 
+def test_a_run_goes_on_with_its_own_faces(
+    archive: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same names, but another picture: so other squares."""
+    assert train.main(arguments(archive, cache, tmp_path / "out", "--epochs", "1")) == 0
+    rng = np.random.default_rng(1)
+    for split in ("train", "val"):
+        with (
+            zipfile.ZipFile(archive / f"{split}.zip") as old,
+            zipfile.ZipFile(tmp_path / f"{split}.zip", "w") as new,
+        ):
+            for name in old.namelist():
+                with new.open(name, "w") as file:
+                    noise_picture(rng).resize((230, 230)).save(file, "png")
+    (tmp_path / "faces.csv").write_bytes((archive / "faces.csv").read_bytes())
+    options = arguments(tmp_path, tmp_path / "cache", tmp_path / "out", "--epochs", "2")
+    assert train.main(options) == 2
+    assert "a run with other faces; choose another --out" in capsys.readouterr().err
+
+
 def test_a_missing_teacher_names_its_extra(
     archive: Path,
     cache: Path,
@@ -645,20 +660,6 @@ def test_pasted_faces_are_found_and_cut_as_before(head: np.ndarray) -> None:
     assert pasted.found(FaceFinder(), clouds) is None
 
 
-def test_interval_where_a_draw_has_fakes_only() -> None:
-    """Of folders every face is its own person."""
-    fake = np.array([0, 1, 1, 1], np.uint8)
-    images = np.zeros((4, 8, 8, 3), np.uint8)
-    split = faces.Faces(
-        images, np.zeros((4, 4)), fake, np.full(4, -1), tuple("abcd"), tuple("abcd")
-    )
-    low, high = release.auc_interval(np.array([0.2, 0.1, 0.5, 0.6]), split)
-    assert 0 <= low < high <= 1
-    assert card._cell({"fake_above_its_real_twin": None}, "fake_above_its_real_twin") == (
-        "there are no pairs"
-    )
-
-
 def test_a_table_of_clips_must_name_them(tmp_path: Path) -> None:
     (tmp_path / "videos.csv").write_text("file,label\na.mp4,real\n")
     model = replace(probe(), thresholds={"real": 0.5, "fake": 0.5})
@@ -685,11 +686,14 @@ def test_release_calibrates_and_tells_its_limits(
     monkeypatch.setattr(  # the fixture has no test split
         faces, "load", lambda data, split, *rest: load(data, "val", *rest)
     )
-    monkeypatch.setattr(release, "RESAMPLES", 3)
+    monkeypatch.setattr(measures, "RESAMPLES", 3)
     target = tmp_path / "probe.npz"
     options = ["--data", str(archive), "--cache", str(cache), "--name", "probe"]
     assert release.main([str(tmp_path / "best.pt"), str(target), *options]) == 0
     model = load_model(target)
+    assert card._cell({"fake_above_its_real_twin": None}, "fake_above_its_real_twin") == (
+        "there are no pairs"
+    )
     assert model.framing == {"resample": "bilinear", "side": 2.1}
     assert model.thresholds == {"real": 0.2, "fake": 0.8}
     text = target.with_suffix(".md").read_text()

@@ -32,7 +32,7 @@ faces, and of those that it calls real or fake {right:.0%} are so.
 |---|---|---|
 {rows}
 
-AUC intervals are 95 %, by drawing whole identities. "Decided" faces are those that are called
+Intervals are 95 %, by drawing whole people. "Decided" faces are those that are called
 real (p_fake <= {thresholds[real]}) or fake (p_fake >= {thresholds[fake]}). "Pasted and found": the
 crop of the set pasted at a random place into a picture of 640 x 480, found there by `FaceFinder`
 and cut anew; "rescaled": so, but {scales[0]} to {scales[1]} times as large. A face that is not
@@ -83,7 +83,7 @@ Licence of the weights: {licence}.
 
 LABELS = {
     "faces": "faces",
-    "identities": "people",
+    "people": "people",
     "auc": "AUC",
     "accuracy": "right at 0.5",
     "fake_above_its_real_twin": "fake scores above its real twin",
@@ -99,9 +99,9 @@ def _cell(metrics: Mapping[str, Any], key: str) -> str:
         return "none decided" if key == "right_of_decided" else "there are no pairs"
     if isinstance(value, int):
         return str(value)
-    if key == "auc":
-        return f"{value:.3f} [{metrics['auc_low']:.3f}, {metrics['auc_high']:.3f}]"
-    return f"{value:.3f}"
+    if metrics.get(f"{key}_low") is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{metrics[f'{key}_low']:.3f}, {metrics[f'{key}_high']:.3f}]"
 
 
 def _rows(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """The two other networks of Kawa & Syga (SECRYPT 2021), for MNIST and CIFAR-10, and their graphs.
 
 The paper describes both in a sentence. What it leaves out is taken from the published notebooks of
-Misra (the author of Mish, github.com/digantamisra98/Mish), which run the same two experiments with
-the settings that the paper does name:
+Misra (the author of Mish, github.com/digantamisra98/Mish), which run the same two experiments in
+much the same way:
 
 - `mnist15` to `mnist25` (Fig. 3, `Layers_Acc.ipynb`): two 5x5 convolutions without padding to 20
   and 50 channels, max-pool, dropout, 15 to 25 times (dense of 500, batch norm, activation,

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from tools import batches, faces, teacher, train
+from tools import batches, faces, files, measures, teacher, train
 from tools.arguments import number
 
 
@@ -83,9 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for draw in range(len(rows), options.draws):
             rows.append(logits_of(network, supply, draw, recipe.precision == "bf16"))
             table = teacher.Table(np.stack(rows), teacher.digest(data), saved["recipe"])
-            with train.replacing(options.table) as part, part.open("wb") as file:
+            with files.replacing(options.table) as part, part.open("wb") as file:
                 table.save(file)
-            auc = train.area_under_curve(data.fake, rows[-1])
+            auc = measures.area_under_curve(data.fake, rows[-1])
             print(f"draw {draw + 1}/{options.draws}: AUC {auc:.4f}", file=sys.stderr, flush=True)
     except (train.TrainError, faces.DataError, OSError, KeyError, TypeError, RuntimeError) as error:
         print(f"distill.py: {error}", file=sys.stderr)

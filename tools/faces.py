@@ -5,7 +5,7 @@ Two layouts of a data folder are understood:
     every `original_video` has one real and one fake face (a pair);
   - folders `df/` and `real/` of pictures, at the top or inside `train/`, `val/` and `test/` (the
     set of Afchar et al.). Without a `val/`, the last tenth of either class by name is held out:
-    names follow the scenes there, so whole scenes go.
+    names follow the scenes there, so at most one scene is in both.
 A network never sees a whole crop, but the square that `minimeso.detect.framing` cuts of a found
 face: the finder's landmarks say where it lies, once, and what is fed is cut from the pixels of the
 file in one interpolation, so that training and use see the same.
@@ -34,6 +34,7 @@ from tqdm import tqdm
 
 from minimeso import FaceFinder
 from minimeso.detect import framing
+from tools import files
 
 SIZE = 256
 #: How a face is cut, in training and in use; it becomes part of the model file.
@@ -72,6 +73,14 @@ class Faces:
         """What a network sees of some of the faces: (N, 256, 256, 3)."""
         cuts = map(frame, self.images[part], self.squares[part])
         return np.stack(list(cuts))
+
+
+def people(data: Faces) -> NDArray[np.str_]:
+    """Of each face (N,) who it is: the group of identities that may be one person, or where nobody
+    knows that, as of folders, the face itself."""
+    if data.pair[0] < 0:
+        return np.array(data.identity)
+    return np.array([identity.partition("/")[0] for identity in data.identity])
 
 
 def frame(
@@ -201,7 +210,7 @@ def _decode(sources: Sequence[_Source], path: Path) -> NDArray[np.uint8]:
     """(N, H, W, 3) uint8, memory-mapped from a file whose name depends on what was read."""
     if not path.exists():
         size = _common_size(sources)
-        with _new(path) as part:
+        with files.replacing(path) as part:
             shape = (len(sources), *size[::-1], 3)
             images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
             pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL
@@ -227,7 +236,7 @@ def _squares(images: NDArray[np.uint8], path: Path) -> NDArray[np.float64]:
         finder = FaceFinder(min_face=20)  # small enough for the full scale
         bar = tqdm(images, "finding faces", unit="face", disable=None)
         squares = np.array([_square(finder, picture) for picture in bar])
-        with _new(path) as part, part.open("wb") as file:
+        with files.replacing(path) as part, part.open("wb") as file:
             np.save(file, squares)
     squares = _cached(path, np.float64)
     if squares.shape != (len(images), 4):
@@ -247,18 +256,6 @@ def _square(finder: FaceFinder, picture: NDArray[np.uint8]) -> framing.Square:
             return square
     side = crop * FRAME_SIDE / CROP_SIDE
     return (width - side) / 2, (height - side) / 2, side, side
-
-
-@contextlib.contextmanager
-def _new(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` when all went well and vanishes when not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _cached(path: Path, kind: type[np.generic]) -> NDArray[Any]:

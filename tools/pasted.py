@@ -24,13 +24,12 @@ if __package__ in (None, ""):  # started by its path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.stats import rankdata
 from tqdm import tqdm
 
 from minimeso import FaceFinder, Model, Session
 from minimeso.detect import framing
 from minimeso.errors import MinimesoError
-from tools import faces
+from tools import faces, measures
 from tools.arguments import number
 
 HEIGHT, WIDTH = 480, 640
@@ -120,22 +119,6 @@ def pasted(
         yield found(finder, whole, cutting)
 
 
-def area_under_curve(fake: Iterable[int], value: Array) -> float:
-    """The chance that a fake scores above a real face; ties count half."""
-    ranks, label = rankdata(value), np.asarray(list(fake)) == 1
-    fakes = int(label.sum())
-    above = float(ranks[label].sum()) - fakes * (fakes + 1) / 2
-    return above / (fakes * (len(ranks) - fakes))
-
-
-def rank_correlation(one: Array, other: Array) -> float:
-    """Spearman's; 0 where one of them is the same everywhere."""
-    ranks = rankdata(one), rankdata(other)
-    if np.ptp(ranks[0]) == 0 or np.ptp(ranks[1]) == 0:
-        return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
 def compare(
     model: Model, split: faces.Faces, before: Array, scales: tuple[float, float]
 ) -> dict[str, float]:
@@ -149,12 +132,12 @@ def compare(
     views = list(pasted(split, model.framing or faces.FRAMING, scales))
     there = np.array([view is not None for view in views])
     after = score(model, (view for view in views if view is not None))
-    fake = split.fake[there].tolist()
+    fake = split.fake[there]
     values = {
         "found": float(there.mean()),
-        "spearman": rank_correlation(before[there], after),
-        "auc_before": area_under_curve(fake, before[there]),
-        "auc": area_under_curve(fake, after),
+        "spearman": measures.rank_correlation(before[there], after),
+        "auc_before": measures.area_under_curve(fake, before[there]),
+        "auc": measures.area_under_curve(fake, after),
         "moved": float(np.median(np.abs(after - before[there]))),
     }
     return {key: round(value, 4) for key, value in values.items()}

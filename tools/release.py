@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import datetime
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,16 +30,13 @@ if __package__ in (None, ""):  # started by its path
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
 from minimeso import Detector, Model, save_model
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS, trainable_parameters
-from tools import batches, card, convert, faces, pasted, train
+from tools import batches, card, convert, faces, measures, pasted, train
 
 CONFIDENT = 0.8
-BINS = 10
-RESAMPLES = 1000
 
 Array = NDArray[np.float64]
 
@@ -95,74 +93,37 @@ def calibrate(model: Model, val: faces.Faces) -> Model:
     )
 
 
-def calibration_error(p_fake: Array, fake: NDArray[np.uint8]) -> float:
-    """Expected calibration error over equally wide bins (Naeini et al. 2015)."""
-    gaps = [count * abs(said - true) for said, true, count in reliability(p_fake, fake)]
-    return sum(gaps) / len(fake)
-
-
-def reliability(p_fake: Array, fake: NDArray[np.uint8]) -> list[tuple[float, float, int]]:
-    """Mean p_fake, share of fakes and number of faces of each bin that has any."""
-    bins = np.minimum((p_fake * BINS).astype(int), BINS - 1)
-    return [
-        (
-            round(float(p_fake[bins == b].mean()), 4),
-            round(float(fake[bins == b].mean()), 4),
-            int((bins == b).sum()),
-        )
-        for b in np.unique(bins)
-    ]
-
-
-def auc_interval(p_fake: Array, split: faces.Faces) -> tuple[float, float]:
-    """95 % interval of the AUC; whole identities are drawn with replacement."""
-    random = np.random.default_rng(0)
-    people = sorted(set(split.identity))
-    members: dict[str, list[int]] = {p: [] for p in people}
-    for index, person in enumerate(split.identity):
-        members[person].append(index)
-    values = []
-    for _ in range(RESAMPLES):
-        drawn = random.choice(len(people), len(people))
-        chosen = np.concatenate([members[people[i]] for i in drawn])
-        if len(set(split.fake[chosen])) == 2:  # else there is none; where pairs are, always
-            values.append(roc_auc_score(split.fake[chosen], p_fake[chosen]))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
     """What the card says of one split."""
     scores = {name: pasted.score(model, view(split)) for name, view in VIEWS.items()}
     p_fake = scores["as trained"]
     assert model.thresholds is not None
-    decided = (p_fake <= model.thresholds["real"]) | (p_fake >= model.thresholds["fake"])
-    right = (p_fake >= 0.5) == (split.fake == 1)
-    low, high = auc_interval(p_fake, split)
-    real, fake = (
-        {pair: p for pair, p, kind in zip(split.pair, p_fake, split.fake, strict=True) if kind == k}
-        for k in (0, 1)
-    )
-    pairs = [fake[pair] > real[pair] for pair in real if pair in fake and pair >= 0]
+    judged = (p_fake, split.fake, split.pair, model.thresholds)
     values: dict[str, Any] = {
         "faces": len(split),
-        "identities": len(set(split.identity)),
-        "auc": float(roc_auc_score(split.fake, p_fake)),
-        "auc_low": low,
-        "auc_high": high,
-        "accuracy": float(right.mean()),
-        "fake_above_its_real_twin": float(np.mean(pairs)) if pairs else None,
-        "expected_calibration_error": calibration_error(p_fake, split.fake),
-        "decided": float(decided.mean()),
-        "right_of_decided": float(right[decided].mean()) if decided.any() else None,
+        "people": len(set(faces.people(split))),
+        **measures.judged(*judged),
     }
+    for name, (low, high) in measures.intervals(*judged, faces.people(split).tolist()).items():
+        values |= {f"{name}_low": low, f"{name}_high": high}
     for name, p in scores.items():
         if name != "as trained":
-            values[f"auc: {name}"] = float(roc_auc_score(split.fake, p))
+            values[f"auc: {name}"] = measures.area_under_curve(split.fake, p)
     found = scores["pasted and found"]
-    values["rank correlation: pasted and found"] = pasted.rank_correlation(p_fake, found)
-    values = {key: round(v, 4) if isinstance(v, float) else v for key, v in values.items()}
-    return {**values, "reliability": reliability(p_fake, split.fake)}
+    values["rank correlation: pasted and found"] = measures.rank_correlation(p_fake, found)
+    return {key: _rounded(value) for key, value in values.items()} | {
+        "reliability": [
+            (round(said, 4), round(true, 4), count)
+            for said, true, count in measures.reliability(p_fake, split.fake)
+        ]
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """To four places; None for what is no number."""
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else round(value, 4)
 
 
 def published(folder: Path, split: faces.Faces) -> dict[str, float]:
@@ -174,7 +135,8 @@ def published(folder: Path, split: faces.Faces) -> dict[str, float]:
             pasted.Face(picture, (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])))
             for picture in split.images  # as their own faces were: tight crops, whole
         )
-        values[path.stem] = round(float(roc_auc_score(split.fake, pasted.score(model, whole))), 4)
+        auc = measures.area_under_curve(split.fake, pasted.score(model, whole))
+        values[path.stem] = round(auc, 4)
     return values
 
 
@@ -198,10 +160,11 @@ def commands(meta: Mapping[str, Any], name: str) -> list[str]:
     """What makes the model again, line by line; OUT is any folder."""
     lines, teacher = [], ""
     if "teacher" in meta:
+        draws = meta["teacher"].get("draws", 8)
         table = f"OUT/{meta['recipe']['teacher']}"
         lines = [
             f"python tools/train.py --data DIR --out OUT/teacher {_flags(meta['teacher'])}",
-            f"python tools/distill.py --data DIR OUT/teacher/best.pt {table}",
+            f"python tools/distill.py --data DIR --draws {draws} OUT/teacher/best.pt {table}",
         ]
         teacher = f" --teacher {table}"
     return [
@@ -218,7 +181,7 @@ def _flags(recipe: Mapping[str, Any]) -> str:
         f"--{key.replace('_', '-')} {value}"
         for key, value in recipe.items()
         if key in ("architecture", "activation", "precision", "seed")
-        or (key != "teacher" and value != getattr(default, key))
+        or (key not in ("teacher", "draws") and value != getattr(default, key))
     )
 
 

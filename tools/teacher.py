@@ -59,6 +59,11 @@ class Table:
     faces: str  # digest of the faces, below
     recipe: dict[str, Any]  # of the teacher's training
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a pupil's checkpoint says of it."""
+        return {**self.recipe, "draws": len(self.logits)}
+
     def save(self, file: BinaryIO) -> None:
         np.savez(file, logits=self.logits, faces=self.faces, recipe=json.dumps(self.recipe))
 

@@ -21,7 +21,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -31,13 +31,11 @@ if __package__ in (None, ""):  # started by its path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from tools import batches, faces, networks, patches, teacher
+from tools import batches, faces, files, measures, networks, patches, teacher
 from tools.arguments import number
 
 CHECKPOINT_FORMAT = 1
@@ -115,14 +113,6 @@ def rank_loss(logit: Tensor, fake: Tensor) -> Tensor:
     return functional.softplus((logit[1::2] - logit[0::2]) * sign).mean()
 
 
-def area_under_curve(fake: NDArray[np.uint8], logit: NDArray[np.float32]) -> float:
-    """The chance that a fake scores above a real face; ties count half. Needs both labels."""
-    ranks = rankdata(logit)
-    fakes = int(fake.sum())
-    above = float(ranks[fake == 1].sum()) - fakes * (fakes + 1) / 2
-    return float(above / (fakes * (len(fake) - fakes)))
-
-
 def evaluate(
     network: nn.Module, data: faces.Faces, loss: str, device: torch.device
 ) -> dict[str, float]:
@@ -138,7 +128,7 @@ def evaluate(
     return {
         "val_loss": loss_of(loss, logit, fake).item(),
         "val_accuracy": ((logit > 0) == (fake > 0)).float().mean().item(),
-        "val_auc": area_under_curve(data.fake, logit.numpy()),
+        "val_auc": measures.area_under_curve(data.fake, logit.numpy()),
     }
 
 
@@ -161,6 +151,7 @@ class Run:
         self.step = 0
         self.history: list[dict[str, float]] = []
         self.table: teacher.Table | None = None  # to distil from
+        self.faces = ""  # digest of what was trained on, once anything was
         self.taught_by: dict[str, Any] | None = None  # recipe of the teacher so far
 
     @property
@@ -237,7 +228,8 @@ class Run:
             "activation": self.recipe.activation,
             "framing": dict(faces.FRAMING),
             "recipe": asdict(self.recipe),
-            **({"teacher": self.table.recipe} if self.table else {}),
+            **({"teacher": self.table.origin} if self.table else {}),
+            "faces": self.faces,
             "state_dict": self.judged.state_dict(),
             **({"trained": self.network.state_dict()} if averaged else {}),
             "patch_loss": self.patch_loss.state_dict(),
@@ -278,6 +270,7 @@ class Run:
         self.taught_by = saved.get("teacher")
         self.step = saved["step"]
         self.history = saved["history"]
+        self.faces = saved.get("faces", "")  # older than that
         torch.set_rng_state(saved["random"])
         if self.device.type == "cuda" and saved["random_cuda"]:
             torch.cuda.set_rng_state_all(saved["random_cuda"])
@@ -315,28 +308,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Whole or not at all: a kill in the middle leaves the former file as it was."""
-    with replacing(path) as part:
+    with files.replacing(path) as part:
         torch.save(checkpoint, part)
 
 
 def write_log(history: Sequence[dict[str, float]], path: Path) -> None:
     """A CSV row an epoch, written anew each time so that it always matches the checkpoint."""
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with files.replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(history[0]))
         table.writeheader()
         for row in history:
             table.writerow({key: f"{value:.6g}" for key, value in row.items()})
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` when all went well and vanishes when not."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run) -> None:
@@ -347,6 +329,13 @@ def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run
             "--rank and --patches need batches of pairs: --augment pairs or pixel, and a faces.csv"
             " in which every original_video has one real and one fake face"
         )
+    digest = teacher.digest(train_set)
+    if run.faces not in ("", digest):
+        raise TrainError(
+            f"{run.out}: a run with other faces; choose another --out, or give the --data (and the"
+            " face finder) that it began with"
+        )
+    run.faces = digest
     while run.epoch < recipe.epochs:
         start = time.perf_counter()
         row: dict[str, float] = {"epoch": run.epoch + 1}
@@ -498,7 +487,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         val_set = faces.load(options.data, "val", cache, options.limit)
         if options.teacher:
             run.table = teacher.read_table(options.teacher, train_set, run.recipe.augment)
-            if run.taught_by not in (None, run.table.recipe):
+            if run.taught_by not in (None, run.table.origin):
                 raise TrainError(
                     f"{options.teacher}: of another teacher than that of the run in {options.out};"
                     " choose another --out, or the table that it began with"

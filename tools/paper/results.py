@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from minimeso.detect.replacing import Replacement
+from tools.files import replacing
 
 BUDGETS = ("smoke", "cpu", "full")
 CONFIDENCE = 0.95
@@ -173,12 +173,8 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """A file in UTF-8, whole or not at all."""
-    file = Replacement(path)
-    try:
-        Path(file.temporary).write_bytes(text.encode())
-        file.keep()
-    finally:
-        file.discard()
+    with replacing(path) as part:
+        part.write_bytes(text.encode())
 
 
 # --- intervals -------------------------------------------------------------------------------
@@ -478,10 +474,6 @@ def save_figure(figure: Any, path: Path) -> None:
     """A Matplotlib figure as PNG, whole or not at all; the figure is closed."""
     from matplotlib import pyplot
 
-    file = Replacement(path)
-    try:
-        figure.savefig(file.temporary, dpi=120, metadata={"Software": None})
-        file.keep()
-    finally:
-        file.discard()
-        pyplot.close(figure)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)

@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from tools import faces, train
 from tools.paper.results import Budget, Options, ResultsError, Runs, cell
@@ -90,14 +88,6 @@ def _sizes(splits: Splits) -> dict[str, object]:
 def load(options: Options, split: str, limit: int) -> faces.Faces:
     """Faces of --data. Use it within `told`."""
     return faces.load(options.data_folder("faces"), split, options.cache, limit)
-
-
-def people(data: faces.Faces) -> NDArray[np.str_]:
-    """Of each face (N,) who it is: the group of identities that may be one person, or where nobody
-    knows that, as of folders, the face itself."""
-    if data.pair[0] < 0:
-        return np.array(data.identity)
-    return np.array([identity.partition("/")[0] for identity in data.identity])
 
 
 def _trained(

@@ -54,7 +54,7 @@ def divide(given: Splits, number: int) -> Splits:
     By person (the group of identities that may be one person), drawn at random; of folders, where
     nobody knows the people, the first faces by name are held out in place of the last.
     """
-    from tools.paper import stages
+    from tools import faces
 
     if number == 1:
         return given
@@ -65,7 +65,7 @@ def divide(given: Splits, number: int) -> Splits:
     if train.pair[0] < 0:
         held[: len(val)] = True
     else:
-        people = np.concatenate((stages.people(train), stages.people(val)))
+        people = np.concatenate((faces.people(train), faces.people(val)))
         names, sizes = np.unique(people, return_counts=True)
         room = len(val)
         for person in np.random.default_rng(number).permutation(len(names)):

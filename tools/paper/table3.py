@@ -119,16 +119,15 @@ def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
 
 def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
     """Accuracy and AUC, and for the intervals how many faces of every person are right."""
-    from tools import train
-    from tools.paper import stages
+    from tools import faces, measures
 
     right = (p_fake >= 0.5) == (test.fake == 1)
-    people, person = np.unique(stages.people(test), return_inverse=True)
+    people, person = np.unique(faces.people(test), return_inverse=True)
     rights = np.bincount(person[right], minlength=len(people))
     counts = np.bincount(person, minlength=len(people))
     return {
         "accuracy": float(right.mean()),
-        "auc": train.area_under_curve(test.fake, p_fake),
+        "auc": measures.area_under_curve(test.fake, p_fake),
         "test_faces": len(test),
         "faces_in": "pairs" if test.pair[0] >= 0 else "folders",
         "people": len(people),
