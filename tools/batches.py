@@ -22,12 +22,10 @@ from torch import Tensor
 
 from tools.faces import SIZE, Faces, frame
 
-AUGMENTATIONS = ("paper", "pixel", "pairs", "none")
+AUGMENTATIONS = ("paper", "pixel", "pairs", "broad", "none")
+PAIRED = ("pixel", "pairs", "broad")
 MAX_SHIFT = 16  # half a cell of the last feature map (256 / 8 = 32 pixels)
 LOADERS = min(os.cpu_count() or 1, 8)  # threads; Pillow releases the GIL
-# Of `pairs`: how far the square moves (standard deviation) and what its side is, in sides of it.
-MOVE = 0.025
-ZOOM = (0.9, 1.1)
 # What lies around a crop in use is not known; so it differs in training, too.
 OUTSIDE = ("edge", "wrap", "reflect")
 
@@ -40,13 +38,49 @@ class Harm(NamedTuple):
     strong: float
 
 
-# What befalls a picture before a face is cut out of it, in this order. Together 40 % of the pairs.
-HARMS = {
-    "size": Harm(0.16, 1.2, 0.36),  # times that of the file: 0.36 of 224 pixels is 80
-    "blur": Harm(0.08, 0.3, 1.2),  # standard deviation in pixels
-    "noise": Harm(0.05, 1.0, 4.0),  # standard deviation in levels
-    "jpeg": Harm(0.2, 95, 30),  # quality
+class Strength(NamedTuple):
+    """How much is changed. Of moves and zooms the unit is the side of the square."""
+
+    move: float  # standard deviation
+    zoom: tuple[float, float]
+    light: float  # brightness and contrast differ by up to so much, of 1
+    colour: float  # and each colour alone by so much
+    blend: float  # share of the pairs whose fake is drawn nearer to its twin, or further away
+    harms: dict[str, Harm]  # what befalls a picture before a face is cut out of it, in this order
+
+
+# Together the harms of `pairs` befall 40 % of the pairs, those of `broad` 70 %.
+STRENGTHS = {
+    "pairs": Strength(
+        move=0.025,
+        zoom=(0.9, 1.1),
+        light=0.2,
+        colour=0.1,
+        blend=0.0,
+        harms={
+            "size": Harm(0.16, 1.2, 0.36),  # times that of the file: 0.36 of 224 pixels is 80
+            "blur": Harm(0.08, 0.3, 1.2),  # standard deviation in pixels
+            "noise": Harm(0.05, 1.0, 4.0),  # standard deviation in levels
+            "jpeg": Harm(0.2, 95, 30),  # quality
+        },
+    ),
+    "broad": Strength(
+        move=0.035,
+        zoom=(0.85, 1.2),
+        light=0.25,
+        colour=0.15,
+        blend=0.25,
+        harms={
+            "size": Harm(0.3, 1.3, 0.33),
+            "blur": Harm(0.12, 0.3, 1.4),
+            "sharpen": Harm(0.1, 0.3, 1.5),  # times the difference to a blurred picture
+            "noise": Harm(0.1, 1.0, 5.0),
+            "palette": Harm(0.04, 256, 64),  # colours, dithered, as in an animated GIF
+            "jpeg": Harm(0.3, 95, 25),
+        },
+    ),
 }
+BLEND = (0.5, 1.25)  # fake = real + blend (fake - real)
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 #: Unit noise, of which a part is taken: drawing it anew takes longer than all the rest.
 _NOISE = np.random.default_rng(0).standard_normal((2 * SIZE, 2 * SIZE, 3), np.float32)
@@ -55,7 +89,7 @@ _NOISE = np.random.default_rng(0).standard_normal((2 * SIZE, 2 * SIZE, 3), np.fl
 class Change(NamedTuple):
     """What happens to a face: the harms, the cut, then the rest. The default is nothing."""
 
-    harms: tuple[tuple[str, float], ...] = ()  # names of HARMS and amounts, in their order
+    harms: tuple[tuple[str, float], ...] = ()  # names and amounts, in the order of STRENGTHS
     seed: int = 0  # of what is random in the harms
     zoom: float = 1.0  # sides of the square that are cut
     x: float = 0.0  # that its centre moves, in sides
@@ -64,6 +98,7 @@ class Change(NamedTuple):
     down: int = 0  # that the cut moves, in whole pixels of 256
     right: int = 0
     flip: bool = False
+    blend: float = 1.0  # of a fake, with its twin: see BLEND
     contrast: float = 1.0
     gains: tuple[float, ...] = (1.0, 1.0, 1.0)  # of red, green and blue
 
@@ -81,9 +116,9 @@ class Batch(NamedTuple):
 class Batches:
     """Augmented training batches, epoch after epoch.
 
-    `none` and `paper` shuffle faces. `pixel` and `pairs` shuffle pairs and keep the two faces of a
-    pair in one batch (an odd batch size is made even), cut by one square and changed in the same
-    way: what then tells them apart is the manipulation alone. After the cut neither interpolates,
+    `none` and `paper` shuffle faces. The others shuffle pairs and keep the two faces of a pair in
+    one batch (an odd batch size is made even), cut by one square and changed in the same way: what
+    then tells them apart is the manipulation alone. After the cut none of them interpolates,
     because that blurs the traces which the network looks for; `pixel` only shifts by whole pixels.
     """
 
@@ -94,7 +129,7 @@ class Batches:
         even = len(faces) // 2 * 2
         pair, fake = faces.pair[:even].reshape(-1, 2), faces.fake[:even].reshape(-1, 2)
         self.paired = (
-            augmentation in ("pixel", "pairs")
+            augmentation in PAIRED
             and len(faces) == even
             and bool(((pair[:, 0] == pair[:, 1]) & (pair[:, 0] >= 0)).all())
             and bool((fake[:, 0] != fake[:, 1]).all())
@@ -131,13 +166,14 @@ class Batches:
     def _draw(self, generator: torch.Generator | None = None) -> list[Change]:
         """What happens to each pair, or to each face where there are no pairs."""
         count = len(self.faces) // self._per
-        if self.augmentation not in ("pixel", "pairs"):
+        if self.augmentation not in PAIRED:
             return [Change()] * count
         flips = torch.randint(0, 2, (count,), generator=generator).bool().tolist()
         uniform = 2 * torch.rand(count, 5, generator=generator) - 1
-        # Brightness and contrast within 20 %, each colour within 10 %.
-        contrasts = (1 + 0.2 * uniform[:, 0]).tolist()
-        gains = ((1 + 0.2 * uniform[:, 1:2]) * (1 + 0.1 * uniform[:, 2:])).tolist()
+        strength = STRENGTHS.get(self.augmentation, STRENGTHS["pairs"])
+        contrasts = (1 + strength.light * uniform[:, 0]).tolist()
+        light = 1 + strength.light * uniform[:, 1:2]
+        gains = (light * (1 + strength.colour * uniform[:, 2:])).tolist()
         changes = [
             Change(flip=flip, contrast=contrast, gains=tuple(gain))
             for flip, contrast, gain in zip(flips, contrasts, gains, strict=True)
@@ -148,17 +184,28 @@ class Batches:
                 change._replace(down=down, right=right)
                 for change, (down, right) in zip(changes, shifts.tolist(), strict=True)
             ]
-        zooms = torch.empty(count).uniform_(*ZOOM, generator=generator).tolist()
-        moves = (MOVE * torch.randn(count, 2, generator=generator)).tolist()
-        harms = torch.rand(count, len(HARMS), 2, generator=generator).tolist()
+        zooms = torch.empty(count).uniform_(*strength.zoom, generator=generator).tolist()
+        moves = (strength.move * torch.randn(count, 2, generator=generator)).tolist()
+        harms = torch.rand(count, len(strength.harms), 2, generator=generator).tolist()
         seeds = torch.randint(1 << 30, (count,), generator=generator).tolist()
         around = torch.randint(len(OUTSIDE), (count,), generator=generator).tolist()
+        blends = [1.0] * count
+        if strength.blend:
+            low, high = BLEND
+            comes, amount = torch.rand(2, count, generator=generator)
+            blends = torch.where(comes < strength.blend, low + (high - low) * amount, 1).tolist()
         return [
             change._replace(
-                harms=_harms(draws), seed=seed, zoom=zoom, x=x, y=y, outside=OUTSIDE[outside]
+                harms=_harms(strength.harms, draws),
+                seed=seed,
+                zoom=zoom,
+                x=x,
+                y=y,
+                outside=OUTSIDE[outside],
+                blend=blend,
             )
-            for change, draws, seed, zoom, (x, y), outside in zip(
-                changes, harms, seeds, zooms, moves, around, strict=True
+            for change, draws, seed, zoom, (x, y), outside, blend in zip(
+                changes, harms, seeds, zooms, moves, around, blends, strict=True
             )
         ]
 
@@ -167,13 +214,21 @@ class Batches:
         labels (N,) float32, and the rows again."""
         images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
         for image, i, change in zip(images, rows, changes, strict=True):
-            face = changed(self.faces.images[i], self.squares[i], change)
+            face = changed(self._picture(i, change.blend), self.squares[i], change)
             if change.down or change.right:
                 face = face[_shifted(change.down)].take(_shifted(change.right), 1)
             image[...] = face[:, ::-1] if change.flip else face
         colours = torch.tensor([(change.contrast, *change.gains) for change in changes])
         fake = torch.from_numpy(self.faces.fake[rows].astype(np.float32))
         return torch.from_numpy(images), colours, fake, rows
+
+    def _picture(self, row: int, blend: float) -> NDArray[np.uint8]:
+        picture: NDArray[np.uint8] = self.faces.images[row]
+        if blend == 1 or not self.faces.fake[row] or not self.paired:
+            return picture
+        twin = self.faces.images[row ^ 1].astype(np.float32)  # pairs lie side by side
+        blended = np.clip(twin + blend * (picture - twin) + 0.5, 0, 255)
+        return np.asarray(blended, np.uint8)
 
     def _finish(
         self, images: Tensor, colours: Tensor, fake: Tensor, rows: NDArray[np.int64]
@@ -182,17 +237,17 @@ class Batches:
         x = to_float(images.to(self.device))
         if self._kornia is not None:
             x = self._kornia(x)
-        elif self.augmentation in ("pixel", "pairs"):
+        elif self.augmentation in PAIRED:
             x = _recoloured(x, colours.to(self.device))
         x = x.contiguous(memory_format=torch.channels_last)
         return Batch(x, fake.to(self.device), rows)
 
 
-def _harms(draws: list[list[float]]) -> tuple[tuple[str, float], ...]:
+def _harms(harms: dict[str, Harm], draws: list[list[float]]) -> tuple[tuple[str, float], ...]:
     """Two uniform draws for each harm: whether it comes, and how strong."""
     return tuple(
         (name, harm.mild + (harm.strong - harm.mild) * amount)
-        for (name, harm), (comes, amount) in zip(HARMS.items(), draws, strict=True)
+        for (name, harm), (comes, amount) in zip(harms.items(), draws, strict=True)
         if comes < harm.share
     )
 
@@ -212,7 +267,7 @@ def changed(
 
 
 def harm(picture: NDArray[np.uint8], name: str, amount: float, seed: int = 0) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) after a harm of HARMS; after "size" it has another size.
+    """A picture (H, W, 3) after a harm of STRENGTHS; after "size" it has another size.
 
     `seed` chooses the filter of "size" and the noise.
     """
@@ -228,6 +283,11 @@ def harm(picture: NDArray[np.uint8], name: str, amount: float, seed: int = 0) ->
         return np.asarray(image.resize(size, _FILTERS[seed % len(_FILTERS)]))
     if name == "blur":
         return np.asarray(image.filter(ImageFilter.GaussianBlur(amount)))
+    if name == "sharpen":
+        return np.asarray(image.filter(ImageFilter.UnsharpMask(1, round(100 * amount), 0)))
+    if name == "palette":
+        palette = image.quantize(round(amount))
+        return np.asarray(image.quantize(palette=palette).convert("RGB"))  # now dithered
     file = io.BytesIO()
     image.save(file, "jpeg", quality=round(amount))
     return np.asarray(Image.open(file))

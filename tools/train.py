@@ -396,7 +396,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=default.augment,
         help="paper: zoom, flips, rotation, colour; pixel: shifts by whole pixels, and the two"
         " faces of a pair alike in one batch; pairs: so, but the faces framed anew each time, and"
-        " some pairs compressed, rescaled, blurred or noisy (default: %(default)s)",
+        " some pairs compressed, rescaled, blurred or noisy; broad: more of all that, and some"
+        " fakes blended with their real twins (default: %(default)s)",
     )
     add("--loss", choices=("mse", "cross-entropy"), default=default.loss)
     add(
