@@ -213,7 +213,7 @@ def test_hostile_zips(data: Path, tmp_path: Path) -> None:
 def recipe(**changes: object) -> classify.Recipe:
     values = {"architecture": "squeezenet", "activation": "pish", "optimizer": "adam"}
     values |= {"learning_rate": 1e-3, "epochs": 1, "examples": 0, "augment": True}
-    return classify.Recipe(**(values | {"precision": "fp32", "seed": 0} | changes))  # type: ignore[arg-type]
+    return classify.Recipe(**(values | {"precision": "fp32", "seed": 0} | changes))
 
 
 def test_augmentation_mirrors_and_turns() -> None:
@@ -305,7 +305,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
         begun.append(1)
         if len(begun) == epoch:
             raise KeyboardInterrupt
-        return whole(*arguments)  # type: ignore[arg-type]
+        return whole(*arguments)
 
     monkeypatch.setattr(classify, "judge", judge)
 

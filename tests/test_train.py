@@ -532,6 +532,19 @@ def test_a_run_goes_on_with_its_own_faces(
     assert "a run with other faces; choose another --out" in capsys.readouterr().err
 
 
+def test_nobody_is_told_to_load_it_unsafely(archive: Path, cache: Path, tmp_path: Path) -> None:
+    """As PyTorch and NumPy advise of what may hold code."""
+    spoilt = tmp_path / "spoilt"
+    spoilt.write_text("x")
+    with pytest.raises(train.TrainError) as checkpoint:
+        train.load_checkpoint(spoilt)
+    with pytest.raises(faces.DataError) as table:
+        teacher.read_table(spoilt, faces.load(archive, "train", cache), "pairs")
+    for error in (checkpoint, table):
+        assert str(spoilt) in str(error.value) and "cut short" in str(error.value)
+        assert not {"pickle", "weights_only"} & set(str(error.value).replace("=", " ").split())
+
+
 def test_a_missing_teacher_names_its_extra(
     archive: Path,
     cache: Path,

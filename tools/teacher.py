@@ -84,8 +84,12 @@ def read_table(path: Path, data: faces.Faces, augment: str) -> Table:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             recipe = dict(json.loads(str(saved["recipe"])))
             table = Table(saved["logits"], str(saved["faces"]), recipe)
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise faces.DataError(f"{path}: not a table of tools/distill.py ({error})") from None
+    except OSError as error:
+        raise faces.DataError(f"{path}: cannot be read ({error.strerror}); name another") from None
+    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+        raise faces.DataError(
+            f"{path}: not a table of tools/distill.py, or cut short; make it anew"
+        ) from None  # NumPy's own words advise to load it unsafely
     if (table.faces, table.recipe.get("augment")) != (digest(data), augment):
         raise faces.DataError(
             f"{path}: of other faces or another --augment; make it anew with tools/distill.py"

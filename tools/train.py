@@ -192,7 +192,7 @@ class Run:
             if self.recipe.patches:
                 loss = loss + self.recipe.patches * self.patch_loss(x, fake)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
             self.optimizer.step()
             self.step += 1
             self._average()
@@ -298,9 +298,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint of this script. No pickled code is executed."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        reason = str(error).strip().split("\n", 1)[0]
-        raise TrainError(f"{path}: not a readable checkpoint ({reason}); delete it") from None
+    except OSError as error:
+        raise TrainError(f"{path}: cannot be read ({error.strerror}); name another file") from None
+    except Exception:  # half a dozen kinds for a damaged file, some advise to load it unsafely
+        raise TrainError(
+            f"{path}: not a checkpoint of tools/train.py, or cut short; delete it, or name another"
+        ) from None
     if not isinstance(saved, dict) or saved.get("format") != CHECKPOINT_FORMAT:
         raise TrainError(f"{path}: not a checkpoint of this version of tools/train.py; delete it")
     return saved

@@ -110,6 +110,7 @@ class Run:
         torch.manual_seed(recipe.seed)
         network = classifiers.build(recipe.architecture, recipe.activation)
         self.network = network.to(device)
+        # PyTorch's types know `memory_format` only beside a tensor.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in network.modules():
             if isinstance(module, ACTIVATION_MODULES):
@@ -141,7 +142,7 @@ class Run:
             logits = logits.float()
             loss = functional.cross_entropy(logits, labels)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
             self.optimizer.step()
             loss_sum += loss.detach() * len(labels)
             right += (logits.argmax(1) == labels).sum()
