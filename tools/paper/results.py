@@ -13,7 +13,7 @@ import itertools
 import math
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -468,6 +468,35 @@ def write_chart(path: Path, title: str, axis: str, lines: Sequence[Line]) -> Non
     shown = dict(zip(labels, handles, strict=True))
     figure.legend(shown.values(), shown, loc="outside lower center", ncols=3, frameon=False)
     save_figure(figure, path)
+
+
+class Shown(NamedTuple):
+    """What a chart of runs shows: a column of `runs.csv`, and of the summary our mean of it and the
+    paper's figure."""
+
+    figure: str
+    mean: str
+    paper: str
+
+
+def write_chart_of_runs(
+    path: Path,
+    title: str,
+    rows: Sequence[Row],
+    summary: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    label: Callable[..., str],
+    shown: Shown,
+) -> None:
+    """The chart of an accuracy: a line a setting, which `columns` tell and `label` names."""
+    groups = grouped(rows, columns)
+    lines = []
+    for row in summary:
+        setting = tuple(row[column] for column in columns)
+        runs = values(groups[setting], shown.figure)
+        ours, theirs = interval(row, shown.mean), row[shown.paper] or None
+        lines.append(Line(label(*setting), runs, ours, theirs))
+    write_chart(path, f"{title}, budget {rows[0]['budget']}", "accuracy", lines)
 
 
 def save_figure(figure: Any, path: Path) -> None:

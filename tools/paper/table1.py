@@ -75,20 +75,14 @@ def render(folder: Path) -> None:
     models = folder / "shipped.csv"
     bundled = results.read_rows(models) if models.exists() else []
     results.write_page(folder / f"{NAME}.md", page(rows, summary, bundled))
-    groups = results.grouped(rows, SETTING)
-    results.write_chart(
+    results.write_chart_of_runs(
         folder / f"{NAME}.png",
-        f"Stage 1: accuracy on the validation faces, budget {rows[0]['budget']}",
-        "accuracy",
-        [
-            results.Line(
-                paper.NAMES[row["activation"]],
-                results.values(groups[row["activation"],], "val_accuracy"),
-                results.interval(row, "val_accuracy"),
-                row["paper_val_accuracy"],
-            )
-            for row in summary
-        ],
+        "Stage 1: accuracy on the validation faces",
+        rows,
+        summary,
+        SETTING,
+        paper.NAMES.__getitem__,
+        results.Shown("val_accuracy", "val_accuracy", "paper_val_accuracy"),
     )
 
 

@@ -104,20 +104,14 @@ def render(folder: Path) -> None:
     summary = summarise(rows)
     results.write_rows(folder / f"{NAME}.csv", summary)
     results.write_page(folder / f"{NAME}.md", page(rows, summary))
-    groups = results.grouped(rows, SETTING)
-    results.write_chart(
+    results.write_chart_of_runs(
         folder / f"{NAME}.png",
-        f"Stage 2: accuracy on the validation faces, budget {rows[0]['budget']}",
-        "accuracy",
-        [
-            results.Line(
-                label(row["activation"], row["learning_rate"]),
-                results.values(groups[row["activation"], row["learning_rate"]], "val_accuracy"),
-                results.interval(row, "val_accuracy"),
-                row["paper_val_accuracy"] or None,
-            )
-            for row in summary
-        ],
+        "Stage 2: accuracy on the validation faces",
+        rows,
+        summary,
+        SETTING,
+        label,
+        results.Shown("val_accuracy", "val_accuracy", "paper_val_accuracy"),
     )
 
 

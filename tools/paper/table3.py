@@ -142,20 +142,14 @@ def render(folder: Path) -> None:
     summary = summarise(rows, draws)
     results.write_rows(folder / f"{NAME}.csv", summary)
     results.write_page(folder / f"{NAME}.md", page(rows, summary, draws))
-    groups = results.grouped(rows, SETTING)
-    results.write_chart(
+    results.write_chart_of_runs(
         folder / f"{NAME}.png",
-        f"Stage 3: accuracy on the test faces, budget {rows[0]['budget']}",
-        "accuracy",
-        [
-            results.Line(
-                table2.label(row["activation"], row["learning_rate"]),
-                results.values(groups[row["activation"], row["learning_rate"]], "accuracy"),
-                results.interval(row, "mean"),
-                row["paper_mean"] or None,
-            )
-            for row in summary
-        ],
+        "Stage 3: accuracy on the test faces",
+        rows,
+        summary,
+        SETTING,
+        table2.label,
+        results.Shown("accuracy", "mean", "paper_mean"),
     )
 
 

@@ -69,20 +69,14 @@ def render(folder: Path) -> None:
     summary = summarise(rows)
     results.write_rows(folder / f"{NAME}.csv", summary)
     results.write_page(folder / f"{NAME}.md", page(rows, summary))
-    groups = results.grouped(rows, SETTING)
-    results.write_chart(
+    results.write_chart_of_runs(
         folder / f"{NAME}.png",
-        f"SqueezeNet on CIFAR-10: accuracy on the test pictures, budget {rows[0]['budget']}",
-        "accuracy",
-        [
-            results.Line(
-                paper.NAMES[row["activation"]],
-                results.values(groups[row["activation"],], "test_accuracy"),
-                results.interval(row, "test_accuracy"),
-                row["paper_accuracy"],
-            )
-            for row in summary
-        ],
+        "SqueezeNet on CIFAR-10: accuracy on the test pictures",
+        rows,
+        summary,
+        SETTING,
+        paper.NAMES.__getitem__,
+        results.Shown("test_accuracy", "test_accuracy", "paper_accuracy"),
     )
 
 
