@@ -184,7 +184,7 @@ def test_pictures_of_several_sizes_are_scaled_first(tmp_path: Path) -> None:
             picture.save(tmp_path / label / f"{number}.png")
     data = faces.load(tmp_path, "train", tmp_path)
     assert data.images.shape == (4, 256, 256, 3)
-    assert data.framed().shape == (4, 256, 256, 3)
+    assert data.framed.shape == (4, 256, 256, 3)
 
 
 def test_faces_are_cut_as_in_use(archive: Path, cache: Path) -> None:
@@ -200,7 +200,7 @@ def test_faces_are_cut_as_in_use(archive: Path, cache: Path) -> None:
         # Pillow rounds to bytes after each of its two passes
         assert abs(got - wanted).max() <= 1.01 and abs(got - wanted).mean() < 0.4
     wanted = framing.cut(data.images[3], tuple(data.squares[3]), (256, 256), "bilinear")[0] * 255
-    assert abs(data.framed(slice(3, 4))[0].transpose(2, 0, 1) - wanted).max() <= 1.01
+    assert abs(data.framed[3].transpose(2, 0, 1) - wanted).max() <= 1.01
 
 
 def test_outside_of_a_picture_is_what_numpy_pads() -> None:
@@ -343,7 +343,7 @@ def test_plain_batches_are_the_pictures(archive: Path, cache: Path) -> None:
     sums = sorted(
         float(x.double().sum()) for x, _, _ in batches.Batches(data, 1, "none", CPU).epoch()
     )
-    assert sums == pytest.approx(sorted(data.framed().sum((1, 2, 3)) / 255), rel=1e-6)
+    assert sums == pytest.approx(sorted(data.framed.sum((1, 2, 3)) / 255), rel=1e-6)
 
 
 def test_learning_rates() -> None:
@@ -442,6 +442,62 @@ def test_draws_come_again(archive: Path, cache: Path) -> None:
     assert not any(torch.equal(seen[0][row], other[row]) for other in seen[2:] for row in range(12))
 
 
+def test_kept_draws_are_the_same(archive: Path, cache: Path, tmp_path: Path) -> None:
+    data = faces.load(archive, "train", cache)
+    found = []
+    for keep in (None, tmp_path, tmp_path):  # not, written, read
+        torch.manual_seed(0)
+        supply = batches.Batches(data, 4, "broad", CPU, keep)
+        found.append([(*batch[:2], batch.rows) for draw in (1, 0) for batch in supply.epoch(draw)])
+    for plain, *others in zip(*found, strict=True):
+        for other in others:
+            assert all(map(np.array_equal, plain, other))
+    paths = sorted(tmp_path.iterdir())
+    assert [path.name[-6:] for path in paths] == ["-0.npy", "-1.npy"]
+
+    paths[1].write_bytes(paths[1].read_bytes()[:-1])
+    with pytest.raises(faces.DataError, match="-1.npy: cannot be read .* delete it"):
+        next(supply.epoch(1))
+    np.save(paths[1], np.zeros((12, 256, 256, 3)))
+    with pytest.raises(faces.DataError, match="-1.npy: holds other faces; delete it"):
+        next(supply.epoch(1))
+
+
+def test_several_teachers_say_their_mean(
+    archive: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = {"1": ("--augment", "pairs"), "2": ("--augment", "pairs"), "3": ("--augment", "pixel")}
+    for seed, more in runs.items():
+        out = tmp_path / seed
+        options = arguments(archive, cache, out, "--epochs", "1", "--seed", seed, *more)
+        assert train.main(options) == 0
+    one, two, three = (str(tmp_path / seed / "best.pt") for seed in runs)
+    given = ["--data", str(archive), "--cache", str(cache), "--draws", "2"]
+    data = faces.load(archive, "train", cache)
+    tables = []
+    for name, teachers in {"one": [one], "two": [two], "both": [one, two]}.items():
+        path = tmp_path / f"{name}.npz"
+        keep = ["--keep-draws"] if name == "both" else []
+        assert distill.main([*given, *keep, *teachers, str(path)]) == 0
+        tables.append(teacher.read_table(path, data, "pairs"))
+    assert tables[2].logits == pytest.approx((tables[0].logits + tables[1].logits) / 2, abs=1e-5)
+    assert [recipe["seed"] for recipe in tables[2].origin["recipes"]] == [1, 2]
+    assert len(list(cache.glob("draw-*-pairs-*.npy"))) == 2
+
+    taught = ("--augment", "pairs", "--teacher", str(tmp_path / "both.npz"), "--keep-draws")
+    assert train.main(arguments(archive, cache, tmp_path / "p", "--epochs", "3", *taught)) == 0
+    meta = train.load_checkpoint(tmp_path / "p" / "best.pt")
+    lines = release.commands(meta, "pupil")
+    assert [line.split(" --")[0] for line in lines[:2]] == ["python tools/train.py"] * 2
+    assert "--seed 1" in lines[0] and "--seed 2" in lines[1]
+    assert "--draws 2 OUT/teacher1/best.pt OUT/teacher2/best.pt OUT/both.npz" in lines[2]
+    assert lines[3].endswith("--teacher OUT/both.npz") and "keep" not in lines[3]
+
+    capsys.readouterr()
+    assert distill.main([*given, one, three, str(tmp_path / "odd.npz")]) == 2
+    assert "3/best.pt: trained with another --augment or --limit" in capsys.readouterr().err
+
+
 def test_distillation(
     archive: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -469,7 +525,7 @@ def test_distillation(
     options[4] = str(other / "best.pt")
     capsys.readouterr()
     assert distill.main([*options, "--draws", "4"]) == 2
-    assert "table.npz: of a teacher of another recipe" in capsys.readouterr().err
+    assert "table.npz: of teachers of other recipes" in capsys.readouterr().err
     saved = train.load_checkpoint(best)
     saved["recipe"]["augment"] = "paper"
     torch.save(saved, other / "best.pt")
@@ -490,7 +546,7 @@ def test_distillation(
 
     with table.open("wb") as file:  # of the same name, by somebody else
         other_recipe = {**train.load_checkpoint(best)["recipe"], "seed": 9}
-        teacher.Table(logits, teacher.digest(data), other_recipe).save(file)
+        teacher.Table(logits, faces.digest(data), [other_recipe]).save(file)
     capsys.readouterr()
     assert train.main(arguments(archive, cache, parts, *taught, "--epochs", "5")) == 2
     assert "table.npz: of another teacher" in capsys.readouterr().err
@@ -503,11 +559,11 @@ def test_distillation(
     with pytest.raises(faces.DataError, match=r"table\.npz: not a table"):
         teacher.read_table(table, data, "pairs")
     with table.open("wb") as file:
-        teacher.Table(logits * np.nan, teacher.digest(data), {"augment": "pairs"}).save(file)
+        teacher.Table(logits * np.nan, faces.digest(data), [{"augment": "pairs"}]).save(file)
     with pytest.raises(faces.DataError, match="no number"):
         teacher.read_table(table, data, "pairs")
     with table.open("wb") as file:
-        teacher.Table(logits[:, :3], teacher.digest(data), {"augment": "pairs"}).save(file)
+        teacher.Table(logits[:, :3], faces.digest(data), [{"augment": "pairs"}]).save(file)
     with pytest.raises(faces.DataError, match="make it anew"):
         teacher.read_table(table, data, "pairs")
 
@@ -553,7 +609,7 @@ def test_a_missing_teacher_names_its_extra(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    options = arguments(archive, cache, tmp_path, "--architecture", teacher.ARCHITECTURE)
+    options = arguments(archive, cache, tmp_path, "--architecture", teacher.ARCHITECTURES[0])
     assert train.main(options) == 2
     assert "[teacher]" in capsys.readouterr().err
 
@@ -610,7 +666,7 @@ def test_checkpoint_converts(
     saved = train.load_checkpoint(checkpoint)
     network = networks.build(saved["architecture"], saved["activation"])
     network.load_state_dict(saved["state_dict"])
-    images = faces.load(archive, "val", cache).framed(slice(2))
+    images = faces.load(archive, "val", cache).framed[:2]
     with torch.inference_mode():
         wanted = torch.sigmoid(network.eval()(batches.to_float(torch.tensor(images))))[:, 0]
     assert load_model(model).framing == {"resample": "bilinear", "side": 2.1}
@@ -700,7 +756,7 @@ def test_a_table_of_clips_must_name_them(tmp_path: Path) -> None:
 
 def test_scores_are_those_of_the_framed_faces(archive: Path, cache: Path) -> None:
     data, model = faces.load(archive, "val", cache), probe()
-    wanted = Session(model, threads=1).run(data.framed())[:, 0]
+    wanted = Session(model, threads=1).run(data.framed)[:, 0]
     assert pasted.score(model, pasted.as_trained(data)) == pytest.approx(wanted, abs=2e-3)
 
 

@@ -6,12 +6,14 @@ state of the global one is enough to resume exactly.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from tools.faces import SIZE, Faces, frame
+from tools import files
+from tools.faces import SIZE, DataError, Faces, digest, frame
 
 AUGMENTATIONS = ("paper", "pixel", "pairs", "broad", "none")
 PAIRED = ("pixel", "pairs", "broad")
@@ -120,12 +123,21 @@ class Batches:
     one batch (an odd batch size is made even), cut by one square and changed in the same way: what
     then tells them apart is the manipulation alone. After the cut none of them interpolates,
     because that blurs the traces which the network looks for; `pixel` only shifts by whole pixels.
+    In the folder `keep` what draws made of the faces is kept (0.2 MB a face), if one is given.
     """
 
-    def __init__(self, faces: Faces, size: int, augmentation: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        faces: Faces,
+        size: int,
+        augmentation: str,
+        device: torch.device,
+        keep: Path | None = None,
+    ) -> None:
         self.faces = faces
         self.augmentation = augmentation
         self.device = device
+        self.keep = keep
         even = len(faces) // 2 * 2
         pair, fake = faces.pair[:even].reshape(-1, 2), faces.fake[:even].reshape(-1, 2)
         self.paired = (
@@ -151,11 +163,16 @@ class Batches:
         groups = torch.randperm(len(self.faces) // self._per).numpy()
         order = (groups[:, None] * self._per + np.arange(self._per)).reshape(-1)
         changes = self._draw(generator)
+        kept = None
+        if self.augmentation not in PAIRED:
+            kept = self.faces.framed
+        elif draw is not None and self.keep:
+            kept = self._kept(self.keep, draw, changes)
         chunks = (order[start : start + self.size] for start in range(0, len(order), self.size))
         with ThreadPoolExecutor(LOADERS) as pool:  # each thread gathers one batch ahead
 
             def gather(rows: NDArray[np.int64]) -> Future[_Gathered]:
-                return pool.submit(self._gather, rows, [changes[i // self._per] for i in rows])
+                return pool.submit(self._gather, rows, changes, kept)
 
             ahead = deque(map(gather, islice(chunks, LOADERS)))
             while ahead:
@@ -209,16 +226,50 @@ class Batches:
             )
         ]
 
-    def _gather(self, rows: NDArray[np.int64], changes: list[Change]) -> _Gathered:
+    def _kept(self, folder: Path, draw: int, changes: list[Change]) -> NDArray[np.uint8]:
+        """All faces (N, 256, 256, 3) as a draw changed them, memory-mapped; changed only once."""
+        strength = hashlib.sha256(repr((STRENGTHS.get(self.augmentation), BLEND)).encode())
+        stem = f"{digest(self.faces)}-{self.augmentation}-{strength.hexdigest()[:8]}"
+        path, shape = folder / f"draw-{stem}-{draw}.npy", (len(self.faces), SIZE, SIZE, 3)
+        if not path.exists():
+            with files.replacing(path) as part:
+                images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+                with ThreadPoolExecutor(LOADERS) as pool:
+                    for _ in pool.map(
+                        lambda i: self._change(images[i], i, changes), range(len(images))
+                    ):
+                        pass
+                images.flush()
+                del images
+        try:
+            kept: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); delete it, it is a cache") from None
+        if kept.dtype != np.uint8 or kept.shape != shape:
+            raise DataError(f"{path}: holds other faces; delete it, it is a cache")
+        return kept
+
+    def _change(self, image: NDArray[np.uint8], row: int, changes: list[Change]) -> None:
+        """Writes a face as it is changed into `image` (256, 256, 3)."""
+        change = changes[row // self._per]
+        face = changed(self._picture(row, change.blend), self.squares[row], change)
+        if change.down or change.right:
+            face = face[_shifted(change.down)].take(_shifted(change.right), 1)
+        image[...] = face[:, ::-1] if change.flip else face
+
+    def _gather(
+        self, rows: NDArray[np.int64], changes: list[Change], kept: NDArray[np.uint8] | None
+    ) -> _Gathered:
         """Changed faces (N, 256, 256, 3) uint8, contrast and gains (N, 4) that are still to come,
         labels (N,) float32, and the rows again."""
-        images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
-        for image, i, change in zip(images, rows, changes, strict=True):
-            face = changed(self._picture(i, change.blend), self.squares[i], change)
-            if change.down or change.right:
-                face = face[_shifted(change.down)].take(_shifted(change.right), 1)
-            image[...] = face[:, ::-1] if change.flip else face
-        colours = torch.tensor([(change.contrast, *change.gains) for change in changes])
+        if kept is None:
+            images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
+            for image, row in zip(images, rows, strict=True):
+                self._change(image, row, changes)
+        else:
+            images = kept[rows]
+        theirs = [changes[row // self._per] for row in rows]
+        colours = torch.tensor([(change.contrast, *change.gains) for change in theirs])
         fake = torch.from_numpy(self.faces.fake[rows].astype(np.float32))
         return torch.from_numpy(images), colours, fake, rows
 

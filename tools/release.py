@@ -160,12 +160,17 @@ def commands(meta: Mapping[str, Any], name: str) -> list[str]:
     """What makes the model again, line by line; OUT is any folder."""
     lines, teacher = [], ""
     if "teacher" in meta:
-        draws = meta["teacher"].get("draws", 8)
         table = f"OUT/{meta['recipe']['teacher']}"
+        recipes = meta["teacher"]["recipes"]
+        folders = [f"OUT/teacher{number}" for number in range(1, len(recipes) + 1)]
         lines = [
-            f"python tools/train.py --data DIR --out OUT/teacher {_flags(meta['teacher'])}",
-            f"python tools/distill.py --data DIR --draws {draws} OUT/teacher/best.pt {table}",
+            f"python tools/train.py --data DIR --out {folder} {_flags(recipe)}"
+            for folder, recipe in zip(folders, recipes, strict=True)
         ]
+        lines.append(
+            f"python tools/distill.py --data DIR --draws {meta['teacher']['draws']}"
+            f" {' '.join(f'{folder}/best.pt' for folder in folders)} {table}"
+        )
         teacher = f" --teacher {table}"
     return [
         *lines,
@@ -181,7 +186,7 @@ def _flags(recipe: Mapping[str, Any]) -> str:
         f"--{key.replace('_', '-')} {value}"
         for key, value in recipe.items()
         if key in ("architecture", "activation", "precision", "seed")
-        or (key not in ("teacher", "draws") and value != getattr(default, key))
+        or (key != "teacher" and value != getattr(default, key))
     )
 
 

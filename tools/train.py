@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import swa_utils
 from tqdm import tqdm
 
 from tools import batches, faces, files, measures, networks, patches, teacher
@@ -95,8 +96,8 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 def build(recipe: Recipe) -> nn.Module:
     """The new network of a recipe."""
-    if recipe.architecture == teacher.ARCHITECTURE:
-        return teacher.Teacher()
+    if recipe.architecture in teacher.ARCHITECTURES:
+        return teacher.Teacher(recipe.architecture)
     return networks.build(recipe.architecture, recipe.activation, dropout=recipe.dropout)
 
 
@@ -118,12 +119,10 @@ def evaluate(
 ) -> dict[str, float]:
     """Loss, accuracy at p_fake 0.5 and AUC, in float32 and without augmentation."""
     network.eval()
-    parts = []
+    images = torch.from_numpy(data.framed).split(32)
     with torch.inference_mode():
-        for start in range(0, len(data), 32):
-            images = torch.from_numpy(data.framed(slice(start, start + 32))).to(device)
-            parts.append(network(batches.to_float(images))[:, 0].float().cpu())
-    logit = torch.cat(parts)
+        parts = [network(batches.to_float(part.to(device)))[:, 0] for part in images]
+        logit = torch.cat(parts).float().cpu()
     fake = torch.from_numpy(data.fake.astype(np.float32))
     return {
         "val_loss": loss_of(loss, logit, fake).item(),
@@ -209,12 +208,13 @@ class Run:
         if self.judged is self.network:
             return
         decay = min(self.recipe.average, self.step / (self.step + 9))
-        trained = self.network.state_dict()
-        for name, value in self.judged.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(trained[name], 1 - decay)
-            else:
-                value.copy_(trained[name])
+        judged, trained = self.judged.state_dict(), self.network.state_dict()
+        names = [name for name, value in judged.items() if value.is_floating_point()]
+        swa_utils.get_ema_multi_avg_fn(decay)(
+            [judged[name] for name in names], [trained[name] for name in names], self.step
+        )
+        for name in judged.keys() - names:  # counters
+            judged[name].copy_(trained[name])
 
     def checkpoint(self) -> dict[str, Any]:
         """Tensors, numbers, strings, lists and dicts only: torch.load(weights_only=True).
@@ -324,15 +324,22 @@ def write_log(history: Sequence[dict[str, float]], path: Path) -> None:
             table.writerow({key: f"{value:.6g}" for key, value in row.items()})
 
 
-def train(recipe: Recipe, train_set: faces.Faces, val_set: faces.Faces, run: Run) -> None:
-    """Trains to the last epoch of the recipe, saving after each."""
-    supply = batches.Batches(train_set, recipe.batch, recipe.augment, run.device)
+def train(
+    recipe: Recipe,
+    train_set: faces.Faces,
+    val_set: faces.Faces,
+    run: Run,
+    keep_draws: Path | None = None,
+) -> None:
+    """Trains to the last epoch of the recipe, saving after each; `keep_draws` is a folder for what
+    the draws of a teacher's table make of the faces."""
+    supply = batches.Batches(train_set, recipe.batch, recipe.augment, run.device, keep_draws)
     if (recipe.rank or recipe.patches) and not supply.paired:
         raise TrainError(
             "--rank and --patches need batches of pairs: --augment pairs or pixel, and a faces.csv"
             " in which every original_video has one real and one fake face"
         )
-    digest = teacher.digest(train_set)
+    digest = faces.digest(train_set)
     if run.faces not in ("", digest):
         raise TrainError(
             f"{run.out}: a run with other faces; choose another --out, or give the --data (and the"
@@ -384,10 +391,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--cache", type=Path, help="folder for decoded faces (default: OUT/cache)")
     add(
         "--architecture",
-        choices=(*networks.ARCHITECTURES, teacher.ARCHITECTURE),
+        choices=(*networks.ARCHITECTURES, *teacher.ARCHITECTURES),
         default=default.architecture,
-        help=f"{teacher.ARCHITECTURE}: a large one to distil from, which begins with the weights of"
-        " ImageNet; its activations are its own (default: %(default)s)",
+        help=f"{', '.join(teacher.ARCHITECTURES)}: large ones to distil from, which begin with the"
+        " weights of ImageNet; their activations are their own (default: %(default)s)",
     )
     add("--activation", choices=networks.ACTIVATIONS, default=default.activation)
     add("--epochs", type=number(1 << 20), default=default.epochs)
@@ -428,6 +435,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         metavar="TABLE.npz",
         help="what a teacher said of the faces, by tools/distill.py",
+    )
+    add(
+        "--keep-draws",
+        action="store_true",
+        help="with --teacher: keep the changed faces of every draw of its table in --cache (0.2 MB"
+        " a face and draw), instead of changing them again in each epoch",
     )
     add(
         "--distill",
@@ -496,7 +509,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     f"{options.teacher}: of another teacher than that of the run in {options.out};"
                     " choose another --out, or the table that it began with"
                 )
-        train(run.recipe, train_set, val_set, run)
+        train(run.recipe, train_set, val_set, run, cache if options.keep_draws else None)
     except (TrainError, faces.DataError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2

@@ -43,7 +43,7 @@ EPILOG = """\
 examples:
   python tools/paper table1 --data DIR                    does it work? under two minutes
   python tools/paper table1 --data DIR --budget cpu       within 90 minutes on two cores
-  python tools/paper table1 --data DIR --budget full --device cuda
+  python tools/paper table1 --data DIR --budget gpu --device cuda
   python tools/paper table1 --budget cpu --render         table and chart again, of the CSV files
 
 DIR holds faces/, mnist/ and cifar10/, or is the one of them that the experiment needs; faces/ is
@@ -69,7 +69,8 @@ def parser() -> argparse.ArgumentParser:
         "--budget",
         choices=BUDGETS,
         default="smoke",
-        help="smoke: does it work? (default); cpu: 90 minutes on two cores; full: the paper's own",
+        help="smoke: does it work? (default); cpu: 90 minutes on two cores; gpu: 15 on a large one;"
+        " full: the paper's own",
     )
     add("--data", type=Path, metavar="DIR", help="folder of the data, see below")
     add("--out", type=Path, metavar="OUT",

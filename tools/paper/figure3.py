@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from tools.paper.images import Images
 
 NAME = "figure3"
-BUDGETS = {"smoke": Budget(1, 1, 1280), "cpu": Budget(1, 7, 0), "full": Budget(1, 20, 0)}
-DEPTHS = {"smoke": (15,), "cpu": (15, 20, 25), "full": tuple(range(15, 26))}
+BUDGETS = {
+    "smoke": Budget(1, 1, 1280),
+    "cpu": Budget(1, 7, 0),
+    "gpu": Budget(1, 20, 0),
+    "full": Budget(1, 20, 0),
+}
+DEPTHS = {"smoke": (15,), "cpu": (15, 20, 25), "gpu": (15, 20, 25), "full": tuple(range(15, 26))}
 ACTIVATIONS = ("relu", "swish", "mish", "pish")
 RATE = 0.01
 KEY = ("activation", "depth", "seed")

@@ -24,12 +24,12 @@ from scipy import stats
 
 from tools.files import replacing
 
-BUDGETS = ("smoke", "cpu", "full")
+BUDGETS = ("smoke", "cpu", "gpu", "full")
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 SMOKE = (
     "**A smoke run: it shows that the machinery works. Its figures mean nothing;** see `--budget"
-    " cpu` and `--budget full`."
+    " cpu`, `gpu` and `full`."
 )
 
 Row = dict[str, str]

@@ -19,7 +19,12 @@ from tools.paper import results
 from tools.paper.results import Budget, Options, Row
 
 NAME = "table1"
-BUDGETS = {"smoke": Budget(1, 1, 150), "cpu": Budget(2, 2, 6600), "full": Budget(12, 30, 0)}
+BUDGETS = {
+    "smoke": Budget(1, 1, 150),
+    "cpu": Budget(2, 2, 6600),
+    "gpu": Budget(4, 12, 0),
+    "full": Budget(12, 30, 0),
+}
 RATE = 1e-3
 FIGURES = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc")
 SETTING = ("activation",)

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from tools.paper.stages import Splits
 
 NAME = "table2"
-BUDGETS = {"smoke": Budget(1, 1, 80), "cpu": Budget(2, 1, 5250), "full": Budget(16, 30, 0)}
+BUDGETS = {
+    "smoke": Budget(1, 1, 80),
+    "cpu": Budget(2, 1, 5250),
+    "gpu": Budget(2, 8, 0),
+    "full": Budget(16, 30, 0),
+}
 SETTING = ("activation", "learning_rate")
 SETTINGS = [
     (activation, rate)

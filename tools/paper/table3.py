@@ -114,7 +114,7 @@ def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
         raise ResultsError(str(error)) from None
     session = minimeso.Session(model)
     starts = range(0, len(test), IMAGES)
-    return np.concatenate([session.run(test.framed(slice(i, i + IMAGES))) for i in starts])
+    return np.concatenate([session.run(test.framed[i : i + IMAGES]) for i in starts])
 
 
 def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:

@@ -27,7 +27,7 @@ from tools.paper import results
 from tools.paper.results import Array, Interval, Options, ResultsError, Row, Runs
 
 NAME = "table4"
-IMAGES = {"smoke": 50, "cpu": 2000, "full": 2000}
+IMAGES = {"smoke": 50, "cpu": 2000, "gpu": 2000, "full": 2000}
 TURN = 25  # images
 ENGINES = {"minimeso": "minimeso", "torch": "PyTorch"}
 BASE = "relu"

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from tools.paper.images import Images
 
 NAME = "table5"
-BUDGETS = {"smoke": Budget(1, 1, 640), "cpu": Budget(2, 4, 0), "full": Budget(3, 100, 0)}
+BUDGETS = {
+    "smoke": Budget(1, 1, 640),
+    "cpu": Budget(2, 4, 0),
+    "gpu": Budget(3, 15, 0),
+    "full": Budget(3, 100, 0),
+}
 RATE = 1e-3
 KEY = ("activation", "seed")
 SETTING = ("activation",)
