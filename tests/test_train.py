@@ -486,7 +486,7 @@ def test_several_teachers_say_their_mean(
 
     taught = ("--augment", "pairs", "--teacher", str(tmp_path / "both.npz"), "--keep-draws")
     assert train.main(arguments(archive, cache, tmp_path / "p", "--epochs", "3", *taught)) == 0
-    meta = train.load_checkpoint(tmp_path / "p" / "best.pt")
+    meta = convert.checkpoint_arrays(tmp_path / "p" / "best.pt").meta
     lines = release.commands(meta, "pupil")
     assert [line.split(" --")[0] for line in lines[:2]] == ["python tools/train.py"] * 2
     assert "--seed 1" in lines[0] and "--seed 2" in lines[1]

@@ -350,10 +350,10 @@ def _training_meta(saved: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("recipe", "teacher"):
         recipe = saved.get(name)
         if isinstance(recipe, dict):
-            meta[name] = {str(key): value for key, value in recipe.items() if _plain(value)}
+            meta[name] = {key: value for key, value in recipe.items() if _plain(value)}
     if isinstance(history, list) and history and isinstance(history[-1], dict):
         meta["metrics"] = {
-            str(key): round(value, 6) if isinstance(value, float) else value
+            key: round(value, 6) if isinstance(value, float) else value
             for key, value in history[-1].items()
             if _plain(value)
         }
@@ -361,6 +361,11 @@ def _training_meta(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: object) -> bool:
+    """Whether JSON can hold it."""
+    if isinstance(value, list):
+        return all(map(_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(one) for key, one in value.items())
     return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
 
 
