@@ -162,7 +162,7 @@ class Watch:
         if self._follower is None:  # one frame shows no spread: the thresholds alone decide
             word = judge(p_fake, thresholds)
         else:
-            word = judge_track(p_fake, summary.interval, thresholds)
+            word = judge_track(p_fake, summary.interval, thresholds, len(scores))
         return Track(number, p_fake, summary.interval, word, tuple(moments))
 
 

@@ -99,14 +99,31 @@ def test_a_clip_that_is_cut_short_is_judged_so_far(
     model: str, clip: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     path = tmp_path / "short.avi"
-    frames = [scene(number) for number in range(50)]
+    frames = [scene(number) for number in (*range(50), *reversed(range(50)))]
     whole = clip_file(tmp_path, "whole.avi", kind="avi", codec="mjpeg", frames=frames, size=SIZE,
                       pix_fmt="yuvj420p")  # fmt: skip
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     assert main(["detect", "--json", "--model", model, str(path)]) == 3
     found = answer(capsys)
     assert (found["status"], found["verdict"]) == ("partial", "fake")
-    assert 10 < found["frames_read"] < 50 and "cut short" in found["note"]
+    assert 50 < found["frames_read"] < 100 and "cut short" in found["note"]
+
+
+def test_few_frames_are_uncertain_and_say_so(model: str, tmp_path: Path, capsys: Captured) -> None:
+    """However sure the model is of each of them."""
+    verdicts = {}
+    for count in range(20, 60, 2):
+        frames = [scene(number) for number in range(count)]
+        path = clip_file(tmp_path, f"{count}.mp4", frames=frames, size=SIZE)
+        assert main(["detect", "--json", "--model", model, str(path)]) == 0
+        found = answer(capsys)
+        judged = len(found["tracks"][0]["frames"])
+        if judged < 8:
+            assert found["note"] == f"uncertain: judged in {judged} frames only"
+        verdicts[judged] = found["verdict"]
+        if judged > 8:
+            break
+    assert (verdicts[7], verdicts[8], verdicts[9]) == ("uncertain", "fake", "fake")
 
 
 def test_a_folder_goes_on_and_ends_with_a_summary(
@@ -244,7 +261,7 @@ def test_ctrl_c_judges_what_was_seen(model: str, tmp_path: Path) -> None:
     )  # fmt: skip
     with running:
         assert running.stdin and running.stdout and running.stderr
-        for number in range(40):
+        for number in (*range(50), *reversed(range(50))):
             running.stdin.write(scene(number).tobytes())
         running.send_signal(signal.SIGINT)
         with contextlib.suppress(BrokenPipeError):  # it may have stopped already

@@ -29,7 +29,8 @@ __all__ = ["Report"]
 RULE = (
     "The word for a person comes from all frames of that person together: fake where p_fake "
     "reaches the upper threshold and its whole interval lies at 50 % or above, real where p_fake "
-    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain. "
+    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain, "
+    "as is who was judged in too few frames. "
     "The verdict of a file is that of its most fake person: one swapped face makes a file fake, "
     "however many real ones stand beside it."
 )
