@@ -456,10 +456,10 @@ def test_kept_draws_are_the_same(archive: Path, cache: Path, tmp_path: Path) -> 
     assert [path.name[-6:] for path in paths] == ["-0.npy", "-1.npy"]
 
     paths[1].write_bytes(paths[1].read_bytes()[:-1])
-    with pytest.raises(faces.DataError, match="-1.npy: cannot be read .* delete it"):
+    with pytest.raises(faces.DataError, match=r"-1\.npy: cannot be read .* delete it"):
         next(supply.epoch(1))
     np.save(paths[1], np.zeros((12, 256, 256, 3)))
-    with pytest.raises(faces.DataError, match="-1.npy: holds other faces; delete it"):
+    with pytest.raises(faces.DataError, match=r"-1\.npy: holds other faces; delete it"):
         next(supply.epoch(1))
 
 

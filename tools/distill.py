@@ -47,7 +47,8 @@ def logits_of(
 
 def load(paths: Sequence[Path], device: torch.device) -> tuple[list[nn.Module], list[train.Recipe]]:
     """The teachers of checkpoints, ready to be asked, and their recipes."""
-    networks, recipes = [], []
+    networks: list[nn.Module] = []
+    recipes: list[train.Recipe] = []
     for path in paths:
         saved = train.load_checkpoint(path)
         recipe = train.Recipe(**saved["recipe"])

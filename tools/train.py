@@ -33,7 +33,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import swa_utils
 from tqdm import tqdm
 
 from tools import batches, faces, files, measures, networks, patches, teacher
@@ -119,7 +118,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Loss, accuracy at p_fake 0.5 and AUC, in float32 and without augmentation."""
     network.eval()
-    images = torch.from_numpy(data.framed).split(32)
+    images = torch.split(torch.from_numpy(data.framed), 32)
     with torch.inference_mode():
         parts = [network(batches.to_float(part.to(device)))[:, 0] for part in images]
         logit = torch.cat(parts).float().cpu()
@@ -208,13 +207,12 @@ class Run:
         if self.judged is self.network:
             return
         decay = min(self.recipe.average, self.step / (self.step + 9))
-        judged, trained = self.judged.state_dict(), self.network.state_dict()
-        names = [name for name, value in judged.items() if value.is_floating_point()]
-        swa_utils.get_ema_multi_avg_fn(decay)(
-            [judged[name] for name in names], [trained[name] for name in names], self.step
-        )
-        for name in judged.keys() - names:  # counters
-            judged[name].copy_(trained[name])
+        trained = self.network.state_dict()
+        for name, value in self.judged.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(trained[name], 1 - decay)
+            else:
+                value.copy_(trained[name])
 
     def checkpoint(self) -> dict[str, Any]:
         """Tensors, numbers, strings, lists and dicts only: torch.load(weights_only=True).
