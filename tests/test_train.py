@@ -455,12 +455,41 @@ def test_kept_draws_are_the_same(archive: Path, cache: Path, tmp_path: Path) -> 
     paths = sorted(tmp_path.iterdir())
     assert [path.name[-6:] for path in paths] == ["-0.npy", "-1.npy"]
 
-    paths[1].write_bytes(paths[1].read_bytes()[:-1])
-    with pytest.raises(faces.DataError, match=r"-1\.npy: cannot be read .* delete it"):
-        next(supply.epoch(1))
+    whole = paths[1].read_bytes()
+    for spoilt in (whole[:-1], whole[:50], b"", b"PK\5\6" + bytes(18)):
+        paths[1].write_bytes(spoilt)
+        with pytest.raises(faces.DataError, match=r"-1\.npy: .* delete it") as error:
+            next(supply.epoch(1))
+        assert "pickle" not in str(error.value)
     np.save(paths[1], np.zeros((12, 256, 256, 3)))
-    with pytest.raises(faces.DataError, match=r"-1\.npy: holds other faces; delete it"):
+    with pytest.raises(faces.DataError, match=r"-1\.npy: holds something else; delete it"):
         next(supply.epoch(1))
+    paths[1].write_bytes(paths[0].read_bytes())
+    with pytest.raises(faces.DataError, match=r"-1\.npy: of other faces, or of another version"):
+        next(supply.epoch(1))
+
+
+def test_kept_draws_of_other_pixels(archive: Path, cache: Path, tmp_path: Path) -> None:
+    """Of the same names, places and size."""
+    data = faces.load(archive, "train", cache)
+    list(batches.Batches(data, 4, "pixel", CPU, tmp_path).epoch(0))
+    other = replace(data, images=255 - data.images)
+    with pytest.raises(faces.DataError, match="of other faces"):
+        next(batches.Batches(other, 4, "pixel", CPU, tmp_path).epoch(0))
+
+
+def test_a_full_disk_is_an_error(archive: Path, cache: Path, tmp_path: Path) -> None:
+    """And leaves nothing behind. (A limit on files stands for it.)"""
+    resource = pytest.importorskip("resource")
+    data = faces.load(archive, "train", cache)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            next(batches.Batches(data, 4, "pairs", CPU, tmp_path).epoch(0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_several_teachers_say_their_mean(
@@ -477,25 +506,38 @@ def test_several_teachers_say_their_mean(
     tables = []
     for name, teachers in {"one": [one], "two": [two], "both": [one, two]}.items():
         path = tmp_path / f"{name}.npz"
-        keep = ["--keep-draws"] if name == "both" else []
-        assert distill.main([*given, *keep, *teachers, str(path)]) == 0
+        assert distill.main([*given, *teachers, str(path)]) == 0
         tables.append(teacher.read_table(path, data, "pairs"))
     assert tables[2].logits == pytest.approx((tables[0].logits + tables[1].logits) / 2, abs=1e-5)
     assert [recipe["seed"] for recipe in tables[2].origin["recipes"]] == [1, 2]
-    assert len(list(cache.glob("draw-*-pairs-*.npy"))) == 2
 
-    taught = ("--augment", "pairs", "--teacher", str(tmp_path / "both.npz"), "--keep-draws")
-    assert train.main(arguments(archive, cache, tmp_path / "p", "--epochs", "3", *taught)) == 0
-    meta = convert.checkpoint_arrays(tmp_path / "p" / "best.pt").meta
+    taught = ("--augment", "pairs", "--teacher", str(tmp_path / "both.npz"), "--epochs", "3")
+    ends = []
+    for name, keep in {"plain": [], "keeps": ["--keep-draws"]}.items():
+        new = tmp_path / f"cache-{name}"
+        assert train.main(arguments(archive, new, tmp_path / name, *taught, *keep)) == 0
+        assert len(list(new.glob("draw-*.npy"))) == (2 if keep else 0)
+        ends.append(train.load_checkpoint(tmp_path / name / "last.pt"))
+    assert_same(*ends)
+
+    meta = convert.checkpoint_arrays(tmp_path / "plain" / "best.pt").meta
     lines = release.commands(meta, "pupil")
     assert [line.split(" --")[0] for line in lines[:2]] == ["python tools/train.py"] * 2
     assert "--seed 1" in lines[0] and "--seed 2" in lines[1]
     assert "--draws 2 OUT/teacher1/best.pt OUT/teacher2/best.pt OUT/both.npz" in lines[2]
-    assert lines[3].endswith("--teacher OUT/both.npz") and "keep" not in lines[3]
+    assert lines[3].endswith("--teacher OUT/both.npz")
 
     capsys.readouterr()
     assert distill.main([*given, one, three, str(tmp_path / "odd.npz")]) == 2
-    assert "3/best.pt: trained with another --augment or --limit" in capsys.readouterr().err
+    assert "3/best.pt: trained on other faces, or with another" in capsys.readouterr().err
+    fewer = arguments(archive, cache, tmp_path / "4", "--epochs", "1", "--limit", "8", *runs["1"])
+    assert train.main(fewer) == 0
+    assert distill.main([*given, one, str(tmp_path / "4/best.pt"), str(tmp_path / "odd.npz")]) == 2
+    assert "4/best.pt: trained on other faces, or with another" in capsys.readouterr().err
+    assert distill.main([*given, "--draws", "3", one, two, str(tmp_path / "both.npz")]) == 0
+    assert len(teacher.read_table(tmp_path / "both.npz", data, "pairs").logits) == 3
+    options = arguments(archive, cache, tmp_path / "5", "--keep-draws")
+    assert train.main(options) == 2 and "name its table" in capsys.readouterr().err
 
 
 def test_distillation(
@@ -534,7 +576,8 @@ def test_distillation(
     saved["recipe"]["what"] = 1
     torch.save(saved, other / "best.pt")
     assert distill.main([*options[:5], str(tmp_path / "new.npz")]) == 2
-    assert capsys.readouterr().err.startswith("distill.py: ")
+    error = capsys.readouterr().err
+    assert error.startswith(f"distill.py: {other / 'best.pt'}: not a whole checkpoint")
 
     taught = ("--augment", "pairs", "--teacher", str(table), "--distill", "0.9")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -549,7 +592,7 @@ def test_distillation(
         teacher.Table(logits, faces.digest(data), [other_recipe]).save(file)
     capsys.readouterr()
     assert train.main(arguments(archive, cache, parts, *taught, "--epochs", "5")) == 2
-    assert "table.npz: of another teacher" in capsys.readouterr().err
+    assert "table.npz: another table than that of the run" in capsys.readouterr().err
 
     with pytest.raises(faces.DataError, match="other faces"):
         teacher.read_table(table, data, "pixel")

@@ -6,7 +6,6 @@ state of the global one is enough to resume exactly.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections import deque
@@ -22,13 +21,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from tools import files
-from tools.faces import SIZE, DataError, Faces, digest, frame
+from tools.faces import SIZE, DataError, Faces, cached, digest, frame, keep
 
 AUGMENTATIONS = ("paper", "pixel", "pairs", "broad", "none")
 PAIRED = ("pixel", "pairs", "broad")
 MAX_SHIFT = 16  # half a cell of the last feature map (256 / 8 = 32 pixels)
 LOADERS = min(os.cpu_count() or 1, 8)  # threads; Pillow releases the GIL
+CHECKED = 20  # of kept faces, how many are changed again to see whether they are still the same
 # What lies around a crop in use is not known; so it differs in training, too.
 OUTSIDE = ("edge", "wrap", "reflect")
 
@@ -163,11 +162,7 @@ class Batches:
         groups = torch.randperm(len(self.faces) // self._per).numpy()
         order = (groups[:, None] * self._per + np.arange(self._per)).reshape(-1)
         changes = self._draw(generator)
-        kept = None
-        if self.augmentation not in PAIRED:
-            kept = self.faces.framed
-        elif draw is not None and self.keep:
-            kept = self._kept(self.keep, draw, changes)
+        kept = None if draw is None or self.keep is None else self._kept(self.keep, draw, changes)
         chunks = (order[start : start + self.size] for start in range(0, len(order), self.size))
         with ThreadPoolExecutor(LOADERS) as pool:  # each thread gathers one batch ahead
 
@@ -228,34 +223,32 @@ class Batches:
 
     def _kept(self, folder: Path, draw: int, changes: list[Change]) -> NDArray[np.uint8]:
         """All faces (N, 256, 256, 3) as a draw changed them, memory-mapped; changed only once."""
-        strength = hashlib.sha256(repr((STRENGTHS.get(self.augmentation), BLEND)).encode())
-        stem = f"{digest(self.faces)}-{self.augmentation}-{strength.hexdigest()[:8]}"
-        path, shape = folder / f"draw-{stem}-{draw}.npy", (len(self.faces), SIZE, SIZE, 3)
+        path = folder / f"draw-{digest(self.faces)}-{self.augmentation}-{draw}.npy"
+        rows = range(len(self.faces))
+
+        def make(row: int) -> NDArray[np.uint8]:
+            return self._change(row, changes)
+
         if not path.exists():
-            with files.replacing(path) as part:
-                images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-                with ThreadPoolExecutor(LOADERS) as pool:
-                    for _ in pool.map(
-                        lambda i: self._change(images[i], i, changes), range(len(images))
-                    ):
-                        pass
-                images.flush()
-                del images
-        try:
-            kept: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); delete it, it is a cache") from None
-        if kept.dtype != np.uint8 or kept.shape != shape:
-            raise DataError(f"{path}: holds other faces; delete it, it is a cache")
+            keep(path, make, rows, (SIZE, SIZE), LOADERS, f"draw {draw + 1}")
+        kept = cached(path, np.uint8)
+        some = rows[:: max(len(rows) // CHECKED, 1)]
+        if kept.shape != (len(rows), SIZE, SIZE, 3) or any(
+            not np.array_equal(kept[row], make(row)) for row in some
+        ):
+            raise DataError(
+                f"{path}: of other faces, or of another version of these tools; delete it, it is a"
+                " cache"
+            )
         return kept
 
-    def _change(self, image: NDArray[np.uint8], row: int, changes: list[Change]) -> None:
-        """Writes a face as it is changed into `image` (256, 256, 3)."""
+    def _change(self, row: int, changes: list[Change]) -> NDArray[np.uint8]:
+        """A face as it is changed: (256, 256, 3)."""
         change = changes[row // self._per]
         face = changed(self._picture(row, change.blend), self.squares[row], change)
         if change.down or change.right:
             face = face[_shifted(change.down)].take(_shifted(change.right), 1)
-        image[...] = face[:, ::-1] if change.flip else face
+        return face[:, ::-1] if change.flip else face
 
     def _gather(
         self, rows: NDArray[np.int64], changes: list[Change], kept: NDArray[np.uint8] | None
@@ -263,9 +256,7 @@ class Batches:
         """Changed faces (N, 256, 256, 3) uint8, contrast and gains (N, 4) that are still to come,
         labels (N,) float32, and the rows again."""
         if kept is None:
-            images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
-            for image, row in zip(images, rows, strict=True):
-                self._change(image, row, changes)
+            images = np.stack([self._change(row, changes) for row in rows])
         else:
             images = kept[rows]
         theirs = [changes[row // self._per] for row in rows]

@@ -350,12 +350,12 @@ def _training_meta(saved: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("recipe", "teacher"):
         recipe = saved.get(name)
         if isinstance(recipe, dict):
-            meta[name] = {key: value for key, value in recipe.items() if _plain(value)}
+            meta[name] = {key: recipe[key] for key in recipe if _plain({key: recipe[key]})}
     if isinstance(history, list) and history and isinstance(history[-1], dict):
         meta["metrics"] = {
             key: round(value, 6) if isinstance(value, float) else value
             for key, value in history[-1].items()
-            if _plain(value)
+            if _plain({key: value})
         }
     return meta
 

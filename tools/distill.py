@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 if __package__ in (None, ""):  # started by its path
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -32,41 +33,45 @@ from tools.arguments import number
 BATCH = {"cpu": 32, "cuda": 128}  # a GPU would wait for a CPU that launches small ones
 
 
-def logits_of(
-    networks: Sequence[nn.Module], supply: batches.Batches, draw: int, bf16: bool
-) -> NDArray[np.float32]:
-    """(N,): the mean of what the networks say of all faces under one draw of changes."""
-    logits = np.empty(len(supply.faces), np.float32)
-    bar = tqdm(supply.epoch(draw), f"draw {draw + 1}", len(supply), unit="batch", disable=None)
-    with torch.inference_mode(), torch.autocast(supply.device.type, torch.bfloat16, enabled=bf16):
-        for batch in bar:
-            said = torch.stack([network(batch.x)[:, 0].float() for network in networks])
-            logits[batch.rows] = said.mean(0).cpu().numpy()
-    return logits
+class Asked(NamedTuple):
+    """A teacher, ready to be asked."""
+
+    network: nn.Module
+    recipe: train.Recipe
+    faces: str  # digest of what it was trained on
 
 
-def load(paths: Sequence[Path], device: torch.device) -> tuple[list[nn.Module], list[train.Recipe]]:
-    """The teachers of checkpoints, ready to be asked, and their recipes."""
-    networks: list[nn.Module] = []
-    recipes: list[train.Recipe] = []
-    for path in paths:
-        saved = train.load_checkpoint(path)
+def load(path: Path, device: torch.device) -> Asked:
+    """The teacher of a checkpoint."""
+    saved = train.load_checkpoint(path)
+    try:
         recipe = train.Recipe(**saved["recipe"])
-        if recipe.augment == "paper":
-            raise train.TrainError(
-                f"{path}: trained with --augment paper, whose changes cannot be drawn again for a"
-                " pupil; train it with another one"
-            )
-        if recipes and (recipe.augment, recipe.limit) != (recipes[0].augment, recipes[0].limit):
-            raise train.TrainError(
-                f"{path}: trained with another --augment or --limit than {paths[0]}; they must see"
-                " the same faces"
-            )
         network = train.build(recipe).to(device)
         network.load_state_dict(saved["state_dict"])
-        networks.append(network.eval())
-        recipes.append(recipe)
-    return networks, recipes
+        asked = Asked(network.eval(), recipe, saved["faces"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).split("\n", 1)[0][:200]
+        raise train.TrainError(
+            f"{path}: not a whole checkpoint of this version ({reason}); train it anew"
+        ) from None
+    if recipe.augment == "paper":
+        raise train.TrainError(
+            f"{path}: trained with --augment paper, whose changes cannot be drawn again for a"
+            " pupil; train it with another one"
+        )
+    return asked
+
+
+def logits_of(teachers: Sequence[Asked], supply: batches.Batches, draw: int) -> NDArray[np.float32]:
+    """(N,): the mean of what the teachers say of all faces under one draw of changes."""
+    logits = np.empty(len(supply.faces), np.float32)
+    bar = tqdm(supply.epoch(draw), f"draw {draw + 1}", len(supply), unit="batch", disable=None)
+    bf16 = all(asked.recipe.precision == "bf16" for asked in teachers)
+    with torch.inference_mode(), torch.autocast(supply.device.type, torch.bfloat16, enabled=bf16):
+        for batch in bar:
+            said = torch.stack([asked.network(batch.x)[:, 0].float() for asked in teachers])
+            logits[batch.rows] = said.mean(0).cpu().numpy()
+    return logits
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,19 +90,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep-draws",
         action="store_true",
-        help="keep the changed faces of every draw in --cache, for train.py --keep-draws",
+        help="keep the changed faces of every draw in --cache (0.2 MB a face and draw), for pupils"
+        " with the same --cache and --keep-draws",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         device = train.device_of(options.device)
-        teachers, taught = load(options.checkpoints, device)
+        teachers = [load(path, device) for path in options.checkpoints]
+        first = teachers[0].recipe
         cache = options.cache or options.table.parent / "cache"
-        data = faces.load(options.data, "train", cache, taught[0].limit)
+        data = faces.load(options.data, "train", cache, first.limit)
+        for path, asked in zip(options.checkpoints, teachers, strict=True):
+            if asked.faces != faces.digest(data) or asked.recipe.augment != first.augment:
+                raise train.TrainError(
+                    f"{path}: trained on other faces, or with another --augment than"
+                    f" {options.checkpoints[0]}; all must have seen the same"
+                )
         keep = cache if options.keep_draws else None
-        supply = batches.Batches(data, BATCH.get(device.type, 32), taught[0].augment, device, keep)
-        bf16 = all(recipe.precision == "bf16" for recipe in taught)
-        recipes = [asdict(recipe) for recipe in taught]
+        supply = batches.Batches(data, BATCH.get(device.type, 32), first.augment, device, keep)
+        recipes = [asdict(asked.recipe) for asked in teachers]
         rows: list[NDArray[np.float32]] = []
         if options.table.exists():
             before = teacher.read_table(options.table, data, supply.augmentation)
@@ -109,13 +121,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
             rows.extend(before.logits)
         for draw in range(len(rows), options.draws):
-            rows.append(logits_of(teachers, supply, draw, bf16))
+            rows.append(logits_of(teachers, supply, draw))
             table = teacher.Table(np.stack(rows), faces.digest(data), recipes)
             with files.replacing(options.table) as part, part.open("wb") as file:
                 table.save(file)
             auc = measures.area_under_curve(data.fake, rows[-1])
             print(f"draw {draw + 1}/{options.draws}: AUC {auc:.4f}", file=sys.stderr, flush=True)
-    except (train.TrainError, faces.DataError, OSError, KeyError, TypeError, RuntimeError) as error:
+    except (train.TrainError, faces.DataError, OSError) as error:
         print(f"distill.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

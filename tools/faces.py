@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ CROP_SIDE = 2.3
 SANE_SIDE, SANE_MOVE = (0.6, 1.4), 0.2
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "identity_or_source", "original_video")
+T = TypeVar("T")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -71,8 +72,11 @@ class Faces:
 
     @cached_property
     def framed(self) -> NDArray[np.uint8]:
-        """What a network sees of the faces: (N, 256, 256, 3)."""
-        return np.stack(list(map(frame, self.images, self.squares)))
+        """What a network sees of the faces: (N, 256, 256, 3); 0.2 MB each, kept."""
+        seen = np.empty((len(self), SIZE, SIZE, 3), np.uint8)
+        for face, picture, square in zip(seen, self.images, self.squares, strict=True):
+            face[...] = frame(picture, square)
+        return seen
 
 
 def people(data: Faces) -> NDArray[np.str_]:
@@ -217,24 +221,35 @@ def _decode(sources: Sequence[_Source], path: Path) -> NDArray[np.uint8]:
     """(N, H, W, 3) uint8, memory-mapped from a file whose name depends on what was read."""
     if not path.exists():
         size = _common_size(sources)
-        with files.replacing(path) as part:
-            shape = (len(sources), *size[::-1], 3)
-            images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-            pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL
-            try:
-                pictures = pool.map(lambda source: _picture(source, size), sources)
-                bar = tqdm(pictures, "decoding", len(sources), unit="face", disable=None)
-                for index, picture in enumerate(bar):
-                    images[index] = picture
-            finally:
-                pool.shutdown(cancel_futures=True)
-            images.flush()
-            del images
-    mapped = _cached(path, np.uint8)
+        make = partial(_picture, size=size)
+        keep(path, make, sources, size[::-1], os.cpu_count() or 1, "decoding")
+    mapped = cached(path, np.uint8)
     height, width = mapped.shape[1:3] if mapped.ndim == 4 else (0, 0)
     if mapped.shape != (len(sources), height, width, 3) or not 0 < max(height, width) <= SIZE:
         raise DataError(f"{path}: not the cached faces; delete it, it is a cache")
     return mapped
+
+
+def keep(
+    path: Path,
+    make: Callable[[T], NDArray[np.uint8]],
+    items: Sequence[T],
+    size: tuple[int, int],
+    threads: int,
+    doing: str,
+) -> None:
+    """Writes a .npy file (N, H, W, 3) uint8 of what threads make of N items."""
+    pool = ThreadPoolExecutor(threads)  # Pillow releases the GIL
+    with files.replacing(path) as part, part.open("wb") as file:
+        shape = (len(items), *size, 3)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        try:  # written and not mapped, so that a full disk is an error and not the end
+            made = tqdm(pool.map(make, items), doing, len(items), unit="face", disable=None)
+            for picture in made:
+                file.write(picture.tobytes())
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _squares(images: NDArray[np.uint8], path: Path) -> NDArray[np.float64]:
@@ -245,7 +260,7 @@ def _squares(images: NDArray[np.uint8], path: Path) -> NDArray[np.float64]:
         squares = np.array([_square(finder, picture) for picture in bar])
         with files.replacing(path) as part, part.open("wb") as file:
             np.save(file, squares)
-    squares = _cached(path, np.float64)
+    squares = cached(path, np.float64)
     if squares.shape != (len(images), 4):
         raise DataError(f"{path}: not the squares of these faces; delete it, it is a cache")
     return squares
@@ -265,13 +280,17 @@ def _square(finder: FaceFinder, picture: NDArray[np.uint8]) -> framing.Square:
     return (width - side) / 2, (height - side) / 2, side, side
 
 
-def _cached(path: Path, kind: type[np.generic]) -> NDArray[Any]:
+def cached(path: Path, kind: type[np.generic]) -> NDArray[Any]:
+    """The array of a .npy file, memory-mapped."""
     try:
-        mapped: NDArray[Any] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); delete it, it is a cache") from None
+        mapped = np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        reason = error.strerror or "cut short"
+        raise DataError(f"{path}: cannot be read ({reason}); delete it, it is a cache") from None
+    except ValueError:  # NumPy's own words may advise to load it unsafely
+        raise DataError(f"{path}: cut short or damaged; delete it, it is a cache") from None
     if mapped.dtype != kind:
-        raise DataError(f"{path}: holds {mapped.dtype}; delete it, it is a cache")
+        raise DataError(f"{path}: holds something else; delete it, it is a cache")
     return mapped
 
 

@@ -208,6 +208,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise convert.ConvertError(
                 f"{options.checkpoint}: not a checkpoint of tools/train.py with its recipe"
             )
+        if "recipes" not in model.meta.get("teacher", {"recipes": []}):
+            raise convert.ConvertError(
+                f"{options.checkpoint}: does not say how its teachers were trained; it is of an"
+                " older version, train it anew"
+            )
         val = faces.load(options.data, "val", options.cache)
         test = faces.load(options.data, "test", options.cache)
         model = calibrate(replace(model, framing=dict(faces.FRAMING)), val)

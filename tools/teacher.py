@@ -82,15 +82,15 @@ def read_table(path: Path, data: faces.Faces, augment: str) -> Table:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             recipes = [dict(recipe) for recipe in json.loads(str(saved["recipes"]))]
+            augmented = [str(recipe["augment"]) for recipe in recipes]
             table = Table(saved["logits"], str(saved["faces"]), recipes)
     except OSError as error:
         raise faces.DataError(f"{path}: cannot be read ({error.strerror}); name another") from None
     except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         raise faces.DataError(
-            f"{path}: not a table of tools/distill.py, or cut short; make it anew"
+            f"{path}: not a table of this version of tools/distill.py, or cut short; make it anew"
         ) from None  # NumPy's own words advise to load it unsafely
-    augmented = {recipe.get("augment") for recipe in table.recipes}
-    if (table.faces, augmented) != (faces.digest(data), {augment}):
+    if table.faces != faces.digest(data) or set(augmented) != {augment}:
         raise faces.DataError(
             f"{path}: of other faces or another --augment; make it anew with tools/distill.py"
         )

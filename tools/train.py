@@ -70,7 +70,7 @@ class Recipe:
     rank: float = 0.0
     patches: float = 0.0
     dropout: float = networks.DROPOUT
-    teacher: str = ""  # name of its table
+    teacher: str = ""  # name of the teachers' table
     distill: float = 0.5
     average: float = 0.0
     schedule: str = "paper"
@@ -150,7 +150,7 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.table: teacher.Table | None = None  # to distil from
         self.faces = ""  # digest of what was trained on, once anything was
-        self.taught_by: dict[str, Any] | None = None  # recipe of the teacher so far
+        self.taught_by: dict[str, Any] | None = None  # origin of the table so far
 
     @property
     def epoch(self) -> int:
@@ -334,8 +334,8 @@ def train(
     supply = batches.Batches(train_set, recipe.batch, recipe.augment, run.device, keep_draws)
     if (recipe.rank or recipe.patches) and not supply.paired:
         raise TrainError(
-            "--rank and --patches need batches of pairs: --augment pairs or pixel, and a faces.csv"
-            " in which every original_video has one real and one fake face"
+            "--rank and --patches need batches of pairs: --augment pairs, broad or pixel, and a"
+            " faces.csv in which every original_video has one real and one fake face"
         )
     digest = faces.digest(train_set)
     if run.faces not in ("", digest):
@@ -432,19 +432,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--teacher",
         type=Path,
         metavar="TABLE.npz",
-        help="what a teacher said of the faces, by tools/distill.py",
+        help="what teachers said of the faces, by tools/distill.py",
     )
     add(
         "--keep-draws",
         action="store_true",
         help="with --teacher: keep the changed faces of every draw of its table in --cache (0.2 MB"
-        " a face and draw), instead of changing them again in each epoch",
+        " a face and draw: 1.7 GB for each draw of 8,800), instead of changing them again in each"
+        " epoch; what distill.py --keep-draws kept in the same --cache is taken",
     )
     add(
         "--distill",
         type=_share,
         default=default.distill,
-        help="how much of the label is the teacher's, with --teacher (default: %(default)s)",
+        help="how much of the label is the teachers', with --teacher (default: %(default)s)",
     )
     add(
         "--average",
@@ -466,8 +467,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--compile",
         action="store_true",
-        help="let torch.compile make kernels first: half a minute, then a step takes two thirds of"
-        " the time on a GPU",
+        help="let torch.compile make kernels first: a minute, then a step takes less time on a GPU;"
+        " rounding and dropout differ from those without",
     )
     add("--threads", type=number(1 << 20), help="CPU threads (default: PyTorch's choice)")
     add("--limit", type=int, default=default.limit, help="only so many faces of a split, for tests")
@@ -496,6 +497,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = {key: getattr(options, key) for key in asdict(Recipe())}
     settings["teacher"] = options.teacher.name if options.teacher else ""
     try:
+        if options.keep_draws and not options.teacher:
+            raise TrainError(
+                "--keep-draws: only the draws of a --teacher come again; name its table"
+            )
         device = device_of(options.device)
         if options.precision == "auto":
             settings["precision"] = "bf16" if bfloat16_is_fast(device) else "fp32"
@@ -510,14 +515,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run.table = teacher.read_table(options.teacher, train_set, run.recipe.augment)
             if run.taught_by not in (None, run.table.origin):
                 raise TrainError(
-                    f"{options.teacher}: of another teacher than that of the run in {options.out};"
-                    " choose another --out, or the table that it began with"
+                    f"{options.teacher}: another table than that of the run in {options.out}, of"
+                    " other teachers or of more draws; choose another --out, or that table"
                 )
         if options.compile:
             run.network.compile(dynamic=False)
         train(run.recipe, train_set, val_set, run, cache if options.keep_draws else None)
     except (TrainError, faces.DataError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if not options.compile:
+            raise
+        reason = str(error).split("\n", 1)[0][:200]
+        print(f"train.py: {reason}; try it without --compile", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command resumes after the last whole epoch", file=sys.stderr)

@@ -19,7 +19,6 @@ from .clip import Clip, Develop, checked_fps
 from .faces import FaceFinder
 from .pictures import STREAM, Picture, read_picture
 from .pixels import rgb_of_array
-from .statistics import ENOUGH_FRAMES
 from .verdict import REASONS, STOPPED, Face, LiveFace, SeenFrame, Track, Verdict, judge
 from .video import is_clip, open_clip
 from .watch import Looked, Watch
@@ -261,9 +260,9 @@ def _doubts(track: Track, thresholds: Mapping[str, float]) -> tuple[str, ...]:
     if judge(track.p_fake, thresholds) == "uncertain":
         low, high = (100 * thresholds[name] for name in ("real", "fake"))
         return (f"uncertain: p_fake lies between {low:.0f} and {high:.0f} %",)
-    if len(track.frames) < ENOUGH_FRAMES:
-        count = len(track.frames)
-        return (f"uncertain: judged in {count} {'frame' if count == 1 else 'frames'} only",)
+    if not track.interval[0] < 0.5 < track.interval[1]:
+        times = [moment.t for moment in track.frames]
+        return (f"uncertain: judged over {max(times) - min(times):.1f} s only",)
     low, high = (100 * end for end in track.interval)
     return (f"uncertain: too few frames that agree, p_fake may be {low:.0f} to {high:.0f} %",)
 

@@ -55,10 +55,10 @@ _STUDENT = (
     (79 * _NORMAL**9 + 776 * _NORMAL**7 + 1482 * _NORMAL**5 - 1920 * _NORMAL**3 - 945 * _NORMAL)
     / 92160,
 )
-#: Frames that a word other than ``uncertain`` takes: two seconds of a clip, of which four frames a
-#: second are judged.  Fewer show one pose in one light, and the model errs on them all alike: on
-#: data/videos it is surest of a fake in a real face that is seen for one second.
-ENOUGH_FRAMES = 8
+#: Seconds that it takes to call a person fake.  Fewer show one pose in one light, and the model
+#: errs on all frames alike: on data/videos the real face that it most surely holds for a fake is
+#: seen for one second.
+FAKE_SECONDS = 1.5
 #: The covariance depends on what the mean takes from it and this on the covariance: rounds.
 _ROUNDS = 4
 #: A person is judged in so many frames and seen for so many seconds, or is left out.
@@ -178,17 +178,15 @@ def _usual_step(times: Sequence[float]) -> float:
 
 
 def judge_track(
-    p_fake: float, interval: Interval, thresholds: Mapping[str, float], frames: int
+    p_fake: float, interval: Interval, thresholds: Mapping[str, float], seconds: float
 ) -> Word:
-    """The word for a track judged in so many frames.
+    """The word for a track that was judged over so many seconds.
 
-    ``fake`` if p_fake reaches ``thresholds["fake"]`` and the whole interval is 0.5 or more,
-    ``real`` if p_fake is ``thresholds["real"]`` at most and the whole interval is 0.5 or less, else
-    ``uncertain``; so are fewer than ``ENOUGH_FRAMES``.
+    ``fake`` if p_fake reaches ``thresholds["fake"]``, the whole interval is 0.5 or more and it was
+    judged over ``FAKE_SECONDS``, ``real`` if p_fake is ``thresholds["real"]`` at most and the whole
+    interval is 0.5 or less, else ``uncertain``.
     """
-    if frames < ENOUGH_FRAMES:
-        return "uncertain"
-    if p_fake >= thresholds["fake"] and interval[0] >= 0.5:
+    if p_fake >= thresholds["fake"] and interval[0] >= 0.5 and seconds >= FAKE_SECONDS:
         return "fake"
     return "real" if p_fake <= thresholds["real"] and interval[1] <= 0.5 else "uncertain"
 

@@ -100,7 +100,8 @@ class LiveFace(NamedTuple):
         box: x, y, width, height in pixels of the frame.
         p_fake: of this frame; ``None`` where it could not be judged.
         reason: why not.
-        verdict: of the person so far; ``None`` before the first frame is judged.
+        verdict: of the person so far, never ``fake`` in the first seconds, see
+            ``statistics.judge_track``; ``None`` before the first frame is judged.
         person_p_fake: of the last frames together; ``None`` before the first is judged.
         interval: 95 % interval of that.
     """

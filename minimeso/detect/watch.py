@@ -156,13 +156,14 @@ class Watch:
     def _track(self, number: int, moments: Sequence[Moment]) -> Track:
         """A person by these frames."""
         thresholds = self._session.model.thresholds or {}
+        times = [moment.t for moment in moments]
         scores = [moment.p_fake for moment in moments]
-        summary = summarize([moment.t for moment in moments], scores)
+        summary = summarize(times, scores)
         p_fake = summary.p_fake if len(scores) > 1 else scores[0]
         if self._follower is None:  # one frame shows no spread: the thresholds alone decide
             word = judge(p_fake, thresholds)
         else:
-            word = judge_track(p_fake, summary.interval, thresholds, len(scores))
+            word = judge_track(p_fake, summary.interval, thresholds, max(times) - min(times))
         return Track(number, p_fake, summary.interval, word, tuple(moments))
 
 

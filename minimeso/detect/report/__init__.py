@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..heat import HeatMap, find_tail
 from ..replacing import Replacement
+from ..statistics import FAKE_SECONDS
 from ..verdict import SeenFrame, Verdict
 from .card import limits
 from .collect import Collector
@@ -29,8 +30,8 @@ __all__ = ["Report"]
 RULE = (
     "The word for a person comes from all frames of that person together: fake where p_fake "
     "reaches the upper threshold and its whole interval lies at 50 % or above, real where p_fake "
-    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain, "
-    "as is who was judged in too few frames. "
+    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain. "
+    f"Nobody is called fake who was judged over less than {FAKE_SECONDS} seconds. "
     "The verdict of a file is that of its most fake person: one swapped face makes a file fake, "
     "however many real ones stand beside it."
 )

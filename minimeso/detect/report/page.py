@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..statistics import FAKE_SECONDS
 from ..verdict import STOPPED, Verdict
 from .card import as_html
 from .persons import Person
@@ -293,9 +294,11 @@ def _sentences(verdict: Verdict, still: bool, thresholds: Mapping[str, float]) -
         nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
         yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
     elif not thresholds["real"] < verdict.p_fake < thresholds["fake"]:
-        yield (
-            f"The model cannot tell about {most}: p_fake lies beyond a threshold, but the interval "
-            f"around it crosses 50\N{NO-BREAK SPACE}%."
+        low, high = verdict.tracks[0].interval
+        yield f"The model cannot tell about {most}: p_fake lies beyond a threshold, but " + (
+            "the interval around it crosses 50\N{NO-BREAK SPACE}%."
+            if low < 0.5 < high
+            else f"a face must be judged over {FAKE_SECONDS} seconds to be called fake."
         )
     else:
         yield (
