@@ -225,8 +225,18 @@ def _indented(data: dict[str, Any], depth: int = 1) -> Iterator[str]:
         if isinstance(value, dict) and depth < _MAX_DEPTH:
             yield f"{'  ' * depth}{printable(str(key))}:"
             yield from _indented(value, depth + 1)
+        elif isinstance(value, list) and value:
+            yield f"{'  ' * depth}{printable(str(key))}:"
+            yield from (f"{'  ' * (depth + 1)}- {printable(_inline(entry))}" for entry in value)
         else:
             yield f"{'  ' * depth}{printable(f'{key}: {value}')}"
+
+
+def _inline(entry: Any) -> str:
+    """An entry of a list in one line."""
+    if isinstance(entry, dict):
+        return ", ".join(f"{key} {value}" for key, value in entry.items())
+    return ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)
 
 
 def _graph_table(graph: dict[str, Any]) -> Iterator[str]:

@@ -151,6 +151,18 @@ def test_hostile_cards(meta: dict[str, Any], tmp_path: Path, capsys: Captured) -
         assert all(row.isprintable() for row in (output.out + output.err).splitlines())
 
 
+def test_lists_in_a_card_stand_line_by_line(tmp_path: Path, capsys: Captured) -> None:
+    meta = {"clips": [{"file": "a.mp4", "p_fake": 0.5}], "bins": [[0.1, 3]], "said": ["x\ny"]}
+    save_model(constant_detector(0.0, meta=meta), tmp_path / "a.npz")
+    assert main(["info", str(tmp_path / "a.npz")]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    start = rows.index("card:")
+    assert rows[start + 1 : start + 6] == [
+        "  clips:", "    - file a.mp4, p_fake 0.5", "  bins:", "    - 0.1, 3", "  said:",
+    ]  # fmt: skip
+    assert rows[start + 6].startswith("    - x")
+
+
 def test_number_in_the_card_that_json_lacks(tmp_path: Path, capsys: Captured) -> None:
     path = tmp_path / "infinite.npz"
     save_model(constant_detector(0.0, meta={"loss": 777.0}), path)
