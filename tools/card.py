@@ -25,8 +25,8 @@ CARD = """\
 {architecture}, activation setting `{activation}`, {count:,} trained values. Made {date}.
 
 **It errs often.** It separates the fakes of the test split from the real faces with an AUC of
-{test[auc]:.3f} (0.5 is chance, 1 is perfect), so it says `uncertain` for {undecided:.0%} of its
-faces, and of those that it calls real or fake {right:.0%} are so.
+{test[auc]:.3f} (0.5 is chance, 1 is perfect). It says `uncertain` for {undecided:.0%} of the faces;
+of the others it gets {right:.0%} right.
 
 | | val (used to choose and calibrate) | test (nothing chosen by it) |
 |---|---|---|
@@ -47,9 +47,10 @@ face is cut.
 It will be worse there. {clips}
 
 ## Data
-DFDC face crops: tight boxes of dlib's face finder, 224 x 224 JPEG, one real and one fake face of
-each video, split by person; {train_faces} faces to train. The crops are easier and cleaner than
-raw DFDC: figures are not comparable with published ones. The faces are not in this repository.
+DFDC face crops: tight boxes of dlib's face finder, 224 x 224 JPEG, of each original video
+one real face and the same frame of a fake made of it, split by person; {train_faces} faces to
+train. The crops are easier and cleaner than raw DFDC: figures are not comparable with published
+ones. The faces are not in this repository.
 
 ## Framing
 The network sees a square around the face, scaled once to 256 x 256 (bilinear): its centre lies
@@ -60,7 +61,8 @@ training and in use: give `minimeso detect` whole pictures, not crops.
 ## Recipe
 {recipe}
 
-To make it again:
+To make it again (FACES is the folder of the faces, CLIPS of the clips, WEIGHTS of the published
+Keras weights, OUT any other):
 
 {command}
 
@@ -70,13 +72,15 @@ Epoch {epoch} of the run was the best on val.{note}
 - It knows one family of swaps (DFDC, mostly autoencoders, indoor clips). On other generators,
   whole synthetic pictures or edited ones it has not been tested; expect chance.
 - All faces that it has learned from and was measured on were crops of 224 pixels that somebody
-  else had scaled before: two thirds of them up, by another program. How it does on faces straight
+  else had scaled before: nine of ten of them up, by another program. How it does on faces straight
   from a camera has not been measured on more than a few clips.
-- Compression, small faces (below about 100 px) and blur hide the traces it looks for; the table
-  says what some of that costs. Strong profiles are rare in the set.
+- Compression and blur hide the traces it looks for; the table says what some of that costs. Small
+  faces look fake to it: of real ones with a square of 64 pixels it calls twice to three times as
+  many fake as of the same at full size, at 50 pixels four to six times. Strong profiles are rare in
+  the set.
 - A probability is calibrated for faces like those of the val split, half of them fake. Where fakes
   are rarer, most of what it calls fake may be real. It is no proof.
-- One face of each video was judged. Of the frames of a clip it errs on many in the same way.
+- Only one frame of a video was measured. In a clip its errors repeat from frame to frame.
 
 Licence of the weights: {licence}.
 """
@@ -126,7 +130,8 @@ def _clips(clips: Sequence[Mapping[str, Any]]) -> str:
     if not clips:
         return "It was not measured for this model."
     lines = [
-        "A few clips of other sources are all that was at hand, too few for a rate:",
+        "These clips, all but those named dfdc_ of other sources, are all that was at hand, too few"
+        " for a rate:",
         "",
         "| clip | is | p_fake | verdict |",
         "|---|---|---|---|",

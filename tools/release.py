@@ -34,7 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from minimeso import Detector, Model, save_model
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS, trainable_parameters
-from tools import batches, card, convert, faces, measures, pasted, train
+from tools import batches, card, convert, faces, measures, networks, pasted, train
 
 CONFIDENT = 0.8
 
@@ -157,26 +157,27 @@ def clips(model: Model, folder: Path) -> list[dict[str, Any]]:
 
 
 def commands(meta: Mapping[str, Any], name: str) -> list[str]:
-    """What makes the model again, line by line; OUT is any folder."""
-    lines, teacher = [], ""
+    """What makes the model again, line by line; the names of folders are those in the card."""
+    extras = "train,teacher,video" if "teacher" in meta else "train,video"
+    lines, teacher = [f"pip install -e '.[{extras}]'"], ""
     if "teacher" in meta:
         table = f"OUT/{meta['recipe']['teacher']}"
         recipes = meta["teacher"]["recipes"]
         folders = [f"OUT/teacher{number}" for number in range(1, len(recipes) + 1)]
-        lines = [
-            f"python tools/train.py --data DIR --out {folder} {_flags(recipe)}"
+        lines += [
+            f"python tools/train.py --data FACES --out {folder} {_flags(recipe)}"
             for folder, recipe in zip(folders, recipes, strict=True)
         ]
         lines.append(
-            f"python tools/distill.py --data DIR --draws {meta['teacher']['draws']}"
+            f"python tools/distill.py --data FACES --draws {meta['teacher']['draws']}"
             f" {' '.join(f'{folder}/best.pt' for folder in folders)} {table}"
         )
         teacher = f" --teacher {table}"
     return [
         *lines,
-        f"python tools/train.py --data DIR --out OUT/{name} {_flags(meta['recipe'])}{teacher}",
-        f"python tools/release.py OUT/{name}/best.pt {name}.npz --name {name} --data DIR"
-        f" --cache OUT/{name}/cache --videos DIR --published DIR",
+        f"python tools/train.py --data FACES --out OUT/{name} {_flags(meta['recipe'])}{teacher}",
+        f"python tools/release.py OUT/{name}/best.pt {name}.npz --name {name} --data FACES"
+        f" --cache OUT/{name}/cache --videos CLIPS --published WEIGHTS",
     ]
 
 
@@ -185,8 +186,9 @@ def _flags(recipe: Mapping[str, Any]) -> str:
     return " ".join(
         f"--{key.replace('_', '-')} {value}"
         for key, value in recipe.items()
-        if key in ("architecture", "activation", "precision", "seed")
-        or (key != "teacher" and value != getattr(default, key))
+        if (key == "activation" and recipe["architecture"] in networks.ARCHITECTURES)
+        or key in ("architecture", "precision", "seed")
+        or (key not in ("teacher", "activation") and value != getattr(default, key))
     )
 
 

@@ -5,7 +5,8 @@ Half of the runs divide the faces anew into training and validation, again by pe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     yield "## The paper's order, or noise?"
     names = {name_of(*setting): label(*setting) for setting in SETTINGS}
     order = {name_of(*setting): found for setting, found in paper.TABLE2.items()}
-    for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", "V.AUC")):
+    for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", f"V.AUC{table1.NO_AUC}")):
         of_runs = {
             name_of(*setting): results.values(group, figure)
             for setting, group in results.grouped(rows, SETTING).items()
@@ -171,6 +172,13 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
         between = results.differences(of_runs, blocks=True)  # a division of the faces each
         statement = results.order_statement(means, order, between, names, again=figure == "val_auc")
         yield f"By {name}. {statement}"
+    slow = [label(*(row[key] for key in SETTING)) for row in summary if at_chance(row)]
+    if slow:
+        yield (
+            f"Not above chance yet, 0.5 lies in the interval of their V.AUC: {', '.join(slow)}."
+            " That others differ from these says how fast they begin to learn, not how far they"
+            " get."
+        )
     yield "## What was reduced, and what else differs"
     both = len({row["split"] for row in rows}) > 1
     yield table1.reductions(
@@ -181,6 +189,12 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
         if both
         else "All runs are of one division of the faces; the paper's are of two.",
     )
+
+
+def at_chance(row: Mapping[str, Any]) -> bool:
+    """Whether the AUC of a setting may be that of guessing."""
+    low = results.interval(row, "val_auc").low
+    return math.isfinite(low) and low <= 0.5
 
 
 def theirs(value: float | str) -> str:
