@@ -18,7 +18,7 @@ pytest.importorskip("tqdm")
 
 from PIL import Image  # noqa: E402
 
-from minimeso import FaceFinder, Model, Session, load_model  # noqa: E402
+from minimeso import FaceFinder, Graph, Model, Session, load_model  # noqa: E402
 from minimeso.detect import framing  # noqa: E402
 from minimeso.detect.pictures import read_picture  # noqa: E402
 from minimeso.engine import library  # noqa: E402
@@ -816,6 +816,27 @@ def test_scores_are_those_of_the_framed_faces(archive: Path, cache: Path) -> Non
     assert pasted.score(model, pasted.as_trained(data)) == pytest.approx(wanted, abs=2e-3)
 
 
+def test_the_shift_of_small_faces_is_found(
+    archive: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of scores that the size moves by a known amount."""
+    data = faces.load(archive, "val", cache)
+    rng = np.random.default_rng(0)
+    fake = rng.integers(0, 2, 3000).astype(np.uint8)
+    logit = rng.normal(2 * fake - 1.0, 1.5)
+    truth = rng.random(3000) < 1 / (1 + np.exp(-logit))
+    many = replace(data, fake=truth.astype(np.uint8))
+    sides = iter(release.SMALL)
+    monkeypatch.setattr(release, "scaled", lambda split, side: ())
+    monkeypatch.setattr(
+        pasted,
+        "score",
+        lambda *_: logit + 1.3 * np.log(release.FULL / next(sides)) ** 2,
+    )
+    found = release.small_faces(Model("any", Graph("any"), {}), many)
+    assert found["shift"] == pytest.approx(1.3, abs=0.15)
+
+
 def test_release_calibrates_and_tells_its_limits(
     archive: Path,
     cache: Path,
@@ -839,6 +860,8 @@ def test_release_calibrates_and_tells_its_limits(
     )
     assert model.framing == {"resample": "bilinear", "side": 2.1}
     assert model.thresholds == {"real": 0.2, "fake": 0.8}
+    assert model.calibration is not None
+    assert model.calibration["small_faces"] == {"below": 107.0, "shift": pytest.approx(5, abs=5)}
     text = target.with_suffix(".md").read_text()
     precision = model.meta["recipe"]["precision"]
     install, again, _ = model.meta["commands"]

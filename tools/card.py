@@ -74,10 +74,10 @@ Epoch {epoch} of the run was the best on val.{note}
 - All faces that it has learned from and was measured on were crops of 224 pixels that somebody
   else had scaled before: nine of ten of them up, by another program. How it does on faces straight
   from a camera has not been measured on more than a few clips.
-- Compression and blur hide the traces it looks for; the table says what some of that costs. Small
-  faces look fake to it: of real ones with a square of 64 pixels it calls twice to three times as
-  many fake as of the same at full size, at 50 pixels four to six times. Strong profiles are rare in
-  the set.
+- Compression, blur and small faces hide the traces it looks for; the table says what some of that
+  costs. Small faces look fake to the network: the detector takes that away again by their size
+  (`small_faces` in the calibration), `minimeso.Session` does not. Strong profiles are rare in the
+  set.
 - A probability is calibrated for faces like those of the val split, half of them fake. Where fakes
   are rarer, most of what it calls fake may be real. It is no proof.
 - Only one frame of a video was measured. In a clip its errors repeat from frame to frame.

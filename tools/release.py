@@ -7,7 +7,8 @@ Platt scaling (a logistic regression on the logit) is fitted on the val split an
 `calibration` of the network, so every probability that leaves the model is calibrated.  It is
 fitted on the faces as they are in the set and as they come in use (`VIEWS`), all alike, because a
 logit that is sure of a clean face must not be as sure of a compressed one.  A verdict is given
-where the calibrated probability is at least `CONFIDENT`, else the face is uncertain.
+where the calibrated probability is at least `CONFIDENT`, else the face is uncertain. How much more
+fake small faces look is fitted, too, and taken away by the detector alone.
 All figures come from minimeso's own engine, of faces cut by the framing, and stand in the `meta` of
 the file; `tools/card.py` makes the model card of them, DST.md and DST.svg.
 """
@@ -29,6 +30,7 @@ if __package__ in (None, ""):  # started by its path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize
 from sklearn.linear_model import LogisticRegression
 
 from minimeso import Detector, Model, save_model
@@ -37,6 +39,8 @@ from minimeso.networks import NETWORKS, trainable_parameters
 from tools import batches, card, convert, faces, measures, networks, pasted, train
 
 CONFIDENT = 0.8
+FULL = 107  # pixels of a square from which on a face looks no more fake; the least in training
+SMALL = (80, 64, 50)  # of those that are judged nevertheless
 
 Array = NDArray[np.float64]
 
@@ -91,6 +95,34 @@ def calibrate(model: Model, val: faces.Faces) -> Model:
         calibration=calibration,
         thresholds={"real": round(1 - CONFIDENT, 6), "fake": CONFIDENT},
     )
+
+
+def small_faces(model: Model, val: faces.Faces) -> dict[str, float]:
+    """How much more fake the faces of val look when they are small; see minimeso/detect/small.py.
+
+    The shift with the least cross-entropy at `SMALL` pixels, all alike.
+    """
+    logits, grows = [], []
+    for side in SMALL:
+        logits.append(pasted.score(model, scaled(val, side), "calibration"))
+        grows.append(np.full(len(val), math.log(FULL / side) ** 2))
+    logit, grown = np.concatenate(logits), np.concatenate(grows)
+    sign = np.tile(np.where(val.fake == 1, 1.0, -1.0), len(SMALL))
+
+    def loss(shift: float) -> float:
+        return float(np.logaddexp(0, -sign * (logit - shift * grown)).mean())
+
+    found = optimize.minimize_scalar(loss, bounds=(0, 10), method="bounded")
+    return {"below": float(FULL), "shift": round(float(found.x), 3)}
+
+
+def scaled(split: faces.Faces, side: int) -> Iterator[pasted.Face]:
+    """The faces with the picture scaled down until the square has so many pixels."""
+    for picture, square in zip(split.images, split.squares, strict=True):
+        smaller = min(side / square[2], 1.0)
+        worse = batches.harm(picture, "size", smaller, seed=1)  # bicubic
+        x, y, width, height = (square * (worse.shape[1] / picture.shape[1])).tolist()
+        yield pasted.Face(worse, (x, y, width, height))
 
 
 def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
@@ -218,6 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         val = faces.load(options.data, "val", options.cache)
         test = faces.load(options.data, "test", options.cache)
         model = calibrate(replace(model, framing=dict(faces.FRAMING)), val)
+        calibration = {**(model.calibration or {}), "small_faces": small_faces(model, val)}
+        model = replace(model, calibration=calibration)
         recipe, epoch = model.meta["recipe"], model.meta["metrics"]["epoch"]
         if recipe["schedule"] == "paper":  # does not depend on how many more were planned
             recipe["epochs"] = epoch

@@ -22,6 +22,7 @@ from .follow import Follower
 from .framing import Square, cut, square, whole
 from .pixels import Pixels
 from .quality import SMALLEST, fault
+from .small import small_faces
 from .statistics import judge_track, summarize, suspicion, too_short
 from .verdict import Box, LiveFace, Moment, Reason, SeenFace, SeenFrame, Track, judge
 
@@ -63,6 +64,7 @@ class Watch:
         self._session = session
         self._size = size
         self._framing = session.model.framing or {}
+        self._small = small_faces(session.model)
         self._finder = finder
         self._follower = None if finder is None or one_picture else Follower(finder)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
@@ -115,6 +117,7 @@ class Watch:
                 self.left_out[seen.reason] = self.left_out.get(seen.reason, 0) + 1
             else:
                 p_fake = self._checked(next(scores))
+                p_fake = self._small.corrected(p_fake, min(seen.square[2:]))
                 seen = seen._replace(p_fake=p_fake)
                 moments = self._moments.setdefault(seen.track, Moments())
                 moments.append(frame.t, box_inside(seen.face, frame.pixels), p_fake)
