@@ -37,6 +37,8 @@ from tools import (  # noqa: E402
     teacher,
     train,
 )
+from tools.paper import classify  # noqa: E402
+from tools.paper.results import ResultsError  # noqa: E402
 
 CPU = torch.device("cpu")
 PORTRAIT = Path(library.__file__).parent.parent / "samples" / "portrait.jpg"
@@ -640,7 +642,13 @@ def test_nobody_is_told_to_load_it_unsafely(archive: Path, cache: Path, tmp_path
         train.load_checkpoint(spoilt)
     with pytest.raises(faces.DataError) as table:
         teacher.read_table(spoilt, faces.load(archive, "train", cache), "pairs")
-    for error in (checkpoint, table):
+    with pytest.raises(convert.ConvertError) as converted:
+        convert.checkpoint_arrays(spoilt)
+    recipe = classify.Recipe("mnist15", "relu", "sgd", 0.1, 1, 0, False, "fp32", 0)
+    run = classify.Run(recipe, spoilt, CPU)
+    with pytest.raises(ResultsError) as classified:
+        run.resume()
+    for error in (checkpoint, table, converted, classified):
         assert str(spoilt) in str(error.value) and "cut short" in str(error.value)
         assert not {"pickle", "weights_only"} & set(str(error.value).replace("=", " ").split())
 

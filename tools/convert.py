@@ -30,6 +30,7 @@ from minimeso.engine.graph import Graph
 from minimeso.engine.model_file import SIZE_LIMIT, Model, save_model
 from minimeso.errors import GraphError, MinimesoError
 from minimeso.networks import ACTIVATION_SETTINGS, NETWORKS
+from tools import files
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -269,10 +270,9 @@ def checkpoint_arrays(path: Path, activation: str | None = None) -> Source:
     import torch
 
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        reason = (str(error).strip() or type(error).__name__).split("\n", 1)[0][:200]
-        raise ConvertError(f"{path}: damaged or not a checkpoint: {reason}") from None
+        saved = files.read_checkpoint(path)
+    except (OSError, ValueError) as error:
+        raise ConvertError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if not isinstance(saved, dict):
         raise ConvertError(f"{path}: holds a {type(saved).__name__}, not a checkpoint")
     whole = "state_dict" in saved

@@ -1,10 +1,11 @@
-"""Files that the tools write: whole or not at all."""
+"""Files that the tools write, whole or not at all, and checkpoints that they read."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from minimeso.detect.replacing import Replacement
 
@@ -24,3 +25,20 @@ def replacing(path: Path) -> Iterator[Path]:
         file.keep()
     finally:
         file.discard()
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What PyTorch wrote, its tensors on the CPU. No pickled code is executed.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no checkpoint, in our words: PyTorch's advise to load it unsafely.
+    """
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception:  # half a dozen kinds for a damaged file
+        raise ValueError("not a checkpoint, or damaged or cut short") from None

@@ -295,10 +295,10 @@ class Run:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint of this script. No pickled code is executed."""
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = files.read_checkpoint(path)
     except OSError as error:
         raise TrainError(f"{path}: cannot be read ({error.strerror}); name another file") from None
-    except Exception:  # half a dozen kinds for a damaged file, some advise to load it unsafely
+    except ValueError:
         raise TrainError(
             f"{path}: not a checkpoint of tools/train.py, or cut short; delete it, or name another"
         ) from None

@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "--budget",
         choices=BUDGETS,
         default="smoke",
-        help="smoke: does it work? (default); cpu: 90 minutes on two cores; gpu: 20 on a GPU;"
+        help="smoke: does it work? (default); cpu: 90 minutes on two cores; gpu: more, for a GPU;"
         " full: the paper's own",
     )
     add("--data", type=Path, metavar="DIR", help="folder of the data, see below")

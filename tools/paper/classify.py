@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from tools import classifiers, train
+from tools import classifiers, files, train
 from tools.networks import Pish
 from tools.paper import stages
 from tools.paper.images import Images
@@ -186,7 +186,7 @@ class Run:
         if not self.path.exists():
             return
         try:
-            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            saved = files.read_checkpoint(self.path)
             if saved["format"] != CHECKPOINT_FORMAT or saved["recipe"] != asdict(self.recipe):
                 raise ResultsError(f"{self.path}: of another recipe; remove it, or choose --out")
             self.network.load_state_dict(saved["state_dict"])
