@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import random
 import sys
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -442,6 +443,28 @@ def test_draws_come_again(archive: Path, cache: Path) -> None:
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]) == list(range(12))
     assert all(torch.equal(seen[0][row], seen[1][row]) for row in range(12))
     assert not any(torch.equal(seen[0][row], other[row]) for other in seen[2:] for row in range(12))
+
+
+def test_what_is_kept_does_not_pile_up_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def make(item: int) -> np.ndarray:
+        made.append(item)
+        return np.full((1, 2, 3), item, np.uint8)
+
+    def slow(pictures: Iterable[np.ndarray], *_: object, **__: object) -> Iterator[np.ndarray]:
+        for written, picture in enumerate(pictures):
+            if written % 50 == 0:
+                time.sleep(0.02)
+            assert len(made) <= written + 100
+            yield picture
+
+    monkeypatch.setattr(faces, "tqdm", slow)
+    faces.keep(tmp_path / "kept.npy", make, range(250), (1, 2), 2, "making")
+    kept = faces.cached(tmp_path / "kept.npy", np.uint8)
+    assert kept.shape == (250, 1, 2, 3) and kept[:, 0, 0, 0].tolist() == list(range(250))
 
 
 def test_kept_draws_are_the_same(archive: Path, cache: Path, tmp_path: Path) -> None:
@@ -887,6 +910,9 @@ def test_release_calibrates_and_tells_its_limits(
             assert 0 <= model.meta["metrics"]["test"][f"auc: {view}"] <= 1
             assert f"| AUC: {view} |" in text
     assert "crop the picture to the face" not in text
+    assert model.meta["faces_in"] == "pairs" and "It knows one family of swaps (DFDC" in text
+    for said in ("DFDC", "whole people"):
+        assert said not in card.text(replace(model, meta={**model.meta, "faces_in": "folders"}))
 
     saved = train.load_checkpoint(tmp_path / "best.pt")
     del saved["recipe"]

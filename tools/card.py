@@ -32,7 +32,7 @@ of the others it gets {right:.0%} right.
 |---|---|---|
 {rows}
 
-Intervals are 95 %, by drawing whole people. "Decided" faces are those that are called
+Intervals are 95 %, by drawing {drawn}. "Decided" faces are those that are called
 real (p_fake <= {thresholds[real]}) or fake (p_fake >= {thresholds[fake]}). "Pasted and found": the
 crop of the set pasted at a random place into a picture of 640 x 480, found there by `FaceFinder`
 and cut anew; "rescaled": so, but {scales[0]} to {scales[1]} times as large. A face that is not
@@ -47,10 +47,7 @@ face is cut.
 It will be worse there. {clips}
 
 ## Data
-DFDC face crops: tight boxes of dlib's face finder, 224 x 224 JPEG, of each original video
-one real face and the same frame of a fake made of it, split by person; {train_faces} faces to
-train. The crops are easier and cleaner than raw DFDC: figures are not comparable with published
-ones. The faces are not in this repository.
+{data} The faces are not in this repository.
 
 ## Framing
 The network sees a square around the face, scaled once to 256 x 256 (bilinear): its centre lies
@@ -69,11 +66,7 @@ Keras weights, OUT any other):
 Epoch {epoch} of the run was the best on val.{note}
 
 ## What it cannot do
-- It knows one family of swaps (DFDC, mostly autoencoders, indoor clips). On other generators,
-  whole synthetic pictures or edited ones it has not been tested; expect chance.
-- All faces that it has learned from and was measured on were crops of 224 pixels that somebody
-  else had scaled before: nine of ten of them up, by another program. How it does on faces straight
-  from a camera has not been measured on more than a few clips.
+{limits}
 - Compression, blur and small faces hide the traces it looks for; the table says what some of that
   costs. Small faces look fake to the network: the detector takes that away again by their size
   (`small_faces` in the calibration), `minimeso.Session` does not. Strong profiles are rare in the
@@ -84,6 +77,33 @@ Epoch {epoch} of the run was the best on val.{note}
 
 Licence of the weights: {licence}.
 """
+
+#: What is known of the faces, by `Faces.layout`: the pairs are those that the bundled models saw.
+DATA = {
+    "pairs": """\
+DFDC face crops: tight boxes of dlib's face finder, 224 x 224 JPEG, of each original video
+one real face and the same frame of a fake made of it, split by person; {train_faces} faces to
+train. The crops are easier and cleaner than raw DFDC: figures are not comparable with published
+ones.""",
+    "folders": """\
+Pictures in folders `df/` and `real/`, {train_faces} to train. Whose faces they are is not known to
+the tools, so one person may be in more than one split, which flatters the figures.""",
+}
+LIMITS = {
+    "pairs": """\
+- It knows one family of swaps (DFDC, mostly autoencoders, indoor clips). On other generators,
+  whole synthetic pictures or edited ones it has not been tested; expect chance.
+- All faces that it has learned from and was measured on were crops of 224 pixels that somebody
+  else had scaled before: nine of ten of them up, by another program. How it does on faces straight
+  from a camera has not been measured on more than a few clips.""",
+    "folders": """\
+- It knows the swaps of those folders. On other generators, whole synthetic pictures or edited ones
+  it has not been tested; expect chance.""",
+}
+DRAWN = {
+    "pairs": "whole people",
+    "folders": "faces (too narrow where several are of one person)",
+}
 
 LABELS = {
     "faces": "faces",
@@ -156,6 +176,7 @@ def text(model: Model) -> str:
     """The model card as Markdown."""
     meta = model.meta
     test = meta["metrics"]["test"]
+    layout = meta.get("faces_in", "pairs")
     return CARD.format(
         name=model.name,
         architecture=meta["architecture"],
@@ -167,7 +188,9 @@ def text(model: Model) -> str:
         right=test["right_of_decided"] or 0,
         rows="\n".join(_rows(meta["metrics"])),
         thresholds=model.thresholds,
-        train_faces=f"{meta['train_faces']:,}",
+        drawn=DRAWN[layout],
+        data=DATA[layout].format(train_faces=f"{meta['train_faces']:,}"),
+        limits=LIMITS[layout],
         scales=pasted.SCALES,
         side=faces.FRAME_SIDE,
         published=_published(meta["published"]),

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,6 +71,11 @@ class Faces:
     def __len__(self) -> int:
         return len(self.fake)
 
+    @property
+    def layout(self) -> str:
+        """Where they come from: "pairs" of a table, or "folders"."""
+        return "pairs" if self.pair[0] >= 0 else "folders"
+
     @cached_property
     def framed(self) -> NDArray[np.uint8]:
         """What a network sees of the faces: (N, 256, 256, 3); 0.2 MB each, kept."""
@@ -82,7 +88,7 @@ class Faces:
 def people(data: Faces) -> NDArray[np.str_]:
     """Of each face (N,) who it is: the group of identities that may be one person, or where nobody
     knows that, as of folders, the face itself."""
-    if data.pair[0] < 0:
+    if data.layout == "folders":
         return np.array(data.identity)
     return np.array([identity.partition("/")[0] for identity in data.identity])
 
@@ -240,13 +246,15 @@ def keep(
 ) -> None:
     """Writes a .npy file (N, H, W, 3) uint8 of what threads make of N items."""
     pool = ThreadPoolExecutor(threads)  # Pillow releases the GIL
+    some = 32 * threads  # a disk may be slower than they are: no more wait in memory
+    parts = (pool.map(make, items[i : i + some]) for i in range(0, len(items), some))
     with files.replacing(path) as part, part.open("wb") as file:
         shape = (len(items), *size, 3)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         try:  # written and not mapped, so that a full disk is an error and not the end
-            made = tqdm(pool.map(make, items), doing, len(items), unit="face", disable=None)
-            for picture in made:
+            made = chain.from_iterable(parts)
+            for picture in tqdm(made, doing, len(items), unit="face", disable=None):
                 file.write(picture.tobytes())
         finally:
             pool.shutdown(cancel_futures=True)

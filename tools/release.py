@@ -255,6 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe, epoch = model.meta["recipe"], model.meta["metrics"]["epoch"]
         if recipe["schedule"] == "paper":  # does not depend on how many more were planned
             recipe["epochs"] = epoch
+        train_split = faces.load(options.data, "train", options.cache)
         meta = {
             **model.meta,
             "best_epoch": epoch,
@@ -262,7 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "date": datetime.date.today().isoformat(),
             "licence": "MIT",
             **({"note": options.note} if options.note else {}),
-            "train_faces": len(faces.load(options.data, "train", options.cache)),
+            "train_faces": len(train_split),
+            "faces_in": train_split.layout,
             "commands": commands(model.meta, options.name),
             "metrics": {"val": metrics(model, val), "test": metrics(model, test)},
             "published": {},

@@ -81,7 +81,7 @@ def _sizes(splits: Splits) -> dict[str, object]:
     return {
         "train_faces": len(splits[0]),
         "val_faces": len(splits[1]),
-        "faces_in": "pairs" if splits[0].pair[0] >= 0 else "folders",
+        "faces_in": splits[0].layout,
     }
 
 
