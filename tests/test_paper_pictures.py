@@ -421,6 +421,26 @@ def test_differences_depth_by_depth() -> None:
     assert one.by == pytest.approx(np.mean(a - b))
 
 
+def test_depths_agree_on_the_order_or_not() -> None:
+    """What grows with the depth is no noise if every depth says the same."""
+    same = {
+        name: 1 - np.array([0.01, 0.1, 0.8]) * share
+        for name, share in zip(figure3.ACTIVATIONS, (1.0, 0.6, 0.2, 0.1), strict=True)
+    }
+    agreement = figure3.agreement(same)
+    assert agreement == pytest.approx((1, 24 / 24**3))
+    text = figure3.order(same)
+    assert "none have" in text and "Kendall's W 1.00" in text and "probability 0.0017" in text
+    assert "order is more than noise" in text and "order here is noise" not in text
+
+    rng = np.random.default_rng(0)
+    many = {name: rng.random(7).tolist() for name in figure3.ACTIVATIONS}
+    found, chance = figure3.agreement(many)
+    wanted = stats.friedmanchisquare(*many.values())
+    assert found == pytest.approx(wanted.statistic / (7 * 3))
+    assert chance == pytest.approx(wanted.pvalue, abs=0.05)
+
+
 def test_order_is_noise_or_not() -> None:
     slope = np.array([0.97, 0.95, 0.9])
     noise = {
