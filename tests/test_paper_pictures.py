@@ -459,6 +459,13 @@ def test_order_is_noise_or_not() -> None:
     assert "No depth" in figure3.order({name: [] for name in figure3.ACTIVATIONS})
 
 
+def test_a_page_says_what_ran_where() -> None:
+    row = {"activation": "relu", "device": "cpu", "precision": "bf16", "seconds": "1800"}
+    rows = [row, row, {**row, "activation": "pish"}, {**row, "device": "cuda"}]
+    assert "bf16, on cpu; 1.5 hours" in table5.machine(rows[:3])
+    assert "on cpu (runs: Pish 1, ReLU 2) and cuda (runs: ReLU 1); 2.0" in table5.machine(rows)
+
+
 def test_interval_of_a_share() -> None:
     low, high = figure3.wilson(950, 1000)
     assert low == pytest.approx(0.9347, abs=1e-4) and high == pytest.approx(0.9618, abs=1e-4)

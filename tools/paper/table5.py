@@ -7,6 +7,7 @@ The rest, the optimizer and the augmentation among it, is that of Misra's notebo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,9 +151,15 @@ def differs(rows: Sequence[Row], full: Budget) -> str:
 def machine(rows: Sequence[Row]) -> str:
     """What trained, in which precision, for how long; of `figure3`, too."""
     precisions = sorted({row["precision"] for row in rows})
+    devices = results.grouped(rows, ("device",))
+    places = []
+    for (device,), group in sorted(devices.items()):
+        runs = Counter(paper.NAMES[row["activation"]] for row in group)
+        told = ", ".join(f"{name} {count}" for name, count in sorted(runs.items()))
+        # another device rounds otherwise, and may have had more runs of one activation
+        places.append(device if len(devices) == 1 else f"{device} (runs: {told})")
     text = (
-        f"Precision {' and '.join(precisions)}, on"
-        f" {' and '.join(sorted({row['device'] for row in rows}))};"
+        f"Precision {' and '.join(precisions)}, on {' and '.join(places)};"
         f" {sum(float(row['seconds']) for row in rows) / 3600:.1f} hours of training in all."
     )
     if "bf16" in precisions:
