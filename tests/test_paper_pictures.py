@@ -455,6 +455,9 @@ def test_order_is_noise_or_not() -> None:
     partly = {**noise, "pish": slope + 1}
     text = figure3.order(partly)
     assert "3 have" in text and "Pish before" in text and "The rest of the order is noise" in text
+    partly = {**clear, "mish": clear["swish"] + np.array([0.001, 0.002, 0.009])}
+    text = figure3.order(partly)
+    assert "more than noise, though not all of its differences" in text and "rest" not in text
     assert "nobody can say" in figure3.order({name: [0.9] for name in figure3.ACTIVATIONS})
     assert "No depth" in figure3.order({name: [] for name in figure3.ACTIVATIONS})
 

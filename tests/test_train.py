@@ -911,8 +911,12 @@ def test_release_calibrates_and_tells_its_limits(
             assert f"| AUC: {view} |" in text
     assert "crop the picture to the face" not in text
     assert model.meta["faces_in"] == "pairs" and "It knows one family of swaps (DFDC" in text
-    for said in ("DFDC", "whole people"):
-        assert said not in card.text(replace(model, meta={**model.meta, "faces_in": "folders"}))
+    strangers = replace(load(archive, "val", cache), pair=np.full(8, -1))
+    strangers_metrics = release.metrics(model, strangers)
+    assert strangers_metrics["decided"] == 0
+    other = {"faces_in": "folders", "metrics": dict.fromkeys(("val", "test"), strangers_metrics)}
+    for said in ("DFDC", "whole people", "| people |", "0% right"):
+        assert said not in card.text(replace(model, meta={**model.meta, **other}))
 
     saved = train.load_checkpoint(tmp_path / "best.pt")
     del saved["recipe"]

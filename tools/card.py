@@ -25,8 +25,7 @@ CARD = """\
 {architecture}, activation setting `{activation}`, {count:,} trained values. Made {date}.
 
 **It errs often.** It separates the fakes of the test split from the real faces with an AUC of
-{test[auc]:.3f} (0.5 is chance, 1 is perfect). It says `uncertain` for {undecided:.0%} of the faces;
-of the others it gets {right:.0%} right.
+{test[auc]:.3f} (0.5 is chance, 1 is perfect). It says `uncertain` for {undecided}.
 
 | | val (used to choose and calibrate) | test (nothing chosen by it) |
 |---|---|---|
@@ -133,6 +132,8 @@ def _rows(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     views = {key: key.replace("auc:", "AUC:") for key in metrics["test"] if key.startswith("auc: ")}
     ranks = {key: key for key in metrics["test"] if key.startswith("rank correlation")}
     for key, label in {**LABELS, **views, **ranks}.items():
+        if key not in metrics["test"]:
+            continue  # people, where nobody knows who they are
         yield f"| {label} | {_cell(metrics['val'], key)} | {_cell(metrics['test'], key)} |"
 
 
@@ -150,8 +151,8 @@ def _clips(clips: Sequence[Mapping[str, Any]]) -> str:
     if not clips:
         return "It was not measured for this model."
     lines = [
-        "These clips, all but those named dfdc_ of other sources, are all that was at hand, too few"
-        " for a rate:",
+        "These clips (those named dfdc_ of DFDC, the others of other sources) are all that was at"
+        " hand, too few for a rate:",
         "",
         "| clip | is | p_fake | verdict |",
         "|---|---|---|---|",
@@ -176,6 +177,8 @@ def text(model: Model) -> str:
     """The model card as Markdown."""
     meta = model.meta
     test = meta["metrics"]["test"]
+    right = test["right_of_decided"]
+    others = "" if right is None else f";\nof the others it gets {right:.0%} right"
     layout = meta.get("faces_in", "pairs")
     return CARD.format(
         name=model.name,
@@ -184,8 +187,7 @@ def text(model: Model) -> str:
         count=meta["trained_values"],
         date=meta["date"],
         test=test,
-        undecided=1 - test["decided"],
-        right=test["right_of_decided"] or 0,
+        undecided=f"{1 - test['decided']:.0%} of the faces{others}",
         rows="\n".join(_rows(meta["metrics"])),
         thresholds=model.thresholds,
         drawn=DRAWN[layout],

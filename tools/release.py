@@ -133,7 +133,7 @@ def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
     judged = (p_fake, split.fake, split.pair, model.thresholds)
     values: dict[str, Any] = {
         "faces": len(split),
-        "people": len(set(faces.people(split))),
+        **({"people": len(set(faces.people(split)))} if split.layout == "pairs" else {}),
         **measures.judged(*judged),
     }
     for name, (low, high) in measures.intervals(*judged, faces.people(split).tolist()).items():

@@ -174,33 +174,28 @@ def order(accuracies: Mapping[str, Sequence[float]]) -> str:
         f" {len(apart) or 'none'} {'has' if len(apart) == 1 else 'have'} a 95 % interval (all"
         f" together; Student's t over {depths} depths, by Bonferroni) without zero"
     )
-    if not apart:
-        concordance, chance = agreement(accuracies)
-        text += (
-            f". How far the depths agree on the order, whatever the size of the differences:"
-            f" Kendall's W {concordance:.2f} (1 is the same at every depth); orders drawn at random"
-            f" agree as well with probability {chance:.4f}. "
-        )
-        if chance < 1 - results.CONFIDENCE:
-            return text + (
-                "**So the order is more than noise, but how large its differences are, or which two"
-                " activations differ, so few depths do not tell.**"
-            )
-        return text + "**So the order here is noise: the runs do not tell them apart.**"
-    return (
-        text
-        + ": "
-        + "; ".join(
+    if apart:
+        text += ": " + "; ".join(
             f"{paper.NAMES[found.one]} before {paper.NAMES[found.other]} by"
             f" {Interval(found.by, found.low, found.high):.4f}"
             for found in apart
         )
-        + (
-            ". **So all of the order holds.**"
-            if len(apart) == len(between)
-            else ". **The rest of the order is noise.**"
-        )
+    concordance, chance = agreement(accuracies)
+    text += (
+        ". How far the depths agree on the order, whatever the size of the differences:"
+        f" Kendall's W {concordance:.2f} (1 is the same at every depth); orders drawn at random"
+        f" agree as well with probability {chance:.4f}. "
     )
+    if len(apart) == len(between):
+        return text + "**So all of the order holds.**"
+    if chance < 1 - results.CONFIDENCE:
+        return text + (
+            f"**So the order is more than noise, though {'not all' if apart else 'none'} of its"
+            " differences hold one by one.**"
+        )
+    if apart:
+        return text + "**The rest of the order is noise.**"
+    return text + "**So the order here is noise: the runs do not tell them apart.**"
 
 
 def paired(accuracies: Mapping[str, Sequence[float]]) -> list[Difference]:
