@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from detectors import photo
 
-from minimeso.detect.faces import FoundFace
+from minimeso.detect.finder import FoundFace
 from minimeso.detect.verdict import Moment, SeenFace, SeenFrame, Track, Verdict, judge
 
 THRESHOLDS = {"real": 0.4, "fake": 0.6}

@@ -21,8 +21,8 @@ from PIL import Image  # noqa: E402
 
 from minimeso import FaceFinder, Graph, Model, Session, load_model  # noqa: E402
 from minimeso.detect import framing  # noqa: E402
-from minimeso.detect.pictures import read_picture  # noqa: E402
 from minimeso.engine import library  # noqa: E402
+from minimeso.media.pictures import read_picture  # noqa: E402
 from minimeso.networks import NETWORKS  # noqa: E402
 from tools import (  # noqa: E402
     batches,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minimeso.detect.replacing import Replacement
+from minimeso.media.atomic_file import Replacement
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ def calibrate(model: Model, val: faces.Faces) -> Model:
 
 
 def small_faces(model: Model, val: faces.Faces) -> dict[str, float]:
-    """How much more fake the faces of val look when they are small; see minimeso/detect/small.py.
+    """How much more fake the faces of val look when small (minimeso/detect/size_correction.py).
 
     The shift with the least cross-entropy at `SMALL` pixels, all alike.
     """

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from minimeso import FaceFinder
-from minimeso.detect.pictures import read_picture
 from minimeso.errors import MinimesoError
+from minimeso.media.pictures import read_picture
 
 IOU = 0.3
 MIN_FACE = 40

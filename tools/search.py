@@ -45,7 +45,7 @@ def frame(picture: Path | None) -> Frame:
     """
     from PIL import Image
 
-    from minimeso.detect.pictures import read_picture
+    from minimeso.media.pictures import read_picture
     from tools.machine import PICTURE
 
     pixels = read_picture(picture or PICTURE).pixels

@@ -19,14 +19,14 @@ from unittest.mock import patch
 REST = "everything else"
 #: Module, function or method, name of the stage.
 STAGES = (
-    ("minimeso.detect.video", "_File._read", "decode"),
-    ("minimeso.detect.video", "_File._developed", "convert to RGB"),
-    ("minimeso.detect.faces", "FaceFinder.find", "find in the whole frame"),
-    ("minimeso.detect.faces", "FaceFinder.find_near", "find near the last place"),
-    ("minimeso.detect.follow", "Follower.see", "follow"),
-    ("minimeso.detect.watch", "fault", "refuse"),
-    ("minimeso.detect.watch", "cut", "cut"),
-    ("minimeso.detect.watch", "Watch.judge", "score"),
+    ("minimeso.media.video", "_File._read", "decode"),
+    ("minimeso.media.video", "_File._developed", "convert to RGB"),
+    ("minimeso.detect.finder", "FaceFinder.find", "find in the whole frame"),
+    ("minimeso.detect.finder", "FaceFinder.find_near", "find near the last place"),
+    ("minimeso.detect.tracker", "Follower.see", "follow"),
+    ("minimeso.detect.analyzer", "fault", "refuse"),
+    ("minimeso.detect.analyzer", "cut", "cut"),
+    ("minimeso.detect.analyzer", "Watch.judge", "score"),
 )
 
 
@@ -80,7 +80,7 @@ def measure(clip: Path, every_frame: bool, runs: int) -> dict[str, Any]:
                 original = _find(module, name)
                 stack.enter_context(patch(f"{module}.{name}", watch.around(original, stage)))
             stack.enter_context(patch("minimeso.detect.detector.ahead", _not_ahead))
-            stack.enter_context(patch("minimeso.detect.video._DECODER_THREADS", 1))
+            stack.enter_context(patch("minimeso.media.video._DECODER_THREADS", 1))
             verdict = watch.around(detector.check, REST)(clip, every_frame=every_frame)
         found.append(watch.seconds)
     frames = max(verdict.frames_read, 1)

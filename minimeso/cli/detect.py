@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ..detect.video import DEFAULT_FPS
+from ..media.video import DEFAULT_FPS
 from .output import (
     INTERRUPTED,
     Progress,
@@ -26,10 +26,10 @@ from .output import (
 
 if TYPE_CHECKING:
     from ..detect import Detector, Verdict
-    from ..detect.annotate import Annotation
     from ..detect.detector import OnFrame
-    from ..detect.report import Report
     from ..detect.verdict import SeenFrame
+    from ..report import Report
+    from ..report.annotate import Annotation
 
 HELP = "say of pictures and clips whether a face in them was swapped"
 DETAILS = (
@@ -170,8 +170,8 @@ class _Job:
         self._progress = Progress(total)
         self._report: Report | None = None
         if options.report is not None:
-            from ..detect.replacing import Replacement
-            from ..detect.report import Report
+            from ..media.atomic_file import Replacement
+            from ..report import Report
 
             Replacement(options.report, tuple(options.paths)).discard()  # it can be written, then
             self._report = Report(detector.session, options.model, _looked_at(options))
@@ -223,8 +223,8 @@ class _Job:
         options = self._options
         if options.annotate is None:
             return None
-        from ..detect.annotate import Annotation
-        from ..detect.video import is_clip
+        from ..media.video import is_clip
+        from ..report.annotate import Annotation
 
         raw, source = options.size is not None, None if path == STDIN else path
         return Annotation(
@@ -244,7 +244,7 @@ class _Job:
         stdin = cast(io.BufferedReader, sys.stdin.buffer)
         if options.size is None:
             return self._detector.check(stdin, on_frame=on_frame)
-        from ..detect.video import raw_frames
+        from ..media.video import raw_frames
 
         rate = options.rate or _USUAL_RATE
         frames = raw_frames(stdin, options.size, rate, options.fps, options.every_frame)
@@ -343,8 +343,8 @@ def _inputs(paths: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def _in_folder(folder: str) -> list[tuple[str, str | None]]:
-    from ..detect.pictures import PICTURE_ENDINGS
-    from ..detect.video import CLIP_ENDINGS
+    from ..media.pictures import PICTURE_ENDINGS
+    from ..media.video import CLIP_ENDINGS
 
     found: list[tuple[str, str | None]] = []
 

@@ -5,7 +5,7 @@ it, ``detector`` the front door.
 """
 
 from .detector import Detector
-from .faces import FaceFinder, FoundFace
+from .finder import FaceFinder, FoundFace
 from .verdict import Face, LiveFace, Moment, SeenFace, SeenFrame, Track, Verdict
 
 __all__ = [

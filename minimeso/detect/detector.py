@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from ..engine import Model, Session
 from ..errors import InputError, ModelError, PictureError
-from .ahead import ahead
-from .clip import Clip, Develop, checked_fps
-from .faces import FaceFinder
-from .pictures import STREAM, Picture, read_picture
-from .pixels import rgb_of_array
+from ..media.clip import Clip, Develop, checked_fps
+from ..media.pictures import STREAM, Picture, read_picture
+from ..media.pixels import rgb_of_array
+from ..media.prefetch import ahead
+from ..media.video import is_clip, open_clip
+from .analyzer import Looked, Watch
+from .finder import FaceFinder
 from .verdict import REASONS, STOPPED, Face, LiveFace, SeenFrame, Track, Verdict, judge
-from .video import is_clip, open_clip
-from .watch import Looked, Watch
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from ..engine.native import resize
 from ..errors import InputError
-from .faces import FoundFace
-from .pixels import Pixels
+from ..media.pixels import Pixels
+from .finder import FoundFace
 
 Square = tuple[float, float, float, float]
 

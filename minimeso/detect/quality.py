@@ -13,8 +13,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .faces import FoundFace
-from .pixels import Pixels
+from ..media.pixels import Pixels
+from .finder import FoundFace
 from .verdict import Reason
 
 #: Side in pixels of the smallest square that is judged: a quarter of a picture of training, whose

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from .faces import FoundFace
-from .pixels import Pixels
+from ..media.pixels import Pixels
+from .finder import FoundFace
 
 #: ``ok``; ``no_face``: nothing to judge; ``unreadable``: nothing could be read; ``partial``: the
 #: file is cut short or damaged, and what could be read was judged.

@@ -32,8 +32,8 @@ from minimeso import (
     Verdict,
 )
 from minimeso.detect.framing import cut, square, whole
-from minimeso.detect.pictures import read_picture
 from minimeso.detect.verdict import Moment, SeenFrame, judge
+from minimeso.media.pictures import read_picture
 
 PHOTO = photo()
 PORTRAIT = Path(minimeso.__file__).parent / "samples" / "portrait.jpg"
@@ -352,7 +352,7 @@ def test_animation_without_the_extra_is_its_first_frame(
 ) -> None:
     frames = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::-1])]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
-    monkeypatch.setattr("minimeso.detect.video._has_pyav", lambda: False)
+    monkeypatch.setattr("minimeso.media.video._has_pyav", lambda: False)
     verdict = detector.check(tmp_path / "a.png")
     assert verdict.note == "only its first frame"
     assert verdict.p_fake == detector.check(PHOTO).p_fake

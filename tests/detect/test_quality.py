@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from minimeso.detect.faces import FoundFace
+from minimeso.detect.finder import FoundFace
 from minimeso.detect.quality import SMALLEST, fault, is_turned, luma, outside, sharpness
 
 SIDE = 200.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minimeso.detect.faces import FoundFace
+from minimeso.detect.finder import FoundFace
 
 Pixels = Any
 #: Centre and side in pixels of a frame of the size given, or ``None`` where he is not in view.

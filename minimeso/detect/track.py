@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .faces import FoundFace
-from .pixels import Pixels
+from ..media.pixels import Pixels
+from .finder import FoundFace
 
 #: A face's look: values of mean 0 and length 1; the scalar product of two is their likeness.
 Look = npt.NDArray[np.float32]

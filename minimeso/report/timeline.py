@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from ..verdict import Interval, Moment
-from .collect import Span
-from .words import clock, percent, shown
+from ..detect.verdict import Interval, Moment
+from .highlights import Span
+from .phrases import clock, percent, shown
 
 #: Columns of a timeline: more moments than that are drawn as mean, least and most of a column.
 _COLUMNS = 240

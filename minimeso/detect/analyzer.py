@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from ..engine import Session
 from ..errors import ModelError
-from .faces import FaceFinder, FoundFace
-from .follow import Follower
+from ..media.pixels import Pixels
+from .finder import FaceFinder, FoundFace
 from .framing import Square, cut, square, whole
-from .pixels import Pixels
 from .quality import SMALLEST, fault
-from .small import small_faces
-from .statistics import judge_track, summarize, suspicion, too_short
+from .size_correction import small_faces
+from .track_score import judge_track, summarize, suspicion, too_short
+from .tracker import Follower
 from .verdict import Box, LiveFace, Moment, Reason, SeenFace, SeenFrame, Track, judge
 
 Crop = npt.NDArray[np.float32]

@@ -17,7 +17,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import PictureError
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Develop, Timed, checked_fps
-from .colours import Converter
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, last_whole_box, rate_of
 from .pictures import (
     Unreadable,
@@ -31,6 +30,7 @@ from .pictures import (
 )
 from .pixels import Pixels, rgb_of_image
 from .raw import raw_frames
+from .to_rgb import Converter
 
 if TYPE_CHECKING:
     import av

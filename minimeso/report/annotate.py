@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..detect.verdict import SeenFace, SeenFrame, judge
 from ..errors import OutputError
-from .pixels import Pixels
-from .replacing import Replacement
-from .report.words import reason
-from .verdict import SeenFace, SeenFrame, judge
+from ..media.atomic_file import Replacement
+from ..media.pixels import Pixels
+from .phrases import reason
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont

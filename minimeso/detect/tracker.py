@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .faces import FoundFace
-from .pixels import Pixels
-from .tracks import Look, Tracks, Trail, overlap
+from ..media.pixels import Pixels
+from .finder import FoundFace
+from .track import Look, Tracks, Trail, overlap
 
 #: Rows and columns of the view in which cuts are seen, each the mean of ``_TAPS`` x ``_TAPS``
 #: pixels.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from minimeso.detect.ahead import ahead
+from minimeso.media.prefetch import ahead
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -200,7 +200,7 @@ def test_depth_that_holds_nothing(depth: int) -> None:
 @pytest.mark.parametrize("last_line", ["", "raise SystemExit(0)", "numbers.__next__()"])
 def test_a_process_that_just_ends(last_line: str) -> None:
     program = (
-        "import itertools\nfrom minimeso.detect.ahead import ahead\n"
+        "import itertools\nfrom minimeso.media.prefetch import ahead\n"
         f"numbers = ahead(itertools.count(), 2)\n{last_line}\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
@@ -210,7 +210,7 @@ def test_a_process_that_just_ends(last_line: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
 def test_ctrl_c_while_nothing_comes() -> None:
     program = (
-        "import time\nfrom minimeso.detect.ahead import ahead\n"
+        "import time\nfrom minimeso.media.prefetch import ahead\n"
         "def slow():\n    print('ready', flush=True)\n    time.sleep(1)\n    yield\n"
         "    time.sleep(600)\n"
         "with ahead(slow(), 2) as items:\n    for _ in items: pass\n"

@@ -34,10 +34,10 @@ from detectors import photo
 from PIL import Image
 
 from minimeso import InputError, PictureError
-from minimeso.detect import video
-from minimeso.detect.ahead import ahead
-from minimeso.detect.pictures import PICTURE_ENDINGS
-from minimeso.detect.video import CLIP_ENDINGS, is_clip, open_clip, raw_frames
+from minimeso.media import video
+from minimeso.media.pictures import PICTURE_ENDINGS
+from minimeso.media.prefetch import ahead
+from minimeso.media.video import CLIP_ENDINGS, is_clip, open_clip, raw_frames
 
 av = pytest.importorskip("av")
 
@@ -347,7 +347,7 @@ def test_matrix_and_range(tmp_path: Path, pix_fmt: str, space: int, full: bool) 
 
 @pytest.mark.parametrize("width", [64, 128, 320, 1280])
 def test_both_scalers_agree(tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from minimeso.detect import colours
+    from minimeso.media import to_rgb as colours
 
     noise = np.random.default_rng(1).integers(0, 256, (50, width, 3), dtype=np.uint8)
     path = tmp_path / "clip.mkv"
@@ -534,9 +534,7 @@ def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_import_loads_no_pyav() -> None:
-    program = (
-        "import minimeso, minimeso.detect.video, sys; print({'av', 'tqdm'} & set(sys.modules))"
-    )
+    program = "import minimeso, minimeso.media.video, sys; print({'av', 'tqdm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.strip() == b"set()"
 
@@ -716,7 +714,7 @@ def test_nothing_is_printed(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{number}.dat")
         paths[-1].write_bytes(data[: len(data) * 9 // 10])
     program = (
-        "import sys\nfrom minimeso.detect.video import open_clip\n"
+        "import sys\nfrom minimeso.media.video import open_clip\n"
         "for path in sys.argv[1:]:\n"
         "    try:\n        for _ in open_clip(path, every_frame=True): pass\n"
         "    except OSError: pass\n"
@@ -743,14 +741,14 @@ def test_nothing_is_printed(tmp_path: Path) -> None:
     ],
 )
 def test_clock(stamps: list[float | None], expected: list[float]) -> None:
-    from minimeso.detect.containers import Clock
+    from minimeso.media.containers import Clock
 
     clock = Clock(25.0, 10.0)
     assert [clock.read(stamp) for stamp in stamps] == pytest.approx(expected)
 
 
 def test_clock_that_stands_still() -> None:
-    from minimeso.detect.containers import Clock
+    from minimeso.media.containers import Clock
 
     clock = Clock(25.0, None)
     times = [clock.read(3.0) for _ in range(100)]
@@ -837,8 +835,8 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     frames = [numbered(n, (640, 480)) for n in range(100)]
     data = made("mpegts", "mpeg2video", "yuv420p", frames=frames, options={"g": "12"})
     program = (
-        "import resource, sys\nfrom minimeso.detect.video import open_clip\n"
-        "from minimeso.detect.ahead import ahead\n"
+        "import resource, sys\nfrom minimeso.media.video import open_clip\n"
+        "from minimeso.media.prefetch import ahead\n"
         "with open_clip(sys.argv[1], every_frame=True) as clip, ahead(clip, 4) as frames:\n"
         "    n = sum(1 for _ in frames)\n"
         "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from minimeso import FaceFinder, FoundFace, Graph, InputError, Model, ModelError, Session
-from minimeso.detect import faces as module
-from minimeso.detect.pictures import read_picture
+from minimeso.detect import finder as module
 from minimeso.engine.library import find_model
+from minimeso.media.pictures import read_picture
 
 SAMPLE = Path(module.__file__).parent.parent / "samples" / "portrait.jpg"
 PORTRAIT = read_picture(SAMPLE).pixels

@@ -21,7 +21,7 @@ from detectors import photo, png_header
 from PIL import Image, ImageFile, PngImagePlugin
 
 from minimeso import InputError, PictureError
-from minimeso.detect.pictures import PICTURE_ENDINGS, read_picture
+from minimeso.media.pictures import PICTURE_ENDINGS, read_picture
 
 PHOTO = photo()
 HEIGHT, WIDTH = PHOTO.shape[:2]
@@ -54,7 +54,7 @@ def test_only_the_plugin_that_is_needed_is_loaded(tmp_path: Path) -> None:
     kinds = {"Jpeg": "jpg", "Png": "png", "Gif": "gif", "WebP": "webp", "Bmp": "bmp",
              "Tiff": "tiff", "Ppm": "ppm", "Jpeg2K": "jp2"}  # fmt: skip
     program = (
-        "import sys; from minimeso.detect.pictures import read_picture;"
+        "import sys; from minimeso.media.pictures import read_picture;"
         "print(read_picture(sys.argv[1]).pixels.shape);"
         "print(*(m for m in sys.modules if m.endswith('ImagePlugin')))"
     )

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..framing import Square, cut
-from ..pixels import Pixels
-from ..verdict import SeenFace, SeenFrame
+from ..detect.framing import Square, cut
+from ..detect.verdict import SeenFace, SeenFrame
+from ..media.pixels import Pixels
 
 #: Slices of a person's time, and how long they are at first, in seconds.
 _MOST_SLICES = 8

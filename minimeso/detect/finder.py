@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ..engine import Model, Session
 from ..engine.native import resize
 from ..errors import InputError, ModelError
-from .pixels import Pixels
+from ..media.pixels import Pixels
 
 Array = npt.NDArray[np.float64]
 Landmarks = tuple[tuple[float, float], ...]

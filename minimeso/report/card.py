@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Iterator
 
-from ...engine import Model, bundled_models
-from .words import shown
+from ..engine import Model, bundled_models
+from .phrases import shown
 
 _SECTION = "What it cannot do"
 _MOST_BYTES = 1 << 18

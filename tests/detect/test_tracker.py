@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from worlds import Path, World
 
-from minimeso.detect.faces import FoundFace
-from minimeso.detect.follow import Follower
+from minimeso.detect.finder import FoundFace
+from minimeso.detect.tracker import Follower
 
 FPS = 25.0
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..statistics import FAKE_SECONDS
-from ..verdict import STOPPED, Verdict
+from ..detect.track_score import FAKE_SECONDS
+from ..detect.verdict import STOPPED, Verdict
 from .card import as_html
 from .persons import Person
-from .words import NO_CARD, NOT_MEANT, PRIVATE, counted, percent, reason, shown, terms
+from .phrases import NO_CARD, NOT_MEANT, PRIVATE, counted, percent, reason, shown, terms
 
 #: Nothing is fetched from anywhere, nothing runs, nothing is sent.
 POLICY = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from worlds import World, found
 
-from minimeso.detect.tracks import Tracks, Trail, _least_in_total, look, overlap
+from minimeso.detect.track import Tracks, Trail, _least_in_total, look, overlap
 
 FRAME = World({}).frame(0)
 

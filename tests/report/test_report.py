@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from seen import face, frame, track_of, verdict_of
 
 from minimeso import OutputError, Session, Verdict, save_model
-from minimeso.detect import report as report_module
-from minimeso.detect.report import Report
-from minimeso.detect.report.card import as_html, limits
-from minimeso.detect.report.collect import Collector, Highlights, Shot
-from minimeso.detect.report.page import names
-from minimeso.detect.report.timeline import scale, timeline
-from minimeso.detect.report.words import clock, percent, shown
+from minimeso import report as report_module
 from minimeso.detect.verdict import Moment, SeenFrame
+from minimeso.report import Report
+from minimeso.report.card import as_html, limits
+from minimeso.report.highlights import Collector, Highlights, Shot
+from minimeso.report.page import names
+from minimeso.report.phrases import clock, percent, shown
+from minimeso.report.timeline import scale, timeline
 
 VOID = {"meta", "img", "br", "rect", "path"}
 HOSTILE = (

@@ -11,18 +11,18 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..heat import HeatMap, find_tail
-from ..replacing import Replacement
-from ..statistics import FAKE_SECONDS
-from ..verdict import SeenFrame, Verdict
+from ..detect.track_score import FAKE_SECONDS
+from ..detect.verdict import SeenFrame, Verdict
+from ..media.atomic_file import Replacement
+from .attribution import HeatMap, find_tail
 from .card import limits
-from .collect import Collector
+from .highlights import Collector
 from .page import MOST_PICTURES, MOST_ROWS, MOST_SECTIONS, Entry, Frame, document
 from .persons import person
-from .words import percent
+from .phrases import percent
 
 if TYPE_CHECKING:
-    from ...engine import Model, Session
+    from ..engine import Model, Session
 
 __all__ = ["Report"]
 
@@ -162,7 +162,7 @@ class Report:
         file.keep()
 
     def _made(self) -> list[tuple[str, str]]:
-        from ... import __version__  # the package is complete only now
+        from .. import __version__  # the package is complete only now
 
         model = self._session.model
         parts = [model.meta.get("architecture"), model.meta.get("activation")]

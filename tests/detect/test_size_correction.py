@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimeso import Detector
-from minimeso.detect.small import SmallFaces, small_faces
+from minimeso.detect.size_correction import SmallFaces, small_faces
 from minimeso.errors import ModelError
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from seen import THRESHOLDS, face, frame
 
 from minimeso import OutputError
-from minimeso.detect.annotate import Annotation, drawn
+from minimeso.report.annotate import Annotation, drawn
 
 CLIPS = ("mp4", "mkv", "mov", "avi", "webm")
 
@@ -233,7 +233,7 @@ def test_a_device_is_not_replaced() -> None:
     if not Path("/dev/null").exists():
         pytest.skip("no devices here")
     link = Path("/dev/null")
-    from minimeso.detect.replacing import Replacement
+    from minimeso.media.atomic_file import Replacement
 
     with pytest.raises(OutputError, match="no regular file"):
         Replacement(link)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 from scipy.special import expit, logit, stdtrit
 
-from minimeso.detect.statistics import (
+from minimeso.detect.track_score import (
     MOST_LOGIT,
     SPREAD,
     effective_frames,

@@ -8,9 +8,9 @@ from conftest import random_weights
 from detectors import constant_detector, random_detector
 
 from minimeso import Graph, Session
-from minimeso.detect.heat import HeatMap, find_tail
 from minimeso.engine.reference import evaluate
 from minimeso.networks import ACTIVATION_SETTINGS, NETWORKS, mesoinception4
+from minimeso.report.attribution import HeatMap, find_tail
 
 CROPS = np.random.default_rng(3).random((2, 3, 256, 256), np.float32)
 #: The features are the engine's, float32; the gradient is float64.
@@ -75,7 +75,7 @@ def test_a_larger_influence_raises_the_logit() -> None:
 
 
 def evaluate_one(session: Session, name: str, x: np.ndarray) -> np.ndarray:
-    from minimeso.detect.heat import _value
+    from minimeso.report.attribution import _value
 
     node = next(node for node in session.graph.nodes if node.name == name)
     return _value(session.model, node, x)

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..heat import HeatMap
-from ..pixels import Pixels
-from ..verdict import Track
-from .collect import Collector, Shot
+from ..detect.verdict import Track
+from ..media.pixels import Pixels
+from .attribution import HeatMap
+from .highlights import Collector, Shot
+from .phrases import INFLUENCE, clock, counted, percent, shown
 from .timeline import scale, timeline
-from .words import INFLUENCE, clock, counted, percent, shown
 
 _CROP_QUALITY = 85
 #: Height of a frame on the page in rem, for clips that stand upright.

@@ -1,0 +1,1 @@
+"""Pictures and clips as pixels: read, converted, written whole.  Knows nothing of networks."""
