@@ -1,7 +1,7 @@
 /* sweep.c - an activation on a range of float32 inputs against double precision, for sweep.py.
 
-   The true values come from libm in double, in forms that neither cancel nor overflow; near zero and
-   far away from series, whose next term is below 1e-12. */
+   The true values come from libm in double, in forms that neither cancel nor overflow; near zero
+   and far away from series, whose next term is below 1e-12. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -113,17 +113,17 @@ INLINE double exponential(double x, double p, int range)
     return x > 88 ? INFINITY : exp(x); /* the kernels promise infinity from there */
 }
 
-#define EACH(f, range)                                                                          \
-    for (size_t i = 0; i < n; i++)                                                              \
+#define EACH(f, range)                                                                             \
+    for (size_t i = 0; i < n; i++)                                                                 \
         wanted[i] = x[i] != x[i] ? NAN : f((double)x[i], p, range);
-#define CASE(number, f)                                                                         \
-    case number:                                                                                \
-        if (range == NEAR)                                                                      \
-            EACH(f, NEAR)                                                                       \
-        else if (range == FAR)                                                                  \
-            EACH(f, FAR)                                                                        \
-        else                                                                                    \
-            EACH(f, range_of((double)x[i]))                                                     \
+#define CASE(number, f)                                                                            \
+    case number:                                                                                   \
+        if (range == NEAR)                                                                         \
+            EACH(f, NEAR)                                                                          \
+        else if (range == FAR)                                                                     \
+            EACH(f, FAR)                                                                           \
+        else                                                                                       \
+            EACH(f, range_of((double)x[i]))                                                        \
         return 0;
 
 /* The true values; NaN for NaN. */
@@ -148,10 +148,7 @@ int sweep_truth(int activation, float slope, const float *x, double *wanted, siz
 }
 
 /* What a float32 can hold; beyond, as if infinity were the next number. */
-static double clipped(double v)
-{
-    return v > 0x1p128 ? 0x1p128 : v < -0x1p128 ? -0x1p128 : v;
-}
+static double clipped(double v) { return v > 0x1p128 ? 0x1p128 : v < -0x1p128 ? -0x1p128 : v; }
 
 /* The distance of float32 numbers around v, |v| at least 1 (below, the bound is absolute). */
 static double ulp(double v)
@@ -219,7 +216,8 @@ static int is_news(const double *wanted, const float *got, size_t n, const repor
 static void among_strangers(activate_fn *activate, int isa, int activation, float slope,
                             const float *x, const float *got, size_t n, size_t first, report_t *r)
 {
-    static const float others[] = {NAN, -3e38f, 0.0f, INFINITY, 1e-40f, -20.0f, -INFINITY, 3.0f, 100.0f};
+    static const float others[] = {NAN,    -3e38f,    0.0f, INFINITY, 1e-40f,
+                                   -20.0f, -INFINITY, 3.0f, 100.0f};
     float mixed[2 * BLOCK / SPARSE + 2], again[2 * BLOCK / SPARSE + 2];
     size_t count = 0;
     for (size_t i = first; i < n; i += SPARSE, count += 2) {

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .memory import LANES, round_lanes
+from .bindings import LANES
+from .memory import round_lanes
 from .rewrites import Layer
 from .winograd import transform_weights
 

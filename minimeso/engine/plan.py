@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .memory import BLOCK, LANES, Buffer, place, round_lanes
+from .bindings import ACTIVATION_NUMBERS, BLOCK, LANES, SLACK
+from .memory import Buffer, place, round_lanes
 from .pack import Parameters
 from .rewrites import Layer
 from .stages import make_stages
@@ -23,8 +24,6 @@ from .winograd import columns as winograd_columns
 
 #: Largest arena: 4 GiB of float32.
 MAX_ARENA = 1 << 30
-#: Vector loads may run this far past the last element that is needed (``MM_SLACK``).
-SLACK = 2 * LANES
 
 
 class Plan:
@@ -70,7 +69,7 @@ class Plan:
         self._buffers: list[Buffer] = []
         self._index: dict[str, int] = {}
         self._outputs = list(outputs)
-        self._split: set[str] = set()  # inputs whose even and odd columns are channels
+        self._in_phases: set[str] = set()  # inputs whose even and odd columns are channels
 
         every_shape = {**shapes, **{name: shape for name, (shape, _) in inputs.items()}}
         homes = {} if "concat_in_place" in without else _homes(layers, every_shape)
@@ -79,10 +78,10 @@ class Plan:
         for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
             op = "INPUT_U8" if as_bytes else "INPUT_F32"
             fields: dict[str, int | float] = {"array": array}
-            if "split_input" not in without and _can_split(name, shape, layers, outputs):
+            if "split_input" not in without and _can_read_phases(name, shape, layers, outputs):
                 shape = (2 * shape[0], shape[1], shape[2] // 2)
-                fields["split"] = 1
-                self._split.add(name)
+                fields["column_phases"] = 1
+                self._in_phases.add(name)
             self._emit(Step(op, self._tensor(name, shape), fields=fields))
             self._emit_output(name)
         for layer in reversed(layers):  # a whole before its parts
@@ -236,10 +235,10 @@ class Plan:
         taps = (lines + 1) * columns * source.map_shape[0] // layer.attributes["groups"]
         self.max_list = max(self.max_list, taps)
         left = int(step.fields["pad_left"])
-        split = layer.inputs[0] in self._split
-        step.fields["split"] = int(split)
-        right = self._reach(step) - left - source.map_shape[2] * (2 if split else 1)
-        source.buffer.gap = max(source.buffer.gap, round_lanes(max(left, right)))
+        in_phases = layer.inputs[0] in self._in_phases
+        step.fields["column_phases"] = int(in_phases)
+        right = self._reach(step) - left - source.map_shape[2] * (2 if in_phases else 1)
+        source.buffer.row_padding = max(source.buffer.row_padding, round_lanes(max(left, right)))
         if layer.attributes.get("winograd"):
             step.op = "WINOGRAD"
             self.max_list = max(self.max_list, POINTS)
@@ -294,7 +293,7 @@ class Plan:
         folded = int(step.fields["pad_left"]) + round_lanes(source[2])
         scratch = round_lanes(max(folded, self._loads(step)))
         if "inner" in layer.attributes:
-            step.fields["inner"] = _ACTIVATION_NUMBERS[layer.attributes["inner"]]
+            step.fields["pre_activation"] = _ACTIVATION_NUMBERS[layer.attributes["inner"]]
         self.scratch_floats = max(self.scratch_floats, scratch)
         if layer.op == "avg_pool2d":
             a = layer.attributes
@@ -362,13 +361,8 @@ _STEP_NAMES = {
     "softmax": "SOFTMAX",
     "resize": "NEAREST",
 }
-#: ``MM_RELU`` ..., in the order of ``csrc/minimeso.h``; PReLU is Leaky ReLU with ``slopes``.
-_ACTIVATION_NUMBERS = {
-    name: number
-    for number, name in enumerate(
-        ("relu", "leaky_relu", "swish", "mish", "pish", "sigmoid", "tanh", "exp")
-    )
-} | {"prelu": 1}
+#: PReLU is Leaky ReLU with ``slopes``.
+_ACTIVATION_NUMBERS = {**ACTIVATION_NUMBERS, "prelu": ACTIVATION_NUMBERS["leaky_relu"]}
 
 
 def _homes(
@@ -388,7 +382,7 @@ def _homes(
     return homes
 
 
-def _can_split(
+def _can_read_phases(
     name: str, shape: tuple[int, ...], layers: Sequence[Layer], outputs: Collection[str]
 ) -> bool:
     """Whether all that read an input are convolutions that read every second column: then even and
