@@ -43,7 +43,7 @@ from torch import Tensor, nn
 
 from minimeso.engine.graph import Graph, Node
 from minimeso.engine.model_file import Model, save_model
-from minimeso.engine.ops import Shape
+from minimeso.engine.operators import Shape
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
 from tools import classifiers, convert, networks

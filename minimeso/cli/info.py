@@ -146,9 +146,9 @@ def _graph(model: Model) -> dict[str, Any]:
 
 def _settings(node: Node) -> str:
     """The attributes that are not the default, short."""
-    from ..engine.ops import OPERATIONS
+    from ..engine.operators import OPERATORS
 
-    schema = OPERATIONS[node.op].attributes
+    schema = OPERATORS[node.op].attributes
     return " ".join(
         f"{name}={_short(value)}"
         for name, value in node.attributes.items()

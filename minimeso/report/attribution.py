@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.operators import OPERATORS
+
 if TYPE_CHECKING:
     from ..engine import Graph, Model, Node, Session
 
 Array = npt.NDArray[np.float64]
 
-#: Functions of one number that may stand between the dense layers (``prelu`` has weights).
-_ACTIVATIONS = ("relu", "leaky_relu", "swish", "mish", "pish", "tanh", "sigmoid")
 #: Distance of the central differences, relative to max(1, |x|): for float64 the errors of
 #: truncation and of rounding are then both near 1e-10.
 _STEP = 1e-5
@@ -87,7 +87,7 @@ def find_tail(graph: Graph) -> tuple[str, list[Node]] | None:
     chain: list[Node] = []
     name = graph.outputs[0]
     while (node := nodes.get(name)) is not None and node.op != "flatten":
-        if node.op != "linear" and node.op not in _ACTIVATIONS:
+        if node.op != "linear" and not _is_function(node):
             return None
         chain.append(node)
         name = node.inputs[0]
@@ -97,16 +97,20 @@ def find_tail(graph: Graph) -> tuple[str, list[Node]] | None:
     return node.inputs[0], chain[:0:-1]
 
 
+def _is_function(node: Node) -> bool:
+    """Whether a node is a function of one number, without weights."""
+    activation = OPERATORS[node.op].activation
+    return activation is not None and not activation.slopes
+
+
 def _value(model: Model, node: Node, x: Array) -> Array:
     """What a node makes of (N, F), by the definition of its operation."""
-    from ..engine.reference import REFERENCE  # not what every process waits for
-
     arrays = {
         name: model.weights[f"{node.name}.{name}"].astype(np.float64)
         for name in ("weight", "bias")
         if f"{node.name}.{name}" in model.weights
     }
-    return REFERENCE[node.op]([x], node, arrays)
+    return OPERATORS[node.op].reference([x], node.attributes, arrays)
 
 
 def _slope(model: Model, node: Node, x: Array) -> Array:

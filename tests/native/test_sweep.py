@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 from toolchain import COMPILERS
 
-from minimeso.engine import reference
 from minimeso.engine.native import available_isas
+from minimeso.engine.operators import activations
 from tools import sweep
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler on the path")
@@ -153,9 +153,9 @@ def test_the_truth(name: str, checker: sweep.Sweep) -> None:
     wide = x.astype(np.float64)
     functions: dict[str, Callable[[Any], Any]] = {
         "relu": lambda x: np.maximum(x, 0),
-        "leaky_relu": lambda x: reference.leaky_relu(x, float(np.float32(0.1))),
-        "swish": reference.swish, "mish": reference.mish, "pish": reference.pish,
-        "sigmoid": reference.sigmoid, "tanh": np.tanh, "exp": np.exp,
+        "leaky_relu": lambda x: activations.leaky_relu(x, float(np.float32(0.1))),
+        "swish": activations.swish, "mish": activations.mish, "pish": activations.pish,
+        "sigmoid": activations.sigmoid, "tanh": np.tanh, "exp": np.exp,
     }  # fmt: skip
     truth = checker.truth(name, x.tolist())
     with np.errstate(under="ignore"):

@@ -86,7 +86,7 @@ def module_pish(x: Array) -> tuple[Array, Array]:
 
 def run(options: Options) -> None:
     """Draws the curves and measures them, if that was not done yet."""
-    from minimeso.engine.reference import pish
+    from minimeso.engine.operators.activations import pish
 
     folder = options.folder(NAME)
     # what the budget is does not matter, so it is no setting: whatever is there is the figure
@@ -110,7 +110,7 @@ def run(options: Options) -> None:
 
 
 def _figures(curves: Mapping[str, NDArray[np.floating[Any]]]) -> dict[str, object]:
-    from minimeso.engine.reference import pish
+    from minimeso.engine.operators.activations import pish
 
     def off(name: str) -> float:
         printed = curves[f"{name.split('_')[0]}_printed"]
