@@ -47,6 +47,8 @@ CROP_SIDE = 2.3
 # A square is believed if its side is within these parts of the crop's, and its centre as near to
 # the crop's. They are wide: half and double what 99 of 100 faces have.
 SANE_SIDE, SANE_MOVE = (0.6, 1.4), 0.2
+# Pictures that are framed already are 1.3 squares wide.
+MARGIN = 0.15 / 1.3
 SPLITS = ("train", "val", "test")
 COLUMNS = ("path", "label", "identity_or_source", "original_video")
 T = TypeVar("T")
@@ -67,13 +69,17 @@ class Faces:
     pair: NDArray[np.int64]  # (N,)
     identity: tuple[str, ...]
     name: tuple[str, ...]
+    source: tuple[str, ...] = ()  # of which set each face is: see `tools.sources`
+    method: tuple[str, ...] = ()  # and how it was made, "original" for a real one
 
     def __len__(self) -> int:
         return len(self.fake)
 
     @property
     def layout(self) -> str:
-        """Where they come from: "pairs" of a table, or "folders"."""
+        """Where they come from: "pairs" of a table, "folders", or several "sets"."""
+        if self.source:
+            return "sets"
         return "pairs" if self.pair[0] >= 0 else "folders"
 
     @cached_property
@@ -129,7 +135,7 @@ def _lines(start: int, stop: int, length: int, outside: str) -> NDArray[np.int64
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """One face before it is read: `read` returns the bytes of the picture file."""
 
     name: str
@@ -138,6 +144,11 @@ class _Source:
     identity: str
     stamp: str  # changes when the file does
     read: Callable[[], bytes]
+    # Width and height where the picture is the framed face with a margin around it, and the face
+    # its middle; None: the finder says where the face lies.
+    size: tuple[int, int] | None = None
+    origin: str = ""  # the set
+    method: str = ""
 
 
 def load(data: Path, split: str, cache: Path, limit: int = 0) -> Faces:
@@ -149,24 +160,30 @@ def load(data: Path, split: str, cache: Path, limit: int = 0) -> Faces:
         raise DataError(f"{data}: no such folder; point --data at the face set")
     archived = (data / "faces.csv").is_file()
     sources = _from_archive(data, split) if archived else _from_folders(data, split)
-    if limit:
-        sources = sources[:limit]
-    if len({source.fake for source in sources}) != 2:
+    if len({source.fake for source in sources[: limit or None]}) != 2:
         raise DataError(f"{data}: the {split} split needs real and fake faces; both must be there")
+    return read(sources[: limit or None], split, cache)
+
+
+def read(sources: Sequence[Source], split: str, cache: Path) -> Faces:
+    """The faces, decoded; pixels and squares are kept in `cache`, under the name of the split."""
     digest = hashlib.sha256("\n".join(f"{s.name} {s.stamp}" for s in sources).encode())
     stem = f"{split}-{len(sources)}-{digest.hexdigest()[:12]}"
     images = _decode(sources, cache / f"{stem}.npy")
+    several = any(source.origin for source in sources)
     return Faces(
         images=images,
-        squares=_squares(images, cache / f"{stem}-squares-{FRAME_SIDE}.npy"),
+        squares=_squares(images, sources, cache / f"{stem}-squares-{FRAME_SIDE}.npy"),
         fake=np.array([source.fake for source in sources], np.uint8),
         pair=np.array([source.pair for source in sources], np.int64),
         identity=tuple(source.identity for source in sources),
         name=tuple(source.name for source in sources),
+        source=tuple(source.origin for source in sources) if several else (),
+        method=tuple(source.method for source in sources) if several else (),
     )
 
 
-def _from_archive(data: Path, split: str) -> list[_Source]:
+def _from_archive(data: Path, split: str) -> list[Source]:
     table, archive = data / "faces.csv", data / f"{split}.zip"
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
@@ -187,7 +204,7 @@ def _from_archive(data: Path, split: str) -> list[_Source]:
         raise DataError(f"{table}: label {min(unknown)!r}; it must be real or fake")
     numbers: dict[str, int] = {}
     return [
-        _Source(
+        Source(
             name=row["path"],
             fake=row["label"] == "fake",
             pair=numbers.setdefault(row["original_video"], len(numbers)),
@@ -199,7 +216,7 @@ def _from_archive(data: Path, split: str) -> list[_Source]:
     ]
 
 
-def _from_folders(data: Path, split: str) -> list[_Source]:
+def _from_folders(data: Path, split: str) -> list[Source]:
     parted = (data / "train").is_dir()
     if split == "test" and not (data / "test").is_dir():
         raise DataError(f"{data}: no folder test/; put df/ and real/ of the test split there")
@@ -207,7 +224,7 @@ def _from_folders(data: Path, split: str) -> list[_Source]:
     folder = data / ("train" if split == "val" and held_out else split)
     if not parted and split != "test":
         folder = data
-    sources: list[tuple[int, _Source]] = []
+    sources: list[tuple[int, Source]] = []
     for name, fake in (("df", True), ("real", False)):
         if not (folder / name).is_dir():
             raise DataError(f"{folder}: neither faces.csv nor a folder {name}/; see --help")
@@ -218,12 +235,12 @@ def _from_folders(data: Path, split: str) -> list[_Source]:
         for place, path in enumerate(paths):
             stamp = f"{path.stat().st_size}"
             relative = path.relative_to(data).as_posix()
-            sources.append((place, _Source(relative, fake, -1, relative, stamp, path.read_bytes)))
+            sources.append((place, Source(relative, fake, -1, relative, stamp, path.read_bytes)))
     sources.sort(key=lambda placed: placed[0])  # fake and real in turn, so that --limit gets both
     return [source for _, source in sources]
 
 
-def _decode(sources: Sequence[_Source], path: Path) -> NDArray[np.uint8]:
+def _decode(sources: Sequence[Source], path: Path) -> NDArray[np.uint8]:
     """(N, H, W, 3) uint8, memory-mapped from a file whose name depends on what was read."""
     if not path.exists():
         size = _common_size(sources)
@@ -260,12 +277,19 @@ def keep(
             pool.shutdown(cancel_futures=True)
 
 
-def _squares(images: NDArray[np.uint8], path: Path) -> NDArray[np.float64]:
+def _squares(
+    images: NDArray[np.uint8], sources: Sequence[Source], path: Path
+) -> NDArray[np.float64]:
     """(N, 4): what `minimeso.detect.framing` cuts of each picture, found once."""
     if not path.exists():
         finder = FaceFinder(min_face=20)  # small enough for the full scale
         bar = tqdm(images, "finding faces", unit="face", disable=None)
-        squares = np.array([_square(finder, picture) for picture in bar])
+        squares = np.array(
+            [
+                _middle(*source.size) if source.size else _square(finder, picture)
+                for picture, source in zip(bar, sources, strict=True)
+            ]
+        )
         with files.replacing(path) as part, part.open("wb") as file:
             np.save(file, squares)
     squares = cached(path, np.float64)
@@ -288,6 +312,12 @@ def _square(finder: FaceFinder, picture: NDArray[np.uint8]) -> framing.Square:
     return (width - side) / 2, (height - side) / 2, side, side
 
 
+def _middle(width: int, height: int) -> framing.Square:
+    """The framed face of a picture that has a margin of MARGIN of its side around it."""
+    side = min(width, height) * (1 - 2 * MARGIN)
+    return (width - side) / 2, (height - side) / 2, side, side
+
+
 def cached(path: Path, kind: type[np.generic]) -> NDArray[Any]:
     """The array of a .npy file, memory-mapped."""
     try:
@@ -302,19 +332,23 @@ def cached(path: Path, kind: type[np.generic]) -> NDArray[Any]:
     return mapped
 
 
-def _common_size(sources: Sequence[_Source]) -> tuple[int, int]:
-    """Width and height of all the pictures; 256 each where they differ or are larger than that."""
-    sizes = set()
+def _common_size(sources: Sequence[Source]) -> tuple[int, int]:
+    """Width and height of all the pictures; 256 each where they differ or are larger than that.
+    Those that are framed already do not count: smaller ones are not scaled."""
+    framed = [source.size for source in sources if source.size]
+    sizes = {(max(max(size) for size in framed),) * 2} if framed else set()
     for source in sources:
+        if source.size:
+            continue
         with _opened(source) as image:
             sizes.add(image.size)
         if len(sizes) > 1 or max(image.size) > SIZE:
             return SIZE, SIZE
-    return sizes.pop()
+    return min(max(sizes), (SIZE, SIZE))
 
 
 @contextlib.contextmanager
-def _opened(source: _Source) -> Iterator[Image.Image]:
+def _opened(source: Source) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(source.read())) as image:
             yield image
@@ -322,7 +356,12 @@ def _opened(source: _Source) -> Iterator[Image.Image]:
         raise DataError(f"{source.name}: cannot be read ({error}); copy it again") from None
 
 
-def _picture(source: _Source, size: tuple[int, int]) -> NDArray[np.uint8]:
+def _picture(source: Source, size: tuple[int, int]) -> NDArray[np.uint8]:
     with _opened(source) as image:
         rgb = image.convert("RGB")
+    if source.size:
+        if rgb.size != source.size or max(rgb.size) > max(size):
+            raise DataError(f"{source.name}: {rgb.size}, not {source.size} as its table says")
+        right, below = size[0] - rgb.width, size[1] - rgb.height
+        return np.pad(np.asarray(rgb), ((0, below), (0, right), (0, 0)), "edge")
     return np.asarray(rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from tools import faces, train
+from tools import faces, sources, train
 from tools.paper.results import Budget, Options, ResultsError, Runs, cell
 
 #: What names a run; the other columns of `runs.csv` are settings and figures.
@@ -39,6 +39,8 @@ def train_runs(
     """Trains the wanted runs that are not finished; `divide` makes the splits of another number."""
     folder = options.folder(name)
     settings = {"budget": options.budget, "epochs": budget.epochs, "limit": budget.examples}
+    if options.set:
+        settings["set"] = options.set
     runs = Runs(folder, settings, KEY)
     with told():
         device = chosen_device(options)
@@ -86,7 +88,11 @@ def _sizes(splits: Splits) -> dict[str, object]:
 
 
 def load(options: Options, split: str, limit: int) -> faces.Faces:
-    """Faces of --data. Use it within `told`."""
+    """Faces of --data, or of its set. Use it within `told`."""
+    if options.set:
+        if options.data is None:
+            raise ResultsError("--data DIR is missing: the folder with faces/ and more/")
+        return sources.load(options.data, options.set, split, options.cache, limit)
     return faces.load(options.data_folder("faces"), split, options.cache, limit)
 
 
