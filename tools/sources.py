@@ -112,15 +112,12 @@ def balanced(rows: Sequence[Row], most: int = 0) -> list[Row]:
         count = min(len(real), len(fake))
         pairs += zip(real[:count], fake[:count], strict=True)
     if most and 2 * len(pairs) > most:  # the rarer sets whole
-        by_set = {
-            name: [p for p in pairs if p[0].set == name] for name in {p[0].set for p in pairs}
-        }
-        room = most // 2
+        room, groups = most // 2, [list(g) for _, g in groupby(pairs, key=lambda pair: pair[0].set)]
         pairs = []
-        for left, group in enumerate(sorted(by_set.values(), key=len)):
-            share = room // (len(by_set) - left)
-            pairs += group[:share]
-            room -= len(group[:share])
+        for done, group in enumerate(sorted(groups, key=len)):
+            share = group[: room // (len(groups) - done)]
+            pairs += share
+            room -= len(share)
     return [row for pair in pairs for row in pair]
 
 

@@ -55,7 +55,8 @@ examples:
 DIR holds faces/, mnist/ and cifar10/, or is the one of them that the experiment needs; faces/ is
 faces.csv with its zips, or folders df/ and real/; --set wants more/ beside it. An experiment writes
 into OUT/NAME (OUT/NAME-SET): runs.csv (a row a finished run), NAME.csv, NAME.md, NAME.png, and
-checkpoints/. One OUT holds runs of one budget. Ctrl-C loses at most an epoch: the same command goes on.
+checkpoints/. One OUT holds runs of one budget. Ctrl-C loses at most an epoch: the same command
+goes on.
 """
 
 

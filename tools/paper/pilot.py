@@ -78,8 +78,8 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, str]]) -> Iterator[str
     yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
     yield (
         "MesoInception-4 with Leaky ReLU, rate 1e-3, batches of 75, mean squared error, the paper's"
-        f" augmentation, {rows[0]['epochs']} epochs; as many fakes as real faces in each set; nobody"
-        " of the validation faces is in no training set. Made by `python -m tools.paper pilot"
+        f" augmentation, {rows[0]['epochs']} epochs; as many fakes as real faces in each set;"
+        " nobody of the validation faces is in a training set. Made by `python -m tools.paper pilot"
         f" --data DIR --budget {rows[0]['budget']}`."
     )
     yield results.markdown_table(
