@@ -1,4 +1,4 @@
-"""The limits of a model, from its card: the Markdown file beside it (``tools/release.py``).
+"""The limits of a model, from its card: the Markdown file beside it (``tools/train/release.py``).
 
 Only the section "What it cannot do" is read, and of Markdown only what it uses: paragraphs, bullet
 points, ``code`` and **bold**.  The file may be anything: it is read in part and escaped.

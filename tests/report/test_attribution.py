@@ -25,7 +25,7 @@ def session_of(graph: Graph) -> Session:
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_influence_is_pytorchs_gradient_times_feature(architecture: str, activation: str) -> None:
     torch = pytest.importorskip("torch")
-    from tools.networks import build
+    from tools.train.networks import build
 
     session = session_of(NETWORKS[architecture](activation, 1e-5, False))
     network = build(architecture, activation).double().eval()

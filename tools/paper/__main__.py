@@ -1,4 +1,4 @@
-"""Runs an experiment of Kawa & Syga (SECRYPT 2021): `python tools/paper NAME --data DIR`."""
+"""Runs an experiment of Kawa & Syga (SECRYPT 2021): `python -m tools.paper NAME --data DIR`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
-
-if __package__ in (None, ""):  # started by its path
-    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from minimeso.errors import MinimesoError
 from tools.arguments import number
@@ -46,11 +43,11 @@ OF_SETS = ("table1",)
 
 EPILOG = """\
 examples:
-  python tools/paper table1 --data DIR                    does it work? under two minutes
-  python tools/paper table1 --data DIR --budget cpu       within 90 minutes on two cores
-  python tools/paper table1 --data DIR --budget gpu --device cuda
-  python tools/paper table1 --data DIR --set ffpp --budget cpu     other faces
-  python tools/paper table1 --budget cpu --render         table and chart again, of the CSV files
+  python -m tools.paper table1 --data DIR                    does it work? under two minutes
+  python -m tools.paper table1 --data DIR --budget cpu       within 90 minutes on two cores
+  python -m tools.paper table1 --data DIR --budget gpu --device cuda
+  python -m tools.paper table1 --data DIR --set ffpp --budget cpu  other faces
+  python -m tools.paper table1 --budget cpu --render         table and chart again, of the CSV files
 
 DIR holds faces/, mnist/ and cifar10/, or is the one of them that the experiment needs; faces/ is
 faces.csv with its zips, or folders df/ and real/; --set wants more/ beside it. An experiment writes
@@ -64,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     listed = "\n".join(f"  {name:8} {what.about}" for name, what in EXPERIMENTS.items())
     parser = argparse.ArgumentParser(
-        prog="paper",
+        prog="python -m tools.paper",
         description="Run an experiment of Kawa & Syga (SECRYPT 2021) and set the paper's figures"
         f" beside ours:\n{listed}",
         epilog=EPILOG,
@@ -155,10 +152,10 @@ def _render(experiment: ModuleType, folder: Path) -> None:
 
 
 def _keep_memory() -> None:
-    from tools import train
+    from tools.train.device import set_environment
 
     with contextlib.suppress(OSError):  # only slower without
-        train.set_environment()
+        set_environment()
 
 
 if __name__ == "__main__":

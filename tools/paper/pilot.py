@@ -1,6 +1,6 @@
 """The pilot of stages 1 to 3: on which set of faces does the paper's protocol learn?
 
-One run of stage 1, Leaky ReLU, the best setting of the paper, on each set of `tools.sources`. It
+One run of stage 1, Leaky ReLU, the best setting of the paper, on each set of `tools.train.sources`. It
 decides on which set the settings are compared, before any are.
 """
 
@@ -10,9 +10,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tools import sources
 from tools.paper import results
 from tools.paper.results import Budget, Options, Row
+from tools.train import sources
 
 NAME = "pilot"
 ACTIVATION, RATE = "leaky_relu", 1e-3
