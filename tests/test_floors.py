@@ -48,14 +48,11 @@ KNOWN_LONG: frozenset[str] = frozenset(
         "minimeso/engine/plan.py",
         "minimeso/engine/plan.py:__init__",
         "minimeso/media/video.py",
-        "tools/bench.py",
-        "tools/convert.py",
-        "tools/convert.py:keras_arrays",
+        "tools/convert/models.py:keras_arrays",
         "tools/paper/results.py",
         "tools/paper/results.py:order_statement",
-        "tools/release.py:main",
-        "tools/train.py",
-        "tools/train.py:parse",
+        "tools/train/release.py:main",
+        "tools/train/__main__.py:parse",
     }
 )
 KNOWN_CIRCLES = frozenset({"check", "program", "steps"})
