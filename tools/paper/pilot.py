@@ -1,7 +1,7 @@
 """The pilot of stages 1 to 3: on which set of faces does the paper's protocol learn?
 
-One run of stage 1, Leaky ReLU, the best setting of the paper, on each set of `tools.train.sources`. It
-decides on which set the settings are compared, before any are.
+One run of stage 1, Leaky ReLU, the best setting of the paper, on each set of `tools.train.sources`.
+It decides on which set the settings are compared, before any are.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Faces of several sets, for training: who is in which split, and how many fakes a real face has.
 
-`DIR/faces` is DFDC by pairs (`tools.train.faces`), `DIR/more` further sets in one table, `faces.csv`,
-beside a zip a set: more of DFDC, FaceForensics++ (four methods), stills. There a real face may have
-several fakes or none. Splits hold for people, over all sets together: of a face of `train` whose
-people stand in `val` or `test` of any set, too, nothing is taken.
+`DIR/faces` is DFDC by pairs (`tools.train.faces`), `DIR/more` further sets in one table,
+`faces.csv`, beside a zip a set: more of DFDC, FaceForensics++ (four methods), stills. There a real
+face may have several fakes or none. Splits hold for people, over all sets together: of a face of
+`train` whose people stand in `val` or `test` of any set, too, nothing is taken.
 """
 
 from __future__ import annotations
