@@ -244,7 +244,7 @@ def test_help_ends_with_examples(command: str, capsys: Captured) -> None:
     assert main([command, "--help"]) == 0
     examples = capsys.readouterr().out.partition("examples:\n")[2].splitlines()
     assert 2 <= len(examples) <= 3
-    assert all(example.startswith(("  minimeso", "  python tools/")) for example in examples)
+    assert all(example.startswith(("  minimeso", "  python -m tools.")) for example in examples)
 
 
 def test_help_and_version_load_no_pillow() -> None:

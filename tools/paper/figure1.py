@@ -76,7 +76,7 @@ def module_pish(x: Array) -> tuple[Array, Array]:
     """The module that we train with, and what autograd makes of it."""
     import torch
 
-    from tools import networks
+    from tools.train import networks
 
     points = torch.tensor(x, requires_grad=True)
     y = networks.activation_module("pish")(points)
@@ -150,7 +150,7 @@ def render(folder: Path) -> None:
 def page(row: Row) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Figure 1: Pish and its derivative"
-    yield f"![Pish and its derivative]({NAME}.png)\n\nMade by `python tools/paper {NAME}`."
+    yield f"![Pish and its derivative]({NAME}.png)\n\nMade by `python -m tools.paper {NAME}`."
     lines = []
     for key, (what, wanted) in FIGURES.items():
         found = float(row[key])
