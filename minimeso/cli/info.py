@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .output import add_json_argument, json_line, line, printable, table
+from .arguments import add_json_argument
+from .output import json_line, line, printable, table
 
 if TYPE_CHECKING:
     from ..engine import Graph, Model, Node, Session

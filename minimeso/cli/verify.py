@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .output import add_engine_arguments, add_json_argument, json_line, line, printable, table
+from .arguments import add_engine_arguments, add_json_argument
+from .output import SOME_WRONG, json_line, line, printable, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,6 @@ EXAMPLES = """\
 #: Largest error of a layer, relative to the largest absolute value of its reference: what is
 #: promised for the logit.  Measured with random weights: up to 2e-6.
 BOUND = 2e-5
-SOME_WRONG = 1
 
 
 @dataclass(frozen=True)
