@@ -1,4 +1,4 @@
-/* coefficients.h - made by `python tools/fit.py`; do not edit. */
+/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit. */
 #ifndef MINIMESO_COEFFICIENTS_H
 #define MINIMESO_COEFFICIENTS_H
 /* exp(r) = (A + r) / (A - r), A = c0 + c1 r^2; largest relative error 4.3e-07 */

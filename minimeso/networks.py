@@ -1,6 +1,6 @@
 """Meso-4 and MesoInception-4 as graphs (Afchar et al. 2018, WIFS; blueprint of both papers).
 
-Node names are the module paths of the PyTorch twins in ``tools/networks.py``, so a
+Node names are the module paths of the PyTorch twins in ``tools/train/networks.py``, so a
 ``state_dict`` key is an array name.  Order inside a block: convolution, activation,
 (concat,) batch norm, max-pool.  A ``calibrated`` network has one more node, the linear
 1 -> 1 ``calibration`` between ``fc2`` and the sigmoid (Platt scaling, fitted after training).

@@ -1,4 +1,4 @@
-"""The command line: knows people.  One file per command, ``output`` what they share.
+"""The command line: knows people.  One file per command; ``arguments`` and ``output`` are shared.
 
 Data goes to stdout, progress and messages to stderr.  Exit status: 0 done, 1 (``verify``) a layer
 is wrong, 2 wrong usage or an unusable model, 3 some input could not be read, 4 the output could
@@ -16,9 +16,15 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import MinimesoError, OutputError
 from . import bench, detect, info, verify
-from .output import INTERRUPTED, message
-
-USAGE, NOT_WRITTEN, BROKEN_PIPE = 2, 4, 141
+from .output import (
+    BROKEN_PIPE,
+    INTERRUPTED,
+    NOT_WRITTEN,
+    SOME_UNREADABLE,
+    USAGE,
+    StdoutError,
+    message,
+)
 
 _COMMANDS = {"detect": detect, "info": info, "bench": bench, "verify": verify}
 
@@ -28,26 +34,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(argv)
         status: int = options.run(options)
-        if sys.stdout is not None:
-            sys.stdout.flush()
         return status
     except SystemExit as end:  # argparse: --help, --version or wrong usage
         return end.code if isinstance(end.code, int) else USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except StdoutError as error:
+        _give_up_stdout()
+        if error.is_broken_pipe:
+            return BROKEN_PIPE
+        message(str(error))
+        return NOT_WRITTEN
     except OutputError as error:
         message(str(error))
         return NOT_WRITTEN
     except MinimesoError as error:
         message(str(error))
         return USAGE
-    except BrokenPipeError:
-        _give_up_stdout()
-        return BROKEN_PIPE
-    except OSError as error:  # files are the business of the commands, so this is stdout
-        _give_up_stdout()
-        message(f"the output cannot be written: {error.strerror or error}")
-        return NOT_WRITTEN
+    except OSError as error:  # outputs have errors of their own, so this was an input
+        where = f"{error.filename}: " if error.filename is not None else ""
+        message(f"{where}{error.strerror or error}")
+        return SOME_UNREADABLE
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,15 +14,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MinimesoError
-from .output import (
-    Progress,
-    add_engine_arguments,
-    add_json_argument,
-    json_line,
-    line,
-    printable,
-    table,
-)
+from .arguments import add_engine_arguments, add_json_argument, whole_number
+from .output import INTERRUPTED, json_line, line, printable, table
+from .progress import Progress
 
 if TYPE_CHECKING:
     from ..engine import Session
@@ -46,7 +40,7 @@ PAPER = {"relu": 0.0, "leaky_relu": 0.929, "mish": 1.074, "swish": 2.217, "pish"
 _BASE = "relu"
 _SEED = 2021
 _WARM_UP = 3
-_INTERRUPTED = 130
+_MOST_IMAGES = 1_000_000
 
 #: Seconds of each image, by activation.
 Times = dict[str, list[float]]
@@ -59,20 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--profile", action="store_true", help="where the time of a model goes")
     parser.add_argument(
-        "--images", type=_count, default=200, metavar="N", help="images (default: 200; paper: 2000)"
-    )
+        "--images", type=whole_number(_MOST_IMAGES), default=200, metavar="N",
+        help="images (default: 200; paper: 2000)",
+    )  # fmt: skip
     add_engine_arguments(parser, "threads for one image (default: 1)")
     add_json_argument(parser, "one object on one line")
-
-
-def _count(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if not 1 <= count <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1000000")
-    return count
 
 
 def run(options: argparse.Namespace) -> int:
@@ -90,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         _measure(sessions, options.images, times)
     except KeyboardInterrupt:
-        status = _INTERRUPTED
+        status = INTERRUPTED
     if not all(times.values()):  # stopped within the first round
         return status
     report = {
@@ -103,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         json_line(report)
     else:
-        _print(report)
+        _print_table(report)
     return status
 
 
@@ -161,7 +146,7 @@ def _results(times: Times) -> list[dict[str, Any]]:
     ]
 
 
-def _print(report: dict[str, Any]) -> None:
+def _print_table(report: dict[str, Any]) -> None:
     line(
         f"MesoInception-4, {report['images']} random images one at a time, "
         f"{report['threads']} {'thread' if report['threads'] == 1 else 'threads'}, {report['isa']}"

@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .output import add_json_argument, json_line, line, printable, table
+from .arguments import add_json_argument
+from .output import json_line, line, printable, table
 
 if TYPE_CHECKING:
     from ..engine import Graph, Model, Node, Session
@@ -146,9 +147,9 @@ def _graph(model: Model) -> dict[str, Any]:
 
 def _settings(node: Node) -> str:
     """The attributes that are not the default, short."""
-    from ..engine.ops import OPERATIONS
+    from ..engine.operators import OPERATORS
 
-    schema = OPERATIONS[node.op].attributes
+    schema = OPERATORS[node.op].attributes
     return " ".join(
         f"{name}={_short(value)}"
         for name, value in node.attributes.items()

@@ -1,7 +1,7 @@
 """``minimeso verify``: every layer of a model against stored outputs of PyTorch.
 
-The reference file is written by ``tools/reference.py``, whose docstring describes it.  Each layer
-is asked for on its own, so what runs is the rewritten and fused program that leads to it.
+``tools/convert/reference.py`` writes the reference file and describes it.  Each layer is asked for
+on its own, so what runs is the rewritten and fused program that leads to it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .output import add_engine_arguments, add_json_argument, json_line, line, printable, table
+from .arguments import add_engine_arguments, add_json_argument
+from .output import SOME_WRONG, json_line, line, printable, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,12 +28,11 @@ DETAILS = (
 EXAMPLES = """\
   minimeso verify my_model.npz reference.npz
   minimeso verify my_model.npz reference.npz --isa sse2 --json
-  python tools/reference.py mesoinception4 pish reference.npz --model my_model.npz"""
+  python -m tools.convert.reference mesoinception4 pish reference.npz --model my_model.npz"""
 
 #: Largest error of a layer, relative to the largest absolute value of its reference: what is
 #: promised for the logit.  Measured with random weights: up to 2e-6.
 BOUND = 2e-5
-SOME_WRONG = 1
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Expected:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("model", metavar="MODEL", help="bundled model or model file")
-    parser.add_argument("reference", metavar="REFERENCE.npz", help="written by tools/reference.py")
+    parser.add_argument(
+        "reference", metavar="REFERENCE.npz", help="written by tools/convert/reference.py"
+    )
     add_engine_arguments(parser, "threads; default: one per available core")
     add_json_argument(parser, "one object on one line")
 
@@ -88,7 +90,7 @@ def _input(graph: Graph, arrays: Mapping[str, Any], where: str) -> npt.NDArray[A
     from ..errors import InputError, ModelError
 
     if "input" not in arrays:
-        raise ModelError(f"{where}: no 'input' inside: not written by tools/reference.py")
+        raise ModelError(f"{where}: no 'input' inside: not written by tools/convert/reference.py")
     x: npt.NDArray[Any] = arrays["input"]
     if len(graph.inputs) != 1:
         raise InputError("verify is for networks with one input")
@@ -107,7 +109,7 @@ def _expected(graph: Graph, arrays: Mapping[str, Any], where: str) -> list[Expec
     if unknown:
         raise ModelError(f"{where}: layer {unknown[0]!r} is not in the model: another network?")
     if not names:
-        raise ModelError(f"{where}: no outputs inside: not written by tools/reference.py")
+        raise ModelError(f"{where}: no outputs inside: not written by tools/convert/reference.py")
     return [
         _layer(arrays, node.name, node.op, None if scales is None else scales[number], where)
         for number, node in enumerate(graph.nodes)

@@ -5,7 +5,7 @@ A model file may say in ``calibration`` how much that is::
     "small_faces": {"below": 107.0, "shift": 1.6}
 
 The logit of a face whose square has ``side`` pixels, fewer than ``below``, is lowered by
-``shift * log(below / side) ** 2``. `tools/release.py` fits ``shift`` on faces scaled down.
+``shift * log(below / side) ** 2``. `tools/train/release.py` fits ``shift`` on faces scaled down.
 """
 
 from __future__ import annotations

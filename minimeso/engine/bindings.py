@@ -14,6 +14,9 @@ except ModuleNotFoundError as error:
     raise ImportError(f"{__file__}: no C engine is built here: run pip install -e .") from error
 
 
+__all__ = ["ACTIVATION_NUMBERS", "BLOCK", "LANES", "OP_NUMBERS", "SLACK", "ffi", "lib", "names"]
+
+
 def names(of: Callable[[int], Any]) -> Iterator[str]:
     """Names that a function of the engine gives for 0, 1, ..., up to the last."""
     number = 0

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GraphError
-from .ops import MAX_ELEMENTS, MAX_EXTENT, OPERATIONS, Shape
+from .operators import MAX_ELEMENTS, MAX_EXTENT, OPERATORS, Shape
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -28,7 +28,7 @@ class Node(NamedTuple):
 
 
 class Graph:
-    """A network of the operations in ``minimeso.engine.ops.OPERATIONS``.
+    """A network of the operators in ``minimeso.engine.operators.OPERATORS``.
 
     Build one node by node; each call returns the node's name, to be used as an input::
 
@@ -71,7 +71,7 @@ class Graph:
         """Append an operation that reads earlier nodes; returns its name.
 
         Args:
-            op: a key of ``OPERATIONS``; its attributes are listed there.
+            op: a key of ``OPERATORS``; its attributes are listed there.
             inputs: names of inputs or earlier nodes.
             name: what its output and its arrays are called; by default ``op`` and a number.
         """
@@ -80,10 +80,10 @@ class Graph:
         self._check_name(name)
         if len(self.nodes) >= _MAX_NODES:
             raise GraphError(f"node {name!r}: more than {_MAX_NODES} nodes")
-        operation = OPERATIONS.get(op) if isinstance(op, str) else None
+        operation = OPERATORS.get(op) if isinstance(op, str) else None
         if operation is None:
             raise GraphError(
-                f"node {name!r}: unknown operation {op!r} (known: {', '.join(OPERATIONS)})"
+                f"node {name!r}: unknown operation {op!r} (known: {', '.join(OPERATORS)})"
             )
         least, most = operation.arity
         if not least <= len(inputs) <= most:
@@ -153,7 +153,7 @@ class Graph:
         return {
             f"{node.name}.{parameter}": shape
             for node in self.nodes
-            for parameter, shape in OPERATIONS[node.op]
+            for parameter, shape in OPERATORS[node.op]
             .parameters([self._shapes[i] for i in node.inputs], node.attributes)
             .items()
         }
@@ -241,7 +241,7 @@ def _entries(data: Any, key: str, fields: Iterable[str]) -> list[dict[str, Any]]
 def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
     return _checked_size(
         node.name,
-        OPERATIONS[node.op].infer([shapes[i] for i in node.inputs], node.attributes),
+        OPERATORS[node.op].infer([shapes[i] for i in node.inputs], node.attributes),
     )
 
 

@@ -81,14 +81,26 @@ def activator(
     x: npt.NDArray[np.float32], activation: str, slope: float = 0.1, isa: str | None = None
 ) -> tuple[Callable[[], int], npt.NDArray[np.float32]]:
     """What ``activate`` does, to be done again and again: the engine's call, and its result."""
-    number = ACTIVATION_NUMBERS.get(activation)
-    if number is None:
-        raise EngineError(f"unknown activation {activation!r}", lib.MM_E_PROGRAM)
+    number = _activation_number(activation)
     x = np.ascontiguousarray(x, np.float32)
     y = np.empty_like(x)
     source, target = ffi.from_buffer("float[]", x), ffi.from_buffer("float[]", y)
     isa_number = _ISA_NAMES.index(choose_isa(isa))
     return partial(lib.mm_activate, isa_number, number, slope, source, target, x.size), y
+
+
+def _op_number(name: str) -> int:
+    number = OP_NUMBERS.get(name)
+    if number is None:
+        raise EngineError(f"the engine has no step {name!r}", lib.MM_E_PROGRAM)
+    return number
+
+
+def _activation_number(name: str) -> int:
+    number = ACTIVATION_NUMBERS.get(name)
+    if number is None:
+        raise EngineError(f"unknown activation {name!r}", lib.MM_E_PROGRAM)
+    return number
 
 
 class Pool:
@@ -217,13 +229,14 @@ class Program:
         self._tensors = ffi.new("mm_tensor[]", [_tensor(t) for t in plan.tensors])
         self._steps = ffi.new("mm_step[]", len(plan.steps))
         for struct, step in zip(self._steps, plan.steps, strict=True):
-            struct.op = OP_NUMBERS[step.op]
+            struct.op = _op_number(step.op)
             struct.input, struct.second, struct.output = step.input, step.second, step.output
             struct.activation = struct.pre_activation = lib.MM_NO_ACTIVATION
             for absent in _OFFSETS:
                 setattr(struct, absent, -1)
             for name, value in step.fields.items():
-                setattr(struct, name, value)
+                number = _activation_number(value) if isinstance(value, str) else value
+                setattr(struct, name, number)
         self._stages = ffi.new("mm_stage[]", [vars(stage) for stage in plan.stages])
         ops = [step.op for step in plan.steps]
         self.struct = ffi.new(

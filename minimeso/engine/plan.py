@@ -13,15 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .bindings import ACTIVATION_NUMBERS, BLOCK, LANES, SLACK
+from .bindings import BLOCK, LANES, SLACK
+from .layer import Layer
 from .memory import Buffer, place, round_lanes
+from .operators import OPERATORS
 from .pack import Parameters
-from .rewrites import Layer
 from .stages import make_stages
 from .steps import Step, Tensor
 from .winograd import POINTS
 from .winograd import columns as winograd_columns
 
+#: What a plan can do without, to test it: see ``Plan``.
+CHOICES = ("concat_in_place", "double_in_sum", "split_input", "row_bands")
 #: Largest arena: 4 GiB of float32.
 MAX_ARENA = 1 << 30
 
@@ -56,7 +59,7 @@ class Plan:
             outputs: layers (or inputs) whose values the caller gets, in that order.
             without: ``concat_in_place`` copies the parts of every concatenation instead,
                 ``double_in_sum`` makes a tensor of every picture that is scaled up,
-                ``split_input`` reads pictures as they are.
+                ``split_input`` reads pictures as they are, ``row_bands`` runs step by step.
         """
         self.tensors: list[Tensor] = []
         self.steps: list[Step] = []
@@ -77,12 +80,12 @@ class Plan:
             layers = _double_in_sums(layers, every_shape, outputs)
         for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
             op = "INPUT_U8" if as_bytes else "INPUT_F32"
-            fields: dict[str, int | float] = {"array": array}
+            fields = {"array": array}
             if "split_input" not in without and _can_read_phases(name, shape, layers, outputs):
                 shape = (2 * shape[0], shape[1], shape[2] // 2)
                 fields["column_phases"] = 1
                 self._in_phases.add(name)
-            self._emit(Step(op, self._tensor(name, shape), fields=fields))
+            self.steps.append(Step(op, self._tensor(name, shape), fields=fields))
             self._emit_output(name)
         for layer in reversed(layers):  # a whole before its parts
             if layer.name in homes:
@@ -94,8 +97,10 @@ class Plan:
             else:
                 self._tensor(layer.name, shapes[layer.name])
         for layer in layers:
-            self._lower(layer, shapes[layer.name])
+            OPERATORS[layer.op].lower(self, layer)
             self._emit_output(layer.name)
+        for step in self.steps:
+            self._measure(step)
         for number, step in enumerate(self.steps):
             for index in (step.input, step.second, step.output):
                 if index >= 0:
@@ -143,105 +148,83 @@ class Plan:
 
     # --- steps ---------------------------------------------------------------------------
 
-    def _emit(self, step: Step) -> None:
-        self.steps.append(step)
-
     def _emit_output(self, name: str) -> None:
         if name in self._outputs:
             array = self._outputs.index(name)
-            self._emit(Step("OUTPUT", input=self._index[name], fields={"array": array}))
+            self.steps.append(Step("OUTPUT", input=self._index[name], fields={"array": array}))
 
-    def _constant(self, values: npt.ArrayLike) -> int:
+    # --- what lowerings need (``operators.operator.Lowering``) --------------------------------
+
+    def map_shape(self, name: str) -> tuple[int, int, int]:
+        return self.tensors[self._index[name]].map_shape
+
+    def channels(self, name: str) -> int:
+        return self.shape(name)[0]
+
+    def emit(self, op: str, layer: Layer, *inputs: str, **fields: int | float | str) -> None:
+        first, second = (*(self._index[name] for name in inputs or layer.inputs[:1]), -1)[:2]
+        fields = {**fields, **self._parameters.offsets(layer)}
+        for key, function in (
+            ("activation", layer.activation),
+            ("pre_activation", layer.pre_activation),
+        ):
+            if function is not None:
+                activation = OPERATORS[function.op].activation
+                assert activation is not None
+                fields[key] = activation.kernel(function.attributes)
+                if key == "activation" and activation.slope:
+                    fields["slope"] = function.attributes[activation.slope]
+        self.steps.append(Step(op, self._index[layer.name], first, second, fields, layer))
+
+    def copy(self, layer: Layer, source: str, at: int) -> None:
+        whole, part = (self.tensors[self._index[name]] for name in (layer.name, source))
+        if part.buffer is not whole.buffer or part.channel != whole.channel + at:
+            output, given = self._index[layer.name], self._index[source]
+            self.steps.append(Step("COPY", output, given, fields={"at": at}, layer=layer))
+
+    def zero(self, layer: Layer, at: int, count: int) -> None:
+        output = self._slice(self._index[layer.name], at, count)
+        self.steps.append(Step("ZERO", output, layer=layer))
+
+    def constant(self, values: npt.ArrayLike) -> int:
         array = np.asarray(values, np.float32)
         array = np.pad(array, (0, round_lanes(array.size) - array.size))
         self.constants.append(array)
         self._constant_count += array.size
         return self._constant_count - array.size
 
-    def _table(self, values: npt.ArrayLike) -> int:
+    def table(self, values: npt.ArrayLike) -> int:
         array = np.asarray(values, np.int32).ravel()
         self.tables.append(array)
         self._table_count += array.size
         return self._table_count - array.size
 
-    def _lower(self, layer: Layer, shape: tuple[int, ...]) -> None:
-        output = self._index[layer.name]
-        sources = [self._index[name] for name in layer.inputs]
-        if layer.op == "concat":
-            self._lower_concat(layer, sources, output)
-            return
-        if layer.op == "pad_channels":
-            self._lower_pad_channels(layer, sources[0], output)
-            return
-        step = Step(_STEP_NAMES.get(layer.op, "COPY"), output, sources[0], layer=layer)
-        step.fields.update(self._epilogue(layer))
-        if layer.op == "conv2d":
-            self._lower_conv(layer, step)
-        elif layer.op == "linear":
-            step.fields["weight"] = self._parameters.offset(layer, "weight")
-            step.fields["bias"] = self._parameters.offset(layer, "bias")
-        elif layer.op in ("max_pool2d", "avg_pool2d"):
-            self._lower_pool(layer, step)
-        elif layer.op in ("add", "mul"):
-            first, second = sources
-            if self.tensors[first].shape != shape:  # the other is a factor, or doubled on the way
-                first, second = second, first
-            step.input, step.second = first, second
-        elif layer.op == "resize":
-            self._lower_resize(layer, step)
-        elif layer.op == "softmax":
-            channels, _, width = self.tensors[output].map_shape
+    def in_column_phases(self, name: str) -> bool:
+        return name in self._in_phases
+
+    # --- how much memory steps need ----------------------------------------------------------
+
+    def _measure(self, step: Step) -> None:
+        """Lists and scratch of a step, and the zeros that it wants around the rows of its input."""
+        f = step.fields
+        if step.op == "SOFTMAX":
+            channels, _, width = self.tensors[step.output].map_shape
             self.max_list = max(self.max_list, channels)
             self.scratch_floats = max(self.scratch_floats, round_lanes(width))
-        self._emit(step)
-
-    def _epilogue(self, layer: Layer) -> dict[str, int | float]:
-        if layer.activation is None and layer.affine is None:
-            return {}
-        fields: dict[str, int | float] = {
-            "scale": self._parameters.offset(layer, "scale"),
-            "shift": self._parameters.offset(layer, "shift"),
-        }
-        if layer.activation:
-            op, attributes = layer.activation
-            fields["activation"] = _ACTIVATION_NUMBERS[op]
-            fields["slope"] = attributes.get("negative_slope", 0.0)
-            fields["slopes"] = self._parameters.offset(layer, "slopes")
-        return fields
-
-    def _window(self, layer: Layer) -> dict[str, int | float]:
-        a = layer.attributes
-        kernel, stride = a["kernel_size"], a["stride"] or a["kernel_size"]
-        dilation = a.get("dilation") or (1, 1)
-        self.max_list = max(self.max_list, kernel[0])
-        return {
-            "kernel_h": kernel[0], "kernel_w": kernel[1],
-            "stride_h": stride[0], "stride_w": stride[1],
-            "dilation_h": dilation[0], "dilation_w": dilation[1],
-            "pad_top": a["padding"][0], "pad_left": a["padding"][1],
-        }  # fmt: skip
-
-    def _lower_conv(self, layer: Layer, step: Step) -> None:
-        step.fields.update(self._window(layer))
-        step.fields["groups"] = layer.attributes["groups"]
-        if "depthwise" in layer.attributes:
-            step.op = "DEPTHWISE"
-            if layer.attributes["depthwise"] == 2:  # the window of the pool over that of the kernel
-                step.fields.update(kernel_h=4, kernel_w=4, stride_h=2, stride_w=2)
-        step.fields["weight"] = self._parameters.offset(layer, "weight")
-        step.fields["bias"] = self._parameters.offset(layer, "bias")
-        source = self.tensors[step.input]
-        lines, columns = layer.attributes["kernel_size"]
-        taps = (lines + 1) * columns * source.map_shape[0] // layer.attributes["groups"]
-        self.max_list = max(self.max_list, taps)
-        left = int(step.fields["pad_left"])
-        in_phases = layer.inputs[0] in self._in_phases
-        step.fields["column_phases"] = int(in_phases)
-        right = self._reach(step) - left - source.map_shape[2] * (2 if in_phases else 1)
-        source.buffer.row_padding = max(source.buffer.row_padding, round_lanes(max(left, right)))
-        if layer.attributes.get("winograd"):
-            step.op = "WINOGRAD"
-            self.max_list = max(self.max_list, POINTS)
+        elif step.op in ("MAX_POOL", "AVG_POOL"):
+            self.max_list = max(self.max_list, f["kernel_h"])
+            folded = f["pad_left"] + round_lanes(self.tensors[step.input].map_shape[2])
+            scratch = round_lanes(max(folded, self._loads(step)))
+            self.scratch_floats = max(self.scratch_floats, scratch)
+        elif step.op in ("CONV", "WINOGRAD", "DEPTHWISE"):
+            source = self.tensors[step.input]
+            channels, _, width = source.map_shape
+            taps = (f["kernel_h"] + 1) * f["kernel_w"] * channels // f["groups"]
+            self.max_list = max(self.max_list, taps, POINTS if step.op == "WINOGRAD" else 0)
+            right = self._reach(step) - f["pad_left"] - width * (2 if f["column_phases"] else 1)
+            source.buffer.row_padding = max(
+                source.buffer.row_padding, round_lanes(max(f["pad_left"], right))
+            )
 
     def _reach(self, step: Step) -> int:
         """Elements of an input row that an output row needs, left padding included."""
@@ -276,7 +259,7 @@ class Plan:
                 row = max(row, needed)
             elif step.op == "DEPTHWISE":
                 row = max(row, round_lanes(width) * int(f["stride_w"]) + 2)
-        zeros = self._constant(np.zeros(row)) if row else -1
+        zeros = self.constant(np.zeros(row)) if row else -1
         for step in self.steps:
             if step.op in ("WINOGRAD", "DEPTHWISE"):
                 step.fields["first_constant"] = zeros
@@ -286,84 +269,6 @@ class Plan:
         width = round_lanes(self.tensors[step.output].map_shape[2])
         return int(width * f["stride_w"] + (f["kernel_w"] - 1) * f["dilation_w"]) + SLACK
 
-    def _lower_pool(self, layer: Layer, step: Step) -> None:
-        step.fields.update(self._window(layer))
-        step.fields["sign"] = self._parameters.offset(layer, "sign")
-        source = self.tensors[step.input].map_shape
-        folded = int(step.fields["pad_left"]) + round_lanes(source[2])
-        scratch = round_lanes(max(folded, self._loads(step)))
-        if "inner" in layer.attributes:
-            step.fields["pre_activation"] = _ACTIVATION_NUMBERS[layer.attributes["inner"]]
-        self.scratch_floats = max(self.scratch_floats, scratch)
-        if layer.op == "avg_pool2d":
-            a = layer.attributes
-            height, width = self.tensors[step.output].map_shape[1:]
-            top, left, bottom, right = a["padding"]
-            override = a["divisor_override"]
-            include = a["count_include_pad"]
-            counts = [
-                _pool_counts(out, size, kernel, stride, before, after, include)
-                for out, size, kernel, stride, before, after in zip(
-                    (height, width), source[1:], a["kernel_size"],
-                    a["stride"] or a["kernel_size"], (top, left), (bottom, right), strict=True,
-                )
-            ]  # fmt: skip
-            if override is not None:
-                counts = [np.full(height, override), np.ones(width)]
-            step.fields["first_constant"] = self._constant(1 / counts[0])
-            step.fields["second_constant"] = self._constant(1 / counts[1])
-
-    def _lower_resize(self, layer: Layer, step: Step) -> None:
-        source = self.tensors[step.input].map_shape[1:]
-        target = self.tensors[step.output].map_shape[1:]
-        scales = layer.attributes["scale"] or (None, None)
-        bilinear = layer.attributes["mode"] == "bilinear"
-        step.op = "BILINEAR" if bilinear else "NEAREST"
-        for axis, (size, out, scale) in zip(
-            ("first", "second"), zip(source, target, scales, strict=True), strict=True
-        ):
-            ratio = np.float32(size / out if scale is None else 1 / scale)
-            if bilinear:
-                neighbours, weights = _bilinear_neighbours(size, out, ratio)
-                step.fields[f"{axis}_table"] = self._table(neighbours)
-                step.fields[f"{axis}_constant"] = self._constant(weights)
-            else:
-                nearest = np.floor(np.arange(out, dtype=np.float32) * ratio)
-                step.fields[f"{axis}_table"] = self._table(np.minimum(nearest, size - 1))
-
-    def _lower_concat(self, layer: Layer, sources: Sequence[int], output: int) -> None:
-        whole, at = self.tensors[output], 0
-        for source in sources:
-            part = self.tensors[source]
-            if part.buffer is not whole.buffer or part.channel != whole.channel + at:
-                self._emit(Step("COPY", output, source, fields={"at": at}, layer=layer))
-            at += part.shape[0]
-
-    def _lower_pad_channels(self, layer: Layer, source: int, output: int) -> None:
-        before, after = layer.attributes["before"], layer.attributes["after"]
-        channels = self.tensors[source].shape[0]
-        for start, count in ((0, before), (before + channels, after)):
-            if count:
-                self._emit(Step("ZERO", self._slice(output, start, count), layer=layer))
-        if self.tensors[source].buffer is not self.tensors[output].buffer:
-            self._emit(Step("COPY", output, source, fields={"at": before}, layer=layer))
-
-
-_STEP_NAMES = {
-    "conv2d": "CONV",
-    "linear": "LINEAR",
-    "max_pool2d": "MAX_POOL",
-    "avg_pool2d": "AVG_POOL",
-    "global_avg_pool2d": "GLOBAL_AVG_POOL",
-    "add": "ADD",
-    "mul": "MUL",
-    "flatten": "FLATTEN",
-    "softmax": "SOFTMAX",
-    "resize": "NEAREST",
-}
-#: PReLU is Leaky ReLU with ``slopes``.
-_ACTIVATION_NUMBERS = {**ACTIVATION_NUMBERS, "prelu": ACTIVATION_NUMBERS["leaky_relu"]}
-
 
 def _homes(
     layers: Sequence[Layer], shapes: Mapping[str, tuple[int, ...]]
@@ -372,9 +277,10 @@ def _homes(
     produced = {layer.name for layer in layers}
     homes: dict[str, tuple[str, int]] = {}
     for layer in layers:
-        if layer.op not in ("concat", "pad_channels") or len(shapes[layer.name]) != 3:
+        first_part = OPERATORS[layer.op].first_part
+        if first_part is None or len(shapes[layer.name]) != 3:
             continue
-        at = layer.attributes.get("before", 0)
+        at = first_part(layer.attributes)
         for name in layer.inputs:
             if name in produced and name not in homes and layer.inputs.count(name) == 1:
                 homes[name] = layer.name, at
@@ -385,19 +291,14 @@ def _homes(
 def _can_read_phases(
     name: str, shape: tuple[int, ...], layers: Sequence[Layer], outputs: Collection[str]
 ) -> bool:
-    """Whether all that read an input are convolutions that read every second column: then even and
-    odd columns become channels of their own, and these convolutions load whole vectors."""
+    """Whether all that read an input can read its even and odd columns as channels of their own:
+    convolutions that read every second column then load whole vectors."""
     readers = [layer for layer in layers if name in layer.inputs]
     return (
         name not in outputs
         and bool(readers)
         and shape[-1] % 2 == 0
-        and all(
-            layer.op == "conv2d"
-            and layer.attributes["stride"][1] == 2
-            and layer.attributes["groups"] == 1
-            for layer in readers
-        )
+        and all(OPERATORS[layer.op].takes_column_phases(layer) for layer in readers)
     )
 
 
@@ -429,28 +330,3 @@ def _double_in_sums(
             break
         result.append(layer)
     return [layer for layer in result if layer.name not in gone]
-
-
-def _pool_counts(
-    out: int, size: int, kernel: int, stride: int, before: int, after: int, include_pad: bool
-) -> npt.NDArray[np.float64]:
-    """Elements that each window along one axis counts (PyTorch ``AvgPool2d``)."""
-    start = np.arange(out) * stride - before
-    end = np.minimum(start + kernel, size + after)
-    if not include_pad:
-        start, end = np.maximum(start, 0), np.minimum(end, size)
-    return np.asarray(np.maximum(end - start, 1), np.float64)
-
-
-def _bilinear_neighbours(
-    size: int, out: int, ratio: np.float32
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Two neighbours and the weight of the second, half-pixel centres (``align_corners=False``).
-
-    Coordinates are float32, as PyTorch's are for float32 pictures.
-    """
-    centre = ratio * (np.arange(out, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-    centre = np.maximum(centre, np.float32(0))
-    first = np.minimum(np.floor(centre).astype(np.int32), size - 1)
-    second = np.minimum(first + 1, size - 1)
-    return np.stack([first, second], axis=1), (centre - first).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .graph import Graph
-from .ops import OPERATIONS, Shape
+from .operators import OPERATORS, Shape
 from .plan import Plan
 
 
@@ -130,10 +130,10 @@ def multiply_adds(graph: Graph, shapes: Mapping[str, Shape] | None = None) -> di
     shapes = graph.shapes() if shapes is None else shapes
     counts = {}
     for node in graph.nodes:
-        if node.op in ("conv2d", "linear"):
-            sources = [shapes[name] for name in node.inputs]
-            weight = OPERATIONS[node.op].parameters(sources, node.attributes)["weight"]
-            counts[node.name] = math.prod(weight) * math.prod(n or 0 for n in shapes[node.name][1:])
+        sources = [shapes[name] for name in node.inputs]
+        count = OPERATORS[node.op].multiply_adds(sources, node.attributes, shapes[node.name])
+        if count:
+            counts[node.name] = count
     return counts
 
 

@@ -9,58 +9,14 @@ left out, so that each can be tested against the plain graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from . import winograd
 from .graph import Graph, Weights
-from .ops import ACTIVATIONS, OPERATIONS
-
-Array = npt.NDArray[np.float32]
-
-#: Functions that never fall: the largest value of a window stays the largest.
-_MONOTONE = ("relu", "leaky_relu", "prelu", "sigmoid", "tanh")
-#: Functions that fall to one minimum and rise after it.
-_VALLEYS = ("swish", "mish", "pish")
-#: Operations whose step can apply an activation and a batch norm as it stores a row.
-_WITH_EPILOGUE = (
-    "conv2d", "linear", "max_pool2d", "avg_pool2d", "global_avg_pool2d", "add", "mul", "flatten",
-    "softmax", "resize", "identity",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One step of a bound network.
-
-    Attributes:
-        name: the graph node whose value this layer computes.
-        op: an operation of ``OPERATIONS``, or ``identity``.
-        inputs: names of layers or graph inputs.
-        attributes: as in the graph; a max-pool may have ``sign``.
-        arrays: its parameters, without the node name.
-        activation: function applied to the result, with its arguments.
-        affine: (scale, shift) per channel, applied after the activation.
-        covers: names of the graph nodes that were fused into it, itself last.
-        part: (first, count) if it computes only so many channels of the node; what stands behind a
-            ``~`` in its name then tells it from the other parts.
-    """
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    attributes: dict[str, Any] = field(default_factory=dict)
-    arrays: dict[str, Array] = field(default_factory=dict)
-    activation: tuple[str, dict[str, Any]] | None = None
-    affine: tuple[Array, Array] | None = None
-    covers: tuple[str, ...] = ()
-    part: tuple[int, int] | None = None
-
-
-Layers = list[Layer]
+from .layer import Function, Layer, Layers
+from .operators import OPERATORS
 
 
 def bind(graph: Graph, weights: Weights) -> Layers:
@@ -68,7 +24,7 @@ def bind(graph: Graph, weights: Weights) -> Layers:
     layers, shapes = [], graph.shapes()
     for node in graph.nodes:
         prefix = f"{node.name}."
-        wanted = OPERATIONS[node.op].parameters([shapes[i] for i in node.inputs], node.attributes)
+        wanted = OPERATORS[node.op].parameters([shapes[i] for i in node.inputs], node.attributes)
         arrays = {name: weights[prefix + name] for name in wanted}
         layers.append(
             Layer(node.name, node.op, node.inputs, node.attributes, arrays, covers=(node.name,))
@@ -86,13 +42,17 @@ def rewrite(layers: Layers, keep: Collection[str], without: Collection[str] = ()
 
 
 def _as_epilogue(layer: Layer) -> Layer:
-    """A lone activation or batch norm is an ``identity`` with an epilogue."""
-    if layer.op in ACTIVATIONS:
-        activation = layer.op, {**layer.attributes, **layer.arrays}
-        return replace(layer, op="identity", activation=activation, attributes={}, arrays={})
-    if layer.op == "batch_norm":
-        return replace(layer, op="identity", affine=affine_of(layer), attributes={}, arrays={})
+    """A lone activation or batch norm is a copy with an epilogue."""
+    entry = OPERATORS[layer.op]
+    if entry.activation is not None:
+        return replace(layer, activation=_function(layer), arrays={})
+    if entry.affine is not None:
+        return replace(layer, affine=entry.affine(layer), arrays={})
     return layer
+
+
+def _function(layer: Layer) -> Function:
+    return Function(layer.op, layer.attributes, layer.arrays)
 
 
 def prune(layers: Layers, keep: Collection[str]) -> Layers:
@@ -102,16 +62,6 @@ def prune(layers: Layers, keep: Collection[str]) -> Layers:
         if layer.name in needed:
             needed.update(layer.inputs)
     return [layer for layer in layers if layer.name in needed]
-
-
-def affine_of(layer: Layer) -> tuple[Array, Array]:
-    """Scale and shift of a ``batch_norm`` layer, worked out in float64."""
-    a = {name: array.astype(np.float64) for name, array in layer.arrays.items()}
-    scale = 1 / np.sqrt(a["running_var"] + layer.attributes["eps"])
-    if "weight" in a:
-        scale = scale * a["weight"]
-    shift = a.get("bias", np.zeros_like(scale)) - a["running_mean"] * scale
-    return scale.astype(np.float32), shift.astype(np.float32)
 
 
 def _pairs(layers: Layers, keep: Collection[str]) -> list[tuple[Layer, Layer]]:
@@ -153,9 +103,10 @@ def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
     """A batch norm right after a convolution or dense layer goes into its weights."""
 
     def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
-        if first.op not in ("conv2d", "linear") or second.op != "batch_norm":
+        affine = OPERATORS[second.op].affine
+        if not OPERATORS[first.op].folds_batch_norm or affine is None:
             return None
-        scale, shift = (a.astype(np.float64) for a in affine_of(second))
+        scale, shift = (a.astype(np.float64) for a in affine(second))
         weight = first.arrays["weight"].astype(np.float64)
         weight = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
         bias = first.arrays.get("bias", np.zeros(len(scale), np.float32)) * scale + shift
@@ -216,7 +167,7 @@ def _channels_of_parts(layers: Layers) -> dict[str, int]:
     for layer in layers:
         if layer.op == "conv2d":
             channels[layer.name] = len(layer.arrays["weight"])
-        elif layer.op in ACTIVATIONS and layer.inputs[0] in channels:
+        elif OPERATORS[layer.op].activation and layer.inputs[0] in channels:
             channels[layer.name] = channels[layer.inputs[0]]
     return channels
 
@@ -225,7 +176,7 @@ def _chain_to_pool(layer: Layer, only_reader: dict[str, Layer]) -> Layers:
     """The max-pool that alone reads a layer, with a batch norm before it if there is one."""
     chain: Layers = []
     reader = only_reader.get(layer.name)
-    if reader is not None and reader.op == "batch_norm":
+    if reader is not None and OPERATORS[reader.op].affine:
         chain.append(reader)
         reader = only_reader.get(reader.name)
     if reader is None or reader.op != "max_pool2d" or not _is_plain_pool(reader):
@@ -237,9 +188,9 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
     """Batch norms and functions that never fall move behind the max-pool: a quarter of the work.
 
     Where the scale of the batch norm is negative, the largest value after it comes from the
-    smallest before it, so the pool gets a sign per channel.  Swish, Mish and Pish fall to their
+    smallest before it, so the pool gets a sign per channel.  Functions like Swish fall to their
     one minimum and rise after it, so the largest of a window is that of its smallest or of its
-    largest argument; the pool takes them in as its ``inner`` function.
+    largest argument; the pool takes them in as its ``pre_activation``.
     """
 
     def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
@@ -247,24 +198,23 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
             return None
         if second.attributes["dilation"] not in (1, (1, 1)) or first.affine or first.activation:
             return None  # a dilated window may hold padding only, which must stay -inf
-        if "inner" in second.attributes:
-            return None  # the inner function comes before whatever moves behind the pool
-        attributes = dict(second.attributes)
-        if first.op == "batch_norm":
-            scale = affine_of(first)[0]
-            sign = np.where(scale < 0, np.float32(-1), np.float32(1))
-            attributes["sign"] = attributes.get("sign", np.float32(1)) * sign
-        elif first.op in _VALLEYS:
+        if second.pre_activation:
+            return None  # it comes before whatever moves behind the pool
+        sign, entry = second.sign, OPERATORS[first.op]
+        if entry.affine is not None:
+            own = np.where(entry.affine(first)[0] < 0, np.float32(-1), np.float32(1))
+            sign = own if sign is None else sign * own
+        elif entry.activation is None:
+            return None
+        elif entry.activation.is_valley:
             if not _is_plain_pool(second):
                 return None
             covers = _merged(first.covers, second.covers)
-            attributes["inner"] = first.op
-            return [replace(second, inputs=first.inputs, attributes=attributes, covers=covers)]
-        elif not _never_falls(first):
+            function = _function(first)
+            return [replace(second, inputs=first.inputs, pre_activation=function, covers=covers)]
+        elif not entry.activation.never_falls(first.attributes, first.arrays):
             return None
-        pool = replace(
-            second, name=f"{second.name}~{first.name}", inputs=first.inputs, attributes=attributes
-        )
+        pool = replace(second, name=f"{second.name}~{first.name}", inputs=first.inputs, sign=sign)
         return [pool, replace(first, name=second.name, inputs=(pool.name,), part=second.part)]
 
     return _until_stable(layers, keep, step)
@@ -278,38 +228,30 @@ def _is_plain_pool(pool: Layer) -> bool:
     return plain and a["dilation"] == (1, 1) and not any(a["padding"]) and not a["ceil_mode"]
 
 
-def _never_falls(layer: Layer) -> bool:
-    if layer.op not in _MONOTONE:
-        return False
-    if layer.op == "leaky_relu":
-        return bool(layer.attributes["negative_slope"] >= 0)
-    return layer.op != "prelu" or bool((layer.arrays["weight"] >= 0).all())
-
-
 def choose_depthwise(layers: Layers, keep: Collection[str]) -> Layers:
     """3 x 3 convolutions of each channel by itself are marked; a 2 x 2 max-pool that alone reads
-    the result is taken in.  ``depthwise`` is 2 with the pool, else 1."""
+    the result is taken in."""
 
     def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
-        if not first.attributes.get("depthwise") or second.op != "max_pool2d":
+        if first.algorithm != "depthwise" or second.op != "max_pool2d":
             return None
         a = second.attributes
-        if not _is_plain_pool(second) or a["kernel_size"] != (2, 2) or "sign" in a or "inner" in a:
+        if not _is_plain_pool(second) or a["kernel_size"] != (2, 2):
             return None
-        if (a["stride"] or (2, 2)) != (2, 2) or first.attributes["depthwise"] == 2:
+        if second.sign is not None or second.pre_activation or (a["stride"] or (2, 2)) != (2, 2):
             return None
         return [
             replace(
                 first,
                 name=second.name,
-                attributes={**first.attributes, "depthwise": 2},
+                algorithm="depthwise_pool",
                 covers=_merged(first.covers, second.covers),
                 part=second.part,
             )
         ]
 
     marked = [
-        replace(layer, attributes={**layer.attributes, "depthwise": 1})
+        replace(layer, algorithm="depthwise")
         if layer.op == "conv2d" and _is_depthwise(layer)
         else layer
         for layer in layers
@@ -327,13 +269,14 @@ def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
     """An activation, and a batch norm after it, are applied as the layer before them stores."""
 
     def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
-        if first.op not in _WITH_EPILOGUE or len(second.inputs) != 1 or first.affine:
+        if not OPERATORS[first.op].takes_epilogue or len(second.inputs) != 1 or first.affine:
             return None
         fused = replace(first, name=second.name, covers=_merged(first.covers, second.covers))
-        if second.op in ACTIVATIONS and not first.activation and not second.affine:
-            return [replace(fused, activation=(second.op, {**second.attributes, **second.arrays}))]
-        if second.op == "batch_norm":
-            return [replace(fused, affine=affine_of(second))]
+        entry = OPERATORS[second.op]
+        if entry.activation and not first.activation:
+            return [replace(fused, activation=_function(second))]
+        if entry.affine is not None:
+            return [replace(fused, affine=entry.affine(second))]
         return None
 
     return _until_stable(layers, keep, step)
@@ -342,7 +285,7 @@ def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
 def choose_winograd(layers: Layers, keep: Collection[str]) -> Layers:
     """Convolutions for which vertical Winograd takes clearly fewer multiplications are marked."""
     return [
-        replace(layer, attributes={**layer.attributes, "winograd": True})
+        replace(layer, algorithm="winograd")
         if layer.op == "conv2d" and _can_winograd(layer)
         else layer
         for layer in layers
@@ -352,8 +295,7 @@ def choose_winograd(layers: Layers, keep: Collection[str]) -> Layers:
 def _can_winograd(layer: Layer) -> bool:
     a = layer.attributes
     filters, channels = layer.arrays["weight"].shape[:2]
-    plain = a["stride"] == (1, 1) and a["groups"] == 1
-    plain = plain and not a.get("depthwise")
+    plain = a["stride"] == (1, 1) and a["groups"] == 1 and layer.algorithm == "direct"
     return plain and winograd.pays(channels, filters, a["kernel_size"])
 
 

@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from ..errors import GraphError, InputError
 from .graph import Graph
+from .layer import Layer, Layers
 from .library import find_model
 from .model_file import Model
 from .native import Pool, Program, Workspace, choose_isa
-from .ops import Shape
+from .operators import Shape
 from .pack import Parameters
-from .plan import Plan
-from .rewrites import Layer, Layers, bind, rewrite
+from .plan import CHOICES, Plan
+from .rewrites import REWRITES, bind, rewrite
 
 if TYPE_CHECKING:
     from .profile import Profile
@@ -47,10 +48,8 @@ class Session:
         threads: how many threads work on a call; by default one per available core.
         isa: ``scalar``, ``sse2``, ``avx2``, ``avx512`` or ``neon``; by default what the
             environment's ``MINIMESO_ISA`` says, else the fastest that this machine has.
-        without: rewrites to leave out (``fold_batch_norm``, ``split_pools``,
-            ``sink_through_max_pool``, ``choose_depthwise``, ``fuse_epilogue``,
-            ``choose_winograd``, ``concat_in_place``, ``double_in_sum``, ``split_input``,
-            ``row_bands``), to test them.
+        without: rewrites to leave out, to test them: names of ``rewrites.REWRITES`` and
+            ``plan.CHOICES``.
 
     A session may be used from several threads, one at a time; sessions run side by side and
     share the weights.  Results have the same bits for any number of threads and any batch size.
@@ -59,6 +58,7 @@ class Session:
         ModelError: the model file is missing, damaged or hostile.
         GraphError: the weights do not fit the graph.
         EngineError: the instruction set is not available.
+        InputError: ``threads`` is no sensible number, or ``without`` names no rewrite.
     """
 
     def __init__(
@@ -82,6 +82,10 @@ class Session:
             or not 1 <= threads <= _MAX_THREADS
         ):
             raise InputError(f"threads must be an integer in 1..{_MAX_THREADS}, not {threads!r}")
+        unknown = sorted(set(without) - {*REWRITES, *CHOICES})
+        if unknown:
+            known = ", ".join((*REWRITES, *CHOICES))
+            raise InputError(f"without: no rewrite {unknown[0]!r} (there are: {known})")
         self.model: Model = model
         self.threads: int = threads or min(available_cores(), _MAX_THREADS)
         self.isa = choose_isa(isa)

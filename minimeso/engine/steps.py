@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from .layer import Layer
 from .memory import Buffer
-from .rewrites import Layer
 from .winograd import output_lines
 
 MapShape = tuple[int, int, int]
@@ -37,7 +38,7 @@ class Step:
     output: int = -1
     input: int = -1
     second: int = -1
-    fields: dict[str, int | float] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
     layer: Layer | None = None
 
     @property

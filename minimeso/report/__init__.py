@@ -1,7 +1,9 @@
 """The report: one self-contained HTML page to look at instead of numbers to read.
 
-``collect`` keeps a few frames while a clip runs past, ``timeline`` and ``persons`` draw,
-``page`` puts everything together, ``card`` reads the limits of the model, ``words`` has the words.
+``highlights`` keeps a few frames while a clip runs past, ``attribution`` says what the network
+reacted to, ``timeline`` and ``persons`` draw, ``page`` puts everything together, ``card`` reads the
+limits of the model, ``phrases`` has the texts.  ``annotate`` stands apart: the picture or clip once
+more.
 """
 
 from __future__ import annotations
@@ -11,35 +13,25 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..detect.track_score import FAKE_SECONDS
 from ..detect.verdict import SeenFrame, Verdict
 from ..media.atomic_file import Replacement
-from .attribution import HeatMap, find_tail
+from .attribution import LayerGradientXActivation, find_head
 from .card import limits
 from .highlights import Collector
-from .page import MOST_PICTURES, MOST_ROWS, MOST_SECTIONS, Entry, Frame, document
+from .page import MOST_PICTURES, MOST_ROWS, MOST_SECTIONS, Context, Entry, document
 from .persons import person
-from .phrases import percent
+from .phrases import RULE, percent
 
 if TYPE_CHECKING:
     from ..engine import Model, Session
 
 __all__ = ["Report"]
 
-#: In words what ``statistics.judge_track`` and ``statistics.suspicion`` do.
-RULE = (
-    "The word for a person comes from all frames of that person together: fake where p_fake "
-    "reaches the upper threshold and its whole interval lies at 50 % or above, real where p_fake "
-    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain. "
-    f"Nobody is called fake who was judged over less than {FAKE_SECONDS} seconds. "
-    "The verdict of a file is that of its most fake person: one swapped face makes a file fake, "
-    "however many real ones stand beside it."
-)
 #: Persons of one file with a timeline, and with a few words.
 _MOST_PERSONS = 24
 _MOST_NAMED = 200
 #: Of the most suspicious frames of a person, and of the least: the first persons, the others.
-_SHOTS, _FEWER_SHOTS = 3, 2
+_HIGHLIGHTS, _FEWER_HIGHLIGHTS = 3, 2
 _FULL_PERSONS = 3
 
 
@@ -73,7 +65,7 @@ class Report:
         rule: str = RULE,
     ) -> None:
         self._session = session
-        self._heat = HeatMap(session) if find_tail(session.graph) else None
+        self._attribution = LayerGradientXActivation(session) if find_head(session.graph) else None
         self._limits = limits(model)
         self._options = dict(options or {})
         self._rule = rule
@@ -99,9 +91,9 @@ class Report:
                 track,
                 seen,
                 self._thresholds,
-                self._heat,
+                self._attribution,
                 f"file-{number}-person-{track.id}",
-                _SHOTS if place < _FULL_PERSONS else _FEWER_SHOTS,
+                _HIGHLIGHTS if place < _FULL_PERSONS else _FEWER_HIGHLIGHTS,
             )
             for place, track in enumerate(verdict.tracks[:_MOST_PERSONS])
         )
@@ -116,9 +108,9 @@ class Report:
         )
         self._entries.append(Entry(bare, seen.frames <= 1, seen.end, persons, others))
         self._listed.append(True)
-        self._stay_small()
+        self._limit_size()
 
-    def _stay_small(self) -> None:
+    def _limit_size(self) -> None:
         """The least suspicious files lose their pictures, or their sections."""
         shown = [number for number, listed in enumerate(self._listed) if listed]
         shown.sort(key=lambda number: self._entries[number].suspicion)
@@ -126,11 +118,11 @@ class Report:
             least = shown.pop(0)
             self._listed[least] = False
             self._entries[least] = self._entries[least]._replace(persons=(), others=())
-        weight = sum(self._entries[number].weight for number in shown)
+        size = sum(self._entries[number].size for number in shown)
         for number in shown:
-            if weight <= MOST_PICTURES:
+            if size <= MOST_PICTURES:
                 break
-            weight -= self._entries[number].weight
+            size -= self._entries[number].size
             self._entries[number] = self._entries[number].without_pictures()
 
     def write(self, path: str | os.PathLike[str], verdict: Verdict | None = None) -> None:
@@ -145,14 +137,18 @@ class Report:
         """
         if verdict is not None:
             self.end(verdict)
-        frame = Frame(
-            self._thresholds, self._rule, self._limits, self._heat is not None, self._made()
+        context = Context(
+            self._thresholds,
+            self._rule,
+            self._limits,
+            self._attribution is not None,
+            self._provenance(),
         )
         judged = (entry.verdict.path for entry in self._entries)
         file = Replacement(path, tuple(source for source in judged if source is not None))
         try:
             with open(file.temporary, "w", encoding="utf-8", newline="\n") as page:  # noqa: PTH123
-                for part in document(self._entries, self._listed, self._unlisted, frame):
+                for part in document(self._entries, self._listed, self._unlisted, context):
                     page.write(part)
         except BaseException as error:
             file.discard()
@@ -161,7 +157,7 @@ class Report:
             raise
         file.keep()
 
-    def _made(self) -> list[tuple[str, str]]:
+    def _provenance(self) -> list[tuple[str, str]]:
         from .. import __version__  # the package is complete only now
 
         model = self._session.model

@@ -1,10 +1,10 @@
-"""The heat map: which parts of a crop moved the network towards fake, which towards real.
+"""Attribution: which parts of a crop moved the network towards fake, which towards real.
 
 The networks end in a small map (16 channels of 8 x 8 cells) and a few dense layers behind it.
 Those dense layers are simple enough to differentiate by hand, so no framework is needed: the
-engine computes the map, and the influence of a cell is the sum over its channels of feature times
-d logit / d feature (gradient x input; Shrikumar et al. 2016).  If the activation between the dense
-layers is piecewise linear, the influences and the influence of the biases add up to the logit.
+engine computes the map, and the attribution of a cell is the sum over its channels of feature times
+d logit / d feature (gradient x activation; Shrikumar et al. 2016).  If the activation between the
+dense layers is piecewise linear, the attributions and those of the biases add up to the logit.
 
 It shows influence and proves nothing: a cell sees more than its own square of the crop, "no
 feature" (0) is no picture that exists, and a network is as sure of its errors as of the rest.
@@ -17,64 +17,67 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.operators import OPERATORS
+
 if TYPE_CHECKING:
     from ..engine import Graph, Model, Node, Session
 
 Array = npt.NDArray[np.float64]
 
-#: Functions of one number that may stand between the dense layers (``prelu`` has weights).
-_ACTIVATIONS = ("relu", "leaky_relu", "swish", "mish", "pish", "tanh", "sigmoid")
 #: Distance of the central differences, relative to max(1, |x|): for float64 the errors of
 #: truncation and of rounding are then both near 1e-10.
 _STEP = 1e-5
 
 
-class HeatMap:
-    """Influence maps of a network, by its own session.
+class LayerGradientXActivation:
+    """Gradient x activation at the last map of a network, by its own session (named as in Captum).
 
     Args:
-        session: of a model for which ``find_tail`` finds the dense layers.
+        session: of a model for which ``find_head`` finds the dense layers.
 
     Attributes:
-        features: name of the layer whose cells are looked at.
+        layer: name of the layer whose cells are looked at.
+
+    Raises:
+        ValueError: ``find_head`` finds none.
     """
 
     def __init__(self, session: Session) -> None:
-        tail = find_tail(session.graph)
-        if tail is None:
-            raise ValueError("no map followed by dense layers: ask find_tail first")
+        head = find_head(session.graph)
+        if head is None:
+            raise ValueError("no map followed by dense layers: ask find_head first")
         self._session = session
-        self.features, self._nodes = tail
+        self.layer, self._nodes = head
 
-    def influence(self, crops: npt.NDArray[np.float32]) -> Array:
-        """How much each cell pushed the result.
+    def attribute(self, crops: npt.NDArray[np.float32]) -> Array:
+        """How much each cell pushed the logit.
 
         Args:
-            crops: (N, 3, H, W) float32 from 0 to 1, what the network looks at.
+            crops: (N, 3, H, W) float32 from 0 to 1, as the network judged them.
 
         Returns:
             (N, h, w), in units of the logit: positive speaks for fake, negative for real.
         """
-        found = self._session.run(crops, outputs=[self.features])[self.features]
+        found = self._session.run(crops, outputs=[self.layer])[self.layer]
         features: Array = found.astype(np.float64)
         gradient = self._gradient(features.reshape(len(features), -1)).reshape(features.shape)
         return np.asarray((features * gradient).sum(axis=1))
 
     def _gradient(self, flat: Array) -> Array:
         """d logit / d feature: (N, F) at the features (N, F)."""
-        model, seen = self._session.model, [flat]
+        model, values = self._session.model, [flat]
         for node in self._nodes:
-            seen.append(_value(model, node, seen[-1]))
-        gradient = np.ones_like(seen[-1])
-        for node, x in zip(reversed(self._nodes), reversed(seen[:-1]), strict=True):
+            values.append(_evaluate(model, node, values[-1]))
+        gradient = np.ones_like(values[-1])
+        for node, x in zip(reversed(self._nodes), reversed(values[:-1]), strict=True):
             if node.op == "linear":
                 gradient = gradient @ model.weights[f"{node.name}.weight"].astype(np.float64)
             else:
-                gradient = gradient * _slope(model, node, x)
+                gradient = gradient * _derivative(model, node, x)
         return gradient
 
 
-def find_tail(graph: Graph) -> tuple[str, list[Node]] | None:
+def find_head(graph: Graph) -> tuple[str, list[Node]] | None:
     """The map that a network ends in, and the dense layers between it and the logit.
 
     Walks back from the only output: sigmoid, then dense layers and activations, then flatten.
@@ -87,7 +90,7 @@ def find_tail(graph: Graph) -> tuple[str, list[Node]] | None:
     chain: list[Node] = []
     name = graph.outputs[0]
     while (node := nodes.get(name)) is not None and node.op != "flatten":
-        if node.op != "linear" and node.op not in _ACTIVATIONS:
+        if node.op != "linear" and not _is_function(node):
             return None
         chain.append(node)
         name = node.inputs[0]
@@ -97,20 +100,24 @@ def find_tail(graph: Graph) -> tuple[str, list[Node]] | None:
     return node.inputs[0], chain[:0:-1]
 
 
-def _value(model: Model, node: Node, x: Array) -> Array:
-    """What a node makes of (N, F), by the definition of its operation."""
-    from ..engine.reference import REFERENCE  # not what every process waits for
+def _is_function(node: Node) -> bool:
+    """Whether a node is a function of one number, without weights."""
+    activation = OPERATORS[node.op].activation
+    return activation is not None and not activation.slopes
 
+
+def _evaluate(model: Model, node: Node, x: Array) -> Array:
+    """The output of a node for (N, F) float64, by the definition of its operator."""
     arrays = {
         name: model.weights[f"{node.name}.{name}"].astype(np.float64)
         for name in ("weight", "bias")
         if f"{node.name}.{name}" in model.weights
     }
-    return REFERENCE[node.op]([x], node, arrays)
+    return OPERATORS[node.op].reference([x], node.attributes, arrays)
 
 
-def _slope(model: Model, node: Node, x: Array) -> Array:
+def _derivative(model: Model, node: Node, x: Array) -> Array:
     """Derivative of an activation at x, by central differences."""
     step = _STEP * np.maximum(1.0, np.abs(x))
-    rise = _value(model, node, x + step) - _value(model, node, x - step)
+    rise = _evaluate(model, node, x + step) - _evaluate(model, node, x - step)
     return np.asarray(rise / ((x + step) - (x - step)))

@@ -1,4 +1,4 @@
-"""The limits of a model, from its card: the Markdown file beside it (``tools/release.py``).
+"""The limits of a model, from its card: the Markdown file beside it (``tools/train/release.py``).
 
 Only the section "What it cannot do" is read, and of Markdown only what it uses: paragraphs, bullet
 points, ``code`` and **bold**.  The file may be anything: it is read in part and escaped.
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from ..engine import Model, bundled_models
-from .phrases import shown
+from .phrases import escaped
 
 _SECTION = "What it cannot do"
 _MOST_BYTES = 1 << 18
@@ -43,7 +43,7 @@ def as_html(markdown: str) -> str:
     """Paragraphs and bullet points as HTML."""
     parts: list[str] = []
     for kind, text in _blocks(markdown):
-        content = re.sub(r"`([^`]+)`", r"<code>\1</code>", shown(text))
+        content = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
         content = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", content)
         if kind == "li" and parts and parts[-1].endswith("</ul>"):
             parts[-1] = f"{parts[-1][:-5]}<li>{content}</li></ul>"

@@ -27,21 +27,20 @@ _APART = 1.0
 #: Persons of whom frames are kept: where there are more, those with the highest mean ``p_fake``.
 MOST_PERSONS = 8
 #: Spans of time in which a person was seen but left out.
-_MOST_SPANS = 256
+_MOST_SEGMENTS = 256
 _MOST_TRACKS = 1000
 #: Long side of a kept frame, and JPEG qualities that show a face without a large page.
 _FRAME_SIDE = 560
 _FRAME_QUALITY = 78
 
 
-class Shot(NamedTuple):
-    """One frame of one person, small.
+class Highlight(NamedTuple):
+    """A frame of one person that is kept, small.
 
     Attributes:
         t: in seconds.
         p_fake: of this person in this frame.
         box: of the face: x, y, width, height in pixels of the frame.
-        square: what was cut out for the network, in pixels of the frame.
         others: numbers and boxes of the other faces in the frame.
         size: width and height of the frame.
         jpeg: the frame, scaled down.
@@ -51,14 +50,13 @@ class Shot(NamedTuple):
     t: float
     p_fake: float
     box: Square
-    square: Square
     others: tuple[tuple[int, Square], ...]
     size: tuple[int, int]
     jpeg: bytes
     crop: Pixels
 
 
-class Span(NamedTuple):
+class Segment(NamedTuple):
     """A stretch of time in which a person was seen and left out for one reason."""
 
     start: float
@@ -71,7 +69,9 @@ class Highlights:
 
     def __init__(self) -> None:
         self._slice = _FIRST_SLICE
-        self._kept: dict[int, tuple[Shot, Shot]] = {}  # by number of the slice: least, most
+        self._kept: dict[
+            int, tuple[Highlight, Highlight]
+        ] = {}  # by number of the slice: least, most
         self._count = 0
         self._sum = 0.0
 
@@ -80,7 +80,7 @@ class Highlights:
         """Mean ``p_fake`` of all frames that were offered."""
         return self._sum / max(self._count, 1)
 
-    def offer(self, t: float, p_fake: float, make: Callable[[], Shot]) -> None:
+    def offer(self, t: float, p_fake: float, make: Callable[[], Highlight]) -> None:
         """A frame; ``make`` is called only if it is worth keeping."""
         self._count += 1
         self._sum += p_fake
@@ -90,17 +90,17 @@ class Highlights:
         higher = most is None or p_fake > most.p_fake
         if not lower and not higher:
             return
-        shot = make()
+        made = make()
         self._kept[number] = (
-            shot if lower or least is None else least,
-            shot if higher or most is None else most,
+            made if lower or least is None else least,
+            made if higher or most is None else most,
         )
         while len(self._kept) > _MOST_SLICES:
             self._merge()
 
     def _merge(self) -> None:
         self._slice *= 2
-        kept: dict[int, tuple[Shot, Shot]] = {}
+        kept: dict[int, tuple[Highlight, Highlight]] = {}
         for number, (least, most) in self._kept.items():
             if number // 2 in kept:
                 other_least, other_most = kept[number // 2]
@@ -109,7 +109,7 @@ class Highlights:
             kept[number // 2] = least, most
         self._kept = kept
 
-    def pick(self, count: int) -> tuple[list[Shot], list[Shot]]:
+    def pick(self, count: int) -> tuple[list[Highlight], list[Highlight]]:
         """At most ``count`` of the most and as many of the least suspicious, none in both.
 
         They lie apart in time: no two of one list within a second, or half a slice if that is more.
@@ -118,14 +118,16 @@ class Highlights:
         least = self._apart((least for least, _ in self._kept.values()), count, 1, most)
         return most, least
 
-    def _apart(self, shots: Iterable[Shot], count: int, sign: int, taken: list[Shot]) -> list[Shot]:
-        picked: list[Shot] = []
+    def _apart(
+        self, candidates: Iterable[Highlight], count: int, sign: int, taken: list[Highlight]
+    ) -> list[Highlight]:
+        picked: list[Highlight] = []
         apart = max(_APART, self._slice / 2)
-        for shot in sorted(shots, key=lambda shot: (sign * shot.p_fake, shot.t)):
-            near = any(abs(shot.t - other.t) < apart for other in picked)
-            again = any(shot.t == other.t for other in taken)
+        for candidate in sorted(candidates, key=lambda one: (sign * one.p_fake, one.t)):
+            near = any(abs(candidate.t - other.t) < apart for other in picked)
+            again = any(candidate.t == other.t for other in taken)
             if len(picked) < count and not near and not again:
-                picked.append(shot)
+                picked.append(candidate)
         return picked
 
 
@@ -141,7 +143,7 @@ class Collector:
         frames: how many frames came.
         end: time of the last one in seconds.
         highlights: by number of the person.
-        spans: where a person was seen but left out, by number of the person.
+        segments: where a person was seen but left out, by number of the person.
     """
 
     def __init__(
@@ -151,23 +153,23 @@ class Collector:
         self.frames = 0
         self.end = 0.0
         self.highlights: dict[int, Highlights] = {}
-        self.spans: dict[int, list[Span]] = {}
+        self.segments: dict[int, list[Segment]] = {}
 
     def add(self, frame: SeenFrame) -> None:
         """Look at a frame; what is worth keeping is copied."""
         self.frames += 1
         since = self.end
         self.end = max(self.end, frame.t)
-        small: list[bytes] = []  # the frame as JPEG, made once if at all
+        jpegs: list[bytes] = []  # the frame, made once if at all
 
-        def shot_of(seen: SeenFace, p_fake: float) -> Shot:
-            if not small:
-                small.append(small_jpeg(frame.pixels))
-            return self._shot(frame, seen, p_fake, small[0])
+        def highlight_of(seen: SeenFace, p_fake: float) -> Highlight:
+            if not jpegs:
+                jpegs.append(thumbnail(frame.pixels))
+            return self._highlight(frame, seen, p_fake, jpegs[0])
 
         for seen in frame.faces:
             if seen.p_fake is not None:
-                make = functools.partial(shot_of, seen, seen.p_fake)
+                make = functools.partial(highlight_of, seen, seen.p_fake)
                 if self._has_room(seen.track, seen.p_fake):
                     highlights = self.highlights.setdefault(seen.track, Highlights())
                     highlights.offer(frame.t, seen.p_fake, make)
@@ -184,34 +186,36 @@ class Collector:
         del self.highlights[least]
         return True
 
-    def _shot(self, frame: SeenFrame, seen: SeenFace, p_fake: float, jpeg: bytes) -> Shot:
+    def _highlight(self, frame: SeenFrame, seen: SeenFace, p_fake: float, jpeg: bytes) -> Highlight:
         height, width = frame.pixels.shape[:2]
         crop = cut(
             frame.pixels, seen.square, self._size, self._resample, self._isa,
             turned=seen.face.turned,
         )  # fmt: skip
         others = tuple((f.track, f.face.box) for f in frame.faces if f.track != seen.track)
-        return Shot(
-            frame.t, p_fake, seen.face.box, seen.square, others, (width, height), jpeg,
+        return Highlight(
+            frame.t, p_fake, seen.face.box, others, (width, height), jpeg,
             np.rint(255 * crop[0]).astype(np.uint8).transpose(1, 2, 0),
         )  # fmt: skip
 
     def _left_out(self, track: int, since: float, t: float, reason: str) -> None:
-        if track not in self.spans and len(self.spans) >= _MOST_TRACKS:
+        if track not in self.segments and len(self.segments) >= _MOST_TRACKS:
             return
-        spans = self.spans.setdefault(track, [])
-        if spans and spans[-1].reason == reason and spans[-1].end >= since:
-            spans[-1] = spans[-1]._replace(end=t)
+        segments = self.segments.setdefault(track, [])
+        if segments and segments[-1].reason == reason and segments[-1].end >= since:
+            segments[-1] = segments[-1]._replace(end=t)
             return
-        spans.append(Span(t, t, reason))
-        if len(spans) > _MOST_SPANS:  # coarser, from the start: one of two, longer by the other
-            spans[:] = [
+        segments.append(Segment(t, t, reason))
+        if (
+            len(segments) > _MOST_SEGMENTS
+        ):  # coarser, from the start: one of two, longer by the other
+            segments[:] = [
                 first._replace(end=second.end if second.reason == first.reason else first.end)
-                for first, second in zip(spans[::2], spans[1::2], strict=False)
-            ] + (spans[-1:] if len(spans) % 2 else [])
+                for first, second in zip(segments[::2], segments[1::2], strict=False)
+            ] + (segments[-1:] if len(segments) % 2 else [])
 
 
-def small_jpeg(pixels: Pixels, side: int = _FRAME_SIDE, quality: int = _FRAME_QUALITY) -> bytes:
+def thumbnail(pixels: Pixels, side: int = _FRAME_SIDE, quality: int = _FRAME_QUALITY) -> bytes:
     """(H, W, 3) uint8 RGB as JPEG whose longer side has ``side`` pixels at most."""
     from PIL import Image  # not what every process waits for
 
@@ -225,5 +229,5 @@ def small_jpeg(pixels: Pixels, side: int = _FRAME_SIDE, quality: int = _FRAME_QU
     return buffer.getvalue()
 
 
-def _p_fake(shot: Shot) -> float:
-    return shot.p_fake
+def _p_fake(highlight: Highlight) -> float:
+    return highlight.p_fake

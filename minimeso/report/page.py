@@ -11,11 +11,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..detect.track_score import FAKE_SECONDS
-from ..detect.verdict import STOPPED, Verdict
+from ..detect.verdict import Verdict
 from .card import as_html
 from .persons import Person
-from .phrases import NO_CARD, NOT_MEANT, PRIVATE, counted, percent, reason, shown, terms
+from .phrases import (
+    NO_CARD,
+    PRIVATE,
+    amounts,
+    counted,
+    escaped,
+    headline,
+    percent,
+    reason,
+    statements,
+    terms,
+)
 
 #: Nothing is fetched from anywhere, nothing runs, nothing is sent.
 POLICY = (
@@ -35,20 +45,20 @@ class Entry(NamedTuple):
 
     Attributes:
         verdict: without the moments of its tracks, which are drawn already.
-        still: whether it is a picture.
+        is_picture: whether it is no clip.
         length: time of the last frame in seconds.
         persons: those with a section, the most fake first.
         others: number, word and ``p_fake`` of further persons.
     """
 
     verdict: Verdict
-    still: bool
+    is_picture: bool
     length: float
     persons: tuple[Person, ...]
     others: tuple[str, ...]
 
     @property
-    def weight(self) -> int:
+    def size(self) -> int:
         """Characters of all pictures."""
         return sum(len(person.pictures) for person in self.persons)
 
@@ -63,26 +73,26 @@ class Entry(NamedTuple):
         return self._replace(persons=tuple(person._replace(pictures="") for person in self.persons))
 
 
-class Frame(NamedTuple):
-    """What stands around the entries.
+class Context(NamedTuple):
+    """What a page says beside its entries.
 
     Attributes:
         thresholds: ``real`` and ``fake``.
         rule: how a verdict comes about, a sentence or two.
         limits: of the model in Markdown, if it has a card.
-        heat: whether there are heat maps.
-        made: how the page was made: what, and its value.
+        has_attributions: whether there are heat maps.
+        provenance: how the page was made: what, and its value.
     """
 
     thresholds: Mapping[str, float]
     rule: str
     limits: str | None
-    heat: bool
-    made: Sequence[tuple[str, str]]
+    has_attributions: bool
+    provenance: Sequence[tuple[str, str]]
 
 
 def document(
-    entries: Sequence[Entry], listed: Sequence[bool], unlisted: int, frame: Frame
+    entries: Sequence[Entry], listed: Sequence[bool], unlisted: int, context: Context
 ) -> Iterator[str]:
     """The page in parts.
 
@@ -90,7 +100,7 @@ def document(
         entries: of the files, in the order in which they were judged.
         listed: whether the entry has a section of its own.
         unlisted: how many files came too late for a row.
-        frame: what stands around.
+        context: what is the same for all of them.
     """
     name = names([entry.verdict.path for entry in entries])
     single = len(entries) == 1
@@ -102,8 +112,8 @@ def document(
         yield _overview(entries, listed, unlisted, name)
     for number, entry in enumerate(entries, start=1):
         if listed[number - 1]:
-            yield from _section(entry, number, single, name, frame)
-    yield from _around(entries, frame)
+            yield from _section(entry, number, single, name, context)
+    yield from _explanations(entries, context)
     yield "</main></body></html>\n"
 
 
@@ -138,11 +148,11 @@ def _head(title: str) -> str:
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{shown(POLICY)}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escaped(POLICY)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="referrer" content="no-referrer"><meta name="color-scheme" '
         'content="light dark">'
-        f"<title>minimeso: {shown(title)}</title><style>\n{style}</style></head>\n<body><main>"
+        f"<title>minimeso: {escaped(title)}</title><style>\n{style}</style></head>\n<body><main>"
         '<header><p class="brand">minimeso report</p>'
         "<h1>Was a face swapped?</h1></header>\n"
     )
@@ -154,11 +164,11 @@ def _overview(
     unlisted: int,
     name: Callable[[str | None], str],
 ) -> str:
-    words = [entry.verdict.verdict or entry.verdict.status for entry in entries]
+    results = [entry.verdict.verdict or entry.verdict.status for entry in entries]
     counts = ", ".join(
-        f"{words.count(word)} {word.replace('_', ' ')}"
+        f"{results.count(word)} {word.replace('_', ' ')}"
         for word in ("fake", "uncertain", "real", "no_face", "unreadable", "partial")
-        if word in words
+        if word in results
     )
     rows = "".join(
         _row(entry, number, listed[number - 1], name)
@@ -177,31 +187,31 @@ def _overview(
 
 def _row(entry: Entry, number: int, listed: bool, name: Callable[[str | None], str]) -> str:
     verdict = entry.verdict
-    label = f"<bdi>{shown(name(verdict.path))}</bdi>"
+    label = f"<bdi>{escaped(name(verdict.path))}</bdi>"
     link = f'<a href="#file-{number}">{label}</a>' if listed else label
     score = "&ndash;" if verdict.p_fake is None else percent(verdict.p_fake)
     persons = len(verdict.tracks)
     return (
-        f'<tr><th scope="row">{link}</th><td>{_word(verdict)}</td>'
+        f'<tr><th scope="row">{link}</th><td>{_badge(verdict)}</td>'
         f'<td class="number">{score}</td><td class="number">{persons}</td></tr>'
     )
 
 
-def _word(verdict: Verdict) -> str:
+def _badge(verdict: Verdict) -> str:
     word = verdict.verdict or verdict.status
     partial = " <small>(in part)</small>" if verdict.status == "partial" else ""
     return f'<span class="word {word}">{word.replace("_", " ")}</span>{partial}'
 
 
 def _section(
-    entry: Entry, number: int, single: bool, name: Callable[[str | None], str], frame: Frame
+    entry: Entry, number: int, single: bool, name: Callable[[str | None], str], context: Context
 ) -> Iterator[str]:
     verdict = entry.verdict
     called = name(verdict.path)
-    yield f'<section id="file-{number}" class="file"><h2><bdi>{shown(called)}</bdi></h2>'
+    yield f'<section id="file-{number}" class="file"><h2><bdi>{escaped(called)}</bdi></h2>'
     yield f'<div class="verdict {verdict.verdict or verdict.status}">'
-    yield f'<p class="big">{_headline(verdict)}</p>'
-    for sentence in _sentences(verdict, entry.still, frame.thresholds):
+    yield f'<p class="big">{headline(verdict)}</p>'
+    for sentence in statements(verdict, entry.is_picture, context.thresholds):
         yield f"<p>{sentence}</p>"
     remarks = [
         remark.replace(verdict.path or "\0", called)
@@ -209,27 +219,27 @@ def _section(
         if remark and not remark.startswith(_SAID)
     ]
     if remarks:
-        yield f'<p class="fine">Note: {shown("; ".join(remarks))}.</p>'
-    if verdict.verdict is not None or not entry.still:
-        yield f'<p class="fine">{_amounts(entry)}</p>'
+        yield f'<p class="fine">Note: {escaped("; ".join(remarks))}.</p>'
+    if verdict.verdict is not None or not entry.is_picture:
+        yield f'<p class="fine">{amounts(verdict, entry.is_picture)}</p>'
     yield "</div>"
     if len(entry.persons) > 1:
         yield _persons(entry, number)
-    shown_pictures = True
+    complete = True
     for person in entry.persons:
         yield f'<article class="person">{person.head}{person.pictures}'
         if not person.pictures:
-            shown_pictures = False
+            complete = False
         yield "</article>"
-    if entry.persons and not shown_pictures:
+    if entry.persons and not complete:
         yield (
             '<p class="fine">Where frames are missing they were not kept: a report keeps those of '
             "the most suspicious persons and files, so that the page stays small.</p>"
         )
     if entry.others:
-        yield f'<p class="fine">Further persons: {"; ".join(map(shown, entry.others))}.</p>'
+        yield f'<p class="fine">Further persons: {"; ".join(map(escaped, entry.others))}.</p>'
     if verdict.left_out:
-        yield _left_out(verdict.left_out, entry.still)
+        yield _left_out(verdict.left_out, entry.is_picture)
     if not single:
         yield '<p class="fine"><a href="#files">All files</a></p>'
     yield "</section>\n"
@@ -249,88 +259,13 @@ def _persons(entry: Entry, number: int) -> str:
     )
 
 
-def _headline(verdict: Verdict) -> str:
-    word = verdict.verdict
-    if word is None:
-        return {"no_face": "No face to judge", "unreadable": "Unreadable"}.get(
-            verdict.status, "Not judged"
-        )
-    return f"{word.capitalize()} <small>p_fake {percent(verdict.p_fake or 0.0)}</small>"
-
-
-def _sentences(verdict: Verdict, still: bool, thresholds: Mapping[str, float]) -> Iterator[str]:
-    """The verdict in plain words: what was found, what it means, what it does not mean."""
-    thing = "picture" if still else "clip"
-    if verdict.status == "unreadable":
-        yield "The file could not be read, so nothing is known about it."
-        return
-    if STOPPED in (verdict.note or ""):
-        yield "<strong>It was not looked at to its end.</strong> Only what was seen was judged."
-    elif verdict.status == "partial":
-        yield (
-            "<strong>The file is cut short or damaged.</strong> Only what could be read was judged."
-        )
-    if verdict.verdict is None or verdict.p_fake is None:
-        yield (
-            f"Faces were seen in this {thing}, but none that can be judged; why stands below."
-            if verdict.left_out
-            else f"No face was found in this {thing}."
-        )
-        yield (
-            f"<strong>This does not mean that the {thing} is genuine.</strong> Only faces are "
-            "looked at; there was nothing to say about any."
-        )
-        return
-    several = len(verdict.tracks) > 1
-    who = f"person {verdict.tracks[0].id}" if verdict.tracks else "the face"
-    most = f"{who}, the most suspicious of {len(verdict.tracks)} persons" if several else who
-    real, fake = percent(thresholds["real"]), percent(thresholds["fake"])
-    if verdict.verdict == "fake":
-        yield (
-            f"In {most}{',' if several else ''} the model sees what face swaps leave behind. From "
-            f"{fake} up it says fake."
-        )
-    elif verdict.verdict == "real":
-        nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
-        yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
-    elif not thresholds["real"] < verdict.p_fake < thresholds["fake"]:
-        low, high = verdict.tracks[0].interval
-        yield f"The model cannot tell about {most}: p_fake lies beyond a threshold, but " + (
-            "the interval around it crosses 50\N{NO-BREAK SPACE}%."
-            if low < 0.5 < high
-            else f"a face must be judged over {FAKE_SECONDS} seconds to be called fake."
-        )
-    else:
-        yield (
-            f"The model cannot tell about {most}: it says fake only from {fake} up and real only "
-            f"up to {real}."
-        )
-    yield (
-        f"<strong>What it means:</strong> p_fake is the probability that a face was swapped in, as "
-        f"the model sees it. Of 100 faces like those it was tuned on that score "
-        f"{percent(verdict.p_fake)}, about {round(100 * verdict.p_fake)} are swapped."
-    )
-    not_meant = NOT_MEANT[verdict.verdict].format(thing=thing)
-    yield f"<strong>What it does not mean:</strong> {not_meant}"
-
-
-def _amounts(entry: Entry) -> str:
-    verdict = entry.verdict
-    if entry.still:
-        return f"{counted(len(verdict.tracks) or len(verdict.faces), 'face')} judged."
-    return (
-        f"{counted(verdict.frames_read, 'frame')} read, {verdict.frames_scored:,} of them with a "
-        f"face that was judged; {counted(len(verdict.tracks), 'person')} judged."
-    )
-
-
-def _left_out(counts: Mapping[str, int], still: bool) -> str:
+def _left_out(counts: Mapping[str, int], is_picture: bool) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{shown(reason(key).short)}</th><td class="number">{count:,}</td>'
-        f"<td>{shown(reason(key).meaning)}</td></tr>"
+        f'<tr><th scope="row">{escaped(reason(key).short)}</th><td class="number">{count:,}</td>'
+        f"<td>{escaped(reason(key).meaning)}</td></tr>"
         for key, count in sorted(counts.items(), key=lambda item: -item[1])
     )
-    what = "Faces" if still else "Faces (one in each frame counts as one)"
+    what = "Faces" if is_picture else "Faces (one in each frame counts as one)"
     return (
         f'<h3>What was left out</h3><table class="left-out"><thead><tr>'
         f'<th scope="col">Reason</th><th scope="col" class="number">Times</th>'
@@ -340,22 +275,22 @@ def _left_out(counts: Mapping[str, int], still: bool) -> str:
     )
 
 
-def _around(entries: Sequence[Entry], frame: Frame) -> Iterator[str]:
-    real, fake = percent(frame.thresholds["real"]), percent(frame.thresholds["fake"])
-    clips = any(not entry.still and entry.persons for entry in entries)
+def _explanations(entries: Sequence[Entry], context: Context) -> Iterator[str]:
+    real, fake = percent(context.thresholds["real"]), percent(context.thresholds["fake"])
+    clips = any(not entry.is_picture and entry.persons for entry in entries)
     yield (
         "<section><h2>How a verdict comes about</h2>"
         f'<p>Thresholds of this model: <span class="word real">real</span> up to {real}, '
         f'<span class="word fake">fake</span> from {fake}, '
-        f'<span class="word uncertain">uncertain</span> between them.</p><p>{shown(frame.rule)}</p>'
-        "</section>\n"
+        f'<span class="word uncertain">uncertain</span> between them.</p>'
+        f"<p>{escaped(context.rule)}</p></section>\n"
     )
     yield "<section><h2>What this model cannot do</h2>"
-    yield as_html(frame.limits) if frame.limits else f"<p>{NO_CARD}</p>"
+    yield as_html(context.limits) if context.limits else f"<p>{NO_CARD}</p>"
     yield '</section>\n<section><h2>How to read this page</h2><dl class="terms">'
-    for term, meaning in terms(clips, frame.heat):
+    for term, meaning in terms(clips, context.has_attributions):
         yield f"<div><dt>{term}</dt><dd>{meaning}</dd></div>"
     yield "</dl></section>\n<section><h2>How this page was made</h2><dl class='made'>"
-    for what, value in frame.made:
-        yield f"<dt>{shown(what)}</dt><dd>{shown(value)}</dd>"
+    for what, value in context.provenance:
+        yield f"<dt>{escaped(what)}</dt><dd>{escaped(value)}</dd>"
     yield f"</dl><p class='fine'>{PRIVATE}</p></section>\n"

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from ..detect.verdict import Track
 from ..media.pixels import Pixels
-from .attribution import HeatMap
-from .highlights import Collector, Shot
-from .phrases import INFLUENCE, clock, counted, percent, shown
+from .attribution import LayerGradientXActivation
+from .highlights import Collector, Highlight
+from .phrases import INFLUENCE, clock, counted, escaped, percent
 from .timeline import scale, timeline
 
 _CROP_QUALITY = 85
@@ -23,11 +23,14 @@ _HIGHEST = 26
 #: So many frames stand beside each other on a wide screen.
 _ONE_ROW = 3
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#: Influence below the first share of the largest is not tinted; from the second on it has a sign.
+#: Rows and columns of a heat map that are drawn.
+_MOST_CELLS = 32
+#: Shares of the largest attribution at which the tint grows stronger, and from which on there is a
+#: sign.
 _LEVELS = (0.1, 0.25, 0.5, 0.75)
 _SIGN_FROM = 0.4
 
-Influence = npt.NDArray[np.float64]
+Attributions = npt.NDArray[np.float64]
 
 _LEGEND = (
     '<p class="fine legend"><span class="key fake">+</span> pushed the network towards fake, '
@@ -46,7 +49,7 @@ def person(
     track: Track,
     seen: Collector,
     thresholds: Mapping[str, float],
-    heat: HeatMap | None,
+    attribution: LayerGradientXActivation | None,
     anchor: str,
     count: int,
 ) -> Person:
@@ -56,11 +59,11 @@ def person(
         track: what was found.
         seen: what was kept of the file.
         thresholds: of the model.
-        heat: for the heat maps, if the model allows them.
+        attribution: for the heat maps, if the model allows them.
         anchor: unique name of this section.
         count: how many of the most and of the least suspicious frames are shown.
     """
-    still = seen.frames <= 1
+    is_picture = seen.frames <= 1
     highlights = seen.highlights.get(track.id)
     most, least = highlights.pick(count) if highlights else ([], [])
     named = list(zip(_LETTERS, most + least, strict=False))
@@ -72,106 +75,135 @@ def person(
         f'<p class="fine">95 % interval {percent(track.interval[0])} to '
         f"{percent(track.interval[1])}, from {counted(len(track.frames), 'judged frame')}.</p>",
     ]
-    if track.frames and not still:
-        marks = [(letter, shot.t, place < len(most)) for place, (letter, shot) in enumerate(named)]
+    if track.frames and not is_picture:
+        marks = [
+            (letter, highlight.t, place < len(most))
+            for place, (letter, highlight) in enumerate(named)
+        ]
         parts.append(
             timeline(
                 track.frames, track.p_fake, track.interval, thresholds, seen.end,
-                seen.spans.get(track.id, ()), marks, f"person {track.id}",
+                seen.segments.get(track.id, ()), marks, f"person {track.id}",
             )
         )  # fmt: skip
-    influences = _influences([shot for _, shot in named], heat)
+    attributions = _attributions([highlight for _, highlight in named], attribution)
     figures = [
-        _figure(letter, shot, influence, track.id, still)
-        for (letter, shot), influence in zip(named, influences, strict=True)
+        _figure(letter, highlight, of_crop, track.id, is_picture)
+        for (letter, highlight), of_crop in zip(named, attributions, strict=True)
     ]
-    legend = _LEGEND if heat is not None and figures else ""
-    return Person("".join(parts), _rows(figures, len(most), still) + legend)
+    legend = _LEGEND if attribution is not None and figures else ""
+    return Person("".join(parts), _rows(figures, len(most), is_picture) + legend)
 
 
-def _rows(figures: Sequence[str], most: int, still: bool) -> str:
+def _rows(figures: Sequence[str], most: int, is_picture: bool) -> str:
     """The figures, the first ``most`` of them apart from the others where they are many."""
-    if still or not figures:
-        return "".join(f'<div class="shots one">{figure}</div>' for figure in figures)
+    if is_picture or not figures:
+        return "".join(f'<div class="highlights one">{figure}</div>' for figure in figures)
     rows = [("Most suspicious", figures[:most]), ("Least suspicious", figures[most:])]
     if most < len(figures) <= _ONE_ROW:
         first, second = ", ".join(_LETTERS[:most]), ", ".join(_LETTERS[most : len(figures)])
         rows = [(f"Most suspicious ({first}) and least suspicious ({second})", figures)]
     return "".join(
-        f'<h4>{title}</h4><div class="shots">{"".join(row)}</div>' for title, row in rows if row
+        f'<h4>{title}</h4><div class="highlights">{"".join(row)}</div>'
+        for title, row in rows
+        if row
     )
 
 
-def _influences(shots: Sequence[Shot], heat: HeatMap | None) -> list[Influence | None]:
-    """Heat maps as shares of the largest influence in any of these frames, -1 to 1."""
-    if heat is None or not shots:
-        return [None] * len(shots)
-    crops = np.stack([shot.crop.transpose(2, 0, 1) for shot in shots]).astype(np.float32) / 255
-    found = heat.influence(np.ascontiguousarray(crops, np.float32))
+def _attributions(
+    highlights: Sequence[Highlight], attribution: LayerGradientXActivation | None
+) -> list[Attributions | None]:
+    """(h, w) of each crop, as shares of the largest in any of these frames, -1 to 1."""
+    if attribution is None or not highlights:
+        return [None] * len(highlights)
+    crops = (
+        np.stack([highlight.crop.transpose(2, 0, 1) for highlight in highlights]).astype(np.float32)
+        / 255
+    )
+    found = attribution.attribute(np.ascontiguousarray(crops, np.float32))
+    found = _pooled(found)
     largest = np.abs(found).max()
     usable = np.isfinite(largest) and largest > 0
     return list(found / largest) if usable else [np.zeros_like(one) for one in found]
 
 
-def _figure(letter: str, shot: Shot, influence: Influence | None, number: int, still: bool) -> str:
-    width, height = shot.size
-    when = "" if still else f"at {clock(shot.t)}"
+def _pooled(attributions: Attributions) -> Attributions:
+    """(N, h, w) of ``_MOST_CELLS`` rows and columns at most; attributions of neighbours add up."""
+    for axis in (1, 2):
+        length = attributions.shape[axis]
+        if length > _MOST_CELLS:
+            starts = np.arange(_MOST_CELLS) * length // _MOST_CELLS
+            attributions = np.add.reduceat(attributions, starts, axis=axis)
+    return attributions
+
+
+def _figure(
+    letter: str,
+    highlight: Highlight,
+    attributions: Attributions | None,
+    number: int,
+    is_picture: bool,
+) -> str:
+    width, height = highlight.size
+    alt = escaped(_alt_of_frame(highlight, number, is_picture))
     frame = (
         f'<div class="frame" style="max-width:{_HIGHEST * width / height:.1f}rem">'
-        f'<img src="{_jpeg_uri(shot.jpeg)}" '
-        f'alt="{shown(_spoken(shot, number, when))}" style="aspect-ratio:{width}/{height}">'
-        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{_boxes(shot, number)}</svg></div>'
+        f'<img src="{_jpeg_uri(highlight.jpeg)}" alt="{alt}" style="aspect-ratio:{width}/{height}">'
+        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{_boxes(highlight, number)}</svg>'
+        "</div>"
     )
-    crop = _jpeg_uri(_jpeg(shot.crop))
-    rows, columns = shot.crop.shape[:2]
+    crop = _jpeg_uri(_jpeg(highlight.crop))
+    rows, columns = highlight.crop.shape[:2]
     crops = (
         f'<div class="crop"><img src="{crop}" alt="The face of person {number} as the network '
         f'saw it" style="aspect-ratio:{columns}/{rows}"><span>as the network saw it</span></div>'
     )
-    if influence is not None:
+    if attributions is not None:
         crops += (
-            f'<div class="crop"><img src="{crop}" alt="{shown(_spoken_heat(influence))}" '
-            f'style="aspect-ratio:{columns}/{rows}">{_heat(influence)}'
-            f"<span>what it reacted to</span></div>"
+            f'<div class="crop"><img src="{crop}" alt="{_alt_of_attributions(attributions)}" '
+            f'style="aspect-ratio:{columns}/{rows}">{_overlay(attributions)}'
+            "<span>what it reacted to</span></div>"
         )
     caption = (
-        f"<figcaption><b>{letter}</b> <time>{clock(shot.t)}</time> · p_fake "
-        f"{percent(shot.p_fake)}</figcaption>"
+        ""
+        if is_picture
+        else f"<figcaption><b>{letter}</b> <time>{clock(highlight.t)}</time> · p_fake "
+        f"{percent(highlight.p_fake)}</figcaption>"
     )
-    return f'<figure>{"" if still else caption}{frame}<div class="crops">{crops}</div></figure>'
+    return f'<figure>{caption}{frame}<div class="crops">{crops}</div></figure>'
 
 
-def _spoken(shot: Shot, number: int, when: str) -> str:
-    x, y, width, height = shot.box
-    place = _thirds(
-        (x + width / 2) / shot.size[0], (y + height / 2) / shot.size[1], "left", "right"
-    )
-    others = f", {counted(len(shot.others), 'other face')} in view" if shot.others else ""
-    return f"Frame {when}: person {number} {place}{others}".replace("Frame :", "Picture:")
+def _alt_of_frame(highlight: Highlight, number: int, is_picture: bool) -> str:
+    x, y, width, height = highlight.box
+    place = _place((x + width / 2) / highlight.size[0], (y + height / 2) / highlight.size[1])
+    others = f", {counted(len(highlight.others), 'other face')} in view" if highlight.others else ""
+    what = "Picture" if is_picture else f"Frame at {clock(highlight.t)}"
+    return f"{what}: person {number} {place}{others}"
 
 
-def _thirds(x: float, y: float, left: str, right: str) -> str:
-    across = left if x < 1 / 3 else right if x > 2 / 3 else "middle"
+def _place(x: float, y: float) -> str:
+    """In words, of a point in a unit square."""
+    across = "left" if x < 1 / 3 else "right" if x > 2 / 3 else "middle"
     down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
     return f"at the {down} {across}".replace("  ", " ")
 
 
-def _spoken_heat(influence: Influence) -> str:
-    rows, columns = influence.shape
+def _alt_of_attributions(attributions: Attributions) -> str:
+    rows, columns = attributions.shape
     parts = []
     for sign, word in ((1, "fake"), (-1, "real")):
-        if (sign * influence).max() > _LEVELS[0]:
-            row, column = np.unravel_index(int((sign * influence).argmax()), influence.shape)
-            place = _thirds((column + 0.5) / columns, (row + 0.5) / rows, "left", "right")
+        if (sign * attributions).max() > _LEVELS[0]:
+            row, column = np.unravel_index(int((sign * attributions).argmax()), attributions.shape)
+            place = _place((column + 0.5) / columns, (row + 0.5) / rows)
             parts.append(f"most towards {word} {place}")
     return f"Heat map on the face: {', '.join(parts) or 'no influence to speak of'}"
 
 
-def _boxes(shot: Shot, number: int) -> str:
+def _boxes(highlight: Highlight, number: int) -> str:
     """The box of the person with its number, the other faces thinner."""
-    unit = max(shot.size) / 100
-    parts = [_box(box, other, unit, "other") for other, box in shot.others]
-    return "".join([*parts, _box(shot.box, number, unit, "this")])
+    unit = max(highlight.size) / 100
+    parts = [_box(box, other, unit, "other") for other, box in highlight.others]
+    return "".join([*parts, _box(highlight.box, number, unit, "this")])
 
 
 def _box(box: tuple[float, ...], number: int, unit: float, kind: str) -> str:
@@ -193,18 +225,18 @@ def _rectangle(x: float, y: float, width: float, height: float) -> str:
     return f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h{-width:.1f}z"
 
 
-def _heat(influence: Influence) -> str:
+def _overlay(attributions: Attributions) -> str:
     """Tinted cells; + and - in the strong ones, so that nobody needs to tell the colours apart."""
-    rows, columns = influence.shape
+    rows, columns = attributions.shape
     parts = []
     for sign, word in ((1, "fake"), (-1, "real")):
-        strength = np.digitize(sign * influence, _LEVELS)
+        strength = np.digitize(sign * attributions, _LEVELS)
         for level in range(1, len(_LEVELS) + 1):
             cells = np.argwhere(strength == level)
             path = "".join(f"M{column} {row}h1v1h-1z" for row, column in cells)
             if path:
                 parts.append(f'<path class="{word} l{level}" d="{path}"/>')
-        strong = np.argwhere(sign * influence >= _SIGN_FROM)
+        strong = np.argwhere(sign * attributions >= _SIGN_FROM)
         cross = "".join(
             f"M{column + 0.3:.1f} {row + 0.5}h.4"
             + (f"M{column + 0.5} {row + 0.3:.1f}v.4" if sign > 0 else "")
@@ -213,7 +245,7 @@ def _heat(influence: Influence) -> str:
         if cross:
             parts.append(f'<path class="sign under" d="{cross}"/><path class="sign" d="{cross}"/>')
     return (
-        f'<svg class="heat" viewBox="0 0 {columns} {rows}" preserveAspectRatio="none" '
+        f'<svg class="attribution" viewBox="0 0 {columns} {rows}" preserveAspectRatio="none" '
         f'aria-hidden="true">{"".join(parts)}</svg>'
     )
 

@@ -1,15 +1,18 @@
-"""Words of a report: what numbers and reasons are called, what has to be explained, escaping."""
+"""Texts of a report, made at the end from data: numbers, reasons, statements, explanations."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+
+from ..detect.track_score import FAKE_SECONDS
+from ..detect.verdict import STOPPED, Verdict
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def shown(text: str) -> str:
+def escaped(text: str) -> str:
     r"""``text`` for HTML: markup is escaped, and so is what would not show (``\n``, ``\u202e``)."""
     visible = "".join(c if c.isprintable() or c == _NO_BREAK else _visible(c) for c in text)
     return html.escape(visible, quote=True)
@@ -43,7 +46,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-class Reasons(NamedTuple):
+class ReasonText(NamedTuple):
     """Why a face is left out: in short, and what it means."""
 
     short: str
@@ -51,20 +54,29 @@ class Reasons(NamedTuple):
 
 
 REASONS = {
-    "too_small": Reasons("too small", "The face has too few pixels to show what is looked for."),
-    "blurred": Reasons("blurred", "Motion or focus has washed away what is looked for."),
-    "dark": Reasons("too dark", "There is too little light on the face."),
-    "turned": Reasons("turned away", "The model knows faces from the front, not from the side."),
-    "cut_off": Reasons("cut off", "The edge of the picture cuts through the face."),
-    "too_short": Reasons("too short", "A person was in view too briefly to be judged."),
+    "too_small": ReasonText("too small", "The face has too few pixels to show what is looked for."),
+    "blurred": ReasonText("blurred", "Motion or focus has washed away what is looked for."),
+    "dark": ReasonText("too dark", "There is too little light on the face."),
+    "turned": ReasonText("turned away", "The model knows faces from the front, not from the side."),
+    "cut_off": ReasonText("cut off", "The edge of the picture cuts through the face."),
+    "too_short": ReasonText("too short", "A person was in view too briefly to be judged."),
 }
 
 
-def reason(key: str) -> Reasons:
+def reason(key: str) -> ReasonText:
     """Words for a reason; one without words is shown as it is."""
-    return REASONS.get(key, Reasons(key.replace("_", " "), ""))
+    return REASONS.get(key, ReasonText(key.replace("_", " "), ""))
 
 
+#: In words what ``track_score.judge_track`` and ``track_score.suspicion`` do.
+RULE = (
+    "The word for a person comes from all frames of that person together: fake where p_fake "
+    "reaches the upper threshold and its whole interval lies at 50 % or above, real where p_fake "
+    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain. "
+    f"Nobody is called fake who was judged over less than {FAKE_SECONDS} seconds. "
+    "The verdict of a file is that of its most fake person: one swapped face makes a file fake, "
+    "however many real ones stand beside it."
+)
 INFLUENCE = "The heat map shows influence and proves nothing."
 
 #: What a verdict does not mean; ``{thing}`` is a picture or a clip.
@@ -94,7 +106,7 @@ _TIMELINE = (
     "the person's p_fake, the line in it that p_fake itself; the dashed lines are the thresholds. "
     "Letters are the frames shown below it, the most suspicious on top, the least at the bottom."
 )
-_LANE = (
+_PRESENCE = (
     "Under the timeline: the face was judged (filled), or seen but left out (hatched). Where "
     "neither stands it was not seen."
 )
@@ -102,19 +114,19 @@ _INTERVAL = (
     "How well these frames show what the model thinks of this person: few frames, or frames that "
     "disagree, make it wide. That the model may be wrong about the person is not in it."
 )
-_HEAT = (
+_ATTRIBUTION = (
     "Heat map: squares that pushed the network towards fake (+) or towards real (&minus;); the "
     "stronger the tint, the stronger the push, on one scale for all frames of a person. A square "
     f"stands for itself and what lies around it. <strong>{INFLUENCE}</strong> It does not show "
     "where a face was changed."
 )
-_NO_HEAT = (
+_NO_ATTRIBUTION = (
     "This model does not end in a map with dense layers behind it, so what it reacted to cannot "
     "be drawn."
 )
 
 
-def terms(clips: bool, heat: bool) -> Iterator[tuple[str, str]]:
+def terms(clips: bool, has_attributions: bool) -> Iterator[tuple[str, str]]:
     """What needs an explanation, as HTML, and the explanation."""
     yield (
         "p_fake",
@@ -124,10 +136,88 @@ def terms(clips: bool, heat: bool) -> Iterator[tuple[str, str]]:
     if clips:
         yield "Person", _PERSON
         yield "Timeline", _TIMELINE
-        yield '<span class="key judged"></span> <span class="key out"></span>', _LANE
+        yield '<span class="key judged"></span> <span class="key out"></span>', _PRESENCE
     yield "Interval", _INTERVAL
     yield "Frames", "The box with the thick edge is the person, its number beside it."
-    if heat:
-        yield '<span class="key fake">+</span> <span class="key real">&minus;</span>', _HEAT
+    if has_attributions:
+        yield '<span class="key fake">+</span> <span class="key real">&minus;</span>', _ATTRIBUTION
     else:
-        yield "No heat map", _NO_HEAT
+        yield "No heat map", _NO_ATTRIBUTION
+
+
+def headline(verdict: Verdict) -> str:
+    """A verdict in a few words, as HTML."""
+    word = verdict.verdict
+    if word is None:
+        return {"no_face": "No face to judge", "unreadable": "Unreadable"}.get(
+            verdict.status, "Not judged"
+        )
+    return f"{word.capitalize()} <small>p_fake {percent(verdict.p_fake or 0.0)}</small>"
+
+
+def statements(
+    verdict: Verdict, is_picture: bool, thresholds: Mapping[str, float]
+) -> Iterator[str]:
+    """A verdict in sentences, as HTML: what was found, what it means, what it does not mean."""
+    thing = "picture" if is_picture else "clip"
+    if verdict.status == "unreadable":
+        yield "The file could not be read, so nothing is known about it."
+        return
+    if STOPPED in (verdict.note or ""):
+        yield "<strong>It was not looked at to its end.</strong> Only what was seen was judged."
+    elif verdict.status == "partial":
+        yield (
+            "<strong>The file is cut short or damaged.</strong> Only what could be read was judged."
+        )
+    if verdict.verdict is None or verdict.p_fake is None:
+        yield (
+            f"Faces were seen in this {thing}, but none that can be judged; why stands below."
+            if verdict.left_out
+            else f"No face was found in this {thing}."
+        )
+        yield (
+            f"<strong>This does not mean that the {thing} is genuine.</strong> Only faces are "
+            "looked at; there was nothing to say about any."
+        )
+        return
+    several = len(verdict.tracks) > 1
+    who = f"person {verdict.tracks[0].id}" if verdict.tracks else "the face"
+    most = f"{who}, the most suspicious of {len(verdict.tracks)} persons" if several else who
+    real, fake = percent(thresholds["real"]), percent(thresholds["fake"])
+    if verdict.verdict == "fake":
+        yield (
+            f"In {most}{',' if several else ''} the model sees what face swaps leave behind. From "
+            f"{fake} up it says fake."
+        )
+    elif verdict.verdict == "real":
+        nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
+        yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
+    elif not thresholds["real"] < verdict.p_fake < thresholds["fake"]:
+        low, high = verdict.tracks[0].interval
+        yield f"The model cannot tell about {most}: p_fake lies beyond a threshold, but " + (
+            "the interval around it crosses 50\N{NO-BREAK SPACE}%."
+            if low < 0.5 < high
+            else f"a face must be judged over {FAKE_SECONDS} seconds to be called fake."
+        )
+    else:
+        yield (
+            f"The model cannot tell about {most}: it says fake only from {fake} up and real only "
+            f"up to {real}."
+        )
+    yield (
+        f"<strong>What it means:</strong> p_fake is the probability that a face was swapped in, as "
+        f"the model sees it. Of 100 faces like those it was tuned on that score "
+        f"{percent(verdict.p_fake)}, about {round(100 * verdict.p_fake)} are swapped."
+    )
+    not_meant = NOT_MEANT[verdict.verdict].format(thing=thing)
+    yield f"<strong>What it does not mean:</strong> {not_meant}"
+
+
+def amounts(verdict: Verdict, is_picture: bool) -> str:
+    """How much was looked at."""
+    if is_picture:
+        return f"{counted(len(verdict.tracks) or len(verdict.faces), 'face')} judged."
+    return (
+        f"{counted(verdict.frames_read, 'frame')} read, {verdict.frames_scored:,} of them with a "
+        f"face that was judged; {counted(len(verdict.tracks), 'person')} judged."
+    )

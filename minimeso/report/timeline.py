@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from ..detect.verdict import Interval, Moment
-from .highlights import Span
-from .phrases import clock, percent, shown
+from .highlights import Segment
+from .phrases import clock, escaped, percent
 
-#: Columns of a timeline: more moments than that are drawn as mean, least and most of a column.
+#: Columns of a timeline: more moments than that are drawn as mean, least and most of a column, so
+#: that no clip makes a drawing of more than 16 KB.
 _COLUMNS = 240
 #: A face that was not judged for this many usual steps was away.
 _GAP_STEPS = 2.5
@@ -51,7 +52,7 @@ def scale(p_fake: float, interval: Interval, thresholds: Mapping[str, float]) ->
         for word, start, end in zones
     ]
     return (
-        f'<div class="scale" role="img" aria-label="{shown(spoken)}"><div class="zones">'
+        f'<div class="scale" role="img" aria-label="{escaped(spoken)}"><div class="zones">'
         f"{''.join(parts)}</div>{whisker}"
         f'<i class="needle" style="left:{100 * _clip(p_fake):.1f}%"></i></div>'
     )
@@ -67,7 +68,7 @@ def timeline(
     interval: Interval,
     thresholds: Mapping[str, float],
     end: float,
-    left_out: Sequence[Span],
+    left_out: Sequence[Segment],
     marks: Marks,
     who: str,
 ) -> str:
@@ -85,7 +86,9 @@ def timeline(
     """
     end = max(end, moments[-1].t, 1e-3)
     runs = _runs(moments)
-    points = [run for whole in runs for run in _columns(whole, end)]
+    crowded = len(moments) > _COLUMNS
+    strokes = _columns(runs, end) if crowded else _points(runs)
+    dots = [stroke for stroke in strokes if len(stroke) == 1] if crowded else strokes
     low, high = _clip(interval[0]), _clip(interval[1])
     first, last = runs[0][0].t, runs[-1][-1].t
     values = [moment.p_fake for moment in moments]
@@ -104,17 +107,17 @@ def timeline(
         f'<path class="limit" d="M0 {100 - 100 * thresholds[word]:.1f}H{_WIDTH}"/>'
         for word in ("fake", "real")
     )
-    spread = "".join(_spread(run, x) for run in points if len(moments) > _COLUMNS)
-    curve = "".join(_curve(run, x) for run in points)
-    dots = "" if len(moments) > _COLUMNS else f'<path class="dots" d="{_dots(points, x)}"/>'
-    words = _limit_words(thresholds, "left" if first > end / 3 else "right")
+    spread = f'<path class="spread" d="{_spread(strokes, x)}"/>' if crowded else ""
+    curve = "".join(_curve(stroke, x) for stroke in strokes)
+    dotted = f'<path class="dots" d="{_dots(dots, x)}"/>' if dots else ""
+    labels = _limit_labels(thresholds, "left" if first > end / 3 else "right")
     return (
-        f'<div class="timeline"><div class="plot">{words}<svg viewBox="0 0 {_WIDTH} 100" '
-        f'preserveAspectRatio="none" role="img"><title>{shown(title)}</title>'
-        f'{lines}{band}{spread}<path class="curve" d="{curve}"/>{dots}</svg>'
+        f'<div class="timeline"><div class="plot">{labels}<svg viewBox="0 0 {_WIDTH} 100" '
+        f'preserveAspectRatio="none" role="img"><title>{escaped(title)}</title>'
+        f'{lines}{band}{spread}<path class="curve" d="{curve}"/>{dotted}</svg>'
         '</div><div class="values" aria-hidden="true"><span>100 %</span><span>50 %</span>'
         f"<span>0 %</span></div>{_marks(marks, end, True)}{_marks(marks, end, False)}"
-        f"{_lane(runs, left_out, end)}{_ticks(end)}</div>"
+        f"{_presence(runs, left_out, end)}{_ticks(end)}</div>"
     )
 
 
@@ -135,42 +138,68 @@ def _runs(moments: Sequence[Moment]) -> list[list[Moment]]:
 
 
 Point = tuple[float, float, float, float]  # time; mean, least, most
+Stroke = list[Point]
 
 
-def _columns(run: list[Moment], end: float) -> list[list[Point]]:
-    """One run as points; a run of many moments has one point a column of the drawing."""
-    if len(run) <= _COLUMNS:
-        return [[(m.t, m.p_fake, m.p_fake, m.p_fake) for m in run]]
+def _points(runs: Sequence[Sequence[Moment]]) -> list[Stroke]:
+    """Every moment as a point, every run as a stroke."""
+    return [[(m.t, m.p_fake, m.p_fake, m.p_fake) for m in run] for run in runs]
+
+
+def _columns(runs: Sequence[Sequence[Moment]], end: float) -> list[Stroke]:
+    """A point for each column of the drawing with moments in it.
+
+    A stroke ends where the face was away from one column to the next; a shorter gap would not be
+    seen.
+    """
     columns: dict[int, list[Moment]] = {}
-    for moment in run:
-        columns.setdefault(int(moment.t / end * (_COLUMNS - 1)), []).append(moment)
-    points = []
-    for inside in columns.values():
-        values = [moment.p_fake for moment in inside]
-        middle = (inside[0].t + inside[-1].t) / 2
-        points.append((middle, sum(values) / len(values), min(values), max(values)))
-    return [points]
+    strokes: list[list[int]] = []
+    for run in runs:
+        for moment in run:
+            column = int(moment.t / end * (_COLUMNS - 1))
+            if column not in columns:
+                columns[column] = []
+                if moment is run[0]:
+                    strokes.append([])
+                strokes[-1].append(column)
+            columns[column].append(moment)
+    return [[_summary(columns[column]) for column in stroke] for stroke in strokes]
+
+
+def _summary(moments: Sequence[Moment]) -> Point:
+    values = [moment.p_fake for moment in moments]
+    middle = (moments[0].t + moments[-1].t) / 2
+    return middle, sum(values) / len(values), min(values), max(values)
 
 
 def _y(p_fake: float) -> str:
     return f"{100 - 100 * _clip(p_fake):.1f}"
 
 
-def _curve(run: list[Point], x: float) -> str:
-    return "M" + "L".join(f"{t * x:.1f} {_y(mean)}" for t, mean, _, _ in run)
+def _curve(stroke: Stroke, x: float) -> str:
+    return "M" + "L".join(f"{t * x:.1f} {_y(mean)}" for t, mean, _, _ in stroke)
 
 
-def _spread(run: list[Point], x: float) -> str:
-    top = [f"{t * x:.1f} {_y(most)}" for t, _, _, most in run]
-    bottom = [f"{t * x:.1f} {_y(least)}" for t, _, least, _ in reversed(run)]
-    return f'<path class="spread" d="M{"L".join(top + bottom)}z"/>'
+def _spread(strokes: Iterable[Stroke], x: float) -> str:
+    """Areas between least and most; that of a single point is a column wide."""
+    paths = []
+    for stroke in strokes:
+        edges = [(t * x, least, most) for t, _, least, most in stroke]
+        if len(edges) == 1:
+            at, least, most = edges[0]
+            half = _WIDTH / _COLUMNS / 2
+            edges = [(at - half, least, most), (at + half, least, most)]
+        top = [f"{at:.1f} {_y(most)}" for at, _, most in edges]
+        bottom = [f"{at:.1f} {_y(least)}" for at, least, _ in reversed(edges)]
+        paths.append(f"M{'L'.join(top + bottom)}z")
+    return "".join(paths)
 
 
-def _dots(points: Iterable[list[Point]], x: float) -> str:
-    return "".join(f"M{t * x:.1f} {_y(mean)}h0" for run in points for t, mean, _, _ in run)
+def _dots(strokes: Iterable[Stroke], x: float) -> str:
+    return "".join(f"M{t * x:.1f} {_y(mean)}h0" for stroke in strokes for t, mean, _, _ in stroke)
 
 
-def _limit_words(thresholds: Mapping[str, float], side: str) -> str:
+def _limit_labels(thresholds: Mapping[str, float], side: str) -> str:
     """What the two lines mean, above the one for fake and below the one for real."""
     fake, real = 100 - 100 * thresholds["fake"], 100 - 100 * thresholds["real"]
     places = (
@@ -178,7 +207,7 @@ def _limit_words(thresholds: Mapping[str, float], side: str) -> str:
         ("", min(real, 88), f"real up to {percent(thresholds['real'])}"),
     )
     return "".join(
-        f'<span class="limit-word{place}" style="{side}:.2rem;top:{y:.1f}%" aria-hidden="true">'
+        f'<span class="limit-label{place}" style="{side}:.2rem;top:{y:.1f}%" aria-hidden="true">'
         f"{text}</span>"
         for place, y, text in places
     )
@@ -211,13 +240,13 @@ def _marks(marks: Marks, end: float, top: bool) -> str:
     )
 
 
-def _lane(runs: Sequence[Sequence[Moment]], left_out: Sequence[Span], end: float) -> str:
+def _presence(runs: Sequence[Sequence[Moment]], left_out: Sequence[Segment], end: float) -> str:
     """Where the face was judged, and where it was seen but left out."""
     cells = ["" for _ in range(_COLUMNS)]
     reasons: dict[int, str] = {}
-    for span in left_out:
-        for cell in _cells(span.start, span.end, end):
-            cells[cell], reasons[cell] = "out", span.reason
+    for segment in left_out:
+        for cell in _cells(segment.start, segment.end, end):
+            cells[cell], reasons[cell] = "out", segment.reason
     for run in runs:
         for cell in _cells(run[0].t, run[-1].t, end):
             cells[cell] = "judged"
@@ -233,11 +262,11 @@ def _lane(runs: Sequence[Sequence[Moment]], left_out: Sequence[Span], end: float
         if cells[start]:
             title = "judged" if cells[start] == "judged" else f"left out: {reasons[start]}"
             parts.append(
-                f'<i class="{cells[start]}" title="{shown(title.replace("_", " "))}" style="left:'
+                f'<i class="{cells[start]}" title="{escaped(title.replace("_", " "))}" style="left:'
                 f'{100 * start / _COLUMNS:.2f}%;width:{100 * (cell - start) / _COLUMNS:.2f}%"></i>'
             )
         start = cell
-    return f'<div class="lane" aria-hidden="true">{"".join(parts)}</div>'
+    return f'<div class="presence" aria-hidden="true">{"".join(parts)}</div>'
 
 
 def _cells(start: float, stop: float, end: float) -> range:

@@ -244,7 +244,7 @@ def test_help_ends_with_examples(command: str, capsys: Captured) -> None:
     assert main([command, "--help"]) == 0
     examples = capsys.readouterr().out.partition("examples:\n")[2].splitlines()
     assert 2 <= len(examples) <= 3
-    assert all(example.startswith(("  minimeso", "  python tools/")) for example in examples)
+    assert all(example.startswith(("  minimeso", "  python -m tools.")) for example in examples)
 
 
 def test_help_and_version_load_no_pillow() -> None:
@@ -331,6 +331,74 @@ def test_full_disk(model: str, folder: Path) -> None:
     assert done.returncode == 4
     assert done.stderr.startswith(b"minimeso: the output cannot be written: No space")
     assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(5, "Input/output error", "in.jpg"), "in.jpg: Input/output error"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (BrokenPipeError(32, "Broken pipe"), "Broken pipe"),
+    ],
+)
+def test_what_goes_wrong_with_an_input_is_not_the_outputs_fault(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("minimeso.detect.Detector.check", fail)
+    assert main(["detect", "in.jpg", "--crops"]) == 3
+    assert capsys.readouterr().err == f"minimeso: {said}\n"
+    print("stdout is still there")
+    assert capsys.readouterr().out == "stdout is still there\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (OSError(28, "No space left on device"), 4, "cannot be written: No space left on device"),
+        (BrokenPipeError(32, "Broken pipe"), 141, ""),
+    ],
+)
+@pytest.mark.parametrize("when", ["write", "flush"])
+@pytest.mark.parametrize("options", [["info"], ["info", "--json"], ["info", "default"]])
+def test_what_goes_wrong_with_stdout_is_the_outputs_fault(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, error: OSError, status: int, said: str,
+    when: str, options: list[str],
+) -> None:  # fmt: skip
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            if when == "write":
+                raise error
+            return len(text)
+
+        def flush(self) -> None:
+            if when == "flush":
+                raise error
+
+    monkeypatch.setattr(sys, "stdout", Broken())
+    assert main(options) == status
+    assert said in capsys.readouterr().err
+
+
+def test_messages_do_not_go_where_the_data_goes(
+    model: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python has no stderr where a script closed it."""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["detect", "--crops", "--model", model, str(tmp_path)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_closed_stdin_is_an_input_that_cannot_be_read(
+    model: str, folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    paths = ["-", str(folder / "b.jpg")]
+    assert main(["detect", "--crops", "--json", "--model", model, *paths]) == 3
+    verdicts = [json.loads(row) for row in capsys.readouterr().out.splitlines()]
+    assert [verdict["status"] for verdict in verdicts] == ["unreadable", "ok"]
 
 
 class Terminal(io.StringIO):

@@ -212,6 +212,33 @@ def test_report_and_annotated_clip(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("rate", [10, 24, 50])
+def test_an_annotated_clip_keeps_the_rate(model: str, tmp_path: Path, rate: int) -> None:
+    """AVI counts its time in frames, so it must be told how many make a second."""
+    frames = [scene(number) for number in range(rate)]
+    source = clip_file(tmp_path, "in.mp4", frames=frames, size=SIZE, rate=rate)
+    copy = tmp_path / "seen.avi"
+    arguments = ["--annotate", str(copy), "--every-frame"]
+    assert main(["detect", "--model", model, str(source), *arguments]) == 0
+    with av.open(str(copy)) as container:
+        assert container.streams.video[0].average_rate == rate
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([number / rate for number in range(rate)])
+
+
+@pytest.mark.parametrize("ending", ["mp4", "png"])
+@pytest.mark.parametrize("name", ["gone.mp4", "damaged.mp4"])
+def test_an_input_that_cannot_be_read_is_not_the_copys_fault(
+    model: str, tmp_path: Path, capsys: Captured, name: str, ending: str
+) -> None:
+    (tmp_path / "damaged.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + b"no clip" * 99)
+    copy = tmp_path / f"seen.{ending}"
+    assert main(["detect", "--model", model, str(tmp_path / name), "--annotate", str(copy)]) == 3
+    output = capsys.readouterr()
+    assert output.out.startswith("unreadable") and output.err == ""
+    assert not copy.exists() and len(list(tmp_path.iterdir())) == 1
+
+
 def test_annotated_picture(model: str, tmp_path: Path) -> None:
     source = ROOT / "minimeso" / "samples" / "portrait.jpg"
     copy = tmp_path / "seen.png"

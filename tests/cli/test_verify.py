@@ -26,7 +26,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def stored(model: str) -> Entries:
-    """What ``tools/reference.py`` would write, from the float64 definition."""
+    """What ``tools/convert/reference.py`` would write, from the float64 definition."""
     session = Session(model)
     x = np.random.default_rng(1).integers(0, 256, (1, 256, 256, 3), np.uint8)
     planar = x.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)

@@ -155,7 +155,7 @@ def head_means(finder: FaceFinder, picture: npt.NDArray[np.uint8]) -> dict[str, 
 def test_scenes() -> None:
     """The targets: average precision 0.95, one box at most on pictures without a face."""
     pytest.importorskip("tqdm")
-    from tools import scenes
+    from tools.bench import scenes
 
     figures = scenes.pictures(data("scenes"), "yunet-s", 0.6)
     assert figures["average precision"] >= 0.95

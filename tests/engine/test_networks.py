@@ -1,7 +1,7 @@
 """Meso-4 and MesoInception-4 against what PyTorch gave for them, on every instruction set.
 
 The dumps under tests/data/reference hold both networks with each of the six activation settings,
-random weights and running statistics (tools/reference.py made them and describes the format).
+random weights and running statistics (tools/convert/reference.py made and describes them).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minimeso import Graph, GraphError, Session
 from minimeso.engine.native import available_isas
-from minimeso.engine.ops import ACTIVATIONS, OPERATIONS
+from minimeso.engine.operators import ACTIVATIONS, OPERATORS
 from minimeso.engine.reference import evaluate
 
 ULP = 2.0**-24
@@ -76,7 +76,7 @@ def cases(draw: st.DrawFn, op: str) -> Graph:
         x = graph.node("flatten", x)
         channels = graph.shapes()[x][0] or 0
     inputs = [x]
-    if OPERATIONS[op].arity[1] > 1:
+    if OPERATORS[op].arity[1] > 1:
         inputs.append(graph.node("swish", x))
         if op in ("add", "mul") and draw(st.booleans()):
             inputs[draw(st.integers(0, 1))] = graph.node("global_avg_pool2d", x)
@@ -95,7 +95,7 @@ def cases(draw: st.DrawFn, op: str) -> Graph:
     return graph
 
 
-@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("op", OPERATORS)
 @given(data=st.data())
 def test_operation_equals_definition(op: str, data: st.DataObject) -> None:
     try:

@@ -13,7 +13,7 @@ from test_operations import attributes
 
 from minimeso import Graph, GraphError, Session
 from minimeso.engine.native import available_isas
-from minimeso.engine.ops import OPERATIONS
+from minimeso.engine.operators import OPERATORS
 
 torch = pytest.importorskip("torch")
 torch_graph = pytest.importorskip("torch_graph")
@@ -32,10 +32,10 @@ def graphs(draw: st.DrawFn) -> Graph:
         shape = graph.shapes()[x]
         channels = shape[0] or 0
         maps = [n for n, s in graph.shapes().items() if s == shape]
-        names = [op for op in OPERATIONS if len(shape) == 3 or op in VECTOR_OPERATIONS]
+        names = [op for op in OPERATORS if len(shape) == 3 or op in VECTOR_OPERATIONS]
         op = draw(st.sampled_from(names))
         inputs = [x]
-        if OPERATIONS[op].arity[1] > 1:
+        if OPERATORS[op].arity[1] > 1:
             inputs.append(draw(st.sampled_from(maps)))
             if op in ("add", "mul") and len(shape) == 3 and draw(st.booleans()):
                 inputs[1] = graph.node("global_avg_pool2d", x)

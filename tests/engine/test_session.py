@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Collection
 
 import numpy as np
 import pytest
@@ -16,12 +17,15 @@ import minimeso
 from minimeso import EngineError, Graph, GraphError, InputError, Session
 from minimeso.engine import session as session_module
 from minimeso.engine.native import available_isas
+from minimeso.engine.operators import OPERATORS, Operator
+from minimeso.engine.operators.operator import lower_as
+from minimeso.engine.plan import CHOICES
 from minimeso.engine.reference import evaluate
 from minimeso.engine.rewrites import REWRITES
 from minimeso.networks import mesoinception4
 
 RNG = np.random.default_rng(5)
-REWRITE_NAMES = (*REWRITES, "concat_in_place", "double_in_sum", "split_input", "row_bands")
+REWRITE_NAMES = (*REWRITES, *CHOICES)
 
 
 def small_network() -> Graph:
@@ -88,6 +92,30 @@ def test_what_moves_behind_a_pool(chain: tuple[str, ...], padding: int, isa: str
     wanted = evaluate(graph, weights, {"x": data})["out"]
     result = Session(graph, weights, isa=isa).run(data)
     np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("without", [("fuse_epilog",), "row_bands", ("row_bands", "")])
+def test_a_misspelt_rewrite_is_refused(without: Collection[str]) -> None:
+    with pytest.raises(InputError, match=r"fuse_epilogue.*row_bands"):
+        Session(SMALL, SMALL_WEIGHTS, without=without)
+
+
+def test_an_operator_says_how_it_runs() -> None:
+    relu = OPERATORS["relu"]
+    with pytest.raises(TypeError, match="lower"):
+        Operator("twice x", relu.infer, relu.reference)  # type: ignore[call-arg]
+
+
+def test_an_operator_whose_step_the_engine_lacks_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    relu = OPERATORS["relu"]
+    new = Operator("twice x", relu.infer, relu.reference, lower_as("TWICE"))
+    monkeypatch.setitem(OPERATORS, "twice", new)
+    graph = Graph()
+    graph.output(graph.node("twice", graph.input("x", (1, 2, 3))))
+    with pytest.raises(EngineError, match="TWICE"):
+        Session(graph, {}).run(np.ones((1, 1, 2, 3), np.float32))
 
 
 def test_rewrites_shorten_the_network() -> None:

@@ -1,4 +1,4 @@
-"""Runs an experiment of Kawa & Syga (SECRYPT 2021): `python tools/paper NAME --data DIR`."""
+"""Runs an experiment of Kawa & Syga (SECRYPT 2021): `python -m tools.paper NAME --data DIR`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-if __package__ in (None, ""):  # started by its path
-    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
-
 from minimeso.errors import MinimesoError
 from tools.arguments import number
 from tools.paper.results import BUDGETS, Options, ResultsError
+from tools.train.sources import SETS
 
 INTERRUPTED = 130
 
@@ -30,6 +28,7 @@ class Experiment(NamedTuple):
 
 #: Each is a module of this folder with `run(options)` and `render(folder)`.
 EXPERIMENTS = {
+    "pilot": Experiment("which set of faces? one run of stage 1 on each", True),
     "table1": Experiment("stage 1: five activation settings on faces, several runs each", True),
     "table2": Experiment("stage 2: four settings x three learning rates x runs", True),
     "table3": Experiment("stage 3: the best models of table2 on the test split", False),
@@ -39,17 +38,22 @@ EXPERIMENTS = {
     "table5": Experiment("SqueezeNet on CIFAR-10, four activations", True),
 }
 
+#: What `--set` is for.
+OF_SETS = ("table1",)
+
 EPILOG = """\
 examples:
-  python tools/paper table1 --data DIR                    does it work? under two minutes
-  python tools/paper table1 --data DIR --budget cpu       within 90 minutes on two cores
-  python tools/paper table1 --data DIR --budget gpu --device cuda
-  python tools/paper table1 --budget cpu --render         table and chart again, of the CSV files
+  python -m tools.paper table1 --data DIR                    does it work? under two minutes
+  python -m tools.paper table1 --data DIR --budget cpu       within 90 minutes on two cores
+  python -m tools.paper table1 --data DIR --budget gpu --device cuda
+  python -m tools.paper table1 --data DIR --set ffpp --budget cpu  other faces
+  python -m tools.paper table1 --budget cpu --render         table and chart again, of the CSV files
 
 DIR holds faces/, mnist/ and cifar10/, or is the one of them that the experiment needs; faces/ is
-faces.csv with its zips, or folders df/ and real/. An experiment writes into OUT/NAME: runs.csv (a
-row a finished run), NAME.csv, NAME.md, NAME.png, and checkpoints/. One OUT holds runs of one
-budget. Ctrl-C loses at most an epoch: the same command goes on.
+faces.csv with its zips, or folders df/ and real/; --set wants more/ beside it. An experiment writes
+into OUT/NAME (OUT/NAME-SET): runs.csv (a row a finished run), NAME.csv, NAME.md, NAME.png, and
+checkpoints/. One OUT holds runs of one budget. Ctrl-C loses at most an epoch: the same command
+goes on.
 """
 
 
@@ -57,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     listed = "\n".join(f"  {name:8} {what.about}" for name, what in EXPERIMENTS.items())
     parser = argparse.ArgumentParser(
-        prog="paper",
+        prog="python -m tools.paper",
         description="Run an experiment of Kawa & Syga (SECRYPT 2021) and set the paper's figures"
         f" beside ours:\n{listed}",
         epilog=EPILOG,
@@ -73,6 +77,13 @@ def parser() -> argparse.ArgumentParser:
         " full: the paper's own",
     )
     add("--data", type=Path, metavar="DIR", help="folder of the data, see below")
+    add(
+        "--set",
+        choices=SETS,
+        default="",
+        metavar="SET",
+        help=f"faces of --data's faces/ and more/ for table1: {', '.join(SETS)}",
+    )
     add("--out", type=Path, metavar="OUT",
         help="folder of the results, of one budget; default: paper-results/BUDGET")  # fmt: skip
     add("--cache", type=Path, metavar="DIR", help="folder for decoded faces; default: OUT/cache")
@@ -102,8 +113,11 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
         device=given.device,
         seed=given.seed,
         threads=given.threads,
+        set=given.set,
     )
-    folder = options.out / given.name
+    if given.set and given.name not in OF_SETS:
+        parser().error(f"--set goes with {', '.join(OF_SETS)}, not with {given.name}")
+    folder = options.out / options.called(given.name)
     try:
         experiment = import_module(f"tools.paper.{given.name}")
         if not given.render:
@@ -138,10 +152,10 @@ def _render(experiment: ModuleType, folder: Path) -> None:
 
 
 def _keep_memory() -> None:
-    from tools import train
+    from tools.train.device import set_environment
 
     with contextlib.suppress(OSError):  # only slower without
-        train.set_environment()
+        set_environment()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Trains the networks of `tools/classifiers.py` on pictures of ten classes, for Fig. 3 and Table 5.
+"""Trains `tools/train/classifiers.py` on pictures of ten classes, for Fig. 3 and Table 5.
 
 Cross-entropy, a constant learning rate, batches in a new order each epoch. After each epoch the
 whole test split is judged; a run's figure is that of its last epoch, so nothing is chosen by the
 test split. A run that was cut goes on from its last whole epoch with the numbers that it would have
-had. Checkpoints are what `tools/convert.py` makes model files of.
+had. Checkpoints are what `tools.convert` makes model files of.
 
 In bfloat16, too, activations compute and round alike: each gets float32 and gives float32. Without
 that, Pish, which PyTorch computes in four operations, would be rounded four times where Swish and
@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from tools import classifiers, files, train
-from tools.networks import Pish
+from tools import files
 from tools.paper import stages
 from tools.paper.images import Images
 from tools.paper.results import Options, ResultsError, Runs
+from tools.train import classifiers, detectors
+from tools.train.networks import Pish
 
 CHECKPOINT_FORMAT = 1
 JUDGED_AT_ONCE = 500
@@ -156,7 +157,7 @@ class Run:
             row = self.train_epoch(train_set) | judge(self.network, test_set, self.device)
             row["seconds"] = time.perf_counter() - start
             self.history.append(row)
-            train.write_checkpoint(self.checkpoint(), self.path)
+            detectors.write_checkpoint(self.checkpoint(), self.path)
             left = (1 + further) * self.recipe.epochs - len(self.history)
             print(
                 f"  epoch {len(self.history)}/{self.recipe.epochs}"

@@ -76,7 +76,7 @@ def module_pish(x: Array) -> tuple[Array, Array]:
     """The module that we train with, and what autograd makes of it."""
     import torch
 
-    from tools import networks
+    from tools.train import networks
 
     points = torch.tensor(x, requires_grad=True)
     y = networks.activation_module("pish")(points)
@@ -86,7 +86,7 @@ def module_pish(x: Array) -> tuple[Array, Array]:
 
 def run(options: Options) -> None:
     """Draws the curves and measures them, if that was not done yet."""
-    from minimeso.engine.reference import pish
+    from minimeso.engine.operators.activations import pish
 
     folder = options.folder(NAME)
     # what the budget is does not matter, so it is no setting: whatever is there is the figure
@@ -110,7 +110,7 @@ def run(options: Options) -> None:
 
 
 def _figures(curves: Mapping[str, NDArray[np.floating[Any]]]) -> dict[str, object]:
-    from minimeso.engine.reference import pish
+    from minimeso.engine.operators.activations import pish
 
     def off(name: str) -> float:
         printed = curves[f"{name.split('_')[0]}_printed"]
@@ -150,7 +150,7 @@ def render(folder: Path) -> None:
 def page(row: Row) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Figure 1: Pish and its derivative"
-    yield f"![Pish and its derivative]({NAME}.png)\n\nMade by `python tools/paper {NAME}`."
+    yield f"![Pish and its derivative]({NAME}.png)\n\nMade by `python -m tools.paper {NAME}`."
     lines = []
     for key, (what, wanted) in FIGURES.items():
         found = float(row[key])

@@ -2,7 +2,7 @@
 
 The paper names the network, SGD, the batch (128) and the epochs (20), but neither the learning rate
 nor how many runs a point stands for. Here it is plain SGD at 0.01, the default of Keras, which
-Misra's notebook of this experiment takes (see `tools/classifiers.py`), and one run a point.
+Misra's notebook of this experiment takes (see `tools/train/classifiers.py`), and one run a point.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def differs(rows: Sequence[Row], depths: Sequence[int]) -> str:
     """What these runs had less of than the paper's and what the paper does not tell, as a list."""
     full = BUDGETS["full"]
     points = [
-        f"Budget `{rows[0]['budget']}` (`python tools/paper {NAME} --budget {rows[0]['budget']}"
+        f"Budget `{rows[0]['budget']}` (`python -m tools.paper {NAME} --budget {rows[0]['budget']}"
         f" --data DIR`): {len(depths)} of {len(DEPTHS['full'])} depths"
         f" ({', '.join(map(str, depths))}), runs of a point:"
         f" {results.counted(map(len, results.grouped(rows, ('depth', 'activation')).values()))},"
@@ -248,7 +248,8 @@ def differs(rows: Sequence[Row], depths: Sequence[int]) -> str:
         "The paper does not give the learning rate. Here it is plain SGD at 0.01 without momentum,"
         " the default of Keras, which Misra, the author of Mish, used in his published notebook of"
         " this experiment. What the paper says of the network fits that notebook, so its two 5x5"
-        " convolutions to 20 and 50 channels are taken from there, too (`tools/classifiers.py`).",
+        " convolutions to 20 and 50 channels are taken from there, too"
+        " (`tools/train/classifiers.py`).",
         "Weights start as PyTorch starts them; Keras draws them somewhat larger.",
         machine(rows),
     ]

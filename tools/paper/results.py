@@ -51,12 +51,17 @@ class Options:
     device: str = "cpu"
     seed: int = 0
     threads: int | None = None
+    set: str = ""  # of `tools.sources.SETS`; empty: the faces of --data
 
     def folder(self, name: str) -> Path:
-        """Where an experiment writes, made if need be."""
-        path = self.out / name
+        """Where an experiment writes, made if need be: of each set of faces a folder of its own."""
+        path = self.out / self.called(name)
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def called(self, name: str) -> str:
+        """The name of an experiment, and of the set of faces if one is named."""
+        return f"{name}-{self.set}" if self.set else name
 
     @property
     def cache(self) -> Path:

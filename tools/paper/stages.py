@@ -1,6 +1,6 @@
 """The paper's stages 1 and 2: MesoInception-4 trained again and again on faces.
 
-The protocol is the paper's, which is `tools/train.py`'s default. A run's figures are those of its
+The protocol is the paper's, which is `tools.train`'s default. A run's figures are those of its
 last epoch: the paper does not say which it took, and choosing one by the validation faces would
 flatter those figures. A run that was cut goes on from its last whole epoch.
 """
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
-from tools import faces, train
 from tools.paper.results import Budget, Options, ResultsError, Runs, cell
+from tools.train import detectors, faces, sources
+from tools.train.device import bfloat16_is_fast, device_of
 
 #: What names a run; the other columns of `runs.csv` are settings and figures.
 KEY = ("activation", "learning_rate", "split", "seed")
@@ -39,6 +40,8 @@ def train_runs(
     """Trains the wanted runs that are not finished; `divide` makes the splits of another number."""
     folder = options.folder(name)
     settings = {"budget": options.budget, "epochs": budget.epochs, "limit": budget.examples}
+    if options.set:
+        settings["set"] = options.set
     runs = Runs(folder, settings, KEY)
     with told():
         device = chosen_device(options)
@@ -52,7 +55,7 @@ def train_runs(
             return found
 
         for run in runs.left(wanted):
-            recipe = train.Recipe(
+            recipe = detectors.Recipe(
                 activation=str(run["activation"]),
                 learning_rate=float(str(run["learning_rate"])),
                 epochs=budget.epochs,
@@ -86,16 +89,20 @@ def _sizes(splits: Splits) -> dict[str, object]:
 
 
 def load(options: Options, split: str, limit: int) -> faces.Faces:
-    """Faces of --data. Use it within `told`."""
+    """Faces of --data, or of its set. Use it within `told`."""
+    if options.set:
+        if options.data is None:
+            raise ResultsError("--data DIR is missing: the folder with faces/ and more/")
+        return sources.load(options.data, options.set, split, options.cache, limit)
     return faces.load(options.data_folder("faces"), split, options.cache, limit)
 
 
 def _trained(
-    recipe: train.Recipe, out: Path, device: torch.device, splits: Splits
+    recipe: detectors.Recipe, out: Path, device: torch.device, splits: Splits
 ) -> dict[str, object]:
-    run = train.Run(recipe, out, device)
+    run = detectors.Run(recipe, out, device)
     run.resume()
-    train.train(recipe, *splits, run)
+    detectors.train(recipe, *splits, run)
     last = run.history[-1]
     shown = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc")
     return {
@@ -114,7 +121,7 @@ def told() -> Iterator[None]:
     """What the training tools complain about, as an error of ours."""
     try:
         yield
-    except (train.TrainError, faces.DataError) as error:
+    except (detectors.TrainError, faces.DataError) as error:
         raise ResultsError(str(error)) from None
 
 
@@ -122,9 +129,9 @@ def chosen_device(options: Options) -> torch.device:
     """That of --device; sets the number of threads, too. Use it within `told`."""
     if options.threads:
         torch.set_num_threads(options.threads)
-    return train.device_of(options.device)
+    return device_of(options.device)
 
 
 def precision(device: torch.device) -> str:
     """bf16 where the hardware has it."""
-    return "bf16" if train.bfloat16_is_fast(device) else "fp32"
+    return "bf16" if bfloat16_is_fast(device) else "fp32"

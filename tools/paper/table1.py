@@ -65,7 +65,7 @@ def shipped(models: Path) -> Iterator[dict[str, object]]:
         recipe, metrics = meta.get("recipe", {}), meta.get("metrics", {})
         same = {key: recipe[key] for key in sorted(recipe) if key not in ("activation", "seed")}
         row: dict[str, object] = {"model": model.name, "activation": meta["activation"]}
-        with contextlib.suppress(KeyError):  # whoever made it, it was not tools/release.py
+        with contextlib.suppress(KeyError):  # whoever made it, it was not tools/train/release.py
             row |= {"epochs": recipe["epochs"], "seed": recipe["seed"]}
             for split in ("val", "test"):
                 for figure in ("accuracy", "auc", "auc_low", "auc_high"):
@@ -145,7 +145,7 @@ def reductions(name: str, rows: Sequence[Row], full: Budget, *more: str) -> str:
     of_a_setting = map(len, results.grouped(rows, ("activation", "learning_rate")).values())
     steps = results.counted(row["steps"] for row in rows)
     points = [
-        f"Budget `{rows[0]['budget']}` (`python tools/paper {name} --budget {rows[0]['budget']}"
+        f"Budget `{rows[0]['budget']}` (`python -m tools.paper {name} --budget {rows[0]['budget']}"
         f" --data DIR`): {results.counted(of_a_setting)} of the paper's"
         f" {full.runs} runs of a setting, {rows[0]['epochs']} of its {full.epochs} epochs,"
         f" {results.counted(row['train_faces'] for row in rows)} faces to train and"

@@ -60,7 +60,7 @@ def divide(given: Splits, number: int) -> Splits:
     By person (the group of identities that may be one person), drawn at random; of folders, where
     nobody knows the people, the first faces by name are held out in place of the last.
     """
-    from tools import faces
+    from tools.train import faces
 
     if number == 1:
         return given

@@ -23,7 +23,7 @@ from tools.paper import results, table2
 from tools.paper.results import Options, ResultsError, Row, Runs
 
 if TYPE_CHECKING:
-    from tools.faces import Faces
+    from tools.train.faces import Faces
 
 NAME = "table3"
 SETTING = ("activation", "learning_rate")
@@ -84,7 +84,7 @@ def _trained(source: Path, options: Options) -> list[Row]:
 
 def _command(options: Options) -> str:
     return (
-        f"first run: python tools/paper table2 --budget {options.budget} --data DIR --out"
+        f"first run: python -m tools.paper table2 --budget {options.budget} --data DIR --out"
         f" {options.out}"
     )
 
@@ -106,11 +106,11 @@ def choose(trained: Sequence[Row]) -> list[Row]:
 def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
     """p_fake (N,) of the faces by the engine."""
     import minimeso
-    from tools import convert
+    from tools.convert import models
 
     try:
-        model = convert.to_model(convert.checkpoint_arrays(checkpoint), "stage3")
-    except convert.ConvertError as error:
+        model = models.to_model(models.checkpoint_arrays(checkpoint), "stage3")
+    except models.ConvertError as error:
         raise ResultsError(str(error)) from None
     session = minimeso.Session(model)
     starts = range(0, len(test), IMAGES)
@@ -119,7 +119,7 @@ def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
 
 def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
     """Accuracy and AUC, and for the intervals how many faces of every person are right."""
-    from tools import faces, measures
+    from tools.train import faces, measures
 
     right = (p_fake >= 0.5) == (test.fake == 1)
     people, person = np.unique(faces.people(test), return_inverse=True)
@@ -237,7 +237,7 @@ def page(
     yield _order(summary, draws)
     yield "## What was reduced, and what else differs"
     points = [
-        f"Budget `{rows[0]['budget']}` (`python tools/paper table3 --budget {rows[0]['budget']}"
+        f"Budget `{rows[0]['budget']}` (`python -m tools.paper table3 --budget {rows[0]['budget']}"
         " --data DIR`, after `table2`, which says what was reduced in training).",
         f"Models of a setting: {results.counted(row['models'] for row in summary)}, in the paper"
         f" {BEST_MODELS}. Test faces: {results.counted(row['test_faces'] for row in rows)}, there"

@@ -2,8 +2,9 @@
 on minimeso's engine and on PyTorch, each relative to ReLU.
 
 Every engine with every activation sits in a process of its own on the same core (see
-`tools/workers.py`) and they take turns of a few images, the same for all, so whatever else the
-machine does falls on all of them alike: what is compared is a turn with ReLU's in the same round.
+`tools/bench/workers.py`) and they take turns of a few images, the same for all, so whatever else
+the machine does falls on all of them alike: what is compared is a turn with ReLU's in the same
+round.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Turn(NamedTuple):
 def load(name: str, folder: Path, activation: str) -> None:
     """Makes the network with random weights ready, on one thread."""
     global _run, _layout
-    from tools import peers
+    from tools.bench import peers
 
     folder.mkdir(exist_ok=True)
     if not (folder / peers.WEIGHTS).exists():
@@ -80,7 +81,7 @@ def take_turn(number: int) -> Turn:
 def run(options: Options) -> None:
     """Measures the rounds that are missing."""
     from minimeso.engine.native import choose_isa
-    from tools import machine, peers
+    from tools.bench import machine, peers
 
     settings: dict[str, object] = {"budget": options.budget, "cpu": machine.cpu_model()}
     settings |= {"isa": choose_isa(), "turn": TURN}
@@ -105,7 +106,7 @@ class Taker(NamedTuple):
 
 def _takers(stack: ExitStack, isa: str) -> Iterator[Taker]:
     """Everybody, each in a process; they live as long as the stack."""
-    from tools import peers, workers
+    from tools.bench import peers, workers
 
     peers.versions("torch")  # names it if it is missing
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -225,7 +226,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     images = len(rows) * int(rows[0]["turn"])
     yield (
         f"MesoInception-4 with random weights, {images:,} random images, one at a time, one thread,"
-        f" on {rows[0]['cpu']} ({rows[0]['isa']}); `python tools/paper table4 --budget"
+        f" on {rows[0]['cpu']} ({rows[0]['isa']}); `python -m tools.paper table4 --budget"
         f" {rows[0]['budget']}`. The paper's time with ReLU is"
         f" {paper.TABLE4_RELU_MS} ms, a mean of 2,000 images. Engines and activations take turns of"
         f' {rows[0]["turn"]} images; "over ReLU" beside the median is the median over the'

@@ -2,7 +2,7 @@
 
 The paper names the network, the batch (128), the rate (1e-3), the epochs (100) and the runs (3).
 The rest, the optimizer and the augmentation among it, is that of Misra's notebook; see
-`tools/classifiers.py`.
+`tools/train/classifiers.py`.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def differs(rows: Sequence[Row], full: Budget) -> str:
     """What these runs had less of than the paper's and what the paper does not tell, as a list."""
     of_a_setting = results.counted(map(len, results.grouped(rows, SETTING).values()))
     points = [
-        f"Budget `{rows[0]['budget']}` (`python tools/paper {NAME} --budget {rows[0]['budget']}"
+        f"Budget `{rows[0]['budget']}` (`python -m tools.paper {NAME} --budget {rows[0]['budget']}"
         f" --data DIR`): {of_a_setting} of the paper's {full.runs} runs of an"
         f" activation, {rows[0]['epochs']} of its {full.epochs} epochs,"
         f" {results.counted(row['train_pictures'] for row in rows)} of 50,000 pictures to train and"
@@ -139,7 +139,7 @@ def differs(rows: Sequence[Row], full: Budget) -> str:
         " figures are not comparable to the last tenth of a percent.",
         "The paper says of the network only that it is SqueezeNet. Here it is the one that Misra,"
         " the author of Mish, published for the same experiment: the modules of SqueezeNet 1.0 with"
-        " simple bypass and batch norm, and a stem for 32x32 (`tools/classifiers.py`).",
+        " simple bypass and batch norm, and a stem for 32x32 (`tools/train/classifiers.py`).",
         "The paper does not name the optimizer, the augmentation and the loss. Here they are those"
         " of that notebook: Adam with a constant rate of 1e-3, mirrored with probability 0.4 and"
         " turned by up to 30 degrees, cross-entropy. Pictures lie in [0, 1], there in [-1, 1].",

@@ -1,0 +1,191 @@
+"""All inputs of one ``minimeso detect``: judged one by one, printed, counted, reported."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
+
+from ..detect.verdict import Verdict
+from ..errors import PictureError
+from ..media.clip import DEFAULT_FPS, Clip
+from ..media.video import is_clip, open_clip, raw_frames
+from .inputs import DEFAULT_RATE, STDIN, Input
+from .output import json_line, line, message, printable
+from .progress import ClipProgress, Progress
+
+if TYPE_CHECKING:
+    from ..detect import Detector
+    from ..detect.verdict import SeenFrame
+    from ..report import Report
+    from ..report.annotate import Annotation
+
+
+class Job:
+    """All inputs of one command: judged one by one, counted, reported."""
+
+    def __init__(self, detector: Detector, options: argparse.Namespace, total: int) -> None:
+        self.judged = 0
+        self.counts: Counter[str] = Counter()
+        self.stopped = False
+        self._stop_waiting: Callable[[], None] = lambda: None
+        self._detector = detector
+        self._options = options
+        self._total = total
+        self._progress = Progress(total)
+        self._report: Report | None = None
+        if options.report is not None:
+            from ..media.atomic_file import Replacement
+            from ..report import Report
+
+            Replacement(options.report, tuple(options.paths)).discard()  # it can be written, then
+            self._report = Report(detector.session, options.model, _looked_at(options))
+
+    def judge(self, number: int, source: Input) -> None:
+        """Judge one input, the ``number``-th, and print its line."""
+        self._progress.show(number, source.path)
+        try:
+            verdict = self._verdict(number, source)
+        finally:
+            self._progress.clear()
+        if self._report is not None:
+            self._report.end(verdict)
+        if self._options.json:
+            json_line(verdict.to_json())
+        else:
+            line(summary_line(verdict))
+        self.judged += 1
+        self.counts[verdict.status] += 1
+        if verdict.verdict is not None:
+            self.counts[verdict.verdict] += 1
+
+    def _verdict(self, number: int, source: Input) -> Verdict:
+        path, options = source.path, self._options
+        if source.fault is not None:
+            name = self._detector.model.name
+            return Verdict(path, "unreadable", None, None, (), name, source.fault)
+        title = path if self._total == 1 else f"{number}/{self._total} {path}"
+        with contextlib.ExitStack() as stack:
+            bar = stack.enter_context(ClipProgress(title))
+            clip = self._open_clip(path)
+            if clip is not None:
+                stack.enter_context(clip)
+            if path != STDIN or clip is not None:  # a picture is all or nothing
+                stack.enter_context(self._first_ctrl_c_stops())
+            annotation: Annotation | None = None
+
+            def on_frame(frame: SeenFrame, done: float | None) -> bool:
+                nonlocal annotation
+                bar.show(frame.t, done)
+                if self._report is not None:
+                    self._report.add(frame)
+                if options.annotate is not None:
+                    if annotation is None:  # only now is it sure that there is something to write
+                        annotation = stack.enter_context(self._annotation(path, clip))
+                    annotation.add(frame)
+                return self.stopped
+
+            if clip is not None:
+                return self._detector.check(clip, on_frame=on_frame)
+            picture = path if path != STDIN else cast(io.BufferedReader, sys.stdin.buffer)
+            return self._detector.check(
+                picture, fps=options.fps, every_frame=options.every_frame, on_frame=on_frame
+            )
+
+    def _open_clip(self, path: str) -> Clip | None:
+        """The frames of a clip; ``None`` for what is none, or that only the detector can refuse."""
+        options = self._options
+        if path != STDIN:
+            if not is_clip(path):
+                return None
+            try:
+                return open_clip(path, options.fps, options.every_frame)
+            except PictureError:  # the detector meets it again and says it in its verdict
+                return None
+        if options.size is None:
+            return None
+        stdin = cast(io.BufferedReader, sys.stdin.buffer)
+        rate = options.rate or DEFAULT_RATE
+        clip = raw_frames(stdin, options.size, rate, options.fps, options.every_frame)
+        clip.path = STDIN
+        self._stop_waiting = clip.stop
+        return clip
+
+    def _annotation(self, path: str, clip: Clip | None) -> Annotation:
+        from ..report.annotate import Annotation
+
+        return Annotation(
+            self._options.annotate,
+            clip=clip is not None,
+            source=None if path == STDIN else path,
+            rate=clip.rate if clip is not None else None,
+            thresholds=self._detector.model.thresholds,
+        )
+
+    @contextlib.contextmanager
+    def _first_ctrl_c_stops(self) -> Iterator[None]:
+        """The first Ctrl-C ends the clip, whose verdict is then that of what was seen; the second
+        one ends the process."""
+
+        def stop(*_: object) -> None:
+            if self.stopped:
+                raise KeyboardInterrupt
+            self.stopped = True
+            self._stop_waiting()
+            if sys.stderr is not None and sys.stderr.isatty():
+                message("stopping; Ctrl-C once more to quit at once")
+
+        try:
+            before = signal.signal(signal.SIGINT, stop)
+        except ValueError:  # not the main thread, which alone may set handlers
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def write_report(self) -> None:
+        """Write the page, if one is wanted, about everything that was judged so far."""
+        if self._report is not None and self.judged:
+            self._report.write(self._options.report)
+
+    def summary(self) -> str:
+        """What all inputs together were."""
+        kinds = ("fake", "uncertain", "real", "no_face", "partial", "unreadable")
+        counts = [f"{self.counts[k]} {k.replace('_', ' ')}" for k in kinds if self.counts[k]]
+        return f"{self.judged} inputs: {', '.join(counts)}"
+
+
+def _looked_at(options: argparse.Namespace) -> dict[str, str]:
+    """How frames and faces were chosen, for the reader of the report."""
+    frames = "every one" if options.every_frame else f"{options.fps or DEFAULT_FPS:g} a second"
+    faces = "every picture is one" if options.crops else f"found by {options.finder}"
+    if options.min_face is not None:
+        faces += f", from {options.min_face:g} pixels on"
+    return {"Frames of a clip": frames, "Faces": faces}
+
+
+def summary_line(verdict: Verdict) -> str:
+    """One line for a person: word, probability, path, remark."""
+    score = "" if verdict.p_fake is None else f"p_fake {100 * verdict.p_fake:5.1f} %"
+    remarks = [_people(verdict), verdict.note or ""]
+    remark = "; ".join(part for part in remarks if part)
+    word = verdict.verdict or verdict.status.replace("_", " ")
+    text = f"{verdict.path}  ({remark})" if remark else f"{verdict.path}"
+    return f"{word:<10}  {score:14}  " + printable(text)
+
+
+def _people(verdict: Verdict) -> str:
+    """Of whom the verdict is, where there are several."""
+    if len(verdict.tracks) < 2:
+        return ""
+    worst = verdict.tracks[0]
+    seconds = int(max(worst.frames, key=lambda moment: moment.p_fake).t)
+    when = f" at {seconds // 60}:{seconds % 60:02}" if verdict.frames_read > 1 else ""
+    return f"{len(verdict.tracks)} faces, most fake: number {worst.id}{when}"

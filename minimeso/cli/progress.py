@@ -1,0 +1,69 @@
+"""How far a long job is, on stderr, if a person looks at it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Any
+
+from .output import printable
+
+#: Fewer steps than this are over before a person wonders.
+_PROGRESS_FROM = 10
+
+
+class Progress:
+    """One line on stderr that says how far a long job is; silent unless a person looks at it."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        stream = sys.stderr
+        self._shown = total >= _PROGRESS_FROM and stream is not None and stream.isatty()
+
+    def show(self, number: int, text: str) -> None:
+        """Say that step ``number`` (from 1) is under way."""
+        if self._shown:
+            columns = shutil.get_terminal_size().columns
+            state = printable(f"{number}/{self._total} {text}")[: columns - 1]
+            encoding = sys.stderr.encoding or "utf-8"
+            state = state.encode(encoding, "backslashreplace").decode(encoding)
+            print(f"\r\x1b[K{state}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Remove the line, so that something else can be printed."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class ClipProgress:
+    """A bar for a clip: file name, share done, time left."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: Any = None
+
+    def __enter__(self) -> ClipProgress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, t: float, done: float | None) -> None:
+        """Say that the clip is judged up to ``t`` seconds."""
+        if self._bar is None:
+            if sys.stderr is None or not sys.stderr.isatty():
+                return
+            try:
+                from tqdm import tqdm
+            except ImportError:  # pictures need no extra, and have no bar
+                return
+            known = "{desc}: {percentage:3.0f} % |{bar}| {remaining} left"
+            self._bar = tqdm(
+                desc=printable(self._title),
+                total=None if done is None else 1.0,
+                bar_format="{desc}: {n:.0f} s" if done is None else known,
+                leave=False,
+                file=sys.stderr,
+            )
+        self._bar.update((t if done is None else done) - self._bar.n)

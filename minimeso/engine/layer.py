@@ -1,0 +1,60 @@
+"""Layers: nodes with their arrays, as the rewrites hand them on and the plan lowers them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+#: How a convolution is computed: as it stands; by vertical Winograd; each channel by itself; the
+#: last with the 2 x 2 max-pool that alone reads it.
+Algorithm = Literal["direct", "winograd", "depthwise", "depthwise_pool"]
+
+
+class Function(NamedTuple):
+    """An activation with its arguments: the operator's name, attributes and arrays."""
+
+    op: str
+    attributes: dict[str, Any]
+    arrays: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One step of a bound network.
+
+    Attributes:
+        name: the graph node whose value this layer computes.
+        op: an operator of ``OPERATORS``.
+        inputs: names of layers or graph inputs.
+        attributes: as in the graph.
+        arrays: its parameters, without the node name.
+        activation: function applied to the result.
+        affine: (scale, shift) per channel, float32 (C,), applied after the activation.
+        covers: names of the graph nodes that were fused into it, itself last.
+        part: (first, count) if it computes only so many channels of the node; what stands behind a
+            ``~`` in its name then tells it from the other parts.
+        algorithm: of a convolution.
+        sign: of a max-pool, float32 (C,): the smallest instead of the largest where negative.
+        pre_activation: of a max-pool: the function whose values it compares.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    activation: Function | None = None
+    affine: tuple[Array, Array] | None = None
+    covers: tuple[str, ...] = ()
+    part: tuple[int, int] | None = None
+    algorithm: Algorithm = "direct"
+    sign: Array | None = None
+    pre_activation: Function | None = None
+
+
+Layers = list[Layer]

@@ -1,0 +1,220 @@
+"""Convolutions and dense layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import GraphError
+from ..bindings import LANES
+from ..layer import Layer
+from ..memory import round_lanes
+from ..winograd import transform_weights
+from .attributes import Attribute, flag, integer, padding, pair
+from .operator import (
+    Array,
+    Arrays,
+    Attributes,
+    Lowering,
+    Operator,
+    Packed,
+    Shape,
+    Shapes,
+    known_channels,
+    map_of,
+    per_channel,
+    window_fields,
+)
+
+Weight = npt.NDArray[np.float32]
+
+
+def _extent(size: int | None, kernel: int, stride: int, dilation: int, pads: int) -> int | None:
+    """Output extent along one axis (PyTorch ``Conv2d``)."""
+    if size is None:
+        return None
+    span = size + pads - dilation * (kernel - 1) - 1
+    if span < 0:
+        raise GraphError(f"an input of {size} + padding {pads} is smaller than its window")
+    return span // stride + 1
+
+
+# --- conv2d ------------------------------------------------------------------------------
+
+
+def _infer_conv2d(shapes: Shapes, a: Attributes) -> Shape:
+    channels, height, width = map_of(shapes[0])
+    if channels % a["groups"] or a["out_channels"] % a["groups"]:
+        raise GraphError(
+            f"{channels} input and {a['out_channels']} output channels cannot be split "
+            f"into {a['groups']} groups"
+        )
+    (kh, kw), (sh, sw), (dh, dw) = a["kernel_size"], a["stride"], a["dilation"]
+    top, left, bottom, right = a["padding"]
+    return (
+        a["out_channels"],
+        _extent(height, kh, sh, dh, top + bottom),
+        _extent(width, kw, sw, dw, left + right),
+    )
+
+
+def _conv2d_parameters(shapes: Shapes, a: Attributes) -> dict[str, tuple[int, ...]]:
+    channels = map_of(shapes[0])[0]
+    return _with_bias(a, (a["out_channels"], channels // a["groups"], *a["kernel_size"]))
+
+
+def _with_bias(a: Attributes, weight: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    arrays = {"weight": weight}
+    if a["bias"]:
+        arrays["bias"] = weight[:1]
+    return arrays
+
+
+def _conv2d(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    x, weight = sources[0], arrays["weight"]
+    (sh, sw), (dh, dw), groups = a["stride"], a["dilation"], a["groups"]
+    top, left, bottom, right = a["padding"]
+    x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    batch, channels, height, width = x.shape
+    filters, per_group, kh, kw = weight.shape
+    out_h = (height - dh * (kh - 1) - 1) // sh + 1
+    out_w = (width - dw * (kw - 1) - 1) // sw + 1
+    y = np.zeros((batch, groups, filters // groups, out_h, out_w))
+    x = x.reshape(batch, groups, channels // groups, height, width)
+    w = weight.reshape(groups, filters // groups, per_group, kh, kw)
+    for i in range(kh):
+        for j in range(kw):
+            rows = slice(i * dh, i * dh + (out_h - 1) * sh + 1, sh)
+            columns = slice(j * dw, j * dw + (out_w - 1) * sw + 1, sw)
+            y += np.einsum("goc,ngchw->ngohw", w[..., i, j], x[..., rows, columns])
+    y = y.reshape(batch, filters, out_h, out_w)
+    return y + per_channel(arrays["bias"], y) if "bias" in arrays else y
+
+
+def _lower_conv2d(plan: Lowering, layer: Layer) -> None:
+    fields = window_fields(layer.attributes)
+    if layer.algorithm == "depthwise_pool":  # the window of the pool over that of the kernel
+        fields.update(kernel_h=4, kernel_w=4, stride_h=2, stride_w=2)
+    op = {"direct": "CONV", "winograd": "WINOGRAD"}.get(layer.algorithm, "DEPTHWISE")
+    phases = int(plan.in_column_phases(layer.inputs[0]))
+    plan.emit(op, layer, **fields, groups=layer.attributes["groups"], column_phases=phases)
+
+
+def _pack_conv2d(layer: Layer, channels: int) -> Packed:
+    weight = layer.arrays["weight"]
+    if layer.algorithm == "winograd":
+        packed = pack_winograd(weight)
+    else:
+        packed = pack_conv(weight, layer.attributes["groups"])
+    return {"weight": packed, "bias": layer.arrays.get("bias", np.zeros(channels, np.float32))}
+
+
+def block_sizes(filters: int) -> list[int]:
+    """Output channels of each weight block: fours, then at most one two and one one."""
+    return [4] * (filters // 4) + [2] * (filters % 4 // 2) + [1] * (filters % 2)
+
+
+def pack_conv(weight: Weight, groups: int) -> Weight:
+    """(O, I, kh, kw) to [group][block][kh][I][kw][block size]."""
+    filters = weight.shape[0] // groups
+    parts = []
+    for group in range(groups):
+        start = group * filters
+        for size in block_sizes(filters):
+            parts.append(weight[start : start + size].transpose(2, 1, 3, 0).ravel())
+            start += size
+    return np.concatenate(parts)
+
+
+def pack_winograd(weight: Weight) -> Weight:
+    """(O, I, kh, kw) to [block][8][I][kw][block size]."""
+    points = transform_weights(weight)
+    parts, start = [], 0
+    for size in block_sizes(weight.shape[0]):
+        parts.append(points[:, start : start + size].transpose(0, 2, 3, 1).ravel())
+        start += size
+    return np.concatenate(parts)
+
+
+def _reads_every_second_column(layer: Layer) -> bool:
+    return bool(layer.attributes["stride"][1] == 2 and layer.attributes["groups"] == 1)
+
+
+def _conv2d_multiply_adds(shapes: Shapes, a: Attributes, output: Shape) -> int:
+    weight = _conv2d_parameters(shapes, a)["weight"]
+    return math.prod(weight) * math.prod(n or 0 for n in output[1:])
+
+
+# --- linear ------------------------------------------------------------------------------
+
+
+def _infer_linear(shapes: Shapes, a: Attributes) -> Shape:
+    if len(shapes[0]) != 1:
+        raise GraphError(f"needs a vector (F,), not {shapes[0]}: put a flatten before it")
+    known_channels(shapes[0])
+    return (a["out_features"],)
+
+
+def _linear_parameters(shapes: Shapes, a: Attributes) -> dict[str, tuple[int, ...]]:
+    return _with_bias(a, (a["out_features"], known_channels(shapes[0])))
+
+
+def _linear(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    y: Array = sources[0] @ arrays["weight"].T
+    return y + arrays["bias"] if "bias" in arrays else y
+
+
+def _pack_linear(layer: Layer, channels: int) -> Packed:
+    bias = layer.arrays.get("bias", np.zeros(channels, np.float32))
+    return {"weight": pack_linear(layer.arrays["weight"]), "bias": bias}
+
+
+def pack_linear(weight: Weight) -> Weight:
+    """(O, I) to [block of 16 outputs][I][16], the last block filled with zeros."""
+    outputs, inputs = weight.shape
+    padded = np.zeros((round_lanes(outputs), inputs), np.float32)
+    padded[:outputs] = weight
+    return np.ravel(padded.reshape(-1, LANES, inputs).transpose(0, 2, 1))
+
+
+OPERATORS = {
+    "conv2d": Operator(
+        "2-D convolution (cross-correlation) with zero padding; groups as in PyTorch",
+        _infer_conv2d,
+        _conv2d,
+        _lower_conv2d,
+        attributes={
+            "out_channels": Attribute(integer(1)),
+            "kernel_size": Attribute(pair(1)),
+            "stride": Attribute(pair(1), 1),
+            "padding": Attribute(padding, 0),
+            "dilation": Attribute(pair(1), 1),
+            "groups": Attribute(integer(1), 1),
+            "bias": Attribute(flag, True),
+        },
+        parameters=_conv2d_parameters,
+        pack=_pack_conv2d,
+        multiply_adds=_conv2d_multiply_adds,
+        takes_epilogue=True,
+        folds_batch_norm=True,
+        takes_column_phases=_reads_every_second_column,
+    ),
+    "linear": Operator(
+        "y = weight @ x + bias",
+        _infer_linear,
+        _linear,
+        lambda plan, layer: plan.emit("LINEAR", layer),
+        attributes={
+            "out_features": Attribute(integer(1)),
+            "bias": Attribute(flag, True),
+        },
+        parameters=_linear_parameters,
+        pack=_pack_linear,
+        multiply_adds=lambda shapes, a, output: math.prod(_linear_parameters(shapes, a)["weight"]),
+        takes_epilogue=True,
+        folds_batch_norm=True,
+    ),
+}

@@ -1,0 +1,99 @@
+"""Pages in a real browser: they render, ask for nothing, and can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import browser, opened
+from detectors import random_detector
+from pages import HOSTILE, clip_of, written
+from seen import face, frame, verdict_of
+
+from minimeso import Session
+from minimeso.report import Report
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session(random_detector(), threads=1)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(session: Session, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One page of each kind."""
+    folder = tmp_path_factory.mktemp("pages")
+    found = {kind: folder / f"{kind}.html" for kind in ("clip", "folder", "none")}
+    frames = clip_of(203, 101, faces=3)  # 2.0 seconds: the last tick stands at the edge
+    verdict = verdict_of("clip.mp4", frames, (1, 2, 3), {"too_small": 12_345, "turned": 2})
+    written(session, frames, verdict, found["clip"])
+    report = Report(session)
+    for name in HOSTILE:
+        report.add(frame(0.0, [face(1, 0.5), face(2, 0.6, 100)]))
+        report.end(verdict_of(name, [frame(0.0, [face(1, 0.5), face(2, 0.6, 100)])], (1, 2)))
+    report.write(found["folder"])
+    written(session, [], verdict_of("x.mp4", [], (), status="no_face"), found["none"])
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("kind", ["clip", "folder", "none"])
+def test_it_renders_and_asks_for_nothing(
+    chromium: Any, pages: dict[str, Path], kind: str, width: int, scheme: str
+) -> None:
+    with opened(chromium, pages[kind], width, scheme) as seen:
+        assert not seen.requests and not seen.complaints
+        root = "document.documentElement"
+        assert seen.page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
+        assert seen.page.title().startswith("minimeso: ")
+        assert seen.page.locator("h1").inner_text() == "Was a face swapped?"
+        broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).length"
+        assert seen.page.evaluate(broken) == 0
+        if kind == "clip":
+            assert seen.page.evaluate("document.images.length") > 20
+            plot = seen.page.locator(".plot svg").first.bounding_box()
+            assert plot["width"] > width / 2 and plot["height"] > 100
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(chromium: Any, pages: dict[str, Path], scheme: str) -> None:
+    """WCAG AA: 4.5 for every text on the colour behind it."""
+    with opened(chromium, pages["clip"], 360, scheme) as seen:
+        found = seen.page.evaluate(CONTRASTS)
+    assert len(found) > 50
+    assert not [entry for entry in found if entry[0] < 4.5]
+
+
+#: For every text: contrast with the nearest opaque background, and the beginning of the text.
+CONTRASTS = """() => {
+  const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const behind = node => {
+    for (; node; node = node.parentElement) {
+      const colour = rgb(getComputedStyle(node).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || node.closest("svg")) continue;
+    const [a, b] = [light(rgb(getComputedStyle(node).color)), light(behind(node))];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    found.push([ratio, walker.currentNode.data.slice(0, 40)]);
+  }
+  return found;
+}"""

@@ -1,0 +1,328 @@
+"""The report: what stands on the page, that it is safe, bounded and whole, and how it looks."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from detectors import constant_detector, random_detector
+from pages import HOSTILE, check, clip_of, written
+from seen import face, frame, track_of, verdict_of
+
+from minimeso import Graph, Model, OutputError, Session
+from minimeso import report as report_module
+from minimeso.report import Report
+from minimeso.report.page import names
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session(random_detector(), threads=1)
+
+
+# --- what stands on the page -------------------------------------------------------------
+
+
+def test_a_clip_with_one_person(session: Session, tmp_path: Path) -> None:
+    frames = clip_of()
+    page = written(session, frames, verdict_of("a clip.mp4", frames), tmp_path / "a.html")
+    assert "a clip.mp4" in page.text and "Person 1: fake" in page.text
+    assert "What it means" in page.text and "What it does not mean" in page.text
+    assert "95 % interval" in page.text.replace("\xa0", " ")
+    assert "30 frames read, 30 of them with a face that was judged; 1 person" in page.text
+    assert "shows influence and proves nothing" in page.text
+    assert "real up to 40" in page.text and "fake from 60" in page.text
+    assert "What this model cannot do" in page.text and "no proof" in page.text
+    assert "Frames5 a second" in page.text and "Programminimeso" in page.text
+    pictures = page.all("img")
+    assert len(pictures) == 6 * 3  # frame, crop, crop beneath the heat map
+    assert any(p["alt"].startswith("Frame at 0:0") for p in pictures)
+    assert any(p["alt"].startswith("Heat map on the face: most towards") for p in pictures)
+    assert page.text.count("Most suspicious") == 1 == page.text.count("Least suspicious")
+
+
+def test_persons_most_fake_first(session: Session, tmp_path: Path) -> None:
+    frames = clip_of(faces=3)
+    page = written(session, frames, verdict_of("c.mp4", frames, (1, 2, 3)), tmp_path / "a.html")
+    assert re.findall(r"Person (\d):", page.text) == ["3", "2", "1"]
+    assert "person 3, the most suspicious of 3 persons," in page.text
+    assert [a["href"] for a in page.all("a")] == [f"#file-1-person-{n}" for n in (3, 2, 1)]
+
+
+def test_more_persons_than_a_page_shows(session: Session, tmp_path: Path) -> None:
+    numbers = range(1, 41)
+    frames = clip_of(count=6, faces=40)
+    verdict = verdict_of("crowd.mp4", frames, list(numbers))
+    page = written(session, frames, verdict, tmp_path / "a.html")
+    shown_persons = re.findall(r"Person (\d+):", page.text)
+    assert len(shown_persons) == 24 and shown_persons[0] == str(verdict.tracks[0].id)
+    assert "Further persons: person" in page.text
+    assert "Where frames are missing they were not kept" in page.text
+    first = re.search(r'id="file-1-person-40".*?</article>', (tmp_path / "a.html").read_text())
+    assert first and first[0].count("<img") == 3 * 3  # one second: three frames lie apart
+
+
+def test_a_picture_has_no_timeline(session: Session, tmp_path: Path) -> None:
+    frames = [frame(0.0, [face(1, 0.3), face(2, 0.9, 90), face(3, None, 60, reason="blurred")])]
+    verdict = verdict_of("p.jpg", frames, (1, 2), {"blurred": 1})
+    page = written(session, frames, verdict, tmp_path / "a.html")
+    assert re.findall(r"Person (\d):", page.text) == ["2", "1"]
+    assert "0:00" not in page.text and "from 1 judged frame." in page.text
+    assert not any("timeline" in a.get("class", "") for _, a in page.tags)
+    assert "blurred1Motion or focus" in page.text and "2 faces judged" in page.text
+    assert any(p["alt"].startswith("Picture: person 2") for p in page.all("img"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"status": "no_face"}, ["No face to judge", "No face was found in this picture"]),
+        (
+            {"status": "no_face", "left_out": {"too_small": 7, "sideways_odd": 1}},
+            ["Faces were seen", "too small7", "sideways odd1", "not mean that the picture"],
+        ),
+        (
+            {"status": "unreadable", "note": "not a clip: <no> format"},
+            ["Unreadable", "nothing is known about it", "Note: not a clip: <no> format."],
+        ),
+    ],
+)
+def test_nothing_to_judge(
+    session: Session, tmp_path: Path, changes: dict[str, Any], expected: list[str]
+) -> None:
+    verdict = verdict_of("x.mp4", [], (), **changes)
+    page = written(session, [], verdict, tmp_path / "a.html")
+    for text in expected:
+        assert text in page.text
+    assert not page.all("img")
+
+
+def test_a_file_that_is_cut_short(session: Session, tmp_path: Path) -> None:
+    frames = clip_of()
+    verdict = verdict_of(
+        "x.mp4", frames, status="partial", note="damaged after 0:05; left out: 3 dark"
+    )
+    page = written(session, frames, verdict, tmp_path / "a.html")
+    assert "cut short or damaged. Only what could be read" in page.text
+    assert "Note: damaged after 0:05." in page.text and "Person 1: fake" in page.text
+
+
+def test_an_interval_that_crosses_the_middle(session: Session, tmp_path: Path) -> None:
+    frames = clip_of(2)
+    track = dataclasses.replace(
+        track_of(1, frames), p_fake=0.9, interval=(0.45, 0.99), verdict="uncertain"
+    )
+    verdict = verdict_of("x.mp4", frames, tracks=(track,), verdict="uncertain", p_fake=0.9)
+    page = written(session, frames, verdict, tmp_path / "a.html")
+    assert "p_fake lies beyond a threshold, but the interval" in page.text
+
+
+def test_gaps_and_what_was_left_out_are_drawn(session: Session, tmp_path: Path) -> None:
+    turned = face(1, None, reason="turned")
+    kinds = [[face(1, 0.5)]] * 10 + [[turned]] * 10 + [[]] * 10 + [[turned]] + [[face(1, 0.5)]] * 9
+    frames = [frame(number / 5, faces) for number, faces in enumerate(kinds)]
+    written(session, frames, verdict_of("x.mp4", frames), tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    presence = re.search(r'<div class="presence".*?</div>', text)
+    assert presence
+    assert re.findall(r'class="(\w+)" title="([\w :]+)"', presence[0]) == [
+        ("judged", "judged"), ("out", "left out: turned"), ("out", "left out: turned"),
+        ("judged", "judged"),
+    ]  # fmt: skip
+    curve = re.search(r'class="curve" d="([^"]*)"', text)
+    assert curve and curve[1].count("M") == 2
+
+
+def test_a_model_without_a_map(tmp_path: Path) -> None:
+    graph_free = Session(one_layer_detector(), threads=1)
+    frames = clip_of()
+    page = written(graph_free, frames, verdict_of("x.mp4", frames), tmp_path / "a.html")
+    assert "No heat map" in page.text and "Heat map:" not in page.text
+    assert len(page.all("img")) == 6 * 2
+
+
+def one_layer_detector() -> Any:
+    """A detector that ends in a softmax before its sigmoid, so no gradient is worked out."""
+    graph = Graph("other")
+    x = graph.node("global_avg_pool2d", graph.input("image", (3, 6, 8)), name="mean")
+    x = graph.node("linear", graph.node("flatten", x), name="fc", out_features=1)
+    graph.output(graph.node("sigmoid", graph.node("softmax", x), name="p_fake"))
+    weights = {"fc.weight": np.ones((1, 3), np.float32), "fc.bias": np.zeros(1, np.float32)}
+    model = constant_detector(0.0)
+    return Model("other", graph, weights, {}, model.framing, None, model.thresholds)
+
+
+def test_a_map_as_fine_as_the_picture_makes_no_larger_page(tmp_path: Path) -> None:
+    """Of a network of dense layers only, every pixel of 256 x 256 has an attribution."""
+    graph = Graph("dense")
+    x = graph.node("flatten", graph.input("image", (3, 256, 256)), name="flatten")
+    x = graph.node("linear", x, name="fc", out_features=1)
+    graph.output(graph.node("sigmoid", x, name="p_fake"))
+    weights = {
+        "fc.weight": np.random.default_rng(0).normal(size=(1, 3 << 16)).astype(np.float32),
+        "fc.bias": np.zeros(1, np.float32),
+    }
+    model = constant_detector(0.0)
+    session = Session(dataclasses.replace(model, graph=graph, weights=weights), threads=1)
+    frames = clip_of()
+    page = written(session, frames, verdict_of("x.mp4", frames), tmp_path / "a.html")
+    assert len(page.all("img")) == 6 * 3
+    drawn = re.findall(r'<svg class="attribution".*?</svg>', (tmp_path / "a.html").read_text())
+    assert len(drawn) == 6 and all(2_000 < len(one) < 40_000 for one in drawn)
+
+
+# --- several files -----------------------------------------------------------------------
+
+
+def test_a_folder(session: Session, tmp_path: Path) -> None:
+    report = Report(session)
+    frames = clip_of()
+    for name, verdict in (
+        ("a/one.mp4", verdict_of("a/one.mp4", frames)),
+        ("a/bad.mp4", verdict_of("a/bad.mp4", [], (), status="unreadable", note="broken")),
+        ("a/empty.jpg", verdict_of("a/empty.jpg", [], (), status="no_face")),
+    ):
+        for seen in frames if name == "a/one.mp4" else []:
+            report.add(seen)
+        report.end(verdict)
+    report.write(tmp_path / "a.html")
+    page = check(tmp_path / "a.html")
+    assert "3 files" in page.text and "1 fake, 1 no face, 1 unreadable." in page.text
+    assert [a["href"] for a in page.all("a")] == [
+        "#file-1", "#file-2", "#file-3", "#files", "#files", "#files",
+    ]  # fmt: skip
+
+
+def test_many_files_stay_small(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_module, "MOST_SECTIONS", 6)
+    monkeypatch.setattr(report_module, "MOST_ROWS", 9)
+    monkeypatch.setattr(report_module, "MOST_PICTURES", 100_000)
+    report = Report(session)
+    for number in range(12):
+        frames = [frame(0.0, [face(1, 0.05 + number % 10 / 10)])]
+        report.add(frames[0])
+        report.end(verdict_of(f"{number}.jpg", frames))
+    report.write(tmp_path / "a.html")
+    page = check(tmp_path / "a.html")
+    assert (tmp_path / "a.html").stat().st_size < 200_000
+    assert "12 files" in page.text and "3 further files would make" in page.text
+    assert [a["href"] for a in page.all("a")] == [
+        *(f"#file-{n}" for n in (4, 5, 6, 7, 8, 9)),
+        *["#files"] * 6,
+    ]
+    assert page.all("img")
+
+
+def test_nothing_at_all(session: Session, tmp_path: Path) -> None:
+    Report(session).write(tmp_path / "a.html")
+    assert "Nothing was judged." in check(tmp_path / "a.html").text
+
+
+def test_names_tell_nothing_about_the_place(tmp_path: Path) -> None:
+    here = tmp_path / "home" / "anna"
+    name = names([str(here / "a" / "1.jpg"), str(here / "b" / "1.jpg"), "c/2.jpg", None, "-"])
+    assert name(str(here / "a" / "1.jpg")) == str(Path("a") / "1.jpg")
+    assert name("c/2.jpg") == "c/2.jpg"
+    assert (name(None), name("-")) == ("a picture in memory", "standard input")
+    assert names([str(here / "1.jpg")])(str(here / "1.jpg")) == "1.jpg"
+
+
+# --- safe, bounded, whole ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names(session: Session, tmp_path: Path, name: str) -> None:
+    frames = clip_of(5)
+    verdict = verdict_of(name, frames, note=f"odd: {name}", left_out={name: 1})
+    report = Report(session, "default", {name: name}, rule=name)
+    for _ in range(2):
+        for seen in frames:
+            report.add(seen)
+        report.end(verdict)
+    report.write(tmp_path / "a.html")
+    page = check(tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<script" not in text
+    for character in "\u202e\u2066\u200b\0\r":
+        assert character not in text
+    if "script" in name:
+        assert name in page.text
+
+
+def test_a_file_that_was_judged_is_not_replaced(session: Session, tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"precious")
+    report = Report(session)
+    report.end(verdict_of(str(source), [], (), status="unreadable", note="broken"))
+    with pytest.raises(OutputError, match="is being judged: name another"):
+        report.write(source)
+    assert source.read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_hostile_model_name(tmp_path: Path) -> None:
+    model = random_detector(meta={"architecture": "<script>", "activation": ["<b>"]})
+    frames = clip_of(3)
+    page = written(Session(model), frames, verdict_of("x", frames), tmp_path / "a.html")
+    assert "random (<script>, ['<b>'])" in page.text
+
+
+def test_a_long_clip_stays_small(session: Session, tmp_path: Path) -> None:
+    """20,000 frames, two persons, one of them away every now and then."""
+    pixels = np.zeros((120, 160, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    report, frames = Report(session), []
+    for number in range(20_000):
+        second = face(2, None if number % 50 > 20 else 0.4, 90, reason="blurred")
+        values = float(rng.beta(4, 3)), float(rng.beta(3, 4))
+        faces = [face(1, values[0])] + ([second] if number % 700 > 200 else [])
+        seen = frame(number / 25, faces, pixels)
+        report.add(seen)
+        frames.append(seen)
+    kept = report._seen
+    for highlights in kept.highlights.values():
+        assert len(highlights._kept) <= 8
+    assert all(len(segments) <= 256 for segments in kept.segments.values())
+    report.write(tmp_path / "a.html", verdict_of("long.mp4", frames, (1, 2)))
+    page = check(tmp_path / "a.html")
+    assert (tmp_path / "a.html").stat().st_size < 400_000
+    assert len(page.all("img")) == 2 * 6 * 3
+
+
+def test_nothing_holds_on_to_a_frame(session: Session) -> None:
+    """The caller may use the pixels again: what is kept is a copy."""
+    pixels = np.full((120, 160, 3), 200, np.uint8)
+    report = Report(session)
+    report.add(frame(0.0, [face(1, 0.5)], pixels))
+    pixels[:] = 0
+    (kept,) = report._seen.highlights[1].pick(1)[0]
+    assert kept.crop.min() == 200
+
+
+def test_written_whole_or_not_at_all(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.html"
+    path.write_text("from before")
+
+    def full(*arguments: Any) -> Iterator[str]:
+        yield "<!DOCTYPE html>"
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report_module, "document", full)
+    with pytest.raises(OutputError, match=r"a\.html: cannot be written: No space left"):
+        Report(session).write(path)
+    assert path.read_text() == "from before" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["", "nowhere/a.html", "nul\0l.html"])
+def test_places_that_cannot_be_written(session: Session, tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError):
+        Report(session).write(f"{tmp_path}/{name}")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,94 @@
+"""Makes csrc/coefficients.h: the approximations inside Swish, Mish and Pish (needs only NumPy).
+
+    python -m tools.bench.coefficients > csrc/coefficients.h
+
+All fits are in float64 on Chebyshev points, reweighted (Lawson) towards the smallest largest error,
+which stands beside each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+_ITERATIONS = 80
+#: Rows of the table of Pish (a power of two), and which of them stands for x = 0.
+PISH_ROWS, PISH_ZERO = 512, 152
+
+
+def chebyshev(low: float, high: float, count: int) -> Array:
+    """``count`` Chebyshev points of [low, high]."""
+    angle = np.pi * (np.arange(count) + 0.5) / count
+    return np.asarray((low + high) / 2 - (high - low) / 2 * np.cos(angle))
+
+
+def fit(x: Array, y: Array, degree: int, importance: Array) -> tuple[Array, float]:
+    """Coefficients, constant term first, of the polynomial nearest to y(x), and its largest error
+    times ``importance``."""
+    powers = np.vander(x, degree + 1, increasing=True)
+    weight: Array = np.ones_like(x)
+    coefficients: Array = np.zeros(degree + 1)
+    error: Array = np.zeros_like(x)
+    for _ in range(_ITERATIONS):
+        scale: Array = weight * importance
+        solution = np.linalg.lstsq(powers * scale[:, None], y * scale, rcond=None)[0]
+        coefficients = np.asarray(solution, np.float64)
+        error = np.abs(powers @ coefficients - y) * importance
+        weight = weight * np.sqrt(error / error.max() + 1e-6)
+        weight /= weight.max()
+    return coefficients, float(error.max())
+
+
+def exp_fraction() -> tuple[Array, float]:
+    """c0, c1 of A = c0 + c1 r^2 so that exp(r) = (A + r) / (A - r), |r| <= ln 2 / 2, and the
+    relative error of that: an error of A counts 2 r / A^2 times."""
+    r = chebyshev(1e-3, np.log(2) / 2, 400)
+    return fit(r * r, r / np.tanh(r / 2), 1, r / 2)
+
+
+def pish(x: Array) -> Array:
+    """x arctan(softplus(x) + sigmoid(x))"""
+    return np.asarray(x * np.arctan(np.logaddexp(0, x) + 1 / (1 + np.exp(-x))))
+
+
+def pish_table() -> tuple[Array, float]:
+    """(PISH_ROWS, 4): cubics in t for Pish(c + t), |t| <= 1/16, c = (row - PISH_ZERO) / 8."""
+    t = chebyshev(-1 / 16, 1 / 16, 40)
+    rows, worst = [], 0.0
+    for row in range(PISH_ROWS):
+        centre = (row - PISH_ZERO) / 8
+        if row == PISH_ZERO:  # f(0) = 0 exactly
+            slopes, error = fit(t, pish(t) / t, 2, np.abs(t))
+            coefficients = np.concatenate([[0.0], slopes])
+        else:
+            coefficients, error = fit(t, pish(centre + t), 3, np.ones_like(t))
+        rows.append(coefficients)
+        worst = max(worst, error)
+    return np.array(rows), worst
+
+
+def _numbers(values: Array) -> str:
+    return ", ".join(f"{np.float32(v):.9g}f" if v % 1 else f"{v:.1f}f" for v in values)
+
+
+def main() -> None:
+    """Print the header."""
+    c, exp_error = exp_fraction()
+    table, pish_error = pish_table()
+    print("/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit. */")
+    print("#ifndef MINIMESO_COEFFICIENTS_H\n#define MINIMESO_COEFFICIENTS_H")
+    print(
+        f"/* exp(r) = (A + r) / (A - r), A = c0 + c1 r^2; largest relative error {exp_error:.1e} */"
+    )
+    print(f"static const float MM_EXP_FRACTION[] = {{{_numbers(c)}}};")
+    print(f"/* cubics for Pish around (row - MM_PISH_ZERO) / 8; largest error {pish_error:.1e} */")
+    print(f"#define MM_PISH_ROWS {PISH_ROWS}\n#define MM_PISH_ZERO {PISH_ZERO}")
+    print("static const float MM_PISH_TABLE[4 * MM_PISH_ROWS] = {")
+    for row in table:
+        print(f"    {_numbers(row)},")
+    print("};\n#endif")
+
+
+if __name__ == "__main__":
+    main()

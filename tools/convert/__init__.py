@@ -1,0 +1,1 @@
+"""Model files made of others' weights, and references to verify them by."""

@@ -1,0 +1,109 @@
+"""The pilot of stages 1 to 3: on which set of faces does the paper's protocol learn?
+
+One run of stage 1, Leaky ReLU, the best setting of the paper, on each set of `tools.train.sources`.
+It decides on which set the settings are compared, before any are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tools.paper import results
+from tools.paper.results import Budget, Options, Row
+from tools.train import sources
+
+NAME = "pilot"
+ACTIVATION, RATE = "leaky_relu", 1e-3
+BUDGETS = {
+    "smoke": Budget(1, 1, 150),
+    "cpu": Budget(1, 30, 0),
+    "gpu": Budget(3, 30, 0),
+    "full": Budget(3, 30, 0),
+}
+#: What stage 1 asks of a set: a best setting that tells strangers apart.
+WANTED_AUC, WANTED_ACCURACY = 0.85, 0.77
+
+
+def run(options: Options) -> None:
+    """A run on each set, the smallest first; what is finished is not done again."""
+    from tools.paper import stages
+
+    budget = BUDGETS[options.budget]
+    for name in sources.SETS:
+        of_set = dataclasses.replace(options, set=name, cache_folder=options.cache)
+        wanted = [
+            {
+                "activation": ACTIVATION,
+                "learning_rate": RATE,
+                "split": 1,
+                "seed": options.seed + run,
+            }
+            for run in range(budget.runs)
+        ]
+        stages.train_runs(of_set, NAME, budget, wanted)
+        _gather(options)
+
+
+def _gather(options: Options) -> None:
+    """`runs.csv` of all sets that have runs."""
+    rows: list[Row] = []
+    for name in sources.SETS:
+        path = options.out / f"{NAME}-{name}" / "runs.csv"
+        if path.exists():
+            rows += results.read_rows(path)
+    if rows:
+        results.write_rows(options.folder(NAME) / "runs.csv", rows)
+
+
+def render(folder: Path) -> None:
+    """`pilot.csv` and `.md` of `runs.csv`."""
+    rows = results.read_rows(folder / "runs.csv")
+    summary = [
+        {"set": name, "about": sources.SETS[name].about}
+        | {figure: row[figure] for figure in ("train_faces", "val_faces", "train_accuracy",
+                                              "val_accuracy", "val_loss", "val_auc")}
+        for name in sources.SETS
+        for row in rows
+        if row["set"] == name
+    ]  # fmt: skip
+    results.write_rows(folder / f"{NAME}.csv", summary)
+    results.write_page(folder / f"{NAME}.md", page(rows, summary))
+
+
+def page(rows: Sequence[Row], summary: Sequence[dict[str, str]]) -> Iterator[str]:
+    """The Markdown file, paragraph by paragraph."""
+    yield "# Pilot: on which faces does the paper's protocol learn?"
+    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield (
+        "MesoInception-4 with Leaky ReLU, rate 1e-3, batches of 75, mean squared error, the paper's"
+        f" augmentation, {rows[0]['epochs']} epochs; as many fakes as real faces in each set;"
+        " nobody of the validation faces is in a training set. Made by `python -m tools.paper pilot"
+        f" --data DIR --budget {rows[0]['budget']}`."
+    )
+    yield results.markdown_table(
+        ["Set", "faces to train", "to validate", "Acc", "V.Acc", "V.Loss", "V.AUC"],
+        [
+            [f"`{row['set']}`: {row['about']}", row["train_faces"], row["val_faces"]]
+            + [
+                f"{float(row[figure]):.3f}"
+                for figure in ("train_accuracy", "val_accuracy", "val_loss", "val_auc")
+            ]
+            for row in summary
+        ],
+    )
+    yield (
+        f"Stage 1 asks for V.AUC {WANTED_AUC} and V.Acc {WANTED_ACCURACY} of its best setting."
+        f" {_verdict(summary)}"
+    )
+
+
+def _verdict(summary: Sequence[dict[str, str]]) -> str:
+    best = max(summary, key=lambda row: float(row["val_auc"]))
+    auc, accuracy = float(best["val_auc"]), float(best["val_accuracy"])
+    reached = auc >= WANTED_AUC and accuracy >= WANTED_ACCURACY
+    return (
+        f"The best is `{best['set']}` with V.AUC {auc:.3f} and V.Acc {accuracy:.3f}"
+        f"{'' if reached else ': no set reaches that by this protocol'}."
+    )

@@ -1,0 +1,183 @@
+"""Trains a detector of swapped faces: `python -m tools.train --data DIR --out DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from tools.arguments import number
+from tools.train import batches, detectors, faces, networks, teacher
+from tools.train.device import bfloat16_is_fast, device_of, set_environment
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    default = detectors.Recipe()
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.train",
+        description="Train Meso-4 or MesoInception-4 on face crops. The defaults are the paper's.",
+        epilog="--data: faces.csv with train.zip and val.zip, or folders df/ and real/.",
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder with the faces")
+    add("--out", type=Path, required=True, help="folder for checkpoints and log; resumes if used")
+    add("--cache", type=Path, help="folder for decoded faces (default: OUT/cache)")
+    add(
+        "--architecture",
+        choices=(*networks.ARCHITECTURES, *teacher.ARCHITECTURES),
+        default=default.architecture,
+        help=f"{', '.join(teacher.ARCHITECTURES)}: large ones to distil from, which begin with the"
+        " weights of ImageNet; their activations are their own (default: %(default)s)",
+    )
+    add("--activation", choices=networks.ACTIVATIONS, default=default.activation)
+    add("--epochs", type=number(1 << 20), default=default.epochs)
+    add("--batch", type=number(1 << 20), default=default.batch, help="faces (default: %(default)s)")
+    add("--learning-rate", type=_weight, default=default.learning_rate)
+    add(
+        "--augment",
+        choices=batches.AUGMENTATIONS,
+        default=default.augment,
+        help="paper: zoom, flips, rotation, colour; pixel: shifts by whole pixels, and the two"
+        " faces of a pair alike in one batch; pairs: so, but the faces framed anew each time, and"
+        " some pairs compressed, rescaled, blurred or noisy; broad: more of all that, and some"
+        " fakes blended with their real twins (default: %(default)s)",
+    )
+    add("--loss", choices=("mse", "cross-entropy"), default=default.loss)
+    add(
+        "--rank",
+        type=_weight,
+        default=default.rank,
+        help="weight of softplus(logit_real - logit_fake) in the loss, for batches of pairs"
+        " (default: %(default)s)",
+    )
+    add(
+        "--patches",
+        type=_weight,
+        default=default.patches,
+        help="weight of the loss of small heads that judge every patch of the feature maps, for"
+        " batches of pairs (default: %(default)s)",
+    )
+    add(
+        "--dropout",
+        type=_share,
+        default=default.dropout,
+        help="of the dense layers (default: %(default)s)",
+    )
+    add(
+        "--teacher",
+        type=Path,
+        metavar="TABLE.npz",
+        help="what teachers said of the faces, by python -m tools.train.distill",
+    )
+    add(
+        "--keep-draws",
+        action="store_true",
+        help="with --teacher: keep the changed faces of every draw of its table in --cache (0.2 MB"
+        " a face and draw: 1.7 GB for each draw of 8,800), instead of changing them again in each"
+        " epoch; what tools.train.distill --keep-draws kept in the same --cache is taken",
+    )
+    add(
+        "--distill",
+        type=_share,
+        default=default.distill,
+        help="how much of the label is the teachers', with --teacher (default: %(default)s)",
+    )
+    add(
+        "--average",
+        type=_share,
+        default=default.average,
+        help="judge and keep the moving average of the weights, with this decay a step, such as"
+        " 0.999 (default: %(default)s, the weights themselves)",
+    )
+    add("--schedule", choices=("paper", "cosine", "trapezoid"), default=default.schedule)
+    add("--seed", type=int, default=default.seed)
+    add("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
+    add(
+        "--precision",
+        choices=("auto", "bf16", "fp32"),
+        default="auto",
+        help="bf16 is faster on GPUs and on CPUs with bfloat16 instructions, and six times slower"
+        " on others; auto: bf16 where it is faster (default: %(default)s)",
+    )
+    add(
+        "--compile",
+        action="store_true",
+        help="let torch.compile make kernels first: a minute, then a step takes less time on a GPU;"
+        " rounding and dropout differ from those without",
+    )
+    add("--threads", type=number(1 << 20), help="CPU threads (default: PyTorch's choice)")
+    add("--limit", type=int, default=default.limit, help="only so many faces of a split, for tests")
+    return parser.parse_args(arguments)
+
+
+def _weight(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("must be 0 or more, and less than 1")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    options = parse(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    settings = {key: getattr(options, key) for key in asdict(detectors.Recipe())}
+    settings["teacher"] = options.teacher.name if options.teacher else ""
+    try:
+        if options.keep_draws and not options.teacher:
+            raise detectors.TrainError(
+                "--keep-draws: only the draws of a --teacher come again; name its table"
+            )
+        device = device_of(options.device)
+        if options.precision == "auto":
+            settings["precision"] = "bf16" if bfloat16_is_fast(device) else "fp32"
+        options.out.mkdir(parents=True, exist_ok=True)
+        run = detectors.Run(detectors.Recipe(**settings), options.out, device)
+        if run.resume():
+            print(f"resuming after epoch {run.epoch}", file=sys.stderr)
+        cache = options.cache or options.out / "cache"
+        train_set = faces.load(options.data, "train", cache, options.limit)
+        val_set = faces.load(options.data, "val", cache, options.limit)
+        if options.teacher:
+            run.table = teacher.read_table(options.teacher, train_set, run.recipe.augment)
+            if run.taught_by not in (None, run.table.origin):
+                raise detectors.TrainError(
+                    f"{options.teacher}: another table than that of the run in {options.out}, of"
+                    " other teachers or of more draws; choose another --out, or that table"
+                )
+        if options.compile:
+            run.network.compile(dynamic=False)
+        detectors.train(run.recipe, train_set, val_set, run, cache if options.keep_draws else None)
+    except (detectors.TrainError, faces.DataError, OSError) as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if not options.compile:
+            raise
+        reason = str(error).split("\n", 1)[0][:200]
+        print(f"train: {reason}; try it without --compile", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command resumes after the last whole epoch", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(OSError):  # only slower without
+        set_environment()
+    sys.exit(main())

@@ -1,0 +1,292 @@
+"""Makes a shipped model of a checkpoint: calibrates it on val, looks at test once, writes its card.
+
+    python -m tools.train.release CHECKPOINT DST.npz --data DIR --cache DIR --name default \\
+        --videos DIR --published DIR
+
+Platt scaling (a logistic regression on the logit) is fitted on the val split and becomes the node
+`calibration` of the network, so every probability that leaves the model is calibrated.  It is
+fitted on the faces as they are in the set and as they come in use (`VIEWS`), all alike, because a
+logit that is sure of a clean face must not be as sure of a compressed one.  A verdict is given
+where the calibrated probability is at least `CONFIDENT`, else the face is uncertain. How much more
+fake small faces look is fitted, too, and taken away by the detector alone.
+All figures come from minimeso's own engine, of faces cut by the framing, and stand in the `meta` of
+the file; `card.py` makes the model card of them, DST.md and DST.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+from sklearn.linear_model import LogisticRegression
+
+from minimeso import Detector, Model, save_model
+from minimeso.errors import MinimesoError
+from minimeso.networks import NETWORKS, trainable_parameters
+from tools.convert import models
+from tools.train import batches, card, detectors, faces, measures, networks, pasted
+
+CONFIDENT = 0.8
+FULL = 107  # pixels of a square from which on a face looks no more fake; the least in training
+SMALL = (80, 64, 50)  # of those that are judged nevertheless
+
+Array = NDArray[np.float64]
+
+
+def harmed(split: faces.Faces, harm: str, amount: float) -> Iterator[pasted.Face]:
+    """The faces with the whole picture made worse before they are cut."""
+    for picture, square in zip(split.images, split.squares, strict=True):
+        worse = batches.harm(picture, harm, amount)
+        x, y, width, height = (square * (worse.shape[1] / picture.shape[1])).tolist()
+        yield pasted.Face(worse, (x, y, width, height))
+
+
+def found_again(split: faces.Faces, scales: tuple[float, float]) -> Iterator[pasted.Face]:
+    """The faces pasted into larger pictures and found again; as trained where they aren't."""
+    views = pasted.pasted(split, faces.FRAMING, scales)
+    for view, before in zip(views, pasted.as_trained(split), strict=True):
+        yield view or before
+
+
+#: What may have become of a picture before a face is found in it.
+VIEWS: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
+    "as trained": pasted.as_trained,
+    "JPEG quality 40": lambda split: harmed(split, "jpeg", 40),
+    "half the size": lambda split: harmed(split, "size", 0.5),
+    "blur of 1 pixel": lambda split: harmed(split, "blur", 1),
+    "pasted and found": lambda split: found_again(split, (1.0, 1.0)),
+    "pasted, found, rescaled": lambda split: found_again(split, pasted.SCALES),
+}
+
+
+def calibrate(model: Model, val: faces.Faces) -> Model:
+    """The model with Platt scaling fitted on the views of val, and thresholds."""
+    logit = np.concatenate([pasted.score(model, view(val), "fc2") for view in VIEWS.values()])
+    fit = LogisticRegression(C=1e6).fit(logit[:, None], np.tile(val.fake, len(VIEWS)))
+    graph = NETWORKS[model.meta["architecture"]](model.meta["activation"], models.TORCH_EPS, True)
+    graph.name = model.name
+    weights = {
+        **model.weights,
+        "calibration.weight": fit.coef_.astype(np.float32),
+        "calibration.bias": fit.intercept_.astype(np.float32),
+    }
+    calibration = {
+        "kind": "Platt scaling, as the node 'calibration'",
+        "fitted_on": f"val, {len(val)} faces, each so: {', '.join(VIEWS)}",
+        "scale": float(fit.coef_[0, 0]),
+        "shift": float(fit.intercept_[0]),
+    }
+    return replace(
+        model,
+        graph=graph,
+        weights=weights,
+        calibration=calibration,
+        thresholds={"real": round(1 - CONFIDENT, 6), "fake": CONFIDENT},
+    )
+
+
+def small_faces(model: Model, val: faces.Faces) -> dict[str, float]:
+    """How much more fake the faces of val look when small (minimeso/detect/size_correction.py).
+
+    The shift with the least cross-entropy at `SMALL` pixels, all alike.
+    """
+    logits, grows = [], []
+    for side in SMALL:
+        logits.append(pasted.score(model, scaled(val, side), "calibration"))
+        grows.append(np.full(len(val), math.log(FULL / side) ** 2))
+    logit, grown = np.concatenate(logits), np.concatenate(grows)
+    sign = np.tile(np.where(val.fake == 1, 1.0, -1.0), len(SMALL))
+
+    def loss(shift: float) -> float:
+        return float(np.logaddexp(0, -sign * (logit - shift * grown)).mean())
+
+    found = optimize.minimize_scalar(loss, bounds=(0, 10), method="bounded")
+    return {"below": float(FULL), "shift": round(float(found.x), 3)}
+
+
+def scaled(split: faces.Faces, side: int) -> Iterator[pasted.Face]:
+    """The faces with the picture scaled down until the square has so many pixels."""
+    for picture, square in zip(split.images, split.squares, strict=True):
+        smaller = min(side / square[2], 1.0)
+        worse = batches.harm(picture, "size", smaller, seed=1)  # bicubic
+        x, y, width, height = (square * (worse.shape[1] / picture.shape[1])).tolist()
+        yield pasted.Face(worse, (x, y, width, height))
+
+
+def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
+    """What the card says of one split."""
+    scores = {name: pasted.score(model, view(split)) for name, view in VIEWS.items()}
+    p_fake = scores["as trained"]
+    assert model.thresholds is not None
+    judged = (p_fake, split.fake, split.pair, model.thresholds)
+    values: dict[str, Any] = {
+        "faces": len(split),
+        **({"people": len(set(faces.people(split)))} if split.layout == "pairs" else {}),
+        **measures.judged(*judged),
+    }
+    for name, (low, high) in measures.intervals(*judged, faces.people(split).tolist()).items():
+        values |= {f"{name}_low": low, f"{name}_high": high}
+    for name, p in scores.items():
+        if name != "as trained":
+            values[f"auc: {name}"] = measures.area_under_curve(split.fake, p)
+    found = scores["pasted and found"]
+    values["rank correlation: pasted and found"] = measures.rank_correlation(p_fake, found)
+    return {key: _rounded(value) for key, value in values.items()} | {
+        "reliability": [
+            (round(said, 4), round(true, 4), count)
+            for said, true, count in measures.reliability(p_fake, split.fake)
+        ]
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """To four places; None for what is no number."""
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else round(value, 4)
+
+
+def published(folder: Path, split: faces.Faces) -> dict[str, float]:
+    """AUC on a split of the weights that the MesoNet authors published (their Keras files)."""
+    values = {}
+    for path in sorted(folder.glob("*.h5")):
+        model = models.to_model(models.keras_arrays(path), path.stem)
+        whole = (
+            pasted.Face(picture, (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])))
+            for picture in split.images  # as their own faces were: tight crops, whole
+        )
+        auc = measures.area_under_curve(split.fake, pasted.score(model, whole))
+        values[path.stem] = round(auc, 4)
+    return values
+
+
+def clips(model: Model, folder: Path) -> list[dict[str, Any]]:
+    """The verdicts of whole clips; `videos.csv` says which they are."""
+    detector = Detector(model)
+    with (folder / "videos.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if any(None in (row.get(key) for key in ("file", "label", "twin")) for row in rows):
+        raise faces.DataError(f"{folder / 'videos.csv'}: a row without file, label or twin")
+    found = []
+    for row in rows:
+        verdict = detector.check(folder / row["file"])
+        p_fake = None if verdict.p_fake is None else round(verdict.p_fake, 4)
+        known = {"file": row["file"], "label": row["label"], "twin": row["twin"]}
+        found.append({**known, "p_fake": p_fake, "verdict": verdict.verdict})
+    return found
+
+
+def commands(meta: Mapping[str, Any], name: str) -> list[str]:
+    """What makes the model again, line by line; the names of folders are those in the card."""
+    extras = "train,teacher,video" if "teacher" in meta else "train,video"
+    lines, teacher = [f"pip install -e '.[{extras}]'"], ""
+    if "teacher" in meta:
+        table = f"OUT/{meta['recipe']['teacher']}"
+        recipes = meta["teacher"]["recipes"]
+        folders = [f"OUT/teacher{number}" for number in range(1, len(recipes) + 1)]
+        lines += [
+            f"python -m tools.train --data FACES --out {folder} {_flags(recipe)}"
+            for folder, recipe in zip(folders, recipes, strict=True)
+        ]
+        lines.append(
+            f"python -m tools.train.distill --data FACES --draws {meta['teacher']['draws']}"
+            f" {' '.join(f'{folder}/best.pt' for folder in folders)} {table}"
+        )
+        teacher = f" --teacher {table}"
+    return [
+        *lines,
+        f"python -m tools.train --data FACES --out OUT/{name} {_flags(meta['recipe'])}{teacher}",
+        f"python -m tools.train.release OUT/{name}/best.pt {name}.npz --name {name} --data FACES"
+        f" --cache OUT/{name}/cache --videos CLIPS --published WEIGHTS",
+    ]
+
+
+def _flags(recipe: Mapping[str, Any]) -> str:
+    default = detectors.Recipe()
+    return " ".join(
+        f"--{key.replace('_', '-')} {value}"
+        for key, value in recipe.items()
+        if (key == "activation" and recipe["architecture"] in networks.ARCHITECTURES)
+        or key in ("architecture", "precision", "seed")
+        or (key not in ("teacher", "activation") and value != getattr(default, key))
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.train.release", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("checkpoint", type=Path, help="best.pt of tools.train")
+    parser.add_argument("destination", type=Path, help="the model file to write")
+    parser.add_argument("--data", type=Path, required=True, help="folder with the faces")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for decoded faces")
+    parser.add_argument("--name", default="default")
+    parser.add_argument("--videos", type=Path, help="folder of clips with videos.csv")
+    parser.add_argument("--published", type=Path, help="folder of the published Keras weights")
+    parser.add_argument("--note", default="", help="what else the card says of the recipe")
+    options = parser.parse_args(arguments)
+    try:
+        model = models.to_model(models.checkpoint_arrays(options.checkpoint), options.name)
+        if not model.is_detector or not {"recipe", "metrics"} <= model.meta.keys():
+            raise models.ConvertError(
+                f"{options.checkpoint}: not a checkpoint of tools.train with its recipe"
+            )
+        if "recipes" not in model.meta.get("teacher", {"recipes": []}):
+            raise models.ConvertError(
+                f"{options.checkpoint}: does not say how its teachers were trained; it is of an"
+                " older version, train it anew"
+            )
+        val = faces.load(options.data, "val", options.cache)
+        test = faces.load(options.data, "test", options.cache)
+        model = calibrate(replace(model, framing=dict(faces.FRAMING)), val)
+        calibration = {**(model.calibration or {}), "small_faces": small_faces(model, val)}
+        model = replace(model, calibration=calibration)
+        recipe, epoch = model.meta["recipe"], model.meta["metrics"]["epoch"]
+        if recipe["schedule"] == "paper":  # does not depend on how many more were planned
+            recipe["epochs"] = epoch
+        train_split = faces.load(options.data, "train", options.cache)
+        meta = {
+            **model.meta,
+            "best_epoch": epoch,
+            "trained_values": trainable_parameters(model.graph),
+            "date": datetime.date.today().isoformat(),
+            "licence": "MIT",
+            **({"note": options.note} if options.note else {}),
+            "train_faces": len(train_split),
+            "faces_in": train_split.layout,
+            "commands": commands(model.meta, options.name),
+            "metrics": {"val": metrics(model, val), "test": metrics(model, test)},
+            "published": {},
+            "clips": [],
+        }
+        if options.published:
+            meta["published"] = published(options.published, test)
+        model = replace(model, meta=meta)
+        if options.videos:
+            meta["clips"] = clips(model, options.videos)
+            model = replace(model, meta=meta)
+        save_model(model, options.destination)
+        card.write(model, options.destination)
+    except (MinimesoError, models.ConvertError, faces.DataError, OSError) as error:
+        print(f"release: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; nothing was written", file=sys.stderr)
+        return 130
+    print(f"{options.destination}: {meta['metrics']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
