@@ -16,7 +16,7 @@ from ..errors import InputError
 from .bindings import BLOCK, LANES, SLACK
 from .layer import Layer
 from .memory import Buffer, place, round_lanes
-from .operators import OPERATORS
+from .operators import OPERATORS, kernel_of
 from .pack import Parameters
 from .stages import make_stages
 from .steps import Step, Tensor
@@ -164,16 +164,10 @@ class Plan:
     def emit(self, op: str, layer: Layer, *inputs: str, **fields: int | float | str) -> None:
         first, second = (*(self._index[name] for name in inputs or layer.inputs[:1]), -1)[:2]
         fields = {**fields, **self._parameters.offsets(layer)}
-        for key, function in (
-            ("activation", layer.activation),
-            ("pre_activation", layer.pre_activation),
-        ):
-            if function is not None:
-                activation = OPERATORS[function.op].activation
-                assert activation is not None
-                fields[key] = activation.kernel(function.attributes)
-                if key == "activation" and activation.slope:
-                    fields["slope"] = function.attributes[activation.slope]
+        if layer.activation is not None:
+            fields["activation"], fields["slope"] = kernel_of(layer.activation)
+        if layer.pre_activation is not None:
+            fields["pre_activation"] = kernel_of(layer.pre_activation)[0]
         self.steps.append(Step(op, self._index[layer.name], first, second, fields, layer))
 
     def copy(self, layer: Layer, source: str, at: int) -> None:

@@ -100,7 +100,8 @@ class Annotation:
         Raises:
             OutputError: it cannot be written; nothing is left behind.
         """
-        self._guarded(lambda: self._writer.write(frame.t, draw_faces(frame, self._thresholds)))
+        picture = draw_faces(frame, self._thresholds)
+        self._guarded(lambda: self._writer.write(frame.t, picture))
         self._frames += 1
 
     def close(self) -> bool:

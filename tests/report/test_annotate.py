@@ -252,6 +252,21 @@ def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not names(tmp_path)
 
 
+def test_what_cannot_be_drawn_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ValueError("no such box")
+
+    monkeypatch.setattr("minimeso.report.annotate.draw_faces", fail)
+    with (
+        pytest.raises(ValueError, match="no such box") as caught,
+        Annotation(tmp_path / "seen.png", clip=False) as annotation,
+    ):
+        annotation.add(frame(0.0))
+    assert not isinstance(caught.value, OutputError) and not names(tmp_path)
+
+
 def test_what_pyav_refuses(tmp_path: Path, pyav: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any, **options: Any) -> None:
         raise pyav.error.UnknownError(1, "no such luck")

@@ -321,6 +321,18 @@ def test_written_whole_or_not_at_all(
     assert path.read_text() == "from before" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_what_cannot_be_read_is_not_the_pages_fault(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*arguments: Any, **options: Any) -> str:
+        raise FileNotFoundError(2, "No such file or directory", "style.css")
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    with pytest.raises(FileNotFoundError) as caught:
+        Report(session).write(tmp_path / "a.html")
+    assert not isinstance(caught.value, OutputError) and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["", "nowhere/a.html", "nul\0l.html"])
 def test_places_that_cannot_be_written(session: Session, tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError):
