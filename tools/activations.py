@@ -29,6 +29,7 @@ MODULES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "pish": lambda a: Pish(),
     "sigmoid": lambda a: nn.Sigmoid(),
     "tanh": lambda a: nn.Tanh(),
+    "hardsigmoid": lambda a: nn.Hardsigmoid(),
 }
 
 

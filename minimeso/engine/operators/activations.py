@@ -95,6 +95,11 @@ def leaky_relu(x: Array, negative_slope: float | Array) -> Array:
     return np.asarray(np.where(x > 0, x, x * negative_slope))
 
 
+def hardsigmoid(x: Array) -> Array:
+    """0 up to -3, 1 from 3 on, a straight line between."""
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
 def _prelu_parameters(shapes: Shapes, a: Attributes) -> dict[str, tuple[int, ...]]:
     if a["num_parameters"] not in (1, shapes[0][0]):
         raise GraphError(f"num_parameters must be 1 or the channel count {shapes[0][0]}")
@@ -139,5 +144,8 @@ OPERATORS = {
         "x * arctan(softplus(x) + sigmoid(x)), Kawa & Syga 2021",
         pish,
         is_valley=True,
+    ),
+    "hardsigmoid": _entry(
+        "hardsigmoid", "min(max(x + 3, 0), 6) / 6", hardsigmoid, never_falls=True
     ),
 }
