@@ -30,6 +30,7 @@ MODULES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "sigmoid": lambda a: nn.Sigmoid(),
     "tanh": lambda a: nn.Tanh(),
     "hardsigmoid": lambda a: nn.Hardsigmoid(),
+    "hardswish": lambda a: nn.Hardswish(),
 }
 
 

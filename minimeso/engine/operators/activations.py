@@ -100,6 +100,11 @@ def hardsigmoid(x: Array) -> Array:
     return np.clip(x / 6 + 0.5, 0, 1)
 
 
+def hardswish(x: Array) -> Array:
+    """x hardsigmoid(x); -0 at -inf."""
+    return _tail(x, x * hardsigmoid(x))
+
+
 def _prelu_parameters(shapes: Shapes, a: Attributes) -> dict[str, tuple[int, ...]]:
     if a["num_parameters"] not in (1, shapes[0][0]):
         raise GraphError(f"num_parameters must be 1 or the channel count {shapes[0][0]}")
@@ -148,4 +153,5 @@ OPERATORS = {
     "hardsigmoid": _entry(
         "hardsigmoid", "min(max(x + 3, 0), 6) / 6", hardsigmoid, never_falls=True
     ),
+    "hardswish": _entry("hardswish", "x * hardsigmoid(x)", hardswish, is_valley=True),
 }
