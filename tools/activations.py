@@ -31,6 +31,7 @@ MODULES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "tanh": lambda a: nn.Tanh(),
     "hardsigmoid": lambda a: nn.Hardsigmoid(),
     "hardswish": lambda a: nn.Hardswish(),
+    "gelu": lambda a: nn.GELU(a["approximate"]),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import GraphError
-from .attributes import Attribute, integer, number
+from .attributes import Attribute, choice, integer, number
 from .operator import (
     Activation,
     Array,
@@ -105,6 +105,13 @@ def hardswish(x: Array) -> Array:
     return _tail(x, x * hardsigmoid(x))
 
 
+def gelu(x: Array, approximate: str) -> Array:
+    """x Phi(x) with the normal distribution Phi; -0 at -inf."""
+    from scipy.special import ndtr
+
+    return _tail(x, x * ndtr(x))
+
+
 def _prelu_parameters(shapes: Shapes, a: Attributes) -> dict[str, tuple[int, ...]]:
     if a["num_parameters"] not in (1, shapes[0][0]):
         raise GraphError(f"num_parameters must be 1 or the channel count {shapes[0][0]}")
@@ -154,4 +161,11 @@ OPERATORS = {
         "hardsigmoid", "min(max(x + 3, 0), 6) / 6", hardsigmoid, never_falls=True
     ),
     "hardswish": _entry("hardswish", "x * hardsigmoid(x)", hardswish, is_valley=True),
+    "gelu": _entry(
+        "gelu",
+        "x * Phi(x), Phi the normal distribution (erf)",
+        gelu,
+        attributes={"approximate": Attribute(choice("none"), "none")},
+        is_valley=True,
+    ),
 }
