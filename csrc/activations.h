@@ -23,7 +23,8 @@
     X(with, EXP, exp, APART, SLOPE)                                                                \
     X(with, HARDSIGMOID, hardsigmoid, APART, SLOPE)                                                \
     X(with, HARDSWISH, hardswish, APART, VALLEY)                                                   \
-    X(with, GELU, gelu, APART, VALLEY)
+    X(with, GELU, gelu, APART, VALLEY)                                                             \
+    X(with, GELU_TANH, gelu_tanh, APART, VALLEY)
 
 /* X(NAME, name) for all of them, for those that are fused, and for valleys. */
 #define MM_ACTIVATIONS(X) MM_ACTIVATION_LIST(MM_ANY_ACTIVATION, X)

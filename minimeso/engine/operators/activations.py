@@ -106,10 +106,12 @@ def hardswish(x: Array) -> Array:
 
 
 def gelu(x: Array, approximate: str) -> Array:
-    """x Phi(x) with the normal distribution Phi; -0 at -inf."""
+    """x Phi(x) with the normal distribution Phi, or nearly so with tanh; -0 at -inf."""
     from scipy.special import ndtr
 
-    return _tail(x, x * ndtr(x))
+    if approximate == "none":
+        return _tail(x, x * ndtr(x))
+    return _tail(x, x * sigmoid(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
 def _prelu_parameters(shapes: Shapes, a: Attributes) -> dict[str, tuple[int, ...]]:
@@ -162,10 +164,10 @@ OPERATORS = {
     ),
     "hardswish": _entry("hardswish", "x * hardsigmoid(x)", hardswish, is_valley=True),
     "gelu": _entry(
-        "gelu",
-        "x * Phi(x), Phi the normal distribution (erf)",
+        lambda a: "gelu" if a["approximate"] == "none" else "gelu_tanh",
+        "x * Phi(x), Phi the normal distribution; or 'tanh' in place of erf, as in PyTorch",
         gelu,
-        attributes={"approximate": Attribute(choice("none"), "none")},
+        attributes={"approximate": Attribute(choice("none", "tanh"), "none", ("tanh",))},
         is_valley=True,
     ),
 }
