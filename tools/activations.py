@@ -32,6 +32,7 @@ MODULES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "hardsigmoid": lambda a: nn.Hardsigmoid(),
     "hardswish": lambda a: nn.Hardswish(),
     "gelu": lambda a: nn.GELU(a["approximate"]),
+    "elu": lambda a: nn.ELU(a["alpha"]),
 }
 
 

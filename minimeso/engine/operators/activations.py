@@ -114,6 +114,11 @@ def gelu(x: Array, approximate: str) -> Array:
     return _tail(x, x * sigmoid(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
+def elu(x: Array, alpha: float) -> Array:
+    """x if x > 0 else alpha (exp(x) - 1)."""
+    return np.asarray(np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
+
+
 def _prelu_parameters(shapes: Shapes, a: Attributes) -> dict[str, tuple[int, ...]]:
     if a["num_parameters"] not in (1, shapes[0][0]):
         raise GraphError(f"num_parameters must be 1 or the channel count {shapes[0][0]}")
@@ -169,5 +174,13 @@ OPERATORS = {
         gelu,
         attributes={"approximate": Attribute(choice("none", "tanh"), "none", ("tanh",))},
         is_valley=True,
+    ),
+    "elu": _entry(
+        "elu",
+        "x if x > 0 else alpha * (exp(x) - 1)",
+        elu,
+        attributes={"alpha": Attribute(number, 1.0, (0.5, 2.5, -0.3))},
+        slope="alpha",
+        never_falls=lambda a, arrays: bool(a["alpha"] >= 0),
     ),
 }
