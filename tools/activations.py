@@ -33,6 +33,7 @@ MODULES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "hardswish": lambda a: nn.Hardswish(),
     "gelu": lambda a: nn.GELU(a["approximate"]),
     "elu": lambda a: nn.ELU(a["alpha"]),
+    "softplus": lambda a: nn.Softplus(),
 }
 
 

@@ -183,4 +183,5 @@ OPERATORS = {
         slope="alpha",
         never_falls=lambda a, arrays: bool(a["alpha"] >= 0),
     ),
+    "softplus": _entry("softplus", "log(1 + exp(x))", softplus, never_falls=True),
 }
