@@ -34,6 +34,7 @@ MODULES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "gelu": lambda a: nn.GELU(a["approximate"]),
     "elu": lambda a: nn.ELU(a["alpha"]),
     "softplus": lambda a: nn.Softplus(),
+    "silu": lambda a: nn.SiLU(),
 }
 
 

@@ -156,7 +156,7 @@ OPERATORS = {
             False,
         ),
     ),
-    "swish": _entry("swish", "x * sigmoid(x), also called SiLU", swish, is_valley=True),
+    "swish": _entry("swish", "x * sigmoid(x), also called silu", swish, is_valley=True),
     "mish": _entry("mish", "x * tanh(softplus(x))", mish, is_valley=True),
     "pish": _entry(
         "pish",
@@ -184,4 +184,5 @@ OPERATORS = {
         never_falls=lambda a, arrays: bool(a["alpha"] >= 0),
     ),
     "softplus": _entry("softplus", "log(1 + exp(x))", softplus, never_falls=True),
+    "silu": _entry("swish", "x * sigmoid(x), the same as swish", swish, is_valley=True),
 }
