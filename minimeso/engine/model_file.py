@@ -2,7 +2,7 @@
 
 Everything in a file is hostile until checked: sizes are compared with the real length before
 anything is allocated, nothing is unpickled, and every failure is a ``ModelError`` that names
-the file and, where there is one, the node.  Format: blueprint section "The model file".
+the file and, where there is one, the node.
 """
 
 from __future__ import annotations
@@ -67,17 +67,41 @@ class Model:
         return self.thresholds is not None
 
 
-def save_model(model: Model, path: str | os.PathLike[str]) -> None:
+def save_model(model: Model, path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> None:
     """Write ``model`` to ``path`` at once or not at all; same model, same bytes.
 
+    Args:
+        model: what to write.
+        path: the ``.npz`` file, replaced if there is one.
+        size_limit: most bytes that the file may hold, packed or unpacked.
+
     Raises:
-        ModelError: the model would not load again.
+        ModelError: the model would not load again as it is.
         OSError: the folder cannot be written.
     """
     import tempfile  # not above: who only loads models need not wait for these two
     from pathlib import Path
 
-    weights = model.graph.check_weights(model.weights)
+    data = _packed(model, os.fspath(path), size_limit)
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).chmod(0o644)  # mkstemp makes it private
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _packed(model: Model, where: str, size_limit: int) -> bytes:
+    """The bytes of a model file, after they have been read back as ``load_model`` would."""
+    import io
+
+    for what, value in (("meta", model.meta), ("calibration", model.calibration)):
+        if not isinstance(value, dict) and (value is not None or what == "meta"):
+            raise ModelError(f"{where}: {what!r} is {value!r}, not a dict")
     description = {
         "format": FORMAT,
         "name": model.name,
@@ -87,20 +111,20 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
         "calibration": model.calibration,
         "thresholds": model.thresholds,
     }
-    _check_detector(description, os.fspath(path))
-    text = json.dumps(description, indent=1, allow_nan=False).encode()
-    arrays: dict[str, npt.NDArray[Any]] = {_JSON: np.frombuffer(text, np.uint8)}
-    arrays.update(weights)
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        Path(temporary).chmod(0o644)  # mkstemp makes it private
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        weights = model.graph.check_weights(model.weights)
+        text = json.dumps(description, indent=1, allow_nan=False).encode()
+    except GraphError as error:
+        raise ModelError(f"{where}: {error}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelError(f"{where}: the model has a value that JSON has not: {error}") from None
+    arrays: dict[str, Any] = {_JSON: np.frombuffer(text, np.uint8), **weights}
+    file = io.BytesIO()
+    # without allow_pickle: NumPy below 2.2 would take it for an array; numbers are never pickled
+    np.savez_compressed(file, **arrays)
+    data = file.getvalue()
+    _model_of(_arrays_of(data, where, size_limit), where)
+    return data
 
 
 def load_model(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> Model:
@@ -114,7 +138,10 @@ def load_model(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> Mo
         ModelError: the file is missing, damaged, hostile, or newer than this version.
     """
     where = os.fspath(path)
-    arrays = read_arrays(where, size_limit)
+    return _model_of(read_arrays(where, size_limit), where)
+
+
+def _model_of(arrays: dict[str, Any], where: str) -> Model:
     text = arrays.pop(_JSON, None)
     if text is None or text.dtype != np.uint8 or text.ndim != 1:
         raise ModelError(f"{where}: no 'model.json' inside: not a minimeso model")
@@ -163,22 +190,32 @@ def read_arrays(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> d
             if size > size_limit:
                 raise ModelError(f"{where}: {size} bytes, more than the limit of {size_limit}")
             data = file.read(size_limit + 1)
-        if len(data) > size_limit:
-            raise ModelError(f"{where}: more than the limit of {size_limit} bytes")
-        arrays: dict[str, Any] = {}
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{where}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # not a path at all
+        raise ModelError(f"{where!r}: cannot be read: {error}") from None
+    return _arrays_of(data, where, size_limit)
+
+
+def _arrays_of(data: bytes, where: str, size_limit: int) -> dict[str, Any]:
+    """All arrays of an untrusted archive."""
+    if len(data) > size_limit:
+        raise ModelError(f"{where}: more than the limit of {size_limit} bytes")
+    arrays: dict[str, Any] = {}
+    try:
         for entry, content in entries(data, size_limit):
             name = entry.removesuffix(".npy")
             if name in arrays:
                 raise ModelError(f"{where}: entry {name!r} occurs twice")
             arrays[name] = _parse_array(content, name, where)
-        return arrays
     except ModelError:
         raise
-    except OSError as error:
-        raise ModelError(f"{where}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # struct, zlib and numpy raise many kinds on hostile bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{where}: damaged or not a model file: {reason[:200]}") from None
+    return arrays
 
 
 def _parse_array(data: bytes, name: str, where: str) -> npt.NDArray[Any]:

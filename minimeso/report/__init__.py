@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..detect.verdict import SeenFrame, Verdict
@@ -143,6 +144,7 @@ class Report:
             self._limits,
             self._attribution is not None,
             self._provenance(),
+            Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
         )
         judged = (entry.verdict.path for entry in self._entries)
         file = Replacement(path, tuple(source for source in judged if source is not None))

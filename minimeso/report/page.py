@@ -83,6 +83,7 @@ class Context(NamedTuple):
         limits: of the model in Markdown, if it has a card.
         has_attributions: whether there are heat maps.
         provenance: how the page was made: what, and its value.
+        style: sheet that goes into the page.
     """
 
     thresholds: Mapping[str, float]
@@ -90,6 +91,7 @@ class Context(NamedTuple):
     limits: str | None
     has_attributions: bool
     provenance: Sequence[tuple[str, str]]
+    style: str
 
 
 def document(
@@ -106,7 +108,7 @@ def document(
     name = names([entry.verdict.path for entry in entries])
     single = len(entries) == 1
     title = name(entries[0].verdict.path) if single else counted(len(entries) + unlisted, "file")
-    yield _head(title)
+    yield _head(title, context.style)
     if not entries:
         yield "<p>Nothing was judged.</p>"
     if not single and entries:
@@ -145,8 +147,7 @@ def names(paths: Sequence[str | None]) -> Callable[[str | None], str]:
 # --- parts of the page -------------------------------------------------------------------
 
 
-def _head(title: str) -> str:
-    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+def _head(title: str, style: str) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{escaped(POLICY)}">'

@@ -23,6 +23,8 @@ _HIGHEST = 26
 #: So many frames stand beside each other on a wide screen.
 _ONE_ROW = 3
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#: Rows and columns of a heat map that are drawn.
+_MOST_CELLS = 32
 #: Shares of the largest attribution at which the tint grows stronger, and from which on there is a
 #: sign.
 _LEVELS = (0.1, 0.25, 0.5, 0.75)
@@ -119,9 +121,20 @@ def _attributions(
         / 255
     )
     found = attribution.attribute(np.ascontiguousarray(crops, np.float32))
+    found = _pooled(found)
     largest = np.abs(found).max()
     usable = np.isfinite(largest) and largest > 0
     return list(found / largest) if usable else [np.zeros_like(one) for one in found]
+
+
+def _pooled(attributions: Attributions) -> Attributions:
+    """(N, h, w) of ``_MOST_CELLS`` rows and columns at most; attributions of neighbours add up."""
+    for axis in (1, 2):
+        length = attributions.shape[axis]
+        if length > _MOST_CELLS:
+            starts = np.arange(_MOST_CELLS) * length // _MOST_CELLS
+            attributions = np.add.reduceat(attributions, starts, axis=axis)
+    return attributions
 
 
 def _figure(

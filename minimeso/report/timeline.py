@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
+
+import numpy as np
 
 from ..detect.verdict import Interval, Moment
 from .highlights import Segment
@@ -128,7 +129,7 @@ def _clip(p_fake: float) -> float:
 def _runs(moments: Sequence[Moment]) -> list[list[Moment]]:
     """The moments, parted where the face was not judged for a while."""
     steps = [b.t - a.t for a, b in itertools.pairwise(moments)]
-    gap = max(_GAP_STEPS * median(steps), _SHORTEST_GAP) if steps else math.inf
+    gap = max(_GAP_STEPS * float(np.median(steps)), _SHORTEST_GAP) if steps else math.inf
     runs = [[moments[0]]]
     for step, moment in zip(steps, moments[1:], strict=True):
         if step > gap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -85,16 +86,66 @@ def test_roundtrip(tmp_path: Path, blob: bytes) -> None:
     assert [p.name for p in tmp_path.iterdir() if "part" in p.name] == []
 
 
-def test_saving_a_wrong_model_leaves_nothing(tmp_path: Path) -> None:
-    model = tiny()
-    with pytest.raises(ValueError, match=r"conv1\.weight"):
-        save_model(Model("x", model.graph, {}), tmp_path / "x.npz")
-    with pytest.raises(ModelError, match="thresholds"):
-        save_model(
-            Model("x", model.graph, model.weights, thresholds={"real": 0.9, "fake": 0.1}),
-            tmp_path / "x.npz",
-        )
+def _changed(**values: Any) -> Model:
+    return dataclasses.replace(tiny(), **values)
+
+
+def _without_output() -> Model:
+    graph = Graph("tiny")
+    graph.node("relu", graph.input("image", (3, 8, 8)))
+    return Model("tiny", graph, {})
+
+
+def _large() -> Model:
+    graph = Graph("large")
+    x = graph.input("x", (1 << 12,))
+    graph.output(graph.node("linear", x, out_features=1 << 12, name="fc"))
+    zeros = {name: np.zeros(s, np.float32) for name, s in graph.parameters().items()}
+    return Model("large", graph, zeros)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: _changed(weights={}), r"conv1\.weight"),
+        (lambda: _changed(weights={**tiny().weights, "no.weight": np.zeros(1)}), r"no\.weight"),
+        (lambda: _changed(thresholds={"real": 0.9, "fake": 0.1}), "thresholds"),
+        (lambda: _changed(thresholds={"real": np.nan, "fake": 0.1}), "thresholds|finite|JSON"),
+        (lambda: _changed(framing={"resample": "bilinear", "side": np.float32(2)}), "JSON"),
+        (lambda: _changed(name=""), "name"),
+        (lambda: _changed(name="a\nb"), "name"),
+        (lambda: _changed(name=7), "name"),
+        (lambda: _changed(name="x" * 101), "name"),
+        (lambda: _changed(meta={"auc": np.nan}), "JSON"),
+        (lambda: _changed(meta={"auc": [np.inf]}), "JSON"),
+        (lambda: _changed(meta={"made": np.arange(3)}), "JSON"),
+        (lambda: _changed(meta=["licence"]), "meta"),
+        (lambda: _changed(calibration=0.5), "calibration"),
+        (_without_output, "output"),
+        (lambda: Model("tiny", Graph("tiny"), {}), "input"),
+        (lambda: _changed(meta={"text": {1, 2}}), "JSON"),
+        (_large, "limit"),
+    ],
+)
+def test_saving_a_wrong_model_leaves_nothing(
+    make: Callable[[], Model], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        save_model(make(), tmp_path / "x.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_but_arrays_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy below 2.2 takes what it does not know, like ``allow_pickle``, for an array to save."""
+    real, given = np.savez_compressed, {}
+
+    def old(file: Any, *args: Any, **kwds: Any) -> None:
+        given.update(kwds)
+        real(file, *args, **kwds)
+
+    monkeypatch.setattr(np, "savez_compressed", old)
+    save_model(tiny(), tmp_path / "a.npz")
+    assert set(given) == {"model.json", *tiny().graph.parameters()}
 
 
 def test_cut_at_every_place(tmp_path: Path, blob: bytes) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 from seen import THRESHOLDS, face, frame
 
 from minimeso import OutputError
-from minimeso.report.annotate import Annotation, drawn
+from minimeso.report.annotate import Annotation
+from minimeso.report.drawing import draw_faces
 
 CLIPS = ("mp4", "mkv", "mov", "avi", "webm")
 
@@ -62,7 +63,7 @@ def test_a_picture_keeps_size_and_what_lies_outside_the_boxes(tmp_path: Path, en
 @pytest.mark.parametrize("background", [0, 90, 128, 255])
 def test_a_label_is_legible_on_any_background(background: int) -> None:
     plain = np.full((240, 320, 3), background, np.uint8)
-    pixels = np.asarray(drawn(frame(0, [face(1, 0.7, 100, 100)], plain), THRESHOLDS))
+    pixels = np.asarray(draw_faces(frame(0, [face(1, 0.7, 100, 100)], plain), THRESHOLDS))
     label = pixels[80:100, 100:160].max(axis=2)
     assert (label < 40).sum() > 200 and (label > 215).sum() > 30
 
@@ -71,12 +72,12 @@ def test_a_label_is_legible_on_any_background(background: int) -> None:
 def test_any_size_can_be_drawn_on(size: tuple[int, int]) -> None:
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
     faces = [face(12, 0.7, -30, -30), face(3, None, 900, 900, "cut_off")]
-    assert drawn(frame(0, faces, pixels)).size == size
+    assert draw_faces(frame(0, faces, pixels)).size == size
 
 
 def test_a_frame_is_not_written_on(tmp_path: Path) -> None:
     pixels = photo(120, 160)
-    drawn(frame(0, [face(1, 0.7)], pixels))
+    draw_faces(frame(0, [face(1, 0.7)], pixels))
     assert np.array_equal(pixels, photo(120, 160))
 
 
@@ -249,6 +250,21 @@ def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OutputError, match="No space left on device: choose a folder"):
         annotation.add(frame(0.0))
     assert not names(tmp_path)
+
+
+def test_what_cannot_be_drawn_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ValueError("no such box")
+
+    monkeypatch.setattr("minimeso.report.annotate.draw_faces", fail)
+    with (
+        pytest.raises(ValueError, match="no such box") as caught,
+        Annotation(tmp_path / "seen.png", clip=False) as annotation,
+    ):
+        annotation.add(frame(0.0))
+    assert not isinstance(caught.value, OutputError) and not names(tmp_path)
 
 
 def test_what_pyav_refuses(tmp_path: Path, pyav: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from conftest import random_weights
 from detectors import constant_detector, random_detector
 
 from minimeso import Graph, Session
+from minimeso.engine.operators import ACTIVATIONS
 from minimeso.engine.reference import evaluate
 from minimeso.networks import ACTIVATION_SETTINGS, NETWORKS, mesoinception4
 from minimeso.report.attribution import LayerGradientXActivation, find_head
@@ -126,3 +127,22 @@ def test_a_network_of_vectors_has_no_map() -> None:
     x = graph.node("linear", graph.input("x", (5,)), out_features=1)
     graph.output(graph.node("sigmoid", x))
     assert find_head(graph) is None
+
+
+@pytest.mark.parametrize("name", [n for n in ACTIVATIONS if n != "prelu"])
+def test_every_activation_may_stand_between_the_dense_layers(name: str) -> None:
+    """The map of a network with it is the slope of its logit along the features."""
+    graph = head("relu", "flatten", "linear", name, "linear", "sigmoid")
+    session = session_of(graph)
+    attribution = LayerGradientXActivation(session)
+    features = np.random.default_rng(1).random((1, 4 * 4 * 6))
+    gradient = attribution._gradient(features)
+
+    def logit(x: np.ndarray) -> float:
+        for node in attribution._nodes:
+            x = evaluate_one(session, node.name, x)
+        return float(x.sum())
+
+    step = 1e-5 * np.random.default_rng(2).normal(size=features.shape)
+    change = logit(features + step) - logit(features - step)
+    assert change == pytest.approx(2 * float((gradient * step).sum()), rel=1e-3, abs=1e-12)

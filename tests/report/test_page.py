@@ -14,7 +14,7 @@ from detectors import constant_detector, random_detector
 from pages import HOSTILE, check, clip_of, written
 from seen import face, frame, track_of, verdict_of
 
-from minimeso import OutputError, Session
+from minimeso import Graph, Model, OutputError, Session
 from minimeso import report as report_module
 from minimeso.notes import Note
 from minimeso.report import Report
@@ -161,8 +161,6 @@ def test_a_model_without_a_map(tmp_path: Path) -> None:
 
 def one_layer_detector() -> Any:
     """A detector that ends in a softmax before its sigmoid, so no gradient is worked out."""
-    from minimeso import Graph, Model
-
     graph = Graph("other")
     x = graph.node("global_avg_pool2d", graph.input("image", (3, 6, 8)), name="mean")
     x = graph.node("linear", graph.node("flatten", x), name="fc", out_features=1)
@@ -170,6 +168,25 @@ def one_layer_detector() -> Any:
     weights = {"fc.weight": np.ones((1, 3), np.float32), "fc.bias": np.zeros(1, np.float32)}
     model = constant_detector(0.0)
     return Model("other", graph, weights, {}, model.framing, None, model.thresholds)
+
+
+def test_a_map_as_fine_as_the_picture_makes_no_larger_page(tmp_path: Path) -> None:
+    """Of a network of dense layers only, every pixel of 256 x 256 has an attribution."""
+    graph = Graph("dense")
+    x = graph.node("flatten", graph.input("image", (3, 256, 256)), name="flatten")
+    x = graph.node("linear", x, name="fc", out_features=1)
+    graph.output(graph.node("sigmoid", x, name="p_fake"))
+    weights = {
+        "fc.weight": np.random.default_rng(0).normal(size=(1, 3 << 16)).astype(np.float32),
+        "fc.bias": np.zeros(1, np.float32),
+    }
+    model = constant_detector(0.0)
+    session = Session(dataclasses.replace(model, graph=graph, weights=weights), threads=1)
+    frames = clip_of()
+    page = written(session, frames, verdict_of("x.mp4", frames), tmp_path / "a.html")
+    assert len(page.all("img")) == 6 * 3
+    drawn = re.findall(r'<svg class="attribution".*?</svg>', (tmp_path / "a.html").read_text())
+    assert len(drawn) == 6 and all(2_000 < len(one) < 40_000 for one in drawn)
 
 
 # --- several files -----------------------------------------------------------------------
@@ -318,6 +335,18 @@ def test_written_whole_or_not_at_all(
     with pytest.raises(OutputError, match=r"a\.html: cannot be written: No space left"):
         Report(session).write(path)
     assert path.read_text() == "from before" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_cannot_be_read_is_not_the_pages_fault(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*arguments: Any, **options: Any) -> str:
+        raise FileNotFoundError(2, "No such file or directory", "style.css")
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    with pytest.raises(FileNotFoundError) as caught:
+        Report(session).write(tmp_path / "a.html")
+    assert not isinstance(caught.value, OutputError) and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["", "nowhere/a.html", "nul\0l.html"])

@@ -137,14 +137,25 @@ def test_elements(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = {(row["function"], row["size"]): row["per_ns"] for row in found["rows"]}
     assert set(rows) == {(f, size) for f in elements.FUNCTIONS for size in ("L1", "L2")}
     for size in ("L1", "L2"):
-        for isa in isas:
-            assert rows["relu", size][isa] > rows["pish", size][isa] > 0
-        assert rows["relu", size]["torch"] > rows["pish", size]["torch"] > 0
+        for engine in (*isas, "torch"):
+            assert rows["relu", size][engine] > 0 and rows["pish", size][engine] > 0
     lines = capsys.readouterr().out.splitlines()
     ratio = rows["mish", "L2"][isas[-1]] / rows["mish", "L2"]["torch"]
     assert any(line.startswith("mish") and f"{ratio:.2f}x" in line for line in lines)
 
 
+@pytest.mark.timing
+def test_relu_is_faster_than_pish(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    assert bench_command.main(["--elements", "--quick", "--json", str(path)]) == 0
+    rows = json.loads(path.read_text())["elements"]["rows"]
+    rates = {(row["function"], row["size"]): row["per_ns"] for row in rows}
+    for size in ("L1", "L2"):
+        for engine in (*available_isas(), "torch"):
+            assert rates["relu", size][engine] > rates["pish", size][engine]
+
+
+@pytest.mark.timing
 def test_what_a_call_costs_does_not_count() -> None:
     def busy(microseconds: float) -> None:
         start = time.perf_counter()
