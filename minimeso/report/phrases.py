@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ..detect.track_score import FAKE_SECONDS
-from ..detect.verdict import STOPPED, Verdict
+from ..detect.verdict import Verdict
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -163,7 +163,7 @@ def statements(
     if verdict.status == "unreadable":
         yield "The file could not be read, so nothing is known about it."
         return
-    if STOPPED in (verdict.note or ""):
+    if any(note.code == "stopped" for note in verdict.notes):
         yield "<strong>It was not looked at to its end.</strong> Only what was seen was judged."
     elif verdict.status == "partial":
         yield (
@@ -192,18 +192,18 @@ def statements(
     elif verdict.verdict == "real":
         nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
         yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
-    elif not thresholds["real"] < verdict.p_fake < thresholds["fake"]:
-        low, high = verdict.tracks[0].interval
-        yield f"The model cannot tell about {most}: p_fake lies beyond a threshold, but " + (
-            "the interval around it crosses 50\N{NO-BREAK SPACE}%."
-            if low < 0.5 < high
-            else f"a face must be judged over {FAKE_SECONDS} seconds to be called fake."
-        )
     else:
-        yield (
-            f"The model cannot tell about {most}: it says fake only from {fake} up and real only "
-            f"up to {real}."
+        doubts = [doubt.code for doubt in verdict.tracks[0].doubts] if verdict.tracks else []
+        why = {
+            "interval_across_half": "p_fake lies beyond a threshold, but the interval around it "
+            "crosses 50\N{NO-BREAK SPACE}%.",
+            "too_short_for_fake": "p_fake lies beyond a threshold, but a face must be judged over "
+            f"{FAKE_SECONDS} seconds to be called fake.",
+        }.get(
+            doubts[0] if doubts else "",
+            f"it says fake only from {fake} up and real only up to {real}.",
         )
+        yield f"The model cannot tell about {most}: {why}"
     yield (
         f"<strong>What it means:</strong> p_fake is the probability that a face was swapped in, as "
         f"the model sees it. Of 100 faces like those it was tuned on that score "
