@@ -29,10 +29,7 @@ typedef struct {
 } report_t;
 
 /* What a float32 can hold; beyond, as if infinity were the next number. */
-static double clipped(double v)
-{
-    return v > 0x1p128 ? 0x1p128 : v < -0x1p128 ? -0x1p128 : v;
-}
+static double clipped(double v) { return v > 0x1p128 ? 0x1p128 : v < -0x1p128 ? -0x1p128 : v; }
 
 /* The distance of float32 numbers around v, |v| at least 1 (below, the bound is absolute). */
 static double ulp(double v)
@@ -100,7 +97,8 @@ static int is_news(const double *wanted, const float *got, size_t n, const repor
 static void among_strangers(activate_fn *activate, int isa, int activation, float slope,
                             const float *x, const float *got, size_t n, size_t first, report_t *r)
 {
-    static const float others[] = {NAN, -3e38f, 0.0f, INFINITY, 1e-40f, -20.0f, -INFINITY, 3.0f, 100.0f};
+    static const float others[] = {NAN,    -3e38f,    0.0f, INFINITY, 1e-40f,
+                                   -20.0f, -INFINITY, 3.0f, 100.0f};
     float mixed[2 * BLOCK / SPARSE + 2], again[2 * BLOCK / SPARSE + 2];
     size_t count = 0;
     for (size_t i = first; i < n; i += SPARSE, count += 2) {
