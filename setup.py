@@ -5,6 +5,7 @@ cffi executes this file too, to find ``ffibuilder``.  Environment:
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -27,8 +28,22 @@ def _dependencies():
 
 
 def _cdef():
+    """The border, with its lists spelt out: cffi reads C without a preprocessor."""
     header = (CSRC / "minimeso.h").read_text()
-    return header.split("/* cdef begin */")[1].split("/* cdef end */")[0]
+    text = header.split("/* cdef begin */")[1].split("/* cdef end */")[0]
+    text = re.sub(r"(?m)^#define MM_\w+\(.*$", "", text)  # of what stands in the lists
+    for call, file, row, prefix in _LISTS:
+        rows = (CSRC / file).read_text().split("#define", 2)[2].split("\n\n")[0]
+        names = re.findall(row, rows)
+        text = text.replace(call, "".join(f"{prefix}{name}, " for name in names))
+    return text
+
+
+#: How a list is used in minimeso.h, where it stands, what begins a row of it.
+_LISTS = (
+    ("MM_OPERATORS(MM_OP_NUMBER)", "operators.h", r"(?m)^ +X\((\w+),", "MM_OP_"),
+    ("MM_ACTIVATIONS(MM_ACTIVATION_NUMBER)", "activations.h", r"(?m)^ +X\(with, (\w+),", "MM_"),
+)
 
 
 def _compile_arguments():

@@ -16,10 +16,7 @@ static void cpuid(unsigned leaf, unsigned r[4])
 static uint64_t xgetbv(void) { return _xgetbv(0); }
 #else
 #include <cpuid.h>
-static void cpuid(unsigned leaf, unsigned r[4])
-{
-    __cpuid_count(leaf, 0, r[0], r[1], r[2], r[3]);
-}
+static void cpuid(unsigned leaf, unsigned r[4]) { __cpuid_count(leaf, 0, r[0], r[1], r[2], r[3]); }
 static uint64_t xgetbv(void)
 {
     uint32_t low, high;
@@ -64,64 +61,4 @@ int mm_isa_supported(int isa)
 #else
     return 0;
 #endif
-}
-
-const char *mm_isa_name(int isa)
-{
-    static const char *const names[MM_ISA_COUNT] = {"scalar", "sse2", "avx2", "avx512", "neon"};
-    return isa >= 0 && isa < MM_ISA_COUNT ? names[isa] : NULL;
-}
-
-const mm_kernels *mm_kernels_of(int isa)
-{
-    switch (isa) {
-    case MM_SCALAR:
-        return &mm_kernels_scalar;
-#if MM_X86
-    case MM_SSE2:
-        return &mm_kernels_sse2;
-    case MM_AVX2:
-        return &mm_kernels_avx2;
-    case MM_AVX512:
-        return &mm_kernels_avx512;
-#elif MM_ARM64
-    case MM_NEON:
-        return &mm_kernels_neon;
-#endif
-    default:
-        return NULL;
-    }
-}
-
-const char *mm_kernel_name(int index)
-{
-#define MM_NAME(class, name) #name,
-    static const char *const names[] = {MM_KERNELS(MM_NAME)};
-#undef MM_NAME
-    int count = (int)(sizeof names / sizeof *names);
-    return index >= 0 && index < count ? names[index] : NULL;
-}
-
-mm_unary_fn *mm_activation_of(const mm_kernels *k, int activation)
-{
-    switch (activation) {
-    case MM_RELU:
-        return k->relu;
-    case MM_LEAKY_RELU:
-        return k->leaky_relu;
-    case MM_SWISH:
-        return k->swish;
-    case MM_MISH:
-        return k->mish;
-    case MM_PISH:
-        return k->pish;
-    case MM_SIGMOID:
-        return k->sigmoid;
-    case MM_TANH:
-        return k->tanh;
-    case MM_EXP:
-        return k->exp;
-    default:
-        return NULL;
-    }
 }

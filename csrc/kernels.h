@@ -17,7 +17,7 @@
 #if defined(_MSC_VER)
 #define MM_INLINE static __forceinline
 #define MM_RESTRICT __restrict
-#elif defined(MM_EMULATED) /* by the checks: compilers need minutes for emulated vectors inlined */
+#elif defined(MM_EMULATED) /* by the checks: inlining emulated vectors takes minutes */
 #define MM_INLINE static
 #define MM_RESTRICT restrict
 #else
@@ -25,8 +25,8 @@
 #define MM_RESTRICT restrict
 #endif
 
-/* That memory will be read soon (into the second cache): where rows of several planes take turns, the
-   processor does not guess it. */
+/* That memory will be read soon (into the second cache): where rows of several planes take turns,
+   the processor does not guess it. */
 #if defined(__GNUC__)
 #define MM_PREFETCH(p) __builtin_prefetch(p, 0, 2)
 #else
@@ -42,8 +42,8 @@
 /* One output row of `block` (4, 2 or 1) output channels:
    out[o * out_stride + x] = f(bias[o] + sum over t < tap_count of
        weight[t * block + o] * base[taps[t] + x * stride])
-   summed in that order, starting from the bias.  f is ReLU, Leaky ReLU or, for any other value of
-   `activation`, nothing.  out does not overlap what is read. */
+   summed in that order, starting from the bias.  f is a fused one of activations.h or, for any
+   other value of `activation`, nothing.  out does not overlap what is read. */
 typedef struct {
     const float *base;
     const ptrdiff_t *taps;
@@ -70,23 +70,23 @@ typedef struct {
 } mm_depthwise;
 
 /* One output row of a max-pool without padding whose kernel is its stride, 2 or 4:
-   out[x] = g(largest of inner(rows[r][x * kernel + k]), r < kernel, k < kernel)
-   or the smallest, where `smallest` is set.  inner is Swish, Mish, Pish or, for any other value,
-   nothing; g(y) = f(y) * scale + shift with f as in mm_conv, and without the sum where
-   `affine` is not set.  out does not overlap the rows, of which up to MM_SLACK elements behind the
-   gap after them are read. */
+   out[x] = g(largest of pre_activation(rows[r][x * kernel + k]), r < kernel, k < kernel)
+   or the smallest, where `smallest` is set.  pre_activation is a valley of activations.h or, for
+   any other value, nothing; g(y) = f(y) * scale + shift with f as in mm_conv, and without the sum
+   where `affine` is not set.  out does not overlap the rows, of which up to MM_SLACK elements
+   behind the row_padding after them are read. */
 typedef struct {
     const float *const *rows;
     float *out;
     size_t width;
-    int kernel, smallest, inner, activation, affine;
+    int kernel, smallest, pre_activation, activation, affine;
     float slope, scale, shift;
 } mm_window;
 
 typedef void mm_conv_fn(const mm_conv *c);
 typedef void mm_depthwise_fn(const mm_depthwise *d);
 typedef void mm_window_fn(const mm_window *w);
-/* y[i] = f(x[i]); p is the slope of Leaky ReLU, ignored elsewhere */
+/* y[i] = f(x[i]); p is the slope of those that have one */
 typedef void mm_unary_fn(const float *x, float *y, size_t n, float p);
 /* y[i] = f(a[i], b[i]); add_doubled: a[i] + b[i / 2] */
 typedef void mm_binary_fn(const float *a, const float *b, float *y, size_t n);
@@ -107,16 +107,17 @@ typedef double mm_reduce_fn(const float *x, size_t n);
 /* The transforms of vertical Winograd convolution, see winograd.inc: eight rows to eight rows,
    out_stride apart; and eight rows, x_stride apart, to `count` (2, 4 or 6) rows plus bias, then the
    activation as in mm_conv.  Inputs and outputs do not overlap. */
-typedef void mm_winograd_in_fn(const float *const *rows, float *out, ptrdiff_t out_stride, size_t n);
+typedef void mm_winograd_in_fn(const float *const *rows, float *out, ptrdiff_t out_stride,
+                               size_t n);
 typedef void mm_winograd_out_fn(const float *x, ptrdiff_t x_stride, float bias, float *const *rows,
                                 size_t count, size_t n, int activation, float slope);
 
 /* The steps of resize.c, see resize.inc.
    y[i] = sum over k < count of weight[k] * x[k * stride + i], in that order, count >= 1 */
-typedef void mm_blend_fn(const uint8_t *x, ptrdiff_t stride, const float *weight, size_t count,
-                         float *y, size_t n);
+typedef void mm_resample_y_fn(const uint8_t *x, ptrdiff_t stride, const float *weight, size_t count,
+                              float *y, size_t n);
 /* y[i * MM_LANES + l] = x[l * stride + i] for l < MM_LANES; they do not overlap */
-typedef void mm_turn_fn(const float *x, ptrdiff_t stride, float *y, size_t n);
+typedef void mm_transpose_fn(const float *x, ptrdiff_t stride, float *y, size_t n);
 /* MM_LANES lines of the output, l < MM_LANES, and their three channels, c < 3:
    out[c * out_plane + l * out_stride + i] = (sum over k < count, in that order, of
        weight[i * count + k] * x[(3 * (first[i] + k) + c) * MM_LANES + l]) / 255, count >= 1
@@ -128,45 +129,40 @@ typedef struct {
     float *out;
     ptrdiff_t out_plane, out_stride;
     size_t count, width;
-} mm_squeeze;
+} mm_resample_x;
 
-typedef void mm_squeeze_fn(const mm_squeeze *s);
+typedef void mm_resample_x_fn(const mm_resample_x *s);
+
+#define MM_UNARY_KERNEL(X, NAME, name, store, shape) X(unary, name)
 
 /* The list of kernels: class, name.  The table, the names and the checks are made from it. */
-#define MM_KERNELS(X)                                                                           \
-    X(conv, conv_stride1)                                                                       \
-    X(conv, conv_stride2)                                                                       \
-    X(conv, conv_any_stride)                                                                    \
-    X(depthwise, depthwise)                                                                     \
-    X(window, max_pool)                                                                         \
-    X(unary, relu)                                                                              \
-    X(unary, leaky_relu)                                                                        \
-    X(unary, swish)                                                                             \
-    X(unary, mish)                                                                              \
-    X(unary, pish)                                                                              \
-    X(unary, sigmoid)                                                                           \
-    X(unary, tanh)                                                                              \
-    X(unary, exp)                                                                               \
-    X(binary, add)                                                                              \
-    X(binary, sub)                                                                              \
-    X(binary, mul)                                                                              \
-    X(binary, div)                                                                              \
-    X(binary, prelu)                                                                            \
-    X(binary, add_doubled)                                                                      \
-    X(affine, affine)                                                                           \
-    X(fold, fold_max)                                                                           \
-    X(fold, fold_min)                                                                           \
-    X(fold, fold_sum)                                                                           \
-    X(slide, slide_max)                                                                         \
-    X(slide, slide_min)                                                                         \
-    X(slide, slide_sum)                                                                         \
-    X(linear, linear)                                                                           \
-    X(reduce, reduce_sum)                                                                       \
-    X(winograd_in, winograd_in)                                                                 \
-    X(winograd_out, winograd_out)                                                               \
-    X(blend, blend)                                                                             \
-    X(turn, turn)                                                                               \
-    X(squeeze, squeeze)
+#define MM_KERNELS(X)                                                                              \
+    X(conv, conv_stride1)                                                                          \
+    X(conv, conv_stride2)                                                                          \
+    X(conv, conv_any_stride)                                                                       \
+    X(depthwise, depthwise)                                                                        \
+    X(window, max_pool)                                                                            \
+    MM_ACTIVATION_LIST(MM_UNARY_KERNEL, X)                                                         \
+    X(binary, add)                                                                                 \
+    X(binary, sub)                                                                                 \
+    X(binary, mul)                                                                                 \
+    X(binary, div)                                                                                 \
+    X(binary, prelu)                                                                               \
+    X(binary, add_doubled)                                                                         \
+    X(affine, affine)                                                                              \
+    X(fold, fold_max)                                                                              \
+    X(fold, fold_min)                                                                              \
+    X(fold, fold_sum)                                                                              \
+    X(slide, slide_max)                                                                            \
+    X(slide, slide_min)                                                                            \
+    X(slide, slide_sum)                                                                            \
+    X(linear, linear)                                                                              \
+    X(reduce, reduce_sum)                                                                          \
+    X(winograd_in, winograd_in)                                                                    \
+    X(winograd_out, winograd_out)                                                                  \
+    X(resample_y, resample_y)                                                                      \
+    X(transpose, transpose)                                                                        \
+    X(resample_x, resample_x)
 
 typedef struct {
 #define MM_FIELD(class, name) mm_##class##_fn *name;

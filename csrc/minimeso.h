@@ -23,9 +23,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activations.h"
+#include "operators.h"
+
 /* cdef begin */
 #define MM_LANES 16 /* rows are padded to this many floats */
 #define MM_BLOCK 4  /* output channels of a full weight block; the rest in blocks of 2 and 1 */
+#define MM_SLACK 32 /* vector loads may run this far past the last element that a kernel needs */
+#define MM_WINOGRAD_POINTS 8 /* lines of the input in a tile of MM_OP_WINOGRAD */
 
 enum {
     MM_OK = 0,
@@ -38,39 +43,13 @@ enum {
 /* Instruction sets, slowest first. */
 enum { MM_SCALAR, MM_SSE2, MM_AVX2, MM_AVX512, MM_NEON, MM_ISA_COUNT };
 
-enum {
-    MM_OP_INPUT_F32,    /* (N, C, H, W) float32 of the caller -> tensor */
-    MM_OP_INPUT_U8,     /* (N, H, W, C) uint8 of the caller / 255 -> tensor */
-    MM_OP_OUTPUT,       /* tensor -> (N, C, H, W) float32 of the caller */
-    MM_OP_COPY,         /* input -> output at channel (feature) `at`; epilogue */
-    MM_OP_ZERO,         /* 0 -> output */
-    MM_OP_CONV,         /* weight, bias; epilogue */
-    MM_OP_WINOGRAD,     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h
-                           tiles of 9 - kernel_h lines at once; first_constant: a row of zeros */
-    MM_OP_DEPTHWISE,    /* the same for kernels 3 x 3, strides 1, as many groups as channels in and
-                           out; or this and a 2 x 2 max-pool, then its window is 4 x 4, its strides
-                           are 2, and the epilogue comes last.  first_constant: a row of zeros */
-    MM_OP_LINEAR,       /* weight, bias; epilogue */
-    MM_OP_MAX_POOL,     /* sign < 0: smallest instead of largest; epilogue.  With `inner`, MM_SWISH,
-                           MM_MISH or MM_PISH, of that of the input: 2 x 2 or 4 x 4 only, without
-                           padding or overlap */
-    MM_OP_AVG_POOL,     /* scale_x, scale_y in constants; epilogue */
-    MM_OP_GLOBAL_AVG_POOL,
-    MM_OP_ADD,          /* input + second, second may be (C, 1, 1); or half as high and wide, then
-                           each of its elements counts for 2 x 2; epilogue */
-    MM_OP_MUL,          /* input * second, second may be (C, 1, 1); epilogue */
-    MM_OP_FLATTEN,
-    MM_OP_SOFTMAX,
-    MM_OP_NEAREST,      /* index_y, index_x in tables */
-    MM_OP_BILINEAR,     /* index_y, index_x in tables, weights in constants */
-    MM_OP_COUNT
-};
+/* MM_OP_INPUT_F32, ...: see operators.h; their fields are those of mm_step. */
+#define MM_OP_NUMBER(NAME, ...) MM_OP_##NAME,
+enum { MM_OPERATORS(MM_OP_NUMBER) MM_OP_COUNT };
 
-enum {
-    MM_NO_ACTIVATION = -1,
-    MM_RELU, MM_LEAKY_RELU, MM_SWISH, MM_MISH, MM_PISH, MM_SIGMOID, MM_TANH, MM_EXP,
-    MM_ACTIVATION_COUNT
-};
+/* MM_RELU, ...: see activations.h. */
+#define MM_ACTIVATION_NUMBER(NAME, name) MM_##NAME,
+enum { MM_NO_ACTIVATION = -1, MM_ACTIVATIONS(MM_ACTIVATION_NUMBER) MM_ACTIVATION_COUNT };
 
 typedef struct {
     int64_t offset; /* of element (0, 0, 0) in the arena, in floats */
@@ -88,18 +67,19 @@ typedef struct {
     int32_t array;                 /* which of the caller's arrays */
     int32_t at;
     int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
-    int32_t split; /* INPUT, 1: the even columns of a channel become one channel of the output, and the
-                      odd ones the next.  CONV, 1: so they are in the input; stride_w is 2 then */
+    /* INPUT, 1: the even columns of a channel become one channel of the output, and the odd ones
+       the next.  CONV, 1: so they are in the input; stride_w is 2 then */
+    int32_t column_phases;
     int32_t pad_top, pad_left, groups; /* what lies below and right follows from the output */
     int64_t weight; /* conv: [group][block][kernel_h][channels][kernel_w][block size]
                        winograd: [block][8][channels][kernel_w][block size], transformed
                        linear: [block of MM_LANES][features][MM_LANES] */
     int64_t bias;   /* per output channel (linear: padded to MM_LANES) */
     int64_t sign;   /* per channel, max-pool */
-    int64_t first_table, second_table; /* indices of y and x */
+    int64_t first_table, second_table;       /* indices of y and x */
     int64_t first_constant, second_constant; /* factors of y and x */
     /* epilogue: y = activation(y), then y * scale + shift, per channel (vector: per feature) */
-    int32_t inner; /* activation inside a max-pool */
+    int32_t pre_activation; /* activation inside a max-pool */
     int32_t activation;
     float slope;
     int64_t slopes, scale, shift; /* slopes: Leaky ReLU with a slope of its own per channel */
@@ -127,30 +107,47 @@ typedef struct {
     int32_t input_count, output_count; /* arrays of the caller */
 } mm_program;
 
+/* What a step needs beside its tensors and parameters. */
+typedef struct {
+    int64_t scratch_floats, max_list; /* of the program, at least */
+    int64_t zeros;                    /* in constants, from first_constant on */
+    /* Of rows of its input: zeros before and behind them that count as padding, and how far behind
+       the first element of a row vectors are loaded (the lanes beyond the row do not matter). */
+    int64_t before, behind, loads;
+} mm_needs;
+
 typedef struct mm_pool mm_pool;
 
 const char *mm_strerror(int code);
 
 int mm_isa_supported(int isa); /* by the build, the CPU and the operating system */
 const char *mm_isa_name(int isa);
-const char *mm_kernel_name(int index); /* of the table, NULL behind the last */
+const char *mm_kernel_name(int index);     /* of the table, NULL behind the last */
+const char *mm_op_name(int index);         /* "CONV" of MM_OP_CONV, NULL where there is none */
+const char *mm_activation_name(int index); /* "relu" of MM_RELU, NULL where there is none */
+/* Whether it falls to one minimum and rises after it: it may be a pool's pre_activation. */
+int mm_activation_is_valley(int index);
 
 /* MM_OK, or MM_E_PROGRAM and the index of the step at fault. */
 int mm_check(const mm_program *program, int64_t *step);
+
+/* What a step needs; MM_E_PROGRAM where its numbers contradict its tensors.  Neither the place of
+   the tensors nor the sizes of the program count yet. */
+int mm_measure(const mm_program *program, int64_t step, mm_needs *needs);
 
 /* A pool of `threads` threads, the caller's among them.  Not for use across fork. */
 int mm_pool_new(int threads, mm_pool **pool);
 void mm_pool_free(mm_pool *pool);
 
-/* Bytes of workspace for `threads` threads on `lanes` images at a time; 0: more than size_t. */
-size_t mm_workspace_bytes(const mm_program *program, int threads, int lanes);
+/* Bytes of workspace for `threads` threads on so many images at a time; 0: more than size_t. */
+size_t mm_workspace_bytes(const mm_program *program, int threads, int images_at_once);
 
 /* Run a checked program on `batch` images, with a supported instruction set.  workspace: 64-byte
-   aligned, of at least
-   mm_workspace_bytes(program, pool's threads, lanes), contents arbitrary.  nanoseconds: NULL, or
-   [threads][step_count] to which the time that each thread spends in each step is added. */
+   aligned, of at least mm_workspace_bytes(program, pool's threads, images_at_once), contents
+   arbitrary.  nanoseconds: NULL, or [threads][step_count] to which the time that each thread spends
+   in each step is added. */
 int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const *inputs,
-           float *const *outputs, int64_t batch, void *workspace, int lanes,
+           float *const *outputs, int64_t batch, void *workspace, int images_at_once,
            int64_t *nanoseconds);
 
 /* y[i] = activation(x[i]) for i < n, any n, x == y allowed; isa as for mm_run. */

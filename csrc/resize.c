@@ -10,11 +10,12 @@
 
 #include "kernels.h"
 
-#define MM_MAX_SIDE (1 << 24) /* pixels: whole numbers in float32, and no product here overflows */
+/* In pixels: whole numbers in float32, and no product here overflows. */
+#define MM_MAX_SIDE (1 << 24)
 #define MM_MAX_STRIDE (INT64_MAX >> 28)
 
-/* One direction.  Output i is the sum over k < count of weight[i * count + k] * input[first[i] + k];
-   tables have room for `out` rounded up to MM_LANES. */
+/* One direction.  Output i is the sum over k < count of weight[i * count + k] * input[first[i] +
+   k]; tables have room for `out` rounded up to MM_LANES. */
 typedef struct {
     int64_t in, out, count;
     double from, scale; /* output i lies at from + (i + 0.5) * scale */
@@ -28,12 +29,12 @@ typedef struct {
     const mm_kernels *kernels;
     axis_t y, x;
     int64_t plane, line; /* floats from channel to channel and from line to line of the output */
-    int64_t left;    /* first pixel of a line that is needed */
-    int64_t samples; /* of a line, from there on, rounded up to MM_LANES */
+    int64_t left;        /* first pixel of a line that is needed */
+    int64_t samples;     /* of a line, from there on, rounded up to MM_LANES */
     int64_t line_floats;
-    uint8_t *tail;         /* last samples of the lines that a line is blended from */
-    float *lines, *turned; /* MM_LANES blended lines; the same on their side */
-    float *rows;           /* output rows that may not be written beyond their end */
+    uint8_t *tail;             /* last samples of the lines that a line is resampled from */
+    float *lines, *transposed; /* MM_LANES resampled lines; the same transposed */
+    float *rows;               /* output rows that may not be written beyond their end */
 } work_t;
 
 static int64_t round_lanes(int64_t n) { return (n + MM_LANES - 1) / MM_LANES * MM_LANES; }
@@ -45,7 +46,10 @@ static int set_axis(axis_t *a, int64_t in, int64_t out, float from, float to, in
         return 0;
     if (!(from >= 0.0f && from < to && to <= (float)in)) /* nor NaN */
         return 0;
-    *a = (axis_t){.in = in, .out = out, .count = 1, .from = (double)from,
+    *a = (axis_t){.in = in,
+                  .out = out,
+                  .count = 1,
+                  .from = (double)from,
                   .scale = (double)(to - from) / (double)out};
     if (filter == MM_FILTER_BILINEAR) {
         a->count = a->scale > 1.0 ? (int64_t)ceil(2.0 * a->scale) : 2;
@@ -122,8 +126,14 @@ static size_t lay_out(work_t *w, const mm_crop *c, void *workspace)
     w->samples = round_lanes(3 * (pixels < w->x.in ? pixels : w->x.in)); /* at most */
     w->line_floats = w->samples + MM_LANES; /* no power of two: lines would lie in one cache set */
     const int64_t floats[] = {
-        height, width, height * w->y.count, width * w->x.count, w->line_floats * MM_LANES,
-        w->samples * MM_LANES, 3 * MM_LANES * width, w->y.count * (MM_LANES / 4),
+        height,
+        width,
+        height * w->y.count,
+        width * w->x.count,
+        w->line_floats * MM_LANES,
+        w->samples * MM_LANES,
+        3 * MM_LANES * width,
+        w->y.count * (MM_LANES / 4),
     };
     int64_t total = 0;
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
@@ -137,15 +147,15 @@ static size_t lay_out(work_t *w, const mm_crop *c, void *workspace)
         w->y.weight = (at += floats[0] + floats[1]);
         w->x.weight = (at += floats[2]);
         w->lines = (at += floats[3]);
-        w->turned = (at += floats[4]);
+        w->transposed = (at += floats[4]);
         w->rows = (at += floats[5]);
         w->tail = (uint8_t *)(at + floats[6]);
     }
     return (size_t)total * sizeof(float);
 }
 
-/* Blend line y of the output from the lines of the picture. */
-static void blend_line(const work_t *w, int64_t y, float *line)
+/* Resample line y of the output from the lines of the picture. */
+static void resample_line(const work_t *w, int64_t y, float *line)
 {
     const mm_crop *crop = w->crop;
     const ptrdiff_t stride = (ptrdiff_t)crop->line_bytes;
@@ -158,30 +168,34 @@ static void blend_line(const work_t *w, int64_t y, float *line)
     int64_t room = 3 * (crop->width - w->left); /* beyond lies what is not the picture's */
     int64_t whole = w->samples <= room ? w->samples : room / MM_LANES * MM_LANES;
     const uint8_t *p = crop->pixels + (ptrdiff_t)first * stride + (ptrdiff_t)(3 * w->left);
-    w->kernels->blend(p, stride, weight, (size_t)count, line, (size_t)whole);
+    w->kernels->resample_y(p, stride, weight, (size_t)count, line, (size_t)whole);
     if (whole == w->samples)
         return;
     for (int64_t k = 0; k < count; k++)
         memcpy(w->tail + k * MM_LANES, p + (ptrdiff_t)k * stride + whole, (size_t)(room - whole));
-    w->kernels->blend(w->tail, MM_LANES, weight, (size_t)count, line + whole, MM_LANES);
+    w->kernels->resample_y(w->tail, MM_LANES, weight, (size_t)count, line + whole, MM_LANES);
 }
 
 /* MM_LANES lines of the output, from line y on. */
 static void crop_lines(const work_t *w, int64_t y, float *out)
 {
     for (int64_t l = 0; l < MM_LANES; l++)
-        blend_line(w, y + l, w->lines + l * w->line_floats);
-    w->kernels->turn(w->lines, (ptrdiff_t)w->line_floats, w->turned, (size_t)w->samples);
+        resample_line(w, y + l, w->lines + l * w->line_floats);
+    w->kernels->transpose(w->lines, (ptrdiff_t)w->line_floats, w->transposed, (size_t)w->samples);
 
     int64_t width = w->x.out;
     int64_t lines = w->y.out - y < MM_LANES ? w->y.out - y : MM_LANES;
     int direct = lines == MM_LANES && width % MM_LANES == 0;
     int64_t stride = direct ? w->line : round_lanes(width);
-    mm_squeeze s = {.x = w->turned, .weight = w->x.weight, .first = w->x.first,
-                    .out = direct ? out + y * w->line : w->rows, .out_stride = (ptrdiff_t)stride,
-                    .out_plane = (ptrdiff_t)(direct ? w->plane : MM_LANES * stride),
-                    .count = (size_t)w->x.count, .width = (size_t)width};
-    w->kernels->squeeze(&s);
+    mm_resample_x s = {.x = w->transposed,
+                       .weight = w->x.weight,
+                       .first = w->x.first,
+                       .out = direct ? out + y * w->line : w->rows,
+                       .out_stride = (ptrdiff_t)stride,
+                       .out_plane = (ptrdiff_t)(direct ? w->plane : MM_LANES * stride),
+                       .count = (size_t)w->x.count,
+                       .width = (size_t)width};
+    w->kernels->resample_x(&s);
     for (int64_t c = 0; c < 3 && !direct; c++)
         for (int64_t l = 0; l < lines; l++)
             memcpy(out + c * w->plane + (y + l) * w->line, w->rows + (c * MM_LANES + l) * stride,

@@ -43,7 +43,10 @@ typedef pthread_t thread_t;
 #define cpu_relax() _mm_pause()
 #endif
 static int32_t atomic_load(volatile int32_t *p) { return InterlockedOr((volatile LONG *)p, 0); }
-static void atomic_store(volatile int32_t *p, int32_t v) { InterlockedExchange((volatile LONG *)p, v); }
+static void atomic_store(volatile int32_t *p, int32_t v)
+{
+    InterlockedExchange((volatile LONG *)p, v);
+}
 static int32_t atomic_add(volatile int32_t *p, int32_t v)
 {
     return InterlockedExchangeAdd((volatile LONG *)p, v);
@@ -57,7 +60,10 @@ static int32_t atomic_add(volatile int32_t *p, int32_t v)
 #define cpu_relax() (void)0
 #endif
 static int32_t atomic_load(volatile int32_t *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-static void atomic_store(volatile int32_t *p, int32_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
+static void atomic_store(volatile int32_t *p, int32_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_SEQ_CST);
+}
 static int32_t atomic_add(volatile int32_t *p, int32_t v)
 {
     return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);

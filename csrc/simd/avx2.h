@@ -64,14 +64,14 @@ MM_INLINE vf v_fours(const float *p, const float *q)
 {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1);
 }
-MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+MM_INLINE void v_load_transposed(const float *p, ptrdiff_t stride, vf *a)
 {
     vf rows[4];
     for (int i = 0; i < 4; i++)
         rows[i] = v_fours(p + i * stride, p + (i + 4) * stride);
     v_turn4(rows, a);
 }
-MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+MM_INLINE void v_store_transposed(float *p, ptrdiff_t stride, const vf *a)
 {
     vf rows[4];
     v_turn4(a, rows);

@@ -63,7 +63,7 @@ MM_INLINE vf v_fours(const float *p, const float *q, const float *r, const float
     vf a = _mm512_insertf32x4(_mm512_castps128_ps512(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1);
     return _mm512_insertf32x4(_mm512_insertf32x4(a, _mm_loadu_ps(r), 2), _mm_loadu_ps(s), 3);
 }
-MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+MM_INLINE void v_load_transposed(const float *p, ptrdiff_t stride, vf *a)
 {
     vf rows[4];
     for (int i = 0; i < 4; i++) {
@@ -72,7 +72,7 @@ MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
     }
     v_turn4(rows, a);
 }
-MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+MM_INLINE void v_store_transposed(float *p, ptrdiff_t stride, const vf *a)
 {
     vf rows[4];
     v_turn4(a, rows);

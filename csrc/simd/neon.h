@@ -50,14 +50,14 @@ MM_INLINE void v_turn4(const vf *a, vf *b)
     b[2] = vzip1q_f32(q, s);
     b[3] = vzip2q_f32(q, s);
 }
-MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+MM_INLINE void v_load_transposed(const float *p, ptrdiff_t stride, vf *a)
 {
     vf rows[4];
     for (int i = 0; i < 4; i++)
         rows[i] = v_load(p + i * stride);
     v_turn4(rows, a);
 }
-MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+MM_INLINE void v_store_transposed(float *p, ptrdiff_t stride, const vf *a)
 {
     vf rows[4];
     v_turn4(a, rows);

@@ -48,12 +48,12 @@ MM_INLINE void v_load_bytes(const uint8_t *p, vf *a)
     for (int i = 0; i < MM_LANES; i++)
         a[i] = p[i];
 }
-MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+MM_INLINE void v_load_transposed(const float *p, ptrdiff_t stride, vf *a)
 {
     (void)stride;
     memcpy(a, p, 4 * sizeof *a);
 }
-MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+MM_INLINE void v_store_transposed(float *p, ptrdiff_t stride, const vf *a)
 {
     (void)stride;
     memcpy(p, a, 4 * sizeof *p);

@@ -23,10 +23,7 @@ MM_INLINE vf v_min(vf a, vf b) { return _mm_min_ps(a, b); }
 MM_INLINE vf v_madd(vf a, vf b, vf c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
 MM_INLINE vm v_lt(vf a, vf b) { return _mm_cmplt_ps(a, b); }
 MM_INLINE vm v_eq(vf a, vf b) { return _mm_cmpeq_ps(a, b); }
-MM_INLINE vf v_select(vm m, vf a, vf b)
-{
-    return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b));
-}
+MM_INLINE vf v_select(vm m, vf a, vf b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
 MM_INLINE vf v_abs(vf a) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), a); }
 MM_INLINE vf v_copysign(vf a, vf s) { return _mm_or_ps(a, _mm_and_ps(_mm_set1_ps(-0.0f), s)); }
 MM_INLINE vf v_shift_exponent(vf p, vf z)
@@ -54,14 +51,14 @@ MM_INLINE void v_turn4(const vf *a, vf *b)
     b[2] = _mm_unpacklo_ps(q, s);
     b[3] = _mm_unpackhi_ps(q, s);
 }
-MM_INLINE void v_load_turned(const float *p, ptrdiff_t stride, vf *a)
+MM_INLINE void v_load_transposed(const float *p, ptrdiff_t stride, vf *a)
 {
     vf rows[4];
     for (int i = 0; i < 4; i++)
         rows[i] = v_load(p + i * stride);
     v_turn4(rows, a);
 }
-MM_INLINE void v_store_turned(float *p, ptrdiff_t stride, const vf *a)
+MM_INLINE void v_store_transposed(float *p, ptrdiff_t stride, const vf *a)
 {
     vf rows[4];
     v_turn4(a, rows);

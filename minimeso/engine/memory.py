@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Rows are padded to this many floats (``MM_LANES`` of the C side).
-LANES = 16
-#: Output channels of a full weight block (``MM_BLOCK``).
-BLOCK = 4
+from .bindings import LANES
 
 
 def round_lanes(n: int) -> int:
@@ -22,7 +19,7 @@ class Buffer:
 
     Attributes:
         channels, height, width: of the whole buffer; a vector is (1, 1, F).
-        gap: zeros between rows, at least the widest horizontal padding that a reader needs.
+        row_padding: zeros between rows, at least the widest horizontal padding that a reader needs.
         first, last: steps between which it must keep its contents.
         ring: its number among the rings of its stage; -1 for a whole tensor.
         lines: how many lines are kept: all, or a power of two of a ring.
@@ -32,7 +29,7 @@ class Buffer:
     channels: int
     height: int
     width: int
-    gap: int = LANES
+    row_padding: int = LANES
     first: int = -1
     last: int = -1
     ring: int = -1
@@ -44,11 +41,11 @@ class Buffer:
 
     @property
     def row_stride(self) -> int:
-        return round_lanes(self.width) + self.gap
+        return round_lanes(self.width) + self.row_padding
 
     @property
     def line_stride(self) -> int:
-        return self.gap + self.channels * self.row_stride
+        return self.row_padding + self.channels * self.row_stride
 
     @property
     def floats(self) -> int:
@@ -61,7 +58,7 @@ class Buffer:
 
     def offset(self, channel: int) -> int:
         """Arena offset of element (channel, 0, 0)."""
-        return self.base + self.gap + channel * self.row_stride
+        return self.base + self.row_padding + channel * self.row_stride
 
 
 def place(buffers: Sequence[Buffer]) -> int:

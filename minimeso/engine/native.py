@@ -1,4 +1,4 @@
-"""The only module that speaks to the C engine: programs, pools, workspaces, instruction sets."""
+"""Runs the C engine: programs, pools, workspaces, instruction sets."""
 
 from __future__ import annotations
 
@@ -14,16 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import EngineError, InputError
-from .memory import LANES
+from .bindings import ACTIVATION_NUMBERS, LANES, OP_NUMBERS, ffi, lib, names
 from .plan import Plan
 from .steps import Tensor
-
-try:
-    from ._cffi import ffi, lib
-except ModuleNotFoundError as error:
-    raise ImportError(f"{__file__}: no C engine is built here: run pip install -e .") from error
-
-assert lib.MM_LANES == LANES, "the C engine was built from another version: install again"
 
 _ISA_NAMES = [ffi.string(lib.mm_isa_name(i)).decode() for i in range(lib.MM_ISA_COUNT)]
 
@@ -65,10 +58,7 @@ def choose_isa(name: str | None = None) -> str:
 
 def kernel_names() -> list[str]:
     """Names of the kernels that exist once per instruction set."""
-    names: list[str] = []
-    while (name := lib.mm_kernel_name(len(names))) != ffi.NULL:
-        names.append(ffi.string(name).decode())
-    return names
+    return list(names(lib.mm_kernel_name))
 
 
 def activate(
@@ -78,7 +68,7 @@ def activate(
 
     Args:
         x: float32 of any shape.
-        activation: ``relu``, ``leaky_relu``, ``swish``, ``mish``, ``pish``, ``sigmoid``, ``tanh``.
+        activation: a name of ``ACTIVATION_NUMBERS``.
         slope: of Leaky ReLU.
         isa: instruction set, as in ``choose_isa``.
     """
@@ -100,14 +90,14 @@ def activator(
 
 
 def _op_number(name: str) -> int:
-    number: int | None = getattr(lib, f"MM_OP_{name}", None)
+    number = OP_NUMBERS.get(name)
     if number is None:
         raise EngineError(f"the engine has no step {name!r}", lib.MM_E_PROGRAM)
     return number
 
 
 def _activation_number(name: str) -> int:
-    number: int | None = getattr(lib, f"MM_{name.upper()}", None)
+    number = ACTIVATION_NUMBERS.get(name)
     if number is None:
         raise EngineError(f"unknown activation {name!r}", lib.MM_E_PROGRAM)
     return number
@@ -241,7 +231,7 @@ class Program:
         for struct, step in zip(self._steps, plan.steps, strict=True):
             struct.op = _op_number(step.op)
             struct.input, struct.second, struct.output = step.input, step.second, step.output
-            struct.activation = struct.inner = lib.MM_NO_ACTIVATION
+            struct.activation = struct.pre_activation = lib.MM_NO_ACTIVATION
             for absent in _OFFSETS:
                 setattr(struct, absent, -1)
             for name, value in step.fields.items():
@@ -295,8 +285,8 @@ class Program:
         if nanoseconds is not None and nanoseconds.shape != (pool.threads, self.steps):
             raise ValueError(f"nanoseconds of shape {nanoseconds.shape}")
         batch = len(inputs[0])
-        lanes = pool.threads if batch >= pool.threads else 1
-        size = lib.mm_workspace_bytes(self.struct, pool.threads, lanes)
+        images_at_once = pool.threads if batch >= pool.threads else 1
+        size = lib.mm_workspace_bytes(self.struct, pool.threads, images_at_once)
         if not size:
             raise EngineError("the picture is too large for this machine", lib.MM_E_NOMEM)
         sources = [ffi.from_buffer(array) for array in inputs]
@@ -309,7 +299,7 @@ class Program:
             ffi.new("float *[]", targets),
             batch,
             workspace.pointer(size),
-            lanes,
+            images_at_once,
             ffi.NULL
             if nanoseconds is None
             else ffi.from_buffer("int64_t[]", nanoseconds, require_writable=True),

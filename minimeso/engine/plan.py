@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from .bindings import BLOCK, LANES, SLACK
 from .layer import Layer
-from .memory import BLOCK, LANES, Buffer, place, round_lanes
-from .operators import OPERATORS
+from .memory import Buffer, place, round_lanes
+from .operators import OPERATORS, kernel_of
 from .pack import Parameters
 from .stages import make_stages
 from .steps import Step, Tensor
@@ -26,8 +27,6 @@ from .winograd import columns as winograd_columns
 CHOICES = ("concat_in_place", "double_in_sum", "split_input", "row_bands")
 #: Largest arena: 4 GiB of float32.
 MAX_ARENA = 1 << 30
-#: Vector loads may run this far past the last element that is needed (``MM_SLACK``).
-SLACK = 2 * LANES
 
 
 class Plan:
@@ -73,7 +72,7 @@ class Plan:
         self._buffers: list[Buffer] = []
         self._index: dict[str, int] = {}
         self._outputs = list(outputs)
-        self._split: set[str] = set()  # inputs whose even and odd columns are channels
+        self._in_phases: set[str] = set()  # inputs whose even and odd columns are channels
 
         every_shape = {**shapes, **{name: shape for name, (shape, _) in inputs.items()}}
         homes = {} if "concat_in_place" in without else _homes(layers, every_shape)
@@ -82,10 +81,10 @@ class Plan:
         for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
             op = "INPUT_U8" if as_bytes else "INPUT_F32"
             fields = {"array": array}
-            if "split_input" not in without and _can_split(name, shape, layers, outputs):
+            if "split_input" not in without and _can_read_phases(name, shape, layers, outputs):
                 shape = (2 * shape[0], shape[1], shape[2] // 2)
-                fields["split"] = 1
-                self._split.add(name)
+                fields["column_phases"] = 1
+                self._in_phases.add(name)
             self.steps.append(Step(op, self._tensor(name, shape), fields=fields))
             self._emit_output(name)
         for layer in reversed(layers):  # a whole before its parts
@@ -165,13 +164,10 @@ class Plan:
     def emit(self, op: str, layer: Layer, *inputs: str, **fields: int | float | str) -> None:
         first, second = (*(self._index[name] for name in inputs or layer.inputs[:1]), -1)[:2]
         fields = {**fields, **self._parameters.offsets(layer)}
-        for key, function in (("activation", layer.activation), ("inner", layer.pre_activation)):
-            if function is not None:
-                activation = OPERATORS[function.op].activation
-                assert activation is not None
-                fields[key] = activation.kernel(function.attributes)
-                if key == "activation" and activation.slope:
-                    fields["slope"] = function.attributes[activation.slope]
+        if layer.activation is not None:
+            fields["activation"], fields["slope"] = kernel_of(layer.activation)
+        if layer.pre_activation is not None:
+            fields["pre_activation"] = kernel_of(layer.pre_activation)[0]
         self.steps.append(Step(op, self._index[layer.name], first, second, fields, layer))
 
     def copy(self, layer: Layer, source: str, at: int) -> None:
@@ -198,7 +194,7 @@ class Plan:
         return self._table_count - array.size
 
     def in_column_phases(self, name: str) -> bool:
-        return name in self._split
+        return name in self._in_phases
 
     # --- how much memory steps need ----------------------------------------------------------
 
@@ -219,8 +215,10 @@ class Plan:
             channels, _, width = source.map_shape
             taps = (f["kernel_h"] + 1) * f["kernel_w"] * channels // f["groups"]
             self.max_list = max(self.max_list, taps, POINTS if step.op == "WINOGRAD" else 0)
-            right = self._reach(step) - f["pad_left"] - width * (2 if f["split"] else 1)
-            source.buffer.gap = max(source.buffer.gap, round_lanes(max(f["pad_left"], right)))
+            right = self._reach(step) - f["pad_left"] - width * (2 if f["column_phases"] else 1)
+            source.buffer.row_padding = max(
+                source.buffer.row_padding, round_lanes(max(f["pad_left"], right))
+            )
 
     def _reach(self, step: Step) -> int:
         """Elements of an input row that an output row needs, left padding included."""
@@ -284,7 +282,7 @@ def _homes(
     return homes
 
 
-def _can_split(
+def _can_read_phases(
     name: str, shape: tuple[int, ...], layers: Sequence[Layer], outputs: Collection[str]
 ) -> bool:
     """Whether all that read an input can read its even and odd columns as channels of their own:

@@ -46,7 +46,9 @@ def make_stages(steps: Sequence[Step], tensors: Sequence[Tensor], banded: bool) 
     stages: list[Stage] = []
     first = 0
     while first < len(steps):
-        stage = _longest(first, steps, tensors) if banded else Stage(first, 1, steps[first].granule)
+        stage = (
+            _longest(first, steps, tensors) if banded else Stage(first, 1, steps[first].tile_lines)
+        )
         _make_rings(stage, steps, tensors)
         stages.append(stage)
         first += stage.count
@@ -81,7 +83,7 @@ def _is_continued(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]
 
 def _band(last: Step) -> int:
     lines = max(1, _BAND_LINES // int(last.fields.get("stride_h", 1)))
-    return -(-lines // last.granule) * last.granule
+    return -(-lines // last.tile_lines) * last.tile_lines
 
 
 def _is_line_by_line(step: Step, tensors: Sequence[Tensor]) -> bool:
@@ -126,7 +128,7 @@ def _is_closed(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tensor]) -
     own = steps[stage.first : end + 1]
     final = _output(steps[end], tensors)
     for step in own:
-        if _output(step, tensors) is final and stage.band % step.granule:
+        if _output(step, tensors) is final and stage.band % step.tile_lines:
             return False
         for index in (step.input, step.second):
             if index >= 0 and len(own) > 1 and tensors[index].buffer is final:
@@ -148,8 +150,8 @@ def _needs(
         own = needs.get(key) if key in inner else band
         if own is None:
             continue
-        first, last = own[0] // step.granule, -(-own[1] // step.granule)
-        own = first * step.granule, last * step.granule
+        first, last = own[0] // step.tile_lines, -(-own[1] // step.tile_lines)
+        own = first * step.tile_lines, last * step.tile_lines
         if key in inner:
             needs[key] = own
         for index in (step.input, step.second):
@@ -189,7 +191,7 @@ def _different_bands(stage: Stage, steps: Sequence[Step], tensors: Sequence[Tens
                 doubled = index == step.second and is_doubled(step, tensors)
                 key = id(tensors[index].buffer)
                 doublings[key] = max(doublings.get(key, 0), behind + doubled)
-    tiles = math.lcm(*(s.granule for s in own)) << max(doublings.values(), default=0)
+    tiles = math.lcm(*(s.tile_lines for s in own)) << max(doublings.values(), default=0)
     last = own[-1]
     height = tensors[last.output if last.output >= 0 else last.input].map_shape[1]
     return min(math.lcm(tiles, stage.band) // stage.band, -(-height // stage.band))

@@ -42,7 +42,7 @@ class Step:
     layer: Layer | None = None
 
     @property
-    def granule(self) -> int:
+    def tile_lines(self) -> int:
         """Lines that it computes at once; tiles start at multiples of it."""
         if self.op != "WINOGRAD":
             return 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .memory import BLOCK, LANES, round_lanes
+from .bindings import BLOCK, LANES
+from .memory import round_lanes
 
 Array = npt.NDArray[np.float32]
 

@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from minimeso import EngineError
+from minimeso.engine.layer import Function
 from minimeso.engine.native import activate
-from minimeso.engine.operators import OPERATORS, examples
+from minimeso.engine.operators import ACTIVATIONS, OPERATORS, functions, kernel_of
+
+FUNCTIONS = functions()
 
 
-class Case(NamedTuple):
-    """A function with its attributes; numbers as float32 holds them."""
-
-    op: str
-    attributes: dict[str, Any]
-
-    @classmethod
-    def of(cls, op: str, attributes: dict[str, Any]) -> Case:
-        """Attributes rounded as the engine gets them."""
-        numbers = {k: float(np.float32(v)) for k, v in attributes.items() if type(v) is float}
-        return cls(op, {**attributes, **numbers})
-
-    def __call__(self, x: npt.NDArray[np.float32], isa: str) -> npt.NDArray[np.float32]:
-        """By the engine."""
-        activation = OPERATORS[self.op].activation
-        assert activation is not None
-        slope = self.attributes.get(activation.slope, 0.0)
-        return activate(x, activation.kernel(self.attributes), slope, isa)
-
-    def wanted(self, x: Any) -> npt.NDArray[np.float64]:
-        """By definition."""
-        with np.errstate(all="ignore"):
-            wide = np.asarray(x, np.float64)[None]
-            return OPERATORS[self.op].reference([wide], self.attributes, {})[0]
+def by_engine(function: Function, x: npt.NDArray[np.float32], isa: str) -> npt.NDArray[np.float32]:
+    return activate(x, *kernel_of(function), isa)
 
 
-FUNCTIONS = {
-    "-".join(map(str, (op, *attributes.values()))): Case.of(op, attributes)
-    for op, entry in OPERATORS.items()
-    if entry.activation and not entry.activation.slopes
-    for attributes in examples(op)
-}
+def by_definition(function: Function, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)[None]
+        return OPERATORS[function.op].reference([wide], function.attributes, {})[0]
 
 
 def samples() -> npt.NDArray[np.float32]:
@@ -64,8 +41,8 @@ def samples() -> npt.NDArray[np.float32]:
 def test_error_bound(name: str, isa: str) -> None:
     """5e-7 absolute or 8 ulp, whichever is larger."""
     x = samples()
-    wanted = FUNCTIONS[name].wanted(x)
-    got = FUNCTIONS[name](x, isa).astype(np.float64)
+    wanted = by_definition(FUNCTIONS[name], x)
+    got = by_engine(FUNCTIONS[name], x, isa).astype(np.float64)
     with np.errstate(over="ignore"):
         rounded = wanted.astype(np.float32)
     assert not np.isnan(got).any()
@@ -81,14 +58,15 @@ def test_error_bound(name: str, isa: str) -> None:
 def test_ends(name: str, isa: str) -> None:
     function = FUNCTIONS[name]
     x = np.array([0.0, -0.0, -np.inf, np.inf], np.float32)
-    wanted = function.wanted(x).astype(np.float32)
-    y = function(x, isa)
+    wanted = by_definition(function, x).astype(np.float32)
+    y = by_engine(function, x, isa)
     np.testing.assert_array_equal(y, wanted)
     if y[2] == 0:
         assert np.signbit(y[2]) == np.signbit(wanted[2])
-    assert np.isfinite(function(np.array([1e38, -1e38], np.float32), isa)).all()
+    huge = np.array([1e38, -1e38], np.float32)
+    assert np.isfinite(by_engine(function, huge, isa)).all()
     payloads = np.array([0x7FC00000, 0x7FC00001, 0xFFC12345, 0x7F800001], np.uint32)
-    assert np.isnan(function(payloads.view(np.float32), isa)).all()
+    assert np.isnan(by_engine(function, payloads.view(np.float32), isa)).all()
 
 
 def test_any_length_and_shape(isa: str) -> None:
@@ -97,6 +75,14 @@ def test_any_length_and_shape(isa: str) -> None:
     for n in (0, 1, 15, 16, 17, 33):
         assert (activate(x[:n], "mish", isa=isa) == whole[:n]).all()
     assert activate(x.reshape(7, 10)[:, ::2], "mish", isa=isa).shape == (7, 5)
+
+
+def test_every_activation_has_a_module_of_pytorch() -> None:
+    """``tools/activations.py`` is the one place for it."""
+    pytest.importorskip("torch")
+    from tools.activations import MODULES
+
+    assert set(MODULES) == set(ACTIVATIONS)
 
 
 def test_unknown_activation() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minimeso import Graph, GraphError, Session
 from minimeso.engine.native import available_isas
-from minimeso.engine.operators import ACTIVATIONS, OPERATORS
+from minimeso.engine.operators import ACTIVATIONS, OPERATORS, examples
 from minimeso.engine.reference import evaluate
 
 ULP = 2.0**-24
@@ -61,9 +61,7 @@ def attributes(draw: st.DrawFn, op: str, channels: int) -> dict[str, Any]:
         return {"negative_slope": draw(st.floats(-1, 2))}
     if op == "prelu":
         return {"num_parameters": draw(st.sampled_from([1, channels]))}
-    if op == "batch_norm":
-        return {"eps": draw(st.sampled_from([1e-5, 1e-3])), "affine": draw(st.booleans())}
-    return {}
+    return draw(st.sampled_from(examples(op)))
 
 
 @st.composite
@@ -78,7 +76,7 @@ def cases(draw: st.DrawFn, op: str) -> Graph:
     inputs = [x]
     if OPERATORS[op].arity[1] > 1:
         inputs.append(graph.node("swish", x))
-        if op in ("add", "mul") and draw(st.booleans()):
+        if OPERATORS[op].arity == (2, 2) and draw(st.booleans()):
             inputs[draw(st.integers(0, 1))] = graph.node("global_avg_pool2d", x)
         if op == "concat":
             inputs.append(inputs[draw(st.integers(0, 1))])

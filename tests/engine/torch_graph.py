@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from minimeso.engine.graph import Graph, Node
+from tools import activations
 
 
 def evaluate(graph: Graph, weights: Mapping[str, Any], x: Any) -> torch.Tensor:
@@ -68,19 +69,9 @@ def _apply(node: Node, x: list[torch.Tensor], w: dict[str, torch.Tensor]) -> tor
         case "resize":
             bilinear = {"align_corners": False} if a["mode"] == "bilinear" else {}
             return F.interpolate(x[0], a["size"], a["scale"], a["mode"], **bilinear)
-        case "leaky_relu":
-            return F.leaky_relu(x[0], a["negative_slope"])
         case "prelu":
             return F.prelu(x[0], w["weight"])
-        case "swish":
-            return F.silu(x[0])
-        case "pish":
-            return x[0] * torch.atan(F.softplus(x[0]) + torch.sigmoid(x[0]))
-        case "sigmoid":
-            return torch.sigmoid(x[0])
-        case "tanh":
-            return torch.tanh(x[0])
-        case _:
-            function: Any = getattr(F, node.op)
-            result: torch.Tensor = function(x[0])
-            return result
+        case op if op in activations.MODULES:
+            y: torch.Tensor = activations.module(op, **a)(x[0])
+            return y
+    raise NotImplementedError(f"{node.op!r} has no PyTorch here")

@@ -69,8 +69,11 @@ static void random_edges(int64_t size, float *from, float *to)
 static void check_crop(void)
 {
     int64_t height = random_side(), width = random_side();
-    mm_crop c = {.height = height, .width = width, .line_bytes = 3 * width + random_below(40),
-                 .out_height = random_side(), .out_width = random_side(),
+    mm_crop c = {.height = height,
+                 .width = width,
+                 .line_bytes = 3 * width + random_below(40),
+                 .out_height = random_side(),
+                 .out_width = random_side(),
                  .filter = random_below(4) ? MM_FILTER_BILINEAR : MM_FILTER_NEAREST};
     size_t bytes = (size_t)((height - 1) * c.line_bytes + 3 * width);
     uint8_t *pixels = memory(bytes, 0);
@@ -117,14 +120,21 @@ static void check_crop(void)
 static void refuse(mm_crop c, const char *what)
 {
     float nothing[1];
-    if (mm_resize_bytes(&c) != 0 || mm_resize(MM_SCALAR, &c, nothing, 16, 4, nothing) != MM_E_PROGRAM)
+    if (mm_resize_bytes(&c) != 0 ||
+        mm_resize(MM_SCALAR, &c, nothing, 16, 4, nothing) != MM_E_PROGRAM)
         fail(what, &c);
 }
 
 static void check_refusals(void)
 {
-    const mm_crop good = {.height = 9, .width = 7, .line_bytes = 21, .right = 7.0f, .bottom = 9.0f,
-                          .out_height = 4, .out_width = 4, .filter = MM_FILTER_BILINEAR};
+    const mm_crop good = {.height = 9,
+                          .width = 7,
+                          .line_bytes = 21,
+                          .right = 7.0f,
+                          .bottom = 9.0f,
+                          .out_height = 4,
+                          .out_width = 4,
+                          .filter = MM_FILTER_BILINEAR};
     const float bad[] = {NAN, INFINITY, -INFINITY, -1e-3f, 9.001f, 1e30f};
     mm_crop c = good;
     if (!mm_resize_bytes(&c))
@@ -149,8 +159,13 @@ static void check_refusals(void)
     c = good;
     c.right = c.left = 3.0f;
     refuse(c, "empty box taken");
-    const int64_t strides[][2] = {{16, 3}, {15, 4}, {-16, 4}, {16, -4}, {INT64_MAX, 4},
-                                  {16, INT64_MAX}, {INT64_MAX, INT64_MAX / 4},
+    const int64_t strides[][2] = {{16, 3},
+                                  {15, 4},
+                                  {-16, 4},
+                                  {16, -4},
+                                  {INT64_MAX, 4},
+                                  {16, INT64_MAX},
+                                  {INT64_MAX, INT64_MAX / 4},
                                   {PTRDIFF_MAX / 8, 4}}; /* the last: too far for 32 bits */
     float out[16], *workspace = memory(mm_resize_bytes(&good), 0);
     uint8_t pixels[9 * 21] = {0};

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "program.h"
 
 extern const mm_kernels mm_kernels_scalar_fma;
 #ifdef MM_EMULATED
@@ -45,8 +44,9 @@ static float random_unit(void) { return (float)(random_bits() >> 8) / 8388608.0f
 /* kind 0: plain numbers; 1: any bit pattern at all; 2: the special values among plain ones */
 static float random_value(int kind)
 {
-    static const float special[] = {0.0f, -0.0f, 1e-40f, -1e-40f, 3e38f, -3e38f, 88.0f, -87.0f,
-                                    -88.5f, 20.0f, 0.625f, 1.17549435e-38f, 100.0f, -104.0f};
+    static const float special[] = {0.0f,   -0.0f,           1e-40f, -1e-40f, 3e38f,
+                                    -3e38f, 88.0f,           -87.0f, -88.5f,  20.0f,
+                                    0.625f, 1.17549435e-38f, 100.0f, -104.0f};
     uint32_t bits = random_bits();
     float value;
     if (kind == 1) {
@@ -93,10 +93,7 @@ static void fail(const char *what, size_t n, size_t i, float wanted, float got)
                n, i, (double)wanted, (double)got);
 }
 
-static int same(float a, float b)
-{
-    return memcmp(&a, &b, 4) == 0 || (isnan(a) && isnan(b));
-}
+static int same(float a, float b) { return memcmp(&a, &b, 4) == 0 || (isnan(a) && isnan(b)); }
 
 static void compare_rows(const char *what, const float *wanted, const float *got, size_t n)
 {
@@ -120,11 +117,16 @@ static void compare(const char *what, const float *wanted, const float *got, siz
 
 static size_t rounded(size_t n) { return (n + MM_LANES - 1) / MM_LANES * MM_LANES; }
 
-/* ReLU, Leaky ReLU or none of the two, as kernels apply them themselves. */
-static int random_epilogue(void)
+/* Any activation or none: kernels apply those that are fused, and nothing for the others. */
+static int random_epilogue(void) { return (int)random_below(MM_ACTIVATION_COUNT + 1) - 1; }
+
+/* What a pool takes in, or nothing. */
+static int random_pre_activation(void)
 {
-    static const int some[] = {MM_NO_ACTIVATION, MM_RELU, MM_LEAKY_RELU, MM_PISH};
-    return some[random_below(4)];
+#define VALLEY(NAME, name) MM_##NAME,
+    static const int some[] = {MM_VALLEY_ACTIVATIONS(VALLEY) MM_NO_ACTIVATION};
+#undef VALLEY
+    return some[random_below(sizeof some / sizeof *some)];
 }
 
 static void check_unary(mm_unary_fn *plain, mm_unary_fn *fast, size_t n, int kind)
@@ -281,9 +283,18 @@ static void check_conv_as(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kin
     ptrdiff_t taps[40];
     for (size_t t = 0; t < count; t++)
         taps[t] = (ptrdiff_t)random_below(most);
-    mm_conv c = {.base = in, .taps = taps, .tap_count = count, .weight = weight, .bias = bias,
-                 .out = a, .out_stride = (ptrdiff_t)room, .stride = (ptrdiff_t)stride, .width = n,
-                 .block = block, .activation = random_epilogue(), .slope = random_unit()};
+    mm_conv c = {.base = in,
+                 .taps = taps,
+                 .tap_count = count,
+                 .weight = weight,
+                 .bias = bias,
+                 .out = a,
+                 .out_stride = (ptrdiff_t)room,
+                 .stride = (ptrdiff_t)stride,
+                 .width = n,
+                 .block = block,
+                 .activation = random_epilogue(),
+                 .slope = random_unit()};
     plain(&c);
     c.out = b;
     fast(&c);
@@ -299,21 +310,26 @@ static void check_conv_as(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kin
 
 static void check_window(mm_window_fn *plain, mm_window_fn *fast, size_t n, int kind)
 {
-    static const int inners[] = {MM_NO_ACTIVATION, MM_SWISH, MM_MISH, MM_PISH};
     for (int kernel = 2; kernel <= 4; kernel += 2) {
         size_t room = rounded(n), count = (size_t)kernel, taken = room * (size_t)kernel;
         float *rows[4], *a = guarded(room), *b = guarded(room);
-        /* a row is as wide as it must be, rounded, with a gap and the slack behind it */
+        /* a row is as wide as it must be, rounded, with a row_padding and the slack behind it */
         size_t given = rounded(n * (size_t)kernel) + MM_LANES + MM_SLACK;
         for (size_t r = 0; r < count; r++)
             rows[r] = random_array(given, kind);
         if (taken > given)
             fail("reads beyond the slack", n, taken, 0.0f, 0.0f);
-        mm_window w = {.rows = (const float *const *)rows, .out = a,
-                       .width = n, .kernel = kernel, .smallest = (int)random_below(2),
-                       .inner = inners[random_below(4)], .activation = random_epilogue(),
-                       .affine = (int)random_below(2), .slope = random_unit(),
-                       .scale = random_unit(), .shift = random_unit()};
+        mm_window w = {.rows = (const float *const *)rows,
+                       .out = a,
+                       .width = n,
+                       .kernel = kernel,
+                       .smallest = (int)random_below(2),
+                       .pre_activation = random_pre_activation(),
+                       .activation = random_epilogue(),
+                       .affine = (int)random_below(2),
+                       .slope = random_unit(),
+                       .scale = random_unit(),
+                       .shift = random_unit()};
         plain(&w);
         w.out = b;
         fast(&w);
@@ -353,7 +369,7 @@ static uint8_t *random_bytes(size_t n)
     return p;
 }
 
-static void check_blend(mm_blend_fn *plain, mm_blend_fn *fast, size_t n, int kind)
+static void check_resample_y(mm_resample_y_fn *plain, mm_resample_y_fn *fast, size_t n, int kind)
 {
     size_t room = rounded(n), count = 1 + random_below(7), stride = room + random_below(9);
     uint8_t *x = random_bytes((count - 1) * stride + room);
@@ -371,14 +387,14 @@ static void check_blend(mm_blend_fn *plain, mm_blend_fn *fast, size_t n, int kin
     release(b);
 }
 
-static void check_turn(mm_turn_fn *plain, mm_turn_fn *fast, size_t n, int kind)
+static void check_transpose(mm_transpose_fn *plain, mm_transpose_fn *fast, size_t n, int kind)
 {
     size_t room = rounded(n), stride = room + random_below(9);
     float *x = random_array((MM_LANES - 1) * stride + room, kind);
     float *a = guarded(room * MM_LANES), *b = guarded(room * MM_LANES);
     plain(x, (ptrdiff_t)stride, a, n);
     fast(x, (ptrdiff_t)stride, b, n);
-    compare("turned", a, b, n * MM_LANES, room * MM_LANES);
+    compare("transposed", a, b, n * MM_LANES, room * MM_LANES);
     for (size_t i = 0; i < n * MM_LANES; i++)
         if (!same(x[i % MM_LANES * stride + i / MM_LANES], a[i]))
             fail("elsewhere", n, i, x[i % MM_LANES * stride + i / MM_LANES], a[i]);
@@ -387,7 +403,7 @@ static void check_turn(mm_turn_fn *plain, mm_turn_fn *fast, size_t n, int kind)
     release(b);
 }
 
-static void check_squeeze(mm_squeeze_fn *plain, mm_squeeze_fn *fast, size_t n, int kind)
+static void check_resample_x(mm_resample_x_fn *plain, mm_resample_x_fn *fast, size_t n, int kind)
 {
     size_t room = rounded(n), count = 1 + random_below(7), pixels = count + random_below(20);
     size_t rows = 3 * MM_LANES;
@@ -398,8 +414,14 @@ static void check_squeeze(mm_squeeze_fn *plain, mm_squeeze_fn *fast, size_t n, i
         first[i] = (int32_t)random_below(pixels - count + 1);
     float *x = random_array(3 * pixels * MM_LANES, kind), *weight = random_array(room * count, 0);
     float *a = guarded(rows * room), *b = guarded(rows * room);
-    mm_squeeze s = {.x = x, .weight = weight, .first = first, .out = a, .count = count, .width = n,
-                    .out_plane = (ptrdiff_t)(MM_LANES * room), .out_stride = (ptrdiff_t)room};
+    mm_resample_x s = {.x = x,
+                       .weight = weight,
+                       .first = first,
+                       .out = a,
+                       .count = count,
+                       .width = n,
+                       .out_plane = (ptrdiff_t)(MM_LANES * room),
+                       .out_stride = (ptrdiff_t)room};
     plain(&s);
     s.out = b;
     fast(&s);
@@ -426,9 +448,15 @@ static void check_depthwise(mm_depthwise_fn *plain, mm_depthwise_fn *fast, size_
             a[l] = guarded(room);
             b[l] = guarded(room);
         }
-        mm_depthwise d = {.rows = (const float *const *)in, .weight = weight, .bias = &bias,
-                          .out = a, .width = n, .lines = lines, .pool = pool,
-                          .activation = random_epilogue(), .slope = random_unit()};
+        mm_depthwise d = {.rows = (const float *const *)in,
+                          .weight = weight,
+                          .bias = &bias,
+                          .out = a,
+                          .width = n,
+                          .lines = lines,
+                          .pool = pool,
+                          .activation = random_epilogue(),
+                          .slope = random_unit()};
         plain(&d);
         d.out = b;
         fast(&d);
@@ -451,9 +479,9 @@ static void check_table(const char *name, const mm_kernels *plain, const mm_kern
     for (int round = 0; round < 12; round++)
         for (size_t s = 0; s < SIZE_COUNT; s++) {
             count = 0;
-#define CHECK(class, kernel)                                                                    \
-    kernel_name = #kernel;                                                                      \
-    check_##class(plain->kernel, fast->kernel, SIZES[s], round % 3);                            \
+#define CHECK(class, kernel)                                                                       \
+    kernel_name = #kernel;                                                                         \
+    check_##class(plain->kernel, fast->kernel, SIZES[s], round % 3);                               \
     count++;
             MM_KERNELS(CHECK)
 #undef CHECK
@@ -472,7 +500,8 @@ int main(void)
         const mm_kernels *fast = mm_isa_supported(isa) ? mm_kernels_of(isa) : NULL;
         int fused = isa != MM_SCALAR && isa != MM_SSE2;
         if (fast)
-            check_table(mm_isa_name(isa), fused ? &mm_kernels_scalar_fma : &mm_kernels_scalar, fast);
+            check_table(mm_isa_name(isa), fused ? &mm_kernels_scalar_fma : &mm_kernels_scalar,
+                        fast);
         else
             printf("%s: not on this machine\n", mm_isa_name(isa));
     }

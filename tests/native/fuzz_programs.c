@@ -5,7 +5,7 @@
    sees each step beyond.  On every instruction set a program runs first with arena, scratch and
    rows in allocations of their own (program.c is included for that: inside one workspace they are
    neighbours), then through mm_run.  What an unchanged program gives back must not depend on
-   threads, lanes or instruction set.
+   threads, images at once or instruction set.
 
    fuzz_programs [count [first [plain | verbose]]]
        programs first .. first + count - 1; plain: no changes, as ThreadSanitizer wants it (a
@@ -21,12 +21,8 @@
 #define MAX_TABLE 512
 #define MAX_ARRAYS 24
 #define MAX_FLOATS (1 << 18) /* of any one block that a program may ask for */
-#define MAX_WORK 3e5         /* multiplications of one image: a changed program may loop for hours */
+#define MAX_WORK 3e5 /* multiplications of one image: a changed program may loop for hours */
 #define POOLS 3
-
-static const char *const OPS[MM_OP_COUNT] = {
-    "INPUT_F32", "INPUT_U8", "OUTPUT", "COPY", "ZERO", "CONV", "WINOGRAD", "DEPTHWISE",
-    "LINEAR", "MAX_POOL", "AVG_POOL", "GLOBAL_AVG_POOL", "ADD", "MUL", "FLATTEN", "SOFTMAX", "NEAREST", "BILINEAR"};
 
 /* A program while it is drawn; what has been allocated follows from it later. */
 typedef struct {
@@ -84,11 +80,15 @@ static float *random_floats(int64_t count)
 static int32_t new_tensor(draft_t *d, int32_t channels, int32_t height, int32_t width, int vector)
 {
     mm_tensor *t = &d->tensors[d->p.tensor_count];
-    int32_t gap = MM_LANES * (one_in(3) ? between(1, 3) : 1);
-    *t = (mm_tensor){.row_stride = mm_round_lanes(width) + gap, .channels = channels,
-                     .height = height, .width = width, .is_vector = vector, .ring = -1,
+    int32_t row_padding = MM_LANES * (one_in(3) ? between(1, 3) : 1);
+    *t = (mm_tensor){.row_stride = mm_round_lanes(width) + row_padding,
+                     .channels = channels,
+                     .height = height,
+                     .width = width,
+                     .is_vector = vector,
+                     .ring = -1,
                      .line_mask = -1};
-    t->line_stride = gap + channels * t->row_stride + (one_in(4) ? below(50) : 0);
+    t->line_stride = row_padding + channels * t->row_stride + (one_in(4) ? below(50) : 0);
     return (int32_t)d->p.tensor_count++;
 }
 
@@ -129,11 +129,22 @@ static int64_t new_table(draft_t *d, int32_t count, int32_t size)
 static mm_step *new_step(draft_t *d, int32_t op, int32_t input, int32_t output)
 {
     mm_step *s = &d->steps[d->p.step_count++];
-    *s = (mm_step){.op = op, .input = input, .second = -1, .output = output, .weight = -1,
-                   .bias = -1, .sign = -1, .first_table = -1, .second_table = -1,
-                   .first_constant = -1, .second_constant = -1, .activation = MM_NO_ACTIVATION,
-                   .inner = MM_NO_ACTIVATION,
-                   .slopes = -1, .scale = -1, .shift = -1};
+    *s = (mm_step){.op = op,
+                   .input = input,
+                   .second = -1,
+                   .output = output,
+                   .weight = -1,
+                   .bias = -1,
+                   .sign = -1,
+                   .first_table = -1,
+                   .second_table = -1,
+                   .first_constant = -1,
+                   .second_constant = -1,
+                   .activation = MM_NO_ACTIVATION,
+                   .pre_activation = MM_NO_ACTIVATION,
+                   .slopes = -1,
+                   .scale = -1,
+                   .shift = -1};
     if (output < 0 || one_in(2))
         return s;
     const mm_tensor *t = &d->tensors[output];
@@ -153,7 +164,7 @@ static int32_t new_input(draft_t *d, int32_t op, int32_t tensor)
 {
     mm_step *s = new_step(d, op, -1, tensor);
     s->array = d->p.input_count++;
-    s->split = d->tensors[tensor].channels % 2 == 0 && one_in(2);
+    s->column_phases = d->tensors[tensor].channels % 2 == 0 && one_in(2);
     return tensor;
 }
 
@@ -197,6 +208,21 @@ static void need_list(draft_t *d, int64_t length)
         d->p.max_list = length;
 }
 
+/* What the engine says that the last step needs. */
+static void measure(draft_t *d)
+{
+    mm_program p = d->p;
+    mm_needs needs;
+    p.tensors = d->tensors;
+    p.steps = d->steps;
+    if (mm_measure(&p, p.step_count - 1, &needs) != MM_OK)
+        exit(2);
+    need_scratch(d, needs.scratch_floats);
+    need_list(d, needs.max_list);
+    if (needs.zeros)
+        d->steps[p.step_count - 1].first_constant = new_constants(d, needs.zeros);
+}
+
 static void draw_winograd(draft_t *d, int32_t in)
 {
     mm_tensor t = d->tensors[in];
@@ -212,15 +238,9 @@ static void draw_winograd(draft_t *d, int32_t in)
     s->stride_h = s->stride_w = s->dilation_w = s->groups = 1;
     s->dilation_h = between(1, 3);
     s->pad_top = below(4), s->pad_left = pad_left;
-    mm_tensor out = d->tensors[s->output];
-    int64_t row = mm_winograd_row(s, &t, &out), wide = mm_winograd_columns(&t, &out) + MM_LANES;
-    need_list(d, MM_WINOGRAD_POINTS);
-    need_list(d, t.channels * kernel_w);
-    s->first_constant = new_constants(d, row);
     s->weight = new_parameters(d, MM_WINOGRAD_POINTS * filters * t.channels * kernel_w);
     s->bias = new_parameters(d, filters);
-    need_scratch(d, MM_WINOGRAD_POINTS * t.channels * row +
-                        (MM_WINOGRAD_POINTS * MM_BLOCK + 1) * wide);
+    measure(d);
 }
 
 static void draw_depthwise(draft_t *d, int32_t in)
@@ -237,22 +257,31 @@ static void draw_depthwise(draft_t *d, int32_t in)
     s->stride_h = s->stride_w = pool;
     s->dilation_h = s->dilation_w = s->groups = 1;
     s->pad_top = below(4), s->pad_left = pad_left;
-    s->first_constant = new_constants(d, mm_depthwise_row(s, &d->tensors[s->output]));
     s->weight = new_parameters(d, 9 * t.channels);
     s->bias = new_parameters(d, t.channels);
+    measure(d);
+}
+
+static int random_valley(void)
+{
+#define VALLEY(NAME, name) MM_##NAME,
+    static const int some[] = {MM_VALLEY_ACTIVATIONS(VALLEY) MM_NO_ACTIVATION};
+#undef VALLEY
+    return some[below(sizeof some / sizeof *some)];
 }
 
 static void draw_window(draft_t *d, int32_t op, int32_t in)
 {
-    int32_t gap = (int32_t)mm_gap(&d->tensors[in]);
+    int32_t row_padding = (int32_t)mm_row_padding(&d->tensors[in]);
     mm_tensor t = d->tensors[in];
     int32_t kernel_h = between(1, 4), kernel_w = between(1, 5), dilation_h = between(1, 3);
     int32_t dilation_w = between(1, 3), stride_h = between(1, 3);
     int32_t stride_w = one_in(4) ? between(1, 40) : between(1, 4);
-    int32_t pad_top = below(4), pad_left = one_in(4) && op == MM_OP_CONV ? gap : below(5);
-    int32_t left = pad_left + t.width + below(op == MM_OP_CONV ? gap + 1 : 5) -
+    int32_t pad_top = below(4), pad_left = one_in(4) && op == MM_OP_CONV ? row_padding : below(5);
+    int32_t left = pad_left + t.width + below(op == MM_OP_CONV ? row_padding + 1 : 5) -
                    (kernel_w - 1) * dilation_w - 1;
     int32_t width = left < 0 ? 0 : left / stride_w + 1;
+    int is_plain = 0;
     int32_t height = one_in(8) ? between(1, 12) : (t.height + 2 * pad_top - 1) / stride_h + 1;
     if (width < 1) { /* the window of one element fits always */
         kernel_w = 1;
@@ -264,6 +293,7 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
         pad_top = pad_left = 0;
         width = t.width / kernel_w;
         height = (t.height - kernel_h) / stride_h + 1;
+        is_plain = kernel_h <= t.height && width > 0;
     }
     int32_t groups = op == MM_OP_CONV && t.channels % 2 == 0 && one_in(2) ? 2 : 1;
     int split = groups == 2 && one_in(2); /* its columns are twice as many: the padding is enough */
@@ -283,22 +313,17 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
     s->dilation_h = dilation_h, s->dilation_w = dilation_w;
     s->pad_top = pad_top, s->pad_left = pad_left;
     s->groups = groups;
-    s->split = split;
-    int64_t reach = mm_round_lanes(width) * stride_w + (kernel_w - 1) * dilation_w + MM_SLACK;
-    int64_t folded = pad_left + mm_round_lanes(t.width);
-    need_list(d, kernel_h);
+    s->column_phases = split;
+    measure(d);
     if (op == MM_OP_CONV) {
-        need_list(d, t.channels / groups * kernel_w * (kernel_h + 1));
         s->weight = new_parameters(d, filters * (t.channels / groups) * kernel_h * kernel_w);
         s->bias = new_parameters(d, filters);
         return;
     }
-    int64_t scratch = mm_round_lanes(folded > reach ? folded : reach);
     if (op == MM_OP_MAX_POOL && one_in(2))
         s->sign = new_parameters(d, t.channels);
-    if (mm_is_plain_pool(s, &t, &d->tensors[s->output]) && one_in(2))
-        s->inner = between(MM_SWISH, MM_PISH);
-    need_scratch(d, scratch);
+    if (is_plain && one_in(2))
+        s->pre_activation = random_valley();
     if (op == MM_OP_AVG_POOL) {
         s->first_constant = new_constants(d, height);
         s->second_constant = new_constants(d, width);
@@ -314,18 +339,16 @@ static void draw_binary(draft_t *d, int32_t op)
     else if (one_in(2))
         second = new_input(d, MM_OP_INPUT_F32, like(d, in));
     else if (op == MM_OP_ADD && t.height % 2 == 0 && t.width % 2 == 0)
-        second = new_input(d, MM_OP_INPUT_F32, new_tensor(d, t.channels, t.height / 2, t.width / 2, 0));
+        second =
+            new_input(d, MM_OP_INPUT_F32, new_tensor(d, t.channels, t.height / 2, t.width / 2, 0));
     new_step(d, op, in, like(d, in))->second = second;
 }
 
 static void draw_softmax(draft_t *d)
 {
     int32_t in = source(d, -1);
-    const mm_tensor *t = &d->tensors[in];
-    need_list(d, t->channels);
-    if (d->p.scratch_floats < mm_round_lanes(t->width))
-        d->p.scratch_floats = mm_round_lanes(t->width);
     new_step(d, MM_OP_SOFTMAX, in, like(d, in));
+    measure(d);
 }
 
 static void draw_resize(draft_t *d, int32_t op)
@@ -401,8 +424,8 @@ static void draw_step(draft_t *d, int32_t op)
     case MM_OP_LINEAR:
         in = source(d, 1);
         s = new_step(d, op, in, new_vector(d, 40));
-        s->weight = new_parameters(d, mm_round_lanes(d->tensors[s->output].width) *
-                                          d->tensors[in].width);
+        s->weight =
+            new_parameters(d, mm_round_lanes(d->tensors[s->output].width) * d->tensors[in].width);
         s->bias = new_parameters(d, mm_round_lanes(d->tensors[s->output].width));
         return;
     case MM_OP_GLOBAL_AVG_POOL:
@@ -415,14 +438,21 @@ static void draw_step(draft_t *d, int32_t op)
         return;
     case MM_OP_FLATTEN:
         in = source(d, -1);
-        new_step(d, op, in, new_tensor(d, 1, 1, d->tensors[in].channels * d->tensors[in].height *
-                                                    d->tensors[in].width, 1));
+        new_step(d, op, in,
+                 new_tensor(d, 1, 1,
+                            d->tensors[in].channels * d->tensors[in].height * d->tensors[in].width,
+                            1));
         return;
     case MM_OP_SOFTMAX:
         draw_softmax(d);
         return;
-    default:
+    case MM_OP_NEAREST:
+    case MM_OP_BILINEAR:
         draw_resize(d, op);
+        return;
+    default:
+        printf("%s: nobody here draws it\n", mm_op_name(op));
+        exit(2);
     }
 }
 
@@ -432,9 +462,10 @@ static void make_stages(draft_t *d)
     d->p.stage_count = 0;
     for (int64_t i = 0; i < d->p.step_count;) {
         int64_t count = d->chain_count && i == d->chain ? d->chain_count : 1;
-        int64_t granule = mm_granule(&d->steps[i + count - 1]);
-        d->stages[d->p.stage_count++] = (mm_stage){
-            .first = (int32_t)i, .count = (int32_t)count, .band = (int32_t)(granule * between(1, 3))};
+        int64_t tile_lines = mm_tile_lines(&d->steps[i + count - 1]);
+        d->stages[d->p.stage_count++] = (mm_stage){.first = (int32_t)i,
+                                                   .count = (int32_t)count,
+                                                   .band = (int32_t)(tile_lines * between(1, 3))};
         i += count;
     }
 }
@@ -453,7 +484,7 @@ static void place(draft_t *d)
     for (int32_t i = 0; i < p->tensor_count; i++) {
         mm_tensor *t = &d->tensors[order[i]];
         int64_t *next = t->ring < 0 ? &end : &rings;
-        t->offset = *next + mm_gap(t);
+        t->offset = *next + mm_row_padding(t);
         *next += t->height * t->line_stride;
         *(t->ring < 0 ? &p->arena_floats : &p->ring_floats) =
             t->offset + (t->height - 1) * t->line_stride + t->channels * t->row_stride + MM_SLACK;
@@ -472,8 +503,8 @@ static void add_reach(draft_t *d)
         const mm_tensor *in = &d->tensors[s->input], *out = &d->tensors[s->output];
         int64_t end = in->offset + (in->height - 1) * in->line_stride +
                       (in->channels - 1) * in->row_stride - s->pad_left +
-                      mm_round_lanes(out->width) * s->stride_w +
-                      (s->kernel_w - 1) * s->dilation_w + MM_SLACK;
+                      mm_round_lanes(out->width) * s->stride_w + (s->kernel_w - 1) * s->dilation_w +
+                      MM_SLACK;
         *floats = end > *floats ? end : *floats;
     }
 }
@@ -497,10 +528,30 @@ static mm_step *draw(draft_t *d, int32_t op)
 
 static uint64_t other_value(uint64_t old)
 {
-    static const int64_t boundaries[] = {
-        -1, 0, 1, 2, 3, 15, 16, 17, 31, 32, 33, (1 << 21) - 1, 1 << 21, (1 << 21) + 1,
-        (1 << 22) + 16, INT32_MIN, INT32_MAX, (int64_t)INT32_MAX + 1, INT64_MIN, INT64_MAX,
-        INT64_MAX / 4, INT64_MAX / 8, INT64_MIN + 15, INT64_MAX - 15};
+    static const int64_t boundaries[] = {-1,
+                                         0,
+                                         1,
+                                         2,
+                                         3,
+                                         15,
+                                         16,
+                                         17,
+                                         31,
+                                         32,
+                                         33,
+                                         (1 << 21) - 1,
+                                         1 << 21,
+                                         (1 << 21) + 1,
+                                         (1 << 22) + 16,
+                                         INT32_MIN,
+                                         INT32_MAX,
+                                         (int64_t)INT32_MAX + 1,
+                                         INT64_MIN,
+                                         INT64_MAX,
+                                         INT64_MAX / 4,
+                                         INT64_MAX / 8,
+                                         INT64_MIN + 15,
+                                         INT64_MAX - 15};
     switch (below(8)) {
     case 0:
         return (uint64_t)boundaries[below((int32_t)(sizeof boundaries / sizeof *boundaries))];
@@ -565,7 +616,8 @@ static void change_tensor(draft_t *d, mm_tensor *t)
 /* Another tensor for a step: of the shape of the old one but for one number; or any other. */
 static void change_operand(draft_t *d, int32_t *tensor)
 {
-    if (*tensor < 0 || *tensor >= d->p.tensor_count || d->p.tensor_count == MAX_TENSORS || one_in(3)) {
+    if (*tensor < 0 || *tensor >= d->p.tensor_count || d->p.tensor_count == MAX_TENSORS ||
+        one_in(3)) {
         if (one_in(2))
             *tensor = below((int32_t)d->p.tensor_count + 1);
         else
@@ -587,9 +639,9 @@ static void change_operand(draft_t *d, int32_t *tensor)
 
 static void change_window(mm_step *s)
 {
-    int32_t *const fields[] = {&s->kernel_h, &s->kernel_w, &s->stride_h, &s->stride_w,
-                               &s->dilation_h, &s->dilation_w, &s->pad_top, &s->pad_left,
-                               &s->groups};
+    int32_t *const fields[] = {&s->kernel_h, &s->kernel_w,   &s->stride_h,
+                               &s->stride_w, &s->dilation_h, &s->dilation_w,
+                               &s->pad_top,  &s->pad_left,   &s->groups};
     int32_t *field = fields[below(9)];
     if (one_in(4))
         change32(field);
@@ -600,11 +652,11 @@ static void change_window(mm_step *s)
 static void change_step(draft_t *d, mm_step *s)
 {
     mm_program *p = &d->p;
-    int64_t *const in_parameters[] = {&s->weight, &s->bias, &s->sign, &s->slopes, &s->scale,
-                                      &s->shift};
-    int32_t *const numbers[] = {&s->op, &s->array, &s->activation, &s->inner, &s->split};
-    int windowed = s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD || s->op == MM_OP_DEPTHWISE ||
-                   s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL;
+    int64_t *const in_parameters[] = {&s->weight, &s->bias,  &s->sign,
+                                      &s->slopes, &s->scale, &s->shift};
+    int32_t *const numbers[] = {&s->op, &s->array, &s->activation, &s->pre_activation,
+                                &s->column_phases};
+    int windowed = s->op >= 0 && s->op < MM_OP_COUNT && mm_is_windowed(s->op);
     switch (below(windowed ? 12 : 7)) {
     case 0:
         change_operand(d, &s->output);
@@ -637,8 +689,9 @@ static void change_step(draft_t *d, mm_step *s)
 static void change_sizes(mm_program *p)
 {
     int64_t *const sizes[] = {&p->parameter_count, &p->constant_count, &p->table_count,
-                              &p->arena_floats, &p->scratch_floats, &p->max_list,
-                              &p->ring_floats, &p->tensor_count, &p->step_count, &p->stage_count};
+                              &p->arena_floats,    &p->scratch_floats, &p->max_list,
+                              &p->ring_floats,     &p->tensor_count,   &p->step_count,
+                              &p->stage_count};
     int64_t *size = sizes[one_in(4) ? below(10) : below(7)];
     if (one_in(8))
         change32(one_in(2) ? &p->input_count : &p->output_count);
@@ -684,17 +737,15 @@ typedef struct {
     size_t output_bytes[MAX_ARRAYS];
 } arrays_t;
 
-static double elements(const mm_tensor *t)
-{
-    return (double)t->channels * t->height * t->width;
-}
+static double elements(const mm_tensor *t) { return (double)t->channels * t->height * t->width; }
 
 static double work(const mm_program *p)
 {
     double sum = 0.0;
     for (int64_t i = 0; i < p->step_count; i++) {
         const mm_step *s = &p->steps[i];
-        const mm_tensor *in = &p->tensors[s->input >= 0 && s->input < p->tensor_count ? s->input : 0];
+        const mm_tensor *in =
+            &p->tensors[s->input >= 0 && s->input < p->tensor_count ? s->input : 0];
         const mm_tensor *out = &p->tensors[s->op == MM_OP_OUTPUT ? s->input : s->output];
         double each = 1.0;
         if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD)
@@ -716,8 +767,8 @@ static int small_enough(const mm_program *p)
 {
     if (p->parameter_count > MAX_FLOATS || p->constant_count > MAX_FLOATS ||
         p->arena_floats > MAX_FLOATS || p->scratch_floats > MAX_FLOATS ||
-        p->ring_floats > MAX_FLOATS ||
-        p->max_list > MAX_FLOATS || p->input_count > MAX_ARRAYS || p->output_count > MAX_ARRAYS)
+        p->ring_floats > MAX_FLOATS || p->max_list > MAX_FLOATS || p->input_count > MAX_ARRAYS ||
+        p->output_count > MAX_ARRAYS)
         return 0;
     return work(p) <= MAX_WORK;
 }
@@ -776,32 +827,32 @@ static void run_apart(const mm_program *p, int isa, arrays_t *a, int64_t batch)
     size_t arena_bytes = (size_t)p->arena_floats * sizeof(float);
     size_t scratch_bytes = (size_t)p->scratch_floats * sizeof(float);
     size_t ring_bytes = (size_t)p->ring_floats * sizeof(float);
-    mm_lane lane = {.program = p,
-                    .kernels = mm_kernels_of(isa),
-                    .inputs = (const void *const *)a->inputs,
-                    .outputs = a->outputs,
-                    .arena = exactly(arena_bytes),
-                    .rings = exactly(ring_bytes),
-                    .scratch = exactly(scratch_bytes),
-                    .rows = exactly((size_t)p->max_list * sizeof *lane.rows)};
-    fill(lane.rings, ring_bytes < 4096 ? ring_bytes : 4096);
-    fill(lane.arena, arena_bytes < 4096 ? arena_bytes : 4096);
-    fill(lane.scratch, scratch_bytes < 4096 ? scratch_bytes : 4096);
+    mm_worker worker = {.program = p,
+                        .kernels = mm_kernels_of(isa),
+                        .inputs = (const void *const *)a->inputs,
+                        .outputs = a->outputs,
+                        .arena = exactly(arena_bytes),
+                        .rings = exactly(ring_bytes),
+                        .scratch = exactly(scratch_bytes),
+                        .rows = exactly((size_t)p->max_list * sizeof *worker.rows)};
+    fill(worker.rings, ring_bytes < 4096 ? ring_bytes : 4096);
+    fill(worker.arena, arena_bytes < 4096 ? arena_bytes : 4096);
+    fill(worker.scratch, scratch_bytes < 4096 ? scratch_bytes : 4096);
     int64_t parts = between(1, 3);
-    for (lane.image = 0; lane.image < batch; lane.image++)
+    for (worker.image = 0; worker.image < batch; worker.image++)
         for (int64_t i = 0; i < p->stage_count; i++)
             for (int64_t part = 0; part < parts; part++)
-                run_stage(&lane, &p->stages[i], part, parts);
-    free(lane.arena);
-    free(lane.rings);
-    free(lane.scratch);
-    free((void *)lane.rows);
+                run_stage(&worker, &p->stages[i], part, parts);
+    free(worker.arena);
+    free(worker.rings);
+    free(worker.scratch);
+    free((void *)worker.rows);
 }
 
-static void run_pool(const mm_program *p, int isa, int threads, int lanes, arrays_t *a,
+static void run_pool(const mm_program *p, int isa, int threads, int images_at_once, arrays_t *a,
                      int64_t batch)
 {
-    size_t bytes = mm_workspace_bytes(p, threads, lanes);
+    size_t bytes = mm_workspace_bytes(p, threads, images_at_once);
     if (!bytes)
         return;
     size_t timers = (size_t)(threads * p->step_count);
@@ -810,7 +861,7 @@ static void run_pool(const mm_program *p, int isa, int threads, int lanes, array
         nanoseconds[i] = 0;
     void *workspace = aligned_alloc(64, bytes);
     if (!workspace || mm_run(p, isa, pools[threads - 1], (const void *const *)a->inputs, a->outputs,
-                             batch, workspace, lanes, nanoseconds) != MM_OK)
+                             batch, workspace, images_at_once, nanoseconds) != MM_OK)
         exit(2);
     for (size_t i = 0; nanoseconds && i < timers; i++)
         backwards += nanoseconds[i] < 0;
@@ -819,22 +870,22 @@ static void run_pool(const mm_program *p, int isa, int threads, int lanes, array
 }
 
 /* One run; an unchanged program must give the same bits as before, all outputs taken together. */
-static void run_once(const mm_program *p, int isa, int threads, int lanes, arrays_t *a,
+static void run_once(const mm_program *p, int isa, int threads, int images_at_once, arrays_t *a,
                      int64_t batch, uint64_t *wanted)
 {
     for (int i = 0; i < MAX_ARRAYS; i++)
         if (a->outputs[i])
             memset(a->outputs[i], 0, a->output_bytes[i]);
     if (threads)
-        run_pool(p, isa, threads, lanes, a, batch);
+        run_pool(p, isa, threads, images_at_once, a, batch);
     else
         run_apart(p, isa, a, batch);
     if (!wanted)
         return;
     uint64_t got = digest(a);
     if (*wanted && got != *wanted) {
-        printf("program %ld, %s, %d threads, %d lanes: other bits\n", current, mm_isa_name(isa),
-               threads, lanes);
+        printf("program %ld, %s, %d threads, %d images at once: other bits\n", current,
+               mm_isa_name(isa), threads, images_at_once);
         differences++;
     }
     *wanted = got;
@@ -922,7 +973,7 @@ static void try_program(long number, int plain)
     if (mm_check(&p, &step) != MM_OK) {
         if (plain)
             printf("program %ld, %s at %d: refused\n", number,
-                   step >= 0 ? OPS[p.steps[step].op] : "tensors", (int)step);
+                   step >= 0 ? mm_op_name(p.steps[step].op) : "tensors", (int)step);
         plain ? plain_refused++ : changed_refused++;
     } else {
         count_steps(passed, &p);
@@ -947,11 +998,16 @@ static void try_program(long number, int plain)
 }
 
 /* Zeros between rows come in whole vectors: kernels round paddings up to those. */
-static int takes_gap(int64_t gap)
+static int takes_gap(int64_t row_padding)
 {
-    mm_tensor t = {.offset = gap, .row_stride = mm_round_lanes(20) + gap, .channels = 1,
-                   .height = 1, .width = 20, .ring = -1, .line_mask = -1};
-    t.line_stride = gap + t.row_stride;
+    mm_tensor t = {.offset = row_padding,
+                   .row_stride = mm_round_lanes(20) + row_padding,
+                   .channels = 1,
+                   .height = 1,
+                   .width = 20,
+                   .ring = -1,
+                   .line_mask = -1};
+    t.line_stride = row_padding + t.row_stride;
     mm_program p = {.tensors = &t, .tensor_count = 1, .arena_floats = 1 << 10};
     int64_t step;
     return mm_check(&p, &step) == MM_OK;
@@ -960,8 +1016,8 @@ static int takes_gap(int64_t gap)
 static int wrong_gaps(void)
 {
     int wrong = 0;
-    for (int64_t gap = -40; gap <= 200; gap++)
-        wrong += takes_gap(gap) != (gap > 0 && gap % MM_LANES == 0);
+    for (int64_t row_padding = -40; row_padding <= 200; row_padding++)
+        wrong += takes_gap(row_padding) != (row_padding > 0 && row_padding % MM_LANES == 0);
     return wrong;
 }
 
@@ -983,13 +1039,14 @@ int main(int argc, char **argv)
     for (int i = 0; i < POOLS; i++)
         mm_pool_free(pools[i]);
     for (int op = 0; op < MM_OP_COUNT; op++)
-        printf("%s: %ld made, %ld passed, %ld run\n", OPS[op], made[op], passed[op], ran[op]);
+        printf("%s: %ld made, %ld passed, %ld run\n", mm_op_name(op), made[op], passed[op],
+               ran[op]);
     printf("changed programs: %ld passed, %ld refused\n", changed_passed, changed_refused);
     printf("too large to run: %ld\n", too_large);
     printf("right programs refused: %ld\n", plain_refused);
     printf("results that differ: %ld\n", differences);
     printf("rings shortened: %ld times\n", shortened);
     printf("times below zero: %ld\n", backwards);
-    printf("gaps misjudged: %d\n", wrong_gaps());
+    printf("row paddings misjudged: %d\n", wrong_gaps());
     return plain_refused || differences || backwards || wrong_gaps();
 }

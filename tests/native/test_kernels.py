@@ -20,6 +20,7 @@ NATIVE: dict[str, list[str]] = {
     "check_crops.c": [],
     "resize.c": [],
     "cpu.c": [],
+    "kernels.c": [],
     "kernels_scalar.c": [],
     "kernels_scalar.c#fma": ["-DMM_SCALAR_FMA", "-DMM_TABLE=mm_kernels_scalar_fma"],
     "kernels_sse2.c": [],
@@ -54,6 +55,7 @@ def test_kernels_of_other_machines_emulated(tmp_path: Path) -> None:
     sources = {
         "check_kernels.c": ["-DMM_EMULATED"],
         "cpu.c": [],
+        "kernels.c": [],
         "kernels_scalar.c": [],
         "kernels_sse2.c": [],
         "kernels_avx2.c": [],

@@ -12,6 +12,7 @@ import pytest
 
 from minimeso import Session
 from minimeso.engine.native import activate, available_isas
+from minimeso.engine.operators import functions, kernel_of
 from minimeso.networks import NETWORKS
 
 pytest.importorskip("torch")
@@ -168,10 +169,10 @@ def test_what_a_call_costs_does_not_count() -> None:
     assert found["call_ns"] == pytest.approx({"a": 50_000, "b": 10_000}, rel=0.2)
 
 
-@pytest.mark.parametrize("torch_function", ["swish", "mish", "pish", "sigmoid", "tanh"])
-def test_both_do_the_same(torch_function: str) -> None:
-    theirs = np.asarray(elements._torch()(torch_function, 100)())
-    ours = activate(elements.inputs(100), torch_function)
+@pytest.mark.parametrize("name", elements.FUNCTIONS)
+def test_both_do_the_same(name: str) -> None:
+    theirs = np.asarray(elements._torch()(name, 100)())
+    ours = activate(elements.inputs(100), *kernel_of(functions()[name]))
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from tools.train import sources
 from tools.train.faces import MARGIN, DataError, frame
+from tools.train.sets import SETS
 
 COLUMNS = (
     "path", "label", "split", "set", "method", "identity_or_source", "original_video", "width",
@@ -161,3 +162,34 @@ def test_the_real_tables_keep_people_apart() -> None:
     _assert_apart(rows)
     assert {row.set for row in rows} == {"dfdc", "ffpp", "stills"}
     assert {row.split for row in rows} == {"train", "val", "test"}
+
+
+def test_the_pilot_and_stage_1_on_a_set(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("kornia")
+    from tools.paper import __main__ as command
+    from tools.paper import pilot, results, table1
+
+    few = results.Budget(runs=1, epochs=1, examples=4)
+    for experiment in (pilot, table1):
+        monkeypatch.setitem(experiment.BUDGETS, "smoke", few)
+    arguments = ["--data", str(data), "--out", str(tmp_path / "out")]
+    monkeypatch.setitem(SETS, "ffpp-swaps", SETS["ffpp"])  # val has neither swap here
+    assert command.main(["pilot", *arguments]) == 0
+    rows = results.read_rows(tmp_path / "out" / "pilot" / "runs.csv")
+    assert [row["set"] for row in rows] == list(SETS)
+    page = (tmp_path / "out" / "pilot" / "pilot.md").read_text()
+    assert all(f"`{name}`" in page for name in SETS) and "V.AUC 0.85" in page
+    assert command.main(["table1", "--set", "ffpp", *arguments]) == 0
+    page = (tmp_path / "out" / "table1-ffpp" / "table1.md").read_text()
+    assert "--set ffpp" in page and "DFDC" not in page.partition("## What was reduced")[2]
+    assert not (tmp_path / "out" / "table1").exists()
+
+
+def test_a_set_is_for_stage_1_only(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tools.paper import __main__ as command
+
+    with pytest.raises(SystemExit) as status:
+        command.main(["table4", "--set", "ffpp", "--data", str(data)])
+    assert status.value.code == 2 and "--set" in capsys.readouterr().err

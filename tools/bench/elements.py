@@ -21,13 +21,13 @@ import numpy as np
 
 from minimeso.cli.output import table
 from minimeso.engine.native import activator
+from minimeso.engine.operators import functions, kernel_of
 from tools.bench import workers
 from tools.bench.peers import UnavailableError
 
 SIZES = {"L1": 2048, "L2": 24_576}  # floats; x and y together 16 KiB and 192 KiB
 TURN_SECONDS = 0.001
-SLOPE = 0.1
-FUNCTIONS = ("relu", "leaky_relu", "swish", "mish", "pish", "sigmoid", "tanh")
+FUNCTIONS = tuple(functions())
 PEER = "torch"
 
 Call = Callable[[], object]
@@ -96,7 +96,7 @@ def inputs(count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def _ours(isa: str) -> Callable[[str, int], Call]:
-    return lambda function, count: activator(inputs(count), function, SLOPE, isa)[0]
+    return lambda name, count: activator(inputs(count), *kernel_of(functions()[name]), isa)[0]
 
 
 def _torch() -> Callable[[str, int], Call]:
@@ -104,20 +104,14 @@ def _torch() -> Callable[[str, int], Call]:
         import torch
     except ImportError:
         raise UnavailableError("torch is not installed") from None
-    from torch.nn import functional
+    from tools import activations
 
-    functions: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-        "relu": torch.relu,
-        "leaky_relu": lambda x: functional.leaky_relu(x, SLOPE),
-        "swish": functional.silu,
-        "mish": functional.mish,
-        "pish": lambda x: x * torch.atan(functional.softplus(x) + torch.sigmoid(x)),
-        "sigmoid": torch.sigmoid,
-        "tanh": torch.tanh,
-    }
-
-    def make(function: str, count: int) -> Call:
-        x, f = torch.from_numpy(inputs(count)), functions[function]
+    def make(name: str, count: int) -> Call:
+        function = functions()[name]
+        x, f = (
+            torch.from_numpy(inputs(count)),
+            activations.module(function.op, **function.attributes),
+        )
         return lambda: f(x)
 
     return make

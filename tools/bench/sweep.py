@@ -6,7 +6,8 @@ infinities give exactly their limits, and the result of an input may not depend 
 beside it. The worst errors are printed with where they occur; the exit status is 1 if one is too
 large. `--stride 1009` looks at every 1009th input only, which takes seconds.
 
-sweep.c has the true values and compares; it needs a C compiler.
+The true values are each operator's own definition in float64; sweep.c compares, and needs a C
+compiler.
 """
 
 from __future__ import annotations
@@ -22,17 +23,21 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from minimeso.cli.output import table
 from minimeso.engine import _cffi
 from minimeso.engine.native import available_isas
+from minimeso.engine.operators import OPERATORS, functions, kernel_of
 from minimeso.engine.session import available_cores
 from tools.arguments import name_list, number, output_file
 
@@ -41,22 +46,42 @@ CSRC = SOURCE.parents[2] / "csrc"
 #: Vectorised compares take half the time of plain ones; nothing here depends on traps.
 FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-trapping-math",
          "-fno-math-errno", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")  # fmt: skip
-SLOPE = 0.1
 INPUTS = 1 << 32
-CHUNK = 1 << 22  # inputs between two looks at the clock
+CHUNK = 1 << 20  # inputs between two looks at the clock: 50 MB a thread
 INTERRUPTED = 130
 
-#: What comes out at 0, at -inf and at +inf.
-LIMITS = {
-    "relu": (0.0, 0.0, math.inf),
-    "leaky_relu": (0.0, -math.inf, math.inf),
-    "swish": (0.0, 0.0, math.inf),
-    "mish": (0.0, 0.0, math.inf),
-    "pish": (0.0, 0.0, math.inf),
-    "sigmoid": (0.5, 0.0, 1.0),
-    "tanh": (0.0, -1.0, 1.0),
-    "exp": (1.0, 0.0, math.inf),
-}
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+class Tested(NamedTuple):
+    """A kernel with its parameter, and what it should compute."""
+
+    kernel: str
+    slope: float
+    truth: Callable[[Doubles], Doubles]
+
+
+def _exp(x: Doubles) -> Doubles:
+    """Inside softmax only; the kernel promises infinity from 88 on."""
+    return np.asarray(np.where(x > 88, math.inf, np.exp(x)))
+
+
+def _tested() -> dict[str, Tested]:
+    """By the names of ``functions``, and what is no operator."""
+    tested = {"exp": Tested("exp", 0.0, _exp)}
+    for name, function in functions().items():
+        reference, attributes = OPERATORS[function.op].reference, function.attributes
+        truth = partial(_truth, reference, attributes)
+        tested[name] = Tested(*kernel_of(function), truth)
+    return tested
+
+
+def _truth(reference: Callable[..., Doubles], attributes: Mapping[str, Any], x: Doubles) -> Doubles:
+    return reference([x], attributes, {})
+
+
+TESTED = _tested()
 
 Activate = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_float,
@@ -141,16 +166,6 @@ class Sweep:
             subprocess.run([*compiler.split(), *FLAGS, *files], check=True)
             self._library = ctypes.CDLL(str(library))
 
-    def truth(self, activation: str, x: Sequence[float]) -> list[float]:
-        """The true values."""
-        count = len(x)
-        wanted = (ctypes.c_double * count)()
-        self._library.sweep_truth(
-            _number(activation), ctypes.c_float(SLOPE), (ctypes.c_float * count)(*x), wanted,
-            ctypes.c_size_t(count),
-        )  # fmt: skip
-        return list(wanted)
-
     def run(
         self,
         activation: str,
@@ -212,9 +227,15 @@ class Sweep:
     ) -> None:  # fmt: skip
         array = (_Report * len(isas))(*reports)
         numbers = (ctypes.c_int * len(isas))(*map(_isa_number, isas))
+        tested = TESTED[activation]
+        bits = np.arange(first, first + count * stride, stride, dtype=np.uint64)
+        x = bits.astype(np.uint32).view(np.float32)
+        with np.errstate(all="ignore"):
+            wanted = np.ascontiguousarray(tested.truth(x.astype(np.float64)))
         code = self._library.sweep(
-            function, _number(activation), ctypes.c_float(SLOPE), numbers, len(isas),
-            ctypes.c_uint32(first), ctypes.c_uint32(stride), ctypes.c_int64(count), array,
+            function, _number(tested.kernel), ctypes.c_float(tested.slope), numbers, len(isas),
+            ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(wanted.ctypes.data),
+            ctypes.c_int64(count), array,
         )  # fmt: skip
         if code:
             raise RuntimeError(f"{activation}: the engine's status is {code}")
@@ -222,8 +243,8 @@ class Sweep:
             ctypes.pointer(own)[0] = new
 
 
-def _number(activation: str) -> int:
-    number: int = getattr(_cffi.lib, f"MM_{activation.upper()}")
+def _number(kernel: str) -> int:
+    number: int = getattr(_cffi.lib, f"MM_{kernel.upper()}")
     return number
 
 
@@ -239,19 +260,16 @@ def _place(place: _Place) -> Place:
 
 def _wrong_limits(function: Any, activation: str, isa: str) -> Iterator[str]:
     """Zero, infinities and NaN, alone and as part of a row."""
-    zero, low, high = LIMITS[activation]
-    cases = [
-        (0.0, zero),
-        (-0.0, zero),
-        (-math.inf, low),
-        (math.inf, high),
-        (math.nan, math.nan),
-    ]
+    tested = TESTED[activation]
+    ends = np.array([0.0, -0.0, -math.inf, math.inf, math.nan])
+    with np.errstate(all="ignore"):
+        limits = tested.truth(ends).astype(np.float32)
+    cases = list(zip(ends.tolist(), limits.tolist(), strict=True))
     for count in (1, 16, 31, 256):
         for x, wanted in cases:
             source, target = (ctypes.c_float * count)(*[x] * count), (ctypes.c_float * count)()
             isa_number = _isa_number(isa)
-            function(isa_number, _number(activation), SLOPE, source, target, count)
+            function(isa_number, _number(tested.kernel), tested.slope, source, target, count)
             for got in target:
                 if got != wanted and not (math.isnan(wanted) and math.isnan(got)):
                     yield f"f({x}) = {got:.9g}, not {wanted}, in a row of {count}"
@@ -334,8 +352,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     isas = available_isas()
     add("--isa", type=name_list(isas), default=isas, metavar="NAME,...", help=", ".join(isas))
-    add("--activation", type=name_list(LIMITS), default=list(LIMITS), metavar="NAME,...",
-        help=", ".join(LIMITS))  # fmt: skip
+    add("--activation", type=name_list(TESTED), default=list(TESTED), metavar="NAME,...",
+        help=", ".join(TESTED))  # fmt: skip
     add("--stride", type=number(1 << 24), default=1, metavar="N", help="only every N-th input")
     add("--threads", type=number(1024), metavar="N", help="default: one per core")
     add("--json", type=output_file, metavar="FILE", help="write everything as JSON")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from minimeso.errors import MinimesoError
 from tools.arguments import number
 from tools.paper.results import BUDGETS, Options, ResultsError
-from tools.train.sources import SETS
+from tools.train.sets import SETS
 
 INTERRUPTED = 130
 

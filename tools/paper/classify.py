@@ -26,11 +26,11 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from tools import files
+from tools.activations import Pish
 from tools.paper import stages
 from tools.paper.images import Images
 from tools.paper.results import Options, ResultsError, Runs
 from tools.train import classifiers, detectors
-from tools.train.networks import Pish
 
 CHECKPOINT_FORMAT = 1
 JUDGED_AT_ONCE = 500

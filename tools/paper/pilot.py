@@ -1,6 +1,6 @@
 """The pilot of stages 1 to 3: on which set of faces does the paper's protocol learn?
 
-One run of stage 1, Leaky ReLU, the best setting of the paper, on each set of `tools.train.sources`.
+One run of stage 1, Leaky ReLU, the best setting of the paper, on each set of `tools.train.sets`.
 It decides on which set the settings are compared, before any are.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools.paper import results
 from tools.paper.results import Budget, Options, Row
-from tools.train import sources
+from tools.train.sets import SETS
 
 NAME = "pilot"
 ACTIVATION, RATE = "leaky_relu", 1e-3
@@ -31,7 +31,7 @@ def run(options: Options) -> None:
     from tools.paper import stages
 
     budget = BUDGETS[options.budget]
-    for name in sources.SETS:
+    for name in SETS:
         of_set = dataclasses.replace(options, set=name, cache_folder=options.cache)
         wanted = [
             {
@@ -49,7 +49,7 @@ def run(options: Options) -> None:
 def _gather(options: Options) -> None:
     """`runs.csv` of all sets that have runs."""
     rows: list[Row] = []
-    for name in sources.SETS:
+    for name in SETS:
         path = options.out / f"{NAME}-{name}" / "runs.csv"
         if path.exists():
             rows += results.read_rows(path)
@@ -61,10 +61,10 @@ def render(folder: Path) -> None:
     """`pilot.csv` and `.md` of `runs.csv`."""
     rows = results.read_rows(folder / "runs.csv")
     summary = [
-        {"set": name, "about": sources.SETS[name].about}
+        {"set": name, "about": SETS[name].about}
         | {figure: row[figure] for figure in ("train_faces", "val_faces", "train_accuracy",
                                               "val_accuracy", "val_loss", "val_auc")}
-        for name in sources.SETS
+        for name in SETS
         for row in rows
         if row["set"] == name
     ]  # fmt: skip

@@ -51,7 +51,7 @@ class Options:
     device: str = "cpu"
     seed: int = 0
     threads: int | None = None
-    set: str = ""  # of `tools.sources.SETS`; empty: the faces of --data
+    set: str = ""  # of `tools.train.sets.SETS`; empty: the faces of --data
 
     def folder(self, name: str) -> Path:
         """Where an experiment writes, made if need be: of each set of faces a folder of its own."""

@@ -17,6 +17,7 @@ import minimeso
 from tools.paper import figures_of_paper as paper
 from tools.paper import results
 from tools.paper.results import Budget, Options, Row
+from tools.train.sets import SETS
 
 NAME = "table1"
 BUDGETS = {
@@ -144,9 +145,10 @@ def reductions(name: str, rows: Sequence[Row], full: Budget, *more: str) -> str:
     """What these runs had less of than the paper's, as a list, and `more`; of `table2`, too."""
     of_a_setting = map(len, results.grouped(rows, ("activation", "learning_rate")).values())
     steps = results.counted(row["steps"] for row in rows)
+    faces = f" --set {rows[0]['set']}" if rows[0].get("set") else ""
     points = [
-        f"Budget `{rows[0]['budget']}` (`python -m tools.paper {name} --budget {rows[0]['budget']}"
-        f" --data DIR`): {results.counted(of_a_setting)} of the paper's"
+        f"Budget `{rows[0]['budget']}` (`python -m tools.paper {name}{faces} --budget"
+        f" {rows[0]['budget']} --data DIR`): {results.counted(of_a_setting)} of the paper's"
         f" {full.runs} runs of a setting, {rows[0]['epochs']} of its {full.epochs} epochs,"
         f" {results.counted(row['train_faces'] for row in rows)} faces to train and"
         f" {results.counted(row['val_faces'] for row in rows)} to validate (12,353 in all there,"
@@ -169,6 +171,11 @@ def reductions(name: str, rows: Sequence[Row], full: Budget, *more: str) -> str:
             "The faces are not the paper's (Afchar et al.) but pairs of DFDC, a real face and the"
             " fake made of it, divided by person. They are harder: nothing but the swap tells them"
             " apart. Absolute figures therefore differ from the paper's."
+        )
+    elif rows[0].get("set"):
+        points.append(
+            f"The faces are not the paper's (Afchar et al.) but those of `--set {rows[0]['set']}`:"
+            f" {SETS[rows[0]['set']].about}, as many fakes as real faces, divided by person."
         )
     else:
         points.append("The faces come from folders `df/` and `real/`, as the paper's do.")

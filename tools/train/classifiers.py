@@ -27,7 +27,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from minimeso.engine.graph import Graph
-from tools.train.networks import LEAKY_SLOPE, Pish, activation_module
+from tools.activations import Pish
+from tools.train.networks import LEAKY_SLOPE, activation_module
 
 ACTIVATIONS = ("relu", "leaky_relu", "swish", "mish", "pish")
 DEPTHS = range(15, 26)

@@ -16,7 +16,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from tools import activations
 
 ARCHITECTURES = ("meso4", "mesoinception4")
 ACTIVATIONS = ("original", "relu", "leaky_relu", "swish", "mish", "pish")
@@ -25,27 +26,12 @@ LEAKY_SLOPE = 0.1  # Afchar et al.; PyTorch's own default is 0.01
 DROPOUT = 0.5
 
 
-class Pish(nn.Module):
-    """x * arctan(softplus(x) + sigmoid(x)); Kawa & Syga 2021, equation 5."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.atan(functional.softplus(x) + torch.sigmoid(x))
-
-
 def activation_module(name: str) -> nn.Module:
     """A new module for one activation function ("original" is a mix, not a function)."""
-    match name:
-        case "relu":
-            return nn.ReLU()
-        case "leaky_relu":
-            return nn.LeakyReLU(LEAKY_SLOPE)
-        case "swish":
-            return nn.SiLU()
-        case "mish":
-            return nn.Mish()
-        case "pish":
-            return Pish()
-    raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
+    if name not in ACTIVATIONS[1:]:
+        raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
+    attributes = {"negative_slope": LEAKY_SLOPE} if name == "leaky_relu" else {}
+    return activations.module(name, **attributes)
 
 
 def _same(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> nn.Conv2d:

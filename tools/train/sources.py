@@ -19,13 +19,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tools.train.faces import SPLITS, DataError, Faces, Source, read
+from tools.train.sets import SETS, Chosen
 
 #: The split that keeps a person who stands in several.
 _STRONGEST = ("test", "val", "train")
 _FRAMED = ("ffpp", "stills")  # their pictures are framed already, with a margin
-_PAPERS_COUNT = 12_353  # training faces of Afchar et al.
-SWAPS = ("Deepfakes", "FaceSwap")
-METHODS = (*SWAPS, "Face2Face", "NeuralTextures")
 
 
 class Row(NamedTuple):
@@ -42,27 +40,6 @@ class Row(NamedTuple):
     height: int
     confirmed: bool
     archive: Path
-
-
-class Chosen(NamedTuple):
-    """What `load` takes of the tables."""
-
-    about: str
-    sets: tuple[str, ...]
-    methods: tuple[str, ...] = ()  # of fakes; empty: all
-    most: int = 0  # training faces at the most; 0: all
-
-
-#: Sets by name, for `--set`.
-SETS = {
-    "ffpp-swaps": Chosen("FaceForensics++, Deepfakes and FaceSwap", ("ffpp",), SWAPS),
-    "ffpp": Chosen("FaceForensics++, all four methods", ("ffpp",), METHODS),
-    "ffpp+dfdc": Chosen(
-        "FaceForensics++ and DFDC, up to the paper's 12,353 training faces",
-        ("ffpp", "dfdc"),
-        most=_PAPERS_COUNT,
-    ),
-}
 
 
 def load(data: Path, name: str, split: str, cache: Path, limit: int = 0) -> Faces:

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..layer import Function
 from . import activations, convolution, elementwise, normalization, pooling, shape
 from .attributes import MAX_EXTENT, Attribute
 from .operator import MAX_ELEMENTS, Attributes, Operator, Shape
@@ -39,6 +42,31 @@ def examples(op: str) -> list[dict[str, Any]]:
     return [plain, *more]
 
 
+def functions() -> dict[str, Function]:
+    """Every activation without weights, with the attributes of each example, by a name.
+
+    The name of the operator stands for its defaults.  Numbers are as float32 holds them.
+    """
+    found = {}
+    for op, entry in OPERATORS.items():
+        if entry.activation is None or entry.activation.slopes:
+            continue
+        plain, *more = examples(op)
+        for attributes in (plain, *more):
+            changed = [str(value) for name, value in attributes.items() if value != plain[name]]
+            numbers = {k: float(np.float32(v)) for k, v in attributes.items() if type(v) is float}
+            found["-".join((op, *changed))] = Function(op, {**attributes, **numbers}, {})
+    return found
+
+
+def kernel_of(function: Function) -> tuple[str, float]:
+    """The name of an activation in ``csrc``, and the parameter that it gets there."""
+    activation = OPERATORS[function.op].activation
+    assert activation is not None
+    slope = function.attributes[activation.slope] if activation.slope else 0.0
+    return activation.kernel(function.attributes), slope
+
+
 __all__ = [
     "ACTIVATIONS",
     "MAX_ELEMENTS",
@@ -49,4 +77,6 @@ __all__ = [
     "Operator",
     "Shape",
     "examples",
+    "functions",
+    "kernel_of",
 ]

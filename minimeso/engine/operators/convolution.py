@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import GraphError
+from ..bindings import LANES
 from ..layer import Layer
-from ..memory import LANES, round_lanes
+from ..memory import round_lanes
 from ..winograd import transform_weights
 from .attributes import Attribute, flag, integer, padding, pair
 from .operator import (
@@ -98,8 +99,8 @@ def _lower_conv2d(plan: Lowering, layer: Layer) -> None:
     if layer.algorithm == "depthwise_pool":  # the window of the pool over that of the kernel
         fields.update(kernel_h=4, kernel_w=4, stride_h=2, stride_w=2)
     op = {"direct": "CONV", "winograd": "WINOGRAD"}.get(layer.algorithm, "DEPTHWISE")
-    split = int(plan.in_column_phases(layer.inputs[0]))
-    plan.emit(op, layer, **fields, groups=layer.attributes["groups"], split=split)
+    phases = int(plan.in_column_phases(layer.inputs[0]))
+    plan.emit(op, layer, **fields, groups=layer.attributes["groups"], column_phases=phases)
 
 
 def _pack_conv2d(layer: Layer, channels: int) -> Packed:

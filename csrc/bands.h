@@ -1,0 +1,13 @@
+/* bands.h - stages run in bands of lines: which lines each step makes for which band. */
+#ifndef MINIMESO_BANDS_H
+#define MINIMESO_BANDS_H
+
+#include "layout.h"
+
+int64_t mm_bands(const mm_program *p, const mm_stage *stage);
+
+/* The lines of its output that each step of a stage must have for a band; some it may have from the
+   band before. */
+void mm_lines_of_band(const mm_program *p, const mm_stage *stage, int64_t number, mm_range *own);
+
+#endif

@@ -1,0 +1,172 @@
+/* op_conv.c - convolutions, directly.  The arithmetic is in conv.inc and depthwise.inc. */
+#include "windows.h"
+
+/* With `column_phases` it is one of stride 1 for the kernels, each tap in the row of its phase: the
+   column of tap k there, for output 0. */
+static int64_t phase_column(const mm_step *s, int64_t k)
+{
+    int64_t x = k * s->dilation_w - s->pad_left;
+    return (x - (x & 1)) / 2;
+}
+
+/* As mm_list_taps, from the first element on, where even and odd columns are channels. */
+static void list_phase_taps(ptrdiff_t *taps, int64_t channels, int64_t channel_stride,
+                            const mm_step *s)
+{
+    for (int64_t c = 0; c < channels; c++)
+        for (int32_t k = 0; k < s->kernel_w; k++) {
+            int64_t phase = (k * s->dilation_w - s->pad_left) & 1;
+            *taps++ = (ptrdiff_t)((2 * c + phase) * channel_stride + phase_column(s, k));
+        }
+}
+
+void mm_run_conv(const mm_worker *worker, const mm_step *s, int64_t y, int64_t lines_end)
+{
+    const mm_tensor *in = &worker->program->tensors[s->input];
+    const mm_tensor *out = &worker->program->tensors[s->output];
+    const int64_t phases = s->column_phases ? 2 : 1;
+    const int64_t stride = s->column_phases ? 1 : s->stride_w;
+    const int64_t left = s->column_phases ? 0 : s->pad_left;
+    mm_conv_fn *kernel = stride == 1   ? worker->kernels->conv_stride1
+                         : stride == 2 ? worker->kernels->conv_stride2
+                                       : worker->kernels->conv_any_stride;
+    const int64_t channels = in->channels / s->groups / phases;
+    const int64_t filters = out->channels / s->groups;
+    const int64_t line_taps = channels * s->kernel_w;
+    const float *memory = mm_memory(worker, in);
+    const int fused = mm_is_fused(s);
+    ptrdiff_t *of_line = worker->taps, *taps = of_line + line_taps;
+    (s->column_phases ? list_phase_taps : mm_list_taps)(of_line, channels, in->row_stride, s);
+    mm_conv c = {
+        .base = memory,
+        .taps = taps,
+        .tap_count = 0,
+        .weight = NULL,
+        .bias = NULL,
+        .out = NULL,
+        .out_stride = (ptrdiff_t)out->row_stride,
+        .stride = (ptrdiff_t)stride,
+        .width = (size_t)out->width,
+        .block = 0,
+        .activation = fused ? s->activation : MM_NO_ACTIVATION,
+        .slope = s->slope,
+    };
+    for (; y < lines_end; y++) {
+        const float *weight = mm_parameter(worker, s->weight);
+        const float *bias = mm_parameter(worker, s->bias);
+        int64_t start = y * s->stride_h - s->pad_top, first, end;
+        ptrdiff_t *tap = taps;
+        mm_clip_window(start, s->kernel_h, s->dilation_h, in->height, &first, &end);
+        for (int64_t r = first; r < end; r++, tap += line_taps) {
+            ptrdiff_t row = mm_row(worker, in, start + r * s->dilation_h, 0) - left - memory;
+            for (int64_t t = 0; t < line_taps; t++)
+                tap[t] = row + of_line[t];
+        }
+        c.tap_count = (size_t)(tap - taps);
+        c.out = mm_row(worker, out, y, 0);
+        for (int64_t g = 0; g < s->groups; g++) {
+            c.base = memory + g * channels * in->row_stride;
+            for (int64_t o = 0; o < filters; o += c.block) {
+                c.block = mm_block_of(filters - o);
+                c.weight = weight + first * line_taps * c.block;
+                c.bias = bias + g * filters + o;
+                kernel(&c);
+                weight += s->kernel_h * line_taps * c.block;
+                c.out += c.block * out->row_stride;
+            }
+        }
+        mm_finish_lines(worker, s, out, y, y + 1, fused);
+    }
+}
+
+int mm_check_conv(const mm_operands *o)
+{
+    const mm_step *s = o->step;
+    const mm_tensor *in = o->in, *out = o->out;
+    if (!mm_window_fits(s) || !mm_are_maps(in, out) || s->groups < 1)
+        return 0;
+    if (s->column_phases && (s->stride_w != 2 || s->groups != 1 || in->channels % 2 ||
+                             mm_times(s->kernel_w, s->dilation_w) > MM_MAX_DIM))
+        return 0;
+    if (in->channels % s->groups || out->channels % s->groups)
+        return 0;
+    const int64_t channels = in->channels / (s->column_phases ? 2 : 1) / s->groups;
+    int64_t weights =
+        mm_times(mm_times(out->channels, channels), mm_times(s->kernel_h, s->kernel_w));
+    return mm_has_parameters(o, s->weight, weights) && mm_has_parameters(o, s->bias, out->channels);
+}
+
+void mm_measure_conv(const mm_operands *o, mm_needs *needs)
+{
+    const mm_step *s = o->step;
+    mm_step in_phases = *s;
+    if (s->column_phases) { /* what is read of the row of a phase */
+        in_phases.stride_w = in_phases.dilation_w = 1;
+        in_phases.pad_left = (int32_t)-phase_column(s, 0);
+        in_phases.kernel_w = (int32_t)(phase_column(s, s->kernel_w - 1) + in_phases.pad_left + 1);
+    }
+    const int64_t channels = o->in->channels / (s->column_phases ? 2 : 1) / s->groups;
+    needs->max_list = mm_times(mm_times(channels, s->kernel_w), (int64_t)s->kernel_h + 1);
+    mm_measure_rows(o, &in_phases, needs);
+}
+
+/* Up to four lines of the convolution at once; those outside the picture are zeros. */
+void mm_run_depthwise(const mm_worker *worker, const mm_step *s, int64_t y, int64_t end)
+{
+    const mm_tensor *in = &worker->program->tensors[s->input];
+    const mm_tensor *out = &worker->program->tensors[s->output];
+    const float *zeros = worker->program->constants + s->first_constant, *rows[6];
+    const int64_t first = y;
+    int64_t next[6]; /* from channel to channel */
+    float *to[4];
+    mm_depthwise d = {
+        .rows = rows,
+        .out = to,
+        .width = (size_t)out->width,
+        .lines = 0,
+        .pool = s->stride_h == 2,
+        .activation = mm_is_fused(s) ? s->activation : MM_NO_ACTIVATION,
+        .slope = s->slope,
+    };
+    for (int64_t made; y < end; y += made) {
+        int64_t left = (end - y) * s->stride_h, top = y * s->stride_h - s->pad_top;
+        d.lines = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        made = d.lines / s->stride_h;
+        for (int64_t i = 0; i < d.lines + 2; i++) {
+            int outside = top + i < 0 || top + i >= in->height;
+            rows[i] = outside ? zeros : mm_row(worker, in, top + i, 0) - s->pad_left;
+            next[i] = outside ? 0 : in->row_stride;
+        }
+        for (int64_t i = 0; i < made; i++)
+            to[i] = mm_row(worker, out, y + i, 0);
+        d.weight = mm_parameter(worker, s->weight);
+        d.bias = mm_parameter(worker, s->bias);
+        for (int64_t c = 0; c < in->channels; c++) {
+            worker->kernels->depthwise(&d);
+            for (int64_t i = 0; i < d.lines + 2; i++)
+                rows[i] += next[i];
+            for (int64_t i = 0; i < made; i++)
+                to[i] += out->row_stride;
+            d.weight += 9;
+            d.bias++;
+        }
+    }
+    mm_finish_lines(worker, s, out, first, end, mm_is_fused(s));
+}
+
+int mm_check_depthwise(const mm_operands *o)
+{
+    const mm_step *s = o->step;
+    const mm_tensor *in = o->in, *out = o->out;
+    return mm_window_fits(s) && mm_are_maps(in, out) && in->channels == out->channels &&
+           s->stride_h <= 2 && s->stride_w == s->stride_h && s->kernel_h == s->stride_h + 2 &&
+           s->kernel_w == s->kernel_h && s->dilation_h == 1 && s->dilation_w == 1 &&
+           mm_has_parameters(o, s->weight, mm_times(9, out->channels)) &&
+           mm_has_parameters(o, s->bias, out->channels);
+}
+
+void mm_measure_depthwise(const mm_operands *o, mm_needs *needs)
+{
+    needs->zeros = mm_times(mm_round_lanes(o->out->width), o->step->stride_w) + 2;
+    mm_measure_rows(o, o->step, needs);
+}

@@ -1,0 +1,61 @@
+/* operators.h - the list of operators, a row each.  A new one is a row here and its functions in
+   one of the op_*.c; its number, its name, the guard, the planner's measures and the bands follow.
+
+   X(NAME, inputs, outputs, lines, banded, check, measure, run)
+   NAME      its number is MM_OP_NAME
+   inputs    how many tensors it reads: `input`, `second`
+   outputs   how many it writes
+   lines     mm_lines_<lines>: the lines of an input that lines of the output need
+   banded    mm_banded_<banded>: whether it may share a stage; all of an input is not enough
+   check     mm_check_<check>: whether shapes, parameters and tables fit
+   measure   mm_measure_<measure>: what it needs beside its tensors
+   run       mm_run_<run>: lines of the output
+   Types and promises of these are in ops.h; fields of a step that an operator does not name are
+   ignored.  "epilogue": see mm_step. */
+#ifndef MINIMESO_OPERATORS_H
+#define MINIMESO_OPERATORS_H
+
+#define MM_OPERATORS(X)                                                                            \
+    /* (N, C, H, W) float32 of the caller -> tensor */                                             \
+    X(INPUT_F32, 0, 1, same, always, input, nothing, input_f32)                                    \
+    /* (N, H, W, C) uint8 of the caller / 255 -> tensor */                                         \
+    X(INPUT_U8, 0, 1, same, always, input, nothing, input_u8)                                      \
+    /* tensor -> (N, C, H, W) float32 of the caller */                                             \
+    X(OUTPUT, 1, 0, same, never, output, nothing, output)                                          \
+    /* input -> output at channel (feature) `at`; epilogue */                                      \
+    X(COPY, 1, 1, same, always, copy, nothing, copy)                                               \
+    /* 0 -> output */                                                                              \
+    X(ZERO, 0, 1, same, always, zero, nothing, zero)                                               \
+    /* weight, bias; epilogue */                                                                   \
+    X(CONV, 1, 1, window, always, conv, conv, conv)                                                \
+    /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h tiles of           \
+       9 - kernel_h lines at once; first_constant: a row of zeros */                               \
+    X(WINOGRAD, 1, 1, window, always, winograd, winograd, winograd)                                \
+    /* the same for kernels 3 x 3, strides 1, as many groups as channels in and out; or this and   \
+       a 2 x 2 max-pool: its window is 4 x 4, its strides are 2, and the epilogue comes last.      \
+       first_constant: a row of zeros */                                                           \
+    X(DEPTHWISE, 1, 1, window, always, depthwise, depthwise, depthwise)                            \
+    /* weight, bias; epilogue */                                                                   \
+    X(LINEAR, 1, 1, all, never, linear, nothing, linear)                                           \
+    /* sign < 0: smallest instead of largest; epilogue.  With `pre_activation`, a valley of        \
+       activations.h, of that of the input: 2 x 2 or 4 x 4 only, without padding or overlap */     \
+    X(MAX_POOL, 1, 1, window, always, max_pool, pool, max_pool)                                    \
+    /* scale_x, scale_y in constants; epilogue */                                                  \
+    X(AVG_POOL, 1, 1, window, always, avg_pool, pool, avg_pool)                                    \
+    /* epilogue */                                                                                 \
+    X(GLOBAL_AVG_POOL, 1, 1, all, never, global_avg_pool, nothing, global_avg_pool)                \
+    /* input + second, second may be (C, 1, 1); or half as high and wide, then each of its         \
+       elements counts for 2 x 2; epilogue */                                                      \
+    X(ADD, 2, 1, sum, whole_factor, binary, nothing, add)                                          \
+    /* input * second, second may be (C, 1, 1); epilogue */                                        \
+    X(MUL, 2, 1, same, whole_factor, binary, nothing, mul)                                         \
+    /* tensor -> vector, channel by channel; epilogue */                                           \
+    X(FLATTEN, 1, 1, all, never, flatten, nothing, flatten)                                        \
+    /* over channels, or of a vector; epilogue */                                                  \
+    X(SOFTMAX, 1, 1, same, maps, softmax, softmax, softmax)                                        \
+    /* index_y, index_x in tables; epilogue */                                                     \
+    X(NEAREST, 1, 1, all, never, nearest, nothing, nearest)                                        \
+    /* index_y, index_x in tables, weights in constants; epilogue */                               \
+    X(BILINEAR, 1, 1, all, never, bilinear, nothing, bilinear)
+
+#endif

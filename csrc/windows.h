@@ -1,0 +1,43 @@
+/* windows.h - what operators share that look at their input through a window. */
+#ifndef MINIMESO_WINDOWS_H
+#define MINIMESO_WINDOWS_H
+
+#include "check.h"
+#include "lines.h"
+
+/* Valid taps [first, end) of a window that starts at input line `start`. */
+static inline void mm_clip_window(int64_t start, int64_t kernel, int64_t dilation, int64_t size,
+                                  int64_t *first, int64_t *end)
+{
+    int64_t low = start < 0 ? (-start + dilation - 1) / dilation : 0;
+    int64_t high = start < size ? (size - start + dilation - 1) / dilation : 0;
+    *end = high < kernel ? high : kernel;
+    *first = low < *end ? low : *end;
+}
+
+/* Offsets within a line, from its left padding on, of the taps of one kernel line. */
+static inline void mm_list_taps(ptrdiff_t *taps, int64_t channels, int64_t channel_stride,
+                                const mm_step *s)
+{
+    for (int64_t c = 0; c < channels; c++)
+        for (int32_t k = 0; k < s->kernel_w; k++)
+            *taps++ = (ptrdiff_t)(c * channel_stride + (int64_t)k * s->dilation_w);
+}
+
+/* Output channels of the next weight block. */
+static inline int mm_block_of(int64_t filters)
+{
+    return filters >= MM_BLOCK ? MM_BLOCK : filters >= 2 ? 2 : 1;
+}
+
+/* The rows of a convolution's input: the zeros that its window wants before and behind them, and
+   how far its vectors go. */
+static inline void mm_measure_rows(const mm_operands *o, const mm_step *s, mm_needs *needs)
+{
+    int64_t width = o->out->width, taps = mm_times(s->kernel_w - 1, s->dilation_w);
+    needs->before = s->pad_left;
+    needs->behind = mm_times(width - 1, s->stride_w) + taps + 1 - s->pad_left - o->in->width;
+    needs->loads = mm_times(mm_round_lanes(width), s->stride_w) + taps + MM_SLACK - s->pad_left;
+}
+
+#endif
