@@ -121,6 +121,7 @@ class Watch:
 
     def _judged(self, frame: Looked, scores: Iterator[float]) -> SeenFrame:
         judged = []
+        crops = iter(frame.crops)
         for seen in frame.faces:
             self.faces_found += 1
             if seen.reason is not None:
@@ -128,7 +129,7 @@ class Watch:
             else:
                 p_fake = self._checked(next(scores))
                 p_fake = self._small.corrected(p_fake, min(seen.square[2:]))
-                seen = seen._replace(p_fake=p_fake)
+                seen = seen._replace(p_fake=p_fake, crop=next(crops)[0])
                 moments = self._moments.setdefault(seen.track, Moments())
                 moments.append(frame.t, box_inside(seen.face, frame.pixels), p_fake)
             judged.append(seen)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from ..media.pixels import Pixels
 from ..notes import Note, joined
 from .finder import FoundFace
@@ -18,6 +21,8 @@ Word = Literal["real", "fake", "uncertain"]
 Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
 #: x, y, width, height in pixels of the picture as a person sees it, from its top left corner.
 Box = tuple[int, int, int, int]
+#: (3, H, W) float32 from 0 to 1: a face as the network looks at it.
+Crop = npt.NDArray[np.float32]
 #: Both ends of a 95 % interval.
 Interval = tuple[float, float]
 
@@ -73,6 +78,7 @@ class SeenFace(NamedTuple):
     square: tuple[float, float, float, float]
     reason: Reason | None
     p_fake: float | None
+    crop: Crop | None = None
 
 
 class SeenFrame(NamedTuple):
