@@ -1,9 +1,9 @@
 """The examples of README and docs run, and the commands in them exist with their options.
 
 Python blocks of a page run one after another, in a copy of the few files that they name.  A block
-below ``<!-- not run: REASON -->`` is only compiled.  In a ``console`` block a command of ``minimeso``
-that is followed by its output must print just that; of the other commands ``--help`` must know
-every option.
+below ``<!-- not run: REASON -->`` is only compiled.  In a ``console`` block a command of
+``minimeso`` that is followed by its output must print just that; of the other commands ``--help``
+must know every option.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ import pytest
 from minimeso.cli import main
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.rst")])
+PAGES = [
+    ROOT / "README.md",
+    *sorted(p for p in (ROOT / "docs").rglob("*") if p.suffix in (".md", ".rst")),
+]
 _FENCED = re.compile(
     r"(?P<above>[^\n]*)\n```(?P<language>python|console)\n(?P<text>.*?)\n```$", re.M | re.S
 )
