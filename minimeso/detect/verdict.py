@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ..media.pixels import Pixels
 from ..notes import Note, joined
-from .finder import FoundFace
+from .box import Box
+from .decode import FoundFace
 
 #: ``ok``; ``no_face``: nothing to judge; ``unreadable``: nothing could be read; ``partial``: the
 #: file is cut short or damaged, and what could be read was judged.
@@ -19,8 +20,6 @@ Status = Literal["ok", "no_face", "unreadable", "partial"]
 Word = Literal["real", "fake", "uncertain"]
 #: Why a face is not judged (``too_short``: why a whole track is not).
 Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
-#: x, y, width, height in pixels of the picture as a person sees it, from its top left corner.
-Box = tuple[int, int, int, int]
 #: (3, H, W) float32 from 0 to 1: a face as the network looks at it.
 Crop = npt.NDArray[np.float32]
 #: Both ends of a 95 % interval.
@@ -28,7 +27,7 @@ Interval = tuple[float, float]
 
 
 class Moment(NamedTuple):
-    """A face in one frame: ``t`` in seconds from the start, its box, its ``p_fake``."""
+    """A face in one frame: ``t`` in seconds from the start, its box (whole pixels), ``p_fake``."""
 
     t: float
     box: Box
@@ -70,12 +69,13 @@ class SeenFace(NamedTuple):
     """A face of a frame, judged or left out for a reason: what a report draws.
 
     ``track`` is the number of the person, 0 as long as none of their frames could be judged;
-    ``square`` is what was cut out for the network: x, y, side, side; may reach outside.
+    ``square`` is what was cropped for the network: x, y, side, side; may reach outside; ``crop`` is
+    what it judged, if it did.
     """
 
     track: int
     face: FoundFace
-    square: tuple[float, float, float, float]
+    square: Box
     reason: Reason | None
     p_fake: float | None
     crop: Crop | None = None

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..detect.framing import Square
+from ..detect.box import Box
 from ..detect.verdict import Crop, SeenFace, SeenFrame
 from ..media.pixels import Pixels
 
@@ -49,8 +49,8 @@ class Highlight(NamedTuple):
 
     t: float
     p_fake: float
-    box: Square
-    others: tuple[tuple[int, Square], ...]
+    box: Box
+    others: tuple[tuple[int, Box], ...]
     size: tuple[int, int]
     jpeg: bytes
     crop: Crop

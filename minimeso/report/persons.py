@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..detect.box import Box
 from ..detect.verdict import Crop, Track
 from .attribution import LayerGradientXActivation
 from .highlights import Collector, Highlight
@@ -201,7 +202,7 @@ def _boxes(highlight: Highlight, number: int) -> str:
     return "".join([*parts, _box(highlight.box, number, unit, "this")])
 
 
-def _box(box: tuple[float, ...], number: int, unit: float, kind: str) -> str:
+def _box(box: Box, number: int, unit: float, kind: str) -> str:
     x, y, width, height = box
     size = 5 * unit
     label = str(number or "-")  # nobody who could be judged so far
