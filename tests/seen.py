@@ -10,7 +10,15 @@ import numpy.typing as npt
 from detectors import photo
 
 from minimeso.detect.finder import FoundFace
-from minimeso.detect.verdict import Moment, SeenFace, SeenFrame, Track, Verdict, judge
+from minimeso.detect.verdict import (
+    Moment,
+    SeenFace,
+    SeenFrame,
+    Track,
+    Verdict,
+    doubts_of_face,
+    judge,
+)
 
 THRESHOLDS = {"real": 0.4, "fake": 0.6}
 
@@ -41,7 +49,8 @@ def track_of(number: int, frames: Sequence[SeenFrame], width: float = 0.1) -> Tr
     )
     p_fake = float(np.mean([moment.p_fake for moment in moments]))
     interval = max(p_fake - width, 0.0), min(p_fake + width, 1.0)
-    return Track(number, p_fake, interval, judge(p_fake, THRESHOLDS), moments)
+    word, doubts = judge(p_fake, THRESHOLDS), doubts_of_face(p_fake, THRESHOLDS)
+    return Track(number, p_fake, interval, word, moments, doubts)
 
 
 def verdict_of(
@@ -60,7 +69,7 @@ def verdict_of(
         "p_fake": tracks[0].p_fake if tracks else None,
         "faces": (),
         "model": "random",
-        "note": None,
+        "notes": (),
         "tracks": tracks,
         "frames_read": len(frames),
         "frames_scored": len(frames),

@@ -24,7 +24,17 @@ from .quality import SMALLEST, fault
 from .size_correction import small_faces
 from .track_score import judge_track, summarize, suspicion, too_short
 from .tracker import Follower
-from .verdict import Box, LiveFace, Moment, Reason, SeenFace, SeenFrame, Track, judge
+from .verdict import (
+    Box,
+    LiveFace,
+    Moment,
+    Reason,
+    SeenFace,
+    SeenFrame,
+    Track,
+    doubts_of_face,
+    judge,
+)
 
 Crop = npt.NDArray[np.float32]
 
@@ -164,10 +174,11 @@ class Watch:
         summary = summarize(times, scores)
         p_fake = summary.p_fake if len(scores) > 1 else scores[0]
         if self._follower is None:  # one frame shows no spread: the thresholds alone decide
-            word = judge(p_fake, thresholds)
+            word, doubts = judge(p_fake, thresholds), doubts_of_face(p_fake, thresholds)
         else:
-            word = judge_track(p_fake, summary.interval, thresholds, max(times) - min(times))
-        return Track(number, p_fake, summary.interval, word, tuple(moments))
+            seconds = max(times) - min(times)
+            word, doubts = judge_track(p_fake, summary.interval, thresholds, seconds)
+        return Track(number, p_fake, summary.interval, word, tuple(moments), doubts)
 
 
 class Moments(Sequence[Moment]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,10 @@ from ..media.pictures import STREAM, Picture, read_picture
 from ..media.pixels import rgb_of_array
 from ..media.prefetch import ahead
 from ..media.video import is_clip, open_clip
+from ..notes import Note
 from .analyzer import Looked, Watch
 from .finder import FaceFinder
-from .verdict import REASONS, STOPPED, Face, LiveFace, SeenFrame, Track, Verdict, judge
+from .verdict import Face, LiveFace, SeenFrame, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -102,7 +103,7 @@ class Detector:
 
         Returns:
             A verdict.  A file that cannot be read is no exception but has the status
-            ``unreadable`` and the reason in ``note``.
+            ``unreadable`` and the reason in ``notes``.
 
         Raises:
             PictureError: a Pillow image cannot be decoded.
@@ -123,8 +124,8 @@ class Detector:
         except PictureError as error:
             if path is None:
                 raise
-            reason = str(error).removeprefix(f"{path}: ")
-            return Verdict(path, "unreadable", None, None, (), self.model.name, reason)
+            note = Note("unreadable", {"reason": str(error).removeprefix(f"{path}: ")})
+            return Verdict(path, "unreadable", None, None, (), self.model.name, (note,))
         return self._judge_picture(picture, path, on_frame)
 
     def stream(self, frames: Iterable[npt.ArrayLike], rate: float = 25.0) -> Iterator[LiveFace]:
@@ -167,7 +168,7 @@ class Detector:
     def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
         session, finder = self._with_fewer_threads()
         watch = Watch(session, self._size, finder)
-        notes: tuple[str, ...] = ()
+        notes: tuple[Note, ...] = ()
         with (
             ahead(clip.undeveloped(), _FRAMES_AHEAD) as frames,
             ahead(_looked_at(watch, frames), _FRAMES_AHEAD) as looked,
@@ -175,12 +176,11 @@ class Detector:
             for few in _in_batches(looked, session.threads):
                 if self._is_enough(watch.judge(few), clip, on_frame):
                     frames.stop()  # or a quiet pipe would be waited for
-                    notes = (STOPPED,)
+                    notes = (Note("stopped"),)
                     break
         if clip.was_stopped and not notes:
-            notes = (STOPPED,)
-        if clip.fault is not None:
-            notes = (*notes, clip.fault)
+            notes = (Note("stopped"),)
+        notes = (*notes, *clip.faults)
         return self._verdict(path, watch, not notes, notes, (), clip.frames_read)
 
     def _with_fewer_threads(self) -> tuple[Session, FaceFinder | None]:
@@ -205,16 +205,18 @@ class Detector:
         path: str | None,
         watch: Watch,
         complete: bool,
-        notes: Sequence[str],
+        notes: Sequence[Note],
         faces: tuple[Face, ...],
         frames_read: int,
     ) -> Verdict:
         tracks, left_out = watch.tracks()
         most_fake = tracks[0] if tracks else None
         if most_fake is None:
-            notes = (*notes, _nothing_to_judge(watch.faces_found, left_out))
+            notes = (*notes, Note("none_judged" if watch.faces_found else "no_face"))
         else:
-            notes = (*notes, *_doubts(most_fake, self.model.thresholds or {}), *_refused(left_out))
+            notes = (*notes, *most_fake.doubts[:1])
+        if left_out:
+            notes = (*notes, Note("left_out", dict(left_out)))
         return Verdict(
             path,
             "partial" if not complete else "ok" if tracks else "no_face",
@@ -222,7 +224,7 @@ class Detector:
             most_fake.p_fake if most_fake else None,
             faces,
             self.model.name,
-            "; ".join(notes) or None,
+            tuple(notes),
             tracks,
             frames_read,
             watch.frames_scored,
@@ -237,34 +239,6 @@ def _name_of(source: object) -> str | None:
     if isinstance(source, Clip):
         return source.path
     return STREAM if isinstance(source, io.BufferedIOBase) else None
-
-
-def _nothing_to_judge(found: int, left_out: Mapping[str, int]) -> str:
-    if not found:
-        return "no face found"
-    return "; ".join(("no face that can be judged", *_refused(left_out)))
-
-
-def _refused(left_out: Mapping[str, int]) -> tuple[str, ...]:
-    """Which faces were not judged, as a remark, if there are any."""
-    if not left_out:
-        return ()
-    counts = ", ".join(f"{count} {REASONS[reason]}" for reason, count in left_out.items())
-    return (f"left out: {counts}",)
-
-
-def _doubts(track: Track, thresholds: Mapping[str, float]) -> tuple[str, ...]:
-    """Why a track is uncertain, as a remark, if it is."""
-    if track.verdict != "uncertain":
-        return ()
-    if judge(track.p_fake, thresholds) == "uncertain":
-        low, high = (100 * thresholds[name] for name in ("real", "fake"))
-        return (f"uncertain: p_fake lies between {low:.0f} and {high:.0f} %",)
-    if not track.interval[0] < 0.5 < track.interval[1]:
-        times = [moment.t for moment in track.frames]
-        return (f"uncertain: judged over {max(times) - min(times):.1f} s only",)
-    low, high = (100 * end for end in track.interval)
-    return (f"uncertain: too few frames that agree, p_fake may be {low:.0f} to {high:.0f} %",)
 
 
 def _looked_at(watch: Watch, frames: Iterable[tuple[float, Develop]]) -> Iterator[Looked]:

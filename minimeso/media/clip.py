@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from ..errors import InputError, PictureError
+from ..notes import Note, joined
 from .pixels import Pixels
 
 #: Frames a second that are taken by default: a face does not change its origin within a quarter of
@@ -49,7 +50,8 @@ class Clip(ABC):
         duration: seconds, as the file says; None if unknown.
         rate: frames a second, as the file says; None if unknown.
         size: width and height of the (first) frame as a person sees it.
-        fault: None, or, at the end of the iteration, what could not be read.
+        faults: at the end of the iteration, what could not be read.
+        fault: the same in words; None if nothing.
         was_stopped: whether ``stop`` ended it.
     """
 
@@ -58,7 +60,7 @@ class Clip(ABC):
     duration: float | None = None
     rate: float | None = None
     size: tuple[int, int] = (0, 0)
-    fault: str | None = None
+    faults: tuple[Note, ...] = ()
     was_stopped: bool = False
     #: What to do about a source without one whole frame.
     _remedy = "copy or download it again"
@@ -69,6 +71,10 @@ class Clip(ABC):
         self._given = 0
         self._stopped = False
         self._lock = threading.Lock()  # nothing may be freed while another thread uses it
+
+    @property
+    def fault(self) -> str | None:
+        return joined(self.faults)
 
     def __iter__(self) -> Iterator[Timed]:
         return self
@@ -160,7 +166,7 @@ class Clip(ABC):
         """What makes the frame's pixels, (H, W, 3) RGB, upright; None if that fails already."""
 
     def _sum_up(self) -> None:  # noqa: B027 (a pipe promises nothing that could be missing)
-        """Say in ``fault`` what is missing, now that the last frame has gone by."""
+        """Say in ``faults`` what is missing, now that the last frame has gone by."""
 
     @abstractmethod
     def _release(self) -> None:

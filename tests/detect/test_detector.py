@@ -64,7 +64,7 @@ def test_verdict_to_json() -> None:
     track = Track(1, 0.9, (0.7, 0.95), "fake", (Moment(0.5, (1, 2, 3, 4), 0.9),))
     face = Face((1, 2, 3, 4), 0.9, "fake")
     verdict = Verdict(
-        "a.jpg", "ok", "fake", 0.9, (face,), "default", None, (track,), 7, 1, {"dark": 2}
+        "a.jpg", "ok", "fake", 0.9, (face,), "default", (), (track,), 7, 1, {"dark": 2}
     )
     assert json.dumps(verdict.to_json()) == (
         '{"path": "a.jpg", "status": "ok", "verdict": "fake", "p_fake": 0.9, '
