@@ -43,7 +43,6 @@ KNOWN_LONG: frozenset[str] = frozenset(
     {
         "csrc/coefficients.h",
         "minimeso/detect/finder.py",
-        "minimeso/engine/plan.py:__init__",
         "minimeso/media/video.py",
         "tools/convert/models.py:keras_arrays",
         "tools/paper/results.py",

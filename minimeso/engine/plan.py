@@ -78,15 +78,7 @@ class Plan:
         homes = {} if "concat_in_place" in without else _homes(layers, every_shape)
         if "double_in_sum" not in without:
             layers = _double_in_sums(layers, every_shape, outputs)
-        for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
-            op = "INPUT_U8" if as_bytes else "INPUT_F32"
-            fields = {"array": array}
-            if "split_input" not in without and _can_read_phases(name, shape, layers, outputs):
-                shape = (2 * shape[0], shape[1], shape[2] // 2)
-                fields["column_phases"] = 1
-                self._in_phases.add(name)
-            self.steps.append(Step(op, self._tensor(name, shape), fields=fields))
-            self._emit_output(name)
+        self._add_inputs(inputs, layers, "split_input" not in without)
         for layer in reversed(layers):  # a whole before its parts
             if layer.name in homes:
                 whole, channel = homes[layer.name]
@@ -99,13 +91,36 @@ class Plan:
         for layer in layers:
             OPERATORS[layer.op].lower(self, layer)
             self._emit_output(layer.name)
+        self._lay_out("row_bands" not in without)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a layer's output in this plan."""
+        return self.tensors[self._index[name]].shape
+
+    def _add_inputs(
+        self,
+        inputs: Mapping[str, tuple[tuple[int, ...], bool]],
+        layers: Sequence[Layer],
+        in_phases: bool,
+    ) -> None:
+        for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
+            op = "INPUT_U8" if as_bytes else "INPUT_F32"
+            fields = {"array": array}
+            if in_phases and _can_read_phases(name, shape, layers, self._outputs):
+                shape = (2 * shape[0], shape[1], shape[2] // 2)
+                fields["column_phases"] = 1
+                self._in_phases.add(name)
+            self.steps.append(Step(op, self._tensor(name, shape), fields=fields))
+            self._emit_output(name)
+
+    def _lay_out(self, banded: bool) -> None:
+        """Measure the steps, divide them into stages and give every tensor its place."""
         for number, step in enumerate(self.steps):
             for index in step.operands:
                 self.tensors[index].buffer.used_at(number)
         self.structs = Structs(self.tensors, self.steps)
         self._make_room()
         self.unshared_floats = sum(b.floats for b in self._buffers)
-        banded = "row_bands" not in without
         self.stages = make_stages(self.steps, self.tensors, self.structs, banded)
         rings = [b for b in self._buffers if b.ring >= 0]
         lasting = [b for b in self._buffers if b.ring < 0]
@@ -117,10 +132,6 @@ class Plan:
                 f"a picture of this size needs {self.arena_floats * 4 / 2**30:.1f} GiB of "
                 f"activations, more than {MAX_ARENA * 4 / 2**30:.0f} GiB: use a smaller one"
             )
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of a layer's output in this plan."""
-        return self.tensors[self._index[name]].shape
 
     # --- tensors -------------------------------------------------------------------------
 
