@@ -41,10 +41,10 @@ class Job:
         self._progress = Progress(total)
         self._report: Report | None = None
         if options.report is not None:
-            from ..media.atomic_file import Replacement
+            from ..media.atomic_file import AtomicFile
             from ..report import Report
 
-            Replacement(options.report, tuple(options.paths)).discard()  # it can be written, then
+            AtomicFile(options.report, tuple(options.paths)).discard()  # it can be written, then
             self._report = Report(detector.session, options.model, _looked_at(options))
 
     def judge(self, number: int, source: Input) -> None:

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from ..engine import Model, Session
 from ..errors import InputError, ModelError, PictureError
-from ..media.clip import Clip, Develop, checked_fps
+from ..media.clip import Clip, Convert, checked_fps
 from ..media.pictures import STREAM, Picture, read_picture
 from ..media.pixels import rgb_of_array
-from ..media.prefetch import ahead
+from ..media.prefetch import prefetch
 from ..media.video import is_clip, open_clip
 from ..notes import Note
-from .analyzer import Looked, Watch
+from .analyzer import Analyzer, CroppedFrame
 from .finder import FaceFinder
 from .verdict import Face, LiveFace, SeenFrame, Verdict
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Source = str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip
 
 #: Frames that wait before each thread: one, because a frame of 1920 x 1080 takes 6 MB.
-_FRAMES_AHEAD = 1
+_PREFETCHED_FRAMES = 1
 
 #: Told of every frame that was judged, and of the share of the clip that is done, if known; what it
 #: returns says whether to stop here.
@@ -146,42 +146,42 @@ class Detector:
             raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
         if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
             raise InputError(f"rate {rate!r}: give the frames a second, above 0")
-        watch = Watch(self.session, self._size, self.finder)
+        analyzer = Analyzer(self.session, self._size, self.finder)
         for number, frame in enumerate(frames):
-            looked = watch.look(number / rate, rgb_of_array(frame))
-            yield from watch.live(watch.judge([looked])[0])
+            cropped = analyzer.crop_faces(number / rate, rgb_of_array(frame))
+            yield from analyzer.live(analyzer.judge([cropped])[0])
 
     def _judge_picture(
         self, picture: Picture, path: str | None, on_frame: OnFrame | None
     ) -> Verdict:
-        watch = Watch(self.session, self._size, self.finder, one_picture=True)
-        seen = watch.judge([watch.look(0.0, picture.pixels)])[0]
+        analyzer = Analyzer(self.session, self._size, self.finder, one_picture=True)
+        seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
         if on_frame is not None:
             on_frame(seen, 1.0)
         faces = tuple(
             Face(moment.box, moment.p_fake, track.verdict)
-            for track in watch.tracks()[0]
+            for track in analyzer.tracks()[0]
             for moment in track.frames
         )
-        return self._verdict(path, watch, picture.complete, picture.notes, faces, 1)
+        return self._verdict(path, analyzer, picture.complete, picture.notes, faces, 1)
 
     def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
         session, finder = self._with_fewer_threads()
-        watch = Watch(session, self._size, finder)
+        analyzer = Analyzer(session, self._size, finder)
         notes: tuple[Note, ...] = ()
         with (
-            ahead(clip.undeveloped(), _FRAMES_AHEAD) as frames,
-            ahead(_looked_at(watch, frames), _FRAMES_AHEAD) as looked,
+            prefetch(clip.unconverted(), _PREFETCHED_FRAMES) as frames,
+            prefetch(_cropped_frames(analyzer, frames), _PREFETCHED_FRAMES) as cropped,
         ):
-            for few in _in_batches(looked, session.threads):
-                if self._is_enough(watch.judge(few), clip, on_frame):
+            for few in _in_batches(cropped, session.threads):
+                if self._is_enough(analyzer.judge(few), clip, on_frame):
                     frames.stop()  # or a quiet pipe would be waited for
                     notes = (Note("stopped"),)
                     break
         if clip.was_stopped and not notes:
             notes = (Note("stopped"),)
         notes = (*notes, *clip.faults)
-        return self._verdict(path, watch, not notes, notes, (), clip.frames_read)
+        return self._verdict(path, analyzer, not notes, notes, (), clip.frames_read)
 
     def _with_fewer_threads(self) -> tuple[Session, FaceFinder | None]:
         """Network and finder for clips, whose decoder and finder have threads of their own: more
@@ -203,16 +203,16 @@ class Detector:
     def _verdict(
         self,
         path: str | None,
-        watch: Watch,
+        analyzer: Analyzer,
         complete: bool,
         notes: Sequence[Note],
         faces: tuple[Face, ...],
         frames_read: int,
     ) -> Verdict:
-        tracks, left_out = watch.tracks()
+        tracks, left_out = analyzer.tracks()
         most_fake = tracks[0] if tracks else None
         if most_fake is None:
-            notes = (*notes, Note("none_judged" if watch.faces_found else "no_face"))
+            notes = (*notes, Note("none_judged" if analyzer.faces_found else "no_face"))
         else:
             notes = (*notes, *most_fake.doubts[:1])
         if left_out:
@@ -227,7 +227,7 @@ class Detector:
             tuple(notes),
             tracks,
             frames_read,
-            watch.frames_scored,
+            analyzer.frames_scored,
             left_out,
         )
 
@@ -241,14 +241,16 @@ def _name_of(source: object) -> str | None:
     return STREAM if isinstance(source, io.BufferedIOBase) else None
 
 
-def _looked_at(watch: Watch, frames: Iterable[tuple[float, Develop]]) -> Iterator[Looked]:
-    for t, develop in frames:
-        pixels = develop()
+def _cropped_frames(
+    analyzer: Analyzer, frames: Iterable[tuple[float, Convert]]
+) -> Iterator[CroppedFrame]:
+    for t, convert in frames:
+        pixels = convert()
         if pixels is not None:
-            yield watch.look(t, pixels)
+            yield analyzer.crop_faces(t, pixels)
 
 
-def _in_batches(items: Iterable[Looked], size: int) -> Iterator[list[Looked]]:
+def _in_batches(items: Iterable[CroppedFrame], size: int) -> Iterator[list[CroppedFrame]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from ..media.pixels import Pixels
 from ..notes import Note, joined
-from .finder import FoundFace
+from .box import Box
+from .decode import FoundFace
 
 #: ``ok``; ``no_face``: nothing to judge; ``unreadable``: nothing could be read; ``partial``: the
 #: file is cut short or damaged, and what could be read was judged.
@@ -16,14 +17,12 @@ Status = Literal["ok", "no_face", "unreadable", "partial"]
 Word = Literal["real", "fake", "uncertain"]
 #: Why a face is not judged (``too_short``: why a whole track is not).
 Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
-#: x, y, width, height in pixels of the picture as a person sees it, from its top left corner.
-Box = tuple[int, int, int, int]
 #: Both ends of a 95 % interval.
 Interval = tuple[float, float]
 
 
 class Moment(NamedTuple):
-    """A face in one frame: ``t`` in seconds from the start, its box, its ``p_fake``."""
+    """A face in one frame: ``t`` in seconds from the start, its box (whole pixels), ``p_fake``."""
 
     t: float
     box: Box
@@ -65,12 +64,12 @@ class SeenFace(NamedTuple):
     """A face of a frame, judged or left out for a reason: what a report draws.
 
     ``track`` is the number of the person, 0 as long as none of their frames could be judged;
-    ``square`` is what was cut out for the network: x, y, side, side; may reach outside.
+    ``square`` is what was cropped for the network: x, y, side, side; may reach outside.
     """
 
     track: int
     face: FoundFace
-    square: tuple[float, float, float, float]
+    square: Box
     reason: Reason | None
     p_fake: float | None
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..notes import Note
-from .clip import MAX_FPS, MAX_PIXELS, Clip, Develop, checked_fps
+from .clip import MAX_FPS, MAX_PIXELS, Clip, Convert, checked_fps
 
 #: Seconds after which a wait for a pipe asks whether it is still wanted.
 _SLICE = 0.2
@@ -101,7 +101,7 @@ class _RawFrames(Clip):
         view[: len(data or b"")] = data or b""
         return len(data or b"")
 
-    def _developer(self, frame: bytearray) -> Develop:
+    def _conversion_of(self, frame: bytearray) -> Convert:
         pixels = np.frombuffer(frame, np.uint8).reshape(self.size[1], self.size[0], 3)
         return lambda: pixels
 

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import PictureError
 from ..notes import Note
-from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Develop, Timed, checked_fps
+from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, last_whole_box, rate_of
 from .pictures import (
     Unreadable,
@@ -276,12 +276,12 @@ class _File(Clip):
         self._broken = reason
         return None
 
-    def _developer(self, frame: VideoFrame) -> Develop:
-        converter = self._converter  # frames may be developed after the clip is closed
+    def _conversion_of(self, frame: VideoFrame) -> Convert:
+        converter = self._converter  # frames may be converted after the clip is closed
         assert converter is not None
-        return lambda: self._developed(frame, converter)
+        return lambda: self._converted(frame, converter)
 
-    def _developed(self, frame: VideoFrame, converter: Converter) -> Pixels | None:
+    def _converted(self, frame: VideoFrame, converter: Converter) -> Pixels | None:
         try:
             pixels = converter.rgb(frame)
         except Exception:  # a pixel format that cannot be converted, or no memory for it
@@ -471,7 +471,7 @@ class _Animation(Clip):
         self._t += max(float(milliseconds), 10.0) / 1000
         return t, number
 
-    def _developer(self, frame: int) -> Develop:
+    def _conversion_of(self, frame: int) -> Convert:
         assert self._image is not None
         pixels = rgb_of_image(self._image)  # here, as the next frame replaces this one
         return lambda: pixels

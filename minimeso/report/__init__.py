@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..detect.verdict import SeenFrame, Verdict
-from ..media.atomic_file import Replacement
+from ..media.atomic_file import AtomicFile
 from .attribution import LayerGradientXActivation, find_head
 from .card import limits
 from .highlights import Collector
@@ -147,7 +147,7 @@ class Report:
             Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
         )
         judged = (entry.verdict.path for entry in self._entries)
-        file = Replacement(path, tuple(source for source in judged if source is not None))
+        file = AtomicFile(path, tuple(source for source in judged if source is not None))
         try:
             with open(file.temporary, "w", encoding="utf-8", newline="\n") as page:  # noqa: PTH123
                 for part in document(self._entries, self._listed, self._unlisted, context):

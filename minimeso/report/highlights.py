@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..detect.framing import Square, cut
+from ..detect.box import Box
+from ..detect.framing import resized_crop
 from ..detect.verdict import SeenFace, SeenFrame
 from ..media.pixels import Pixels
 
@@ -49,8 +50,8 @@ class Highlight(NamedTuple):
 
     t: float
     p_fake: float
-    box: Square
-    others: tuple[tuple[int, Square], ...]
+    box: Box
+    others: tuple[tuple[int, Box], ...]
     size: tuple[int, int]
     jpeg: bytes
     crop: Pixels
@@ -136,7 +137,7 @@ class Collector:
 
     Args:
         size: height and width of what the network looks at.
-        framing: of the model, see ``cut``.
+        framing: of the model, see ``resized_crop``.
         isa: instruction set, as for ``Session``.
 
     Attributes:
@@ -188,9 +189,9 @@ class Collector:
 
     def _highlight(self, frame: SeenFrame, seen: SeenFace, p_fake: float, jpeg: bytes) -> Highlight:
         height, width = frame.pixels.shape[:2]
-        crop = cut(
+        crop = resized_crop(
             frame.pixels, seen.square, self._size, self._resample, self._isa,
-            turned=seen.face.turned,
+            rotation=seen.face.rotation,
         )  # fmt: skip
         others = tuple((f.track, f.face.box) for f in frame.faces if f.track != seen.track)
         return Highlight(
