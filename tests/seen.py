@@ -10,18 +10,29 @@ import numpy.typing as npt
 from detectors import photo
 
 from minimeso.detect.finder import FoundFace
-from minimeso.detect.verdict import Moment, SeenFace, SeenFrame, Track, Verdict, judge
+from minimeso.detect.verdict import (
+    Moment,
+    SeenFace,
+    SeenFrame,
+    Track,
+    Verdict,
+    doubts_of_face,
+    judge,
+)
 
 THRESHOLDS = {"real": 0.4, "fake": 0.6}
+#: What the network judged of every face.
+CROP = np.ascontiguousarray(photo(256, 256).transpose(2, 0, 1), np.float32) / np.float32(255)
 
 
 def face(
     track: int, p_fake: float | None, x: float = 20, y: float = 30, reason: Any = None
 ) -> SeenFace:
-    """A face of 40 x 50 pixels."""
+    """A face of 40 x 50 pixels; one that is judged has a crop of 256 x 256."""
     eyes = ((x + 12, y + 20), (x + 28, y + 20), (x + 20, y + 30))
     found = FoundFace((x, y, 40.0, 50.0), 0.9, (*eyes, (x + 14, y + 40), (x + 26, y + 40)))
-    return SeenFace(track, found, (x - 2, y + 3, 44.0, 44.0), reason, p_fake)
+    crop = None if p_fake is None else CROP
+    return SeenFace(track, found, (x - 2, y + 3, 44.0, 44.0), reason, p_fake, crop)
 
 
 def frame(
@@ -41,7 +52,8 @@ def track_of(number: int, frames: Sequence[SeenFrame], width: float = 0.1) -> Tr
     )
     p_fake = float(np.mean([moment.p_fake for moment in moments]))
     interval = max(p_fake - width, 0.0), min(p_fake + width, 1.0)
-    return Track(number, p_fake, interval, judge(p_fake, THRESHOLDS), moments)
+    word, doubts = judge(p_fake, THRESHOLDS), doubts_of_face(p_fake, THRESHOLDS)
+    return Track(number, p_fake, interval, word, moments, doubts)
 
 
 def verdict_of(
@@ -60,7 +72,7 @@ def verdict_of(
         "p_fake": tracks[0].p_fake if tracks else None,
         "faces": (),
         "model": "random",
-        "note": None,
+        "notes": (),
         "tracks": tracks,
         "frames_read": len(frames),
         "frames_scored": len(frames),

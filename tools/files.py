@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minimeso.media.atomic_file import Replacement
+from minimeso.media.atomic_file import AtomicFile
 
 
 @contextlib.contextmanager
@@ -19,7 +19,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OutputError: it cannot be written there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = Replacement(path)
+    file = AtomicFile(path)
     try:
         yield Path(file.temporary)
         file.keep()

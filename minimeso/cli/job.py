@@ -15,6 +15,7 @@ from ..detect.verdict import Verdict
 from ..errors import PictureError
 from ..media.clip import DEFAULT_FPS, Clip
 from ..media.video import is_clip, open_clip, raw_frames
+from ..notes import Note
 from .inputs import DEFAULT_RATE, STDIN, Input
 from .output import json_line, line, message, printable
 from .progress import ClipProgress, Progress
@@ -40,10 +41,10 @@ class Job:
         self._progress = Progress(total)
         self._report: Report | None = None
         if options.report is not None:
-            from ..media.atomic_file import Replacement
+            from ..media.atomic_file import AtomicFile
             from ..report import Report
 
-            Replacement(options.report, tuple(options.paths)).discard()  # it can be written, then
+            AtomicFile(options.report, tuple(options.paths)).discard()  # it can be written, then
             self._report = Report(detector.session, options.model, _looked_at(options))
 
     def judge(self, number: int, source: Input) -> None:
@@ -68,7 +69,8 @@ class Job:
         path, options = source.path, self._options
         if source.fault is not None:
             name = self._detector.model.name
-            return Verdict(path, "unreadable", None, None, (), name, source.fault)
+            note = Note("unreadable", {"reason": source.fault})
+            return Verdict(path, "unreadable", None, None, (), name, (note,))
         title = path if self._total == 1 else f"{number}/{self._total} {path}"
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(ClipProgress(title))

@@ -1,11 +1,14 @@
-"""Detection: knows faces.  pictures -> framing -> session -> verdict.
+"""Detection: knows faces.  finder -> tracker -> quality -> framing -> session -> verdict.
 
-``pictures`` any picture as RGB, ``framing`` how a face is cut out, ``verdict`` what is said about
-it, ``detector`` the front door.
+``finder`` finds faces, ``tracker`` and ``track`` follow them through a clip, ``quality`` refuses
+what cannot be judged, ``framing`` crops the rest, ``analyzer`` does all of this frame by frame,
+``size_correction`` and ``track_score`` make one number of a person, ``verdict`` is what is said,
+``detector`` the front door.
 """
 
+from .decode import FoundFace
 from .detector import Detector
-from .finder import FaceFinder, FoundFace
+from .finder import FaceFinder
 from .verdict import Face, LiveFace, Moment, SeenFace, SeenFrame, Track, Verdict
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""Watching: frames go in, judged faces come out, and what a verdict needs is remembered.
+"""Analyzing: frames go in, judged faces come out, and what a verdict needs is remembered.
 
-``Watch.look`` finds, follows, refuses and cuts the faces of a frame, ``Watch.judge`` asks the
-network about what was cut; the two may run in threads of their own, frame after frame.  Memory
-grows by some 30 bytes for each judged face.
+``Analyzer.crop_faces`` finds, follows, refuses and crops the faces of a frame, ``Analyzer.judge``
+asks the network about the crops; the two may run in threads of their own, frame after frame.
+Memory grows by some 30 bytes for each judged face.
 """
 
 from __future__ import annotations
@@ -13,29 +13,38 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from ..engine import Session
 from ..errors import ModelError
 from ..media.pixels import Pixels
-from .finder import FaceFinder, FoundFace
-from .framing import Square, cut, square, whole
+from .box import Box
+from .decode import FoundFace
+from .finder import FaceFinder
+from .framing import resized_crop, square, whole
 from .quality import SMALLEST, fault
 from .size_correction import small_faces
 from .track_score import judge_track, summarize, suspicion, too_short
-from .tracker import Follower
-from .verdict import Box, LiveFace, Moment, Reason, SeenFace, SeenFrame, Track, judge
-
-Crop = npt.NDArray[np.float32]
+from .tracker import Tracker
+from .verdict import (
+    Crop,
+    LiveFace,
+    Moment,
+    Reason,
+    SeenFace,
+    SeenFrame,
+    Track,
+    doubts_of_face,
+    judge,
+)
 
 #: Frames that count for what ``live`` says of a person, so that it stays fast for ever.
 _LIVE_MOMENTS = 512
 
 
-class Looked(NamedTuple):
-    """A frame whose faces are found and cut, but not judged yet.
+class CroppedFrame(NamedTuple):
+    """A frame whose faces are found and cropped, but not judged yet.
 
-    ``crops`` are (1, 3, H, W) float32 of the faces without a ``reason``, in their order.
+    ``crops`` are (3, H, W) float32 of the faces without a ``reason``, in their order.
     """
 
     t: float
@@ -44,7 +53,7 @@ class Looked(NamedTuple):
     crops: tuple[Crop, ...]
 
 
-class Watch:
+class Analyzer:
     """One picture or clip from its first frame to its last.
 
     Args:
@@ -66,7 +75,7 @@ class Watch:
         self._framing = session.model.framing or {}
         self._small = small_faces(session.model)
         self._finder = finder
-        self._follower = None if finder is None or one_picture else Follower(finder)
+        self._tracker = None if finder is None or one_picture else Tracker(finder)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
         self._moments: dict[int, Moments] = {}
         self._first, self._last = math.inf, -math.inf
@@ -74,8 +83,8 @@ class Watch:
         self.faces_found = 0
         self.left_out: dict[str, int] = {}
 
-    def look(self, t: float, pixels: Pixels) -> Looked:
-        """Find the faces of the next frame, and cut those that can be judged."""
+    def crop_faces(self, t: float, pixels: Pixels) -> CroppedFrame:
+        """Find the faces of the next frame, and crop those that can be judged."""
         self._first, self._last = min(self._first, t), max(self._last, t)
         faces, crops = [], []
         for track, face in self._found(t, pixels):
@@ -87,30 +96,31 @@ class Watch:
             if reason is None:
                 resample = self._framing["resample"]
                 isa = self._session.isa
-                crop = cut(pixels, box, self._size, resample, isa, turned=face.turned)
-                crops.append(crop)
-        return Looked(t, pixels, tuple(faces), tuple(crops))
+                crop = resized_crop(pixels, box, self._size, resample, isa, rotation=face.rotation)
+                crops.append(crop[0])
+        return CroppedFrame(t, pixels, tuple(faces), tuple(crops))
 
     def _found(self, t: float, pixels: Pixels) -> list[tuple[int, FoundFace]]:
         if self._finder is None:
             return [(1, FoundFace(whole(pixels), 1.0, ()))]
-        if self._follower is None:
+        if self._tracker is None:
             found = (self._finder.steadied(pixels, face) for face in self._finder.find(pixels))
             return list(enumerate(found, start=1))
-        return self._follower.see(t, pixels)
+        return self._tracker.see(t, pixels)
 
-    def judge(self, looked: Sequence[Looked]) -> list[SeenFrame]:
+    def judge(self, cropped: Sequence[CroppedFrame]) -> list[SeenFrame]:
         """Score the faces of some frames in one call of the engine, and remember the scores.
 
         Raises:
             ModelError: the network's result is not a number, because its weights overflow.
         """
-        crops = [crop for frame in looked for crop in frame.crops]
-        scores = iter(self._session.run(np.concatenate(crops)).tolist() if crops else ())
-        return [self._judged(frame, scores) for frame in looked]
+        crops = [crop for frame in cropped for crop in frame.crops]
+        scores = iter(self._session.run(np.stack(crops)).tolist() if crops else ())
+        return [self._judged(frame, scores) for frame in cropped]
 
-    def _judged(self, frame: Looked, scores: Iterator[float]) -> SeenFrame:
+    def _judged(self, frame: CroppedFrame, scores: Iterator[float]) -> SeenFrame:
         judged = []
+        crops = iter(frame.crops)
         for seen in frame.faces:
             self.faces_found += 1
             if seen.reason is not None:
@@ -118,7 +128,7 @@ class Watch:
             else:
                 p_fake = self._checked(next(scores))
                 p_fake = self._small.corrected(p_fake, min(seen.square[2:]))
-                seen = seen._replace(p_fake=p_fake)
+                seen = seen._replace(p_fake=p_fake, crop=next(crops))
                 moments = self._moments.setdefault(seen.track, Moments())
                 moments.append(frame.t, box_inside(seen.face, frame.pixels), p_fake)
             judged.append(seen)
@@ -147,7 +157,7 @@ class Watch:
         """Every person that was judged, the most fake first, and the faces left out by reason."""
         left_out = dict(self.left_out)
         short: set[int] = set()
-        if self._follower is not None:
+        if self._tracker is not None:
             times = {number: moments.times() for number, moments in self._moments.items()}
             short = too_short(times, self._last - self._first)
             if short:
@@ -163,11 +173,12 @@ class Watch:
         scores = [moment.p_fake for moment in moments]
         summary = summarize(times, scores)
         p_fake = summary.p_fake if len(scores) > 1 else scores[0]
-        if self._follower is None:  # one frame shows no spread: the thresholds alone decide
-            word = judge(p_fake, thresholds)
+        if self._tracker is None:  # one frame shows no spread: the thresholds alone decide
+            word, doubts = judge(p_fake, thresholds), doubts_of_face(p_fake, thresholds)
         else:
-            word = judge_track(p_fake, summary.interval, thresholds, max(times) - min(times))
-        return Track(number, p_fake, summary.interval, word, tuple(moments))
+            seconds = max(times) - min(times)
+            word, doubts = judge_track(p_fake, summary.interval, thresholds, seconds)
+        return Track(number, p_fake, summary.interval, word, tuple(moments), doubts)
 
 
 class Moments(Sequence[Moment]):
@@ -179,7 +190,7 @@ class Moments(Sequence[Moment]):
     def append(self, t: float, box: Box, p_fake: float) -> None:
         """Add the next frame."""
         self._times.append(t)
-        self._boxes.extend(box)
+        self._boxes.extend(map(int, box))
         self._scores.append(p_fake)
 
     def times(self) -> array[float]:
@@ -198,10 +209,10 @@ class Moments(Sequence[Moment]):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]
         x, y, width, height = self._boxes[4 * index : 4 * index + 4]
-        return Moment(self._times[index], (x, y, width, height), self._scores[index])
+        return Moment(self._times[index], Box(x, y, width, height), self._scores[index])
 
 
-def _too_small(box: Square) -> Reason | None:
+def _too_small(box: Box) -> Reason | None:
     return "too_small" if min(box[2:]) < SMALLEST else None
 
 
@@ -211,4 +222,4 @@ def box_inside(face: FoundFace, pixels: Pixels) -> Box:
     left, top = (max(round(v), 0) for v in face.box[:2])
     right = min(round(face.box[0] + face.box[2]), width)
     bottom = min(round(face.box[1] + face.box[3]), height)
-    return left, top, max(right - left, 0), max(bottom - top, 0)
+    return Box(left, top, max(right - left, 0), max(bottom - top, 0))

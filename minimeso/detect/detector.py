@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,15 @@ import numpy.typing as npt
 
 from ..engine import Model, Session
 from ..errors import InputError, ModelError, PictureError
-from ..media.clip import Clip, Develop, checked_fps
+from ..media.clip import Clip, Convert, checked_fps
 from ..media.pictures import STREAM, Picture, read_picture
 from ..media.pixels import rgb_of_array
-from ..media.prefetch import ahead
+from ..media.prefetch import prefetch
 from ..media.video import is_clip, open_clip
-from .analyzer import Looked, Watch
+from ..notes import Note
+from .analyzer import Analyzer, CroppedFrame
 from .finder import FaceFinder
-from .verdict import REASONS, STOPPED, Face, LiveFace, SeenFrame, Track, Verdict, judge
+from .verdict import Face, LiveFace, SeenFrame, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     Source = str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip
 
 #: Frames that wait before each thread: one, because a frame of 1920 x 1080 takes 6 MB.
-_FRAMES_AHEAD = 1
+_PREFETCHED_FRAMES = 1
 
 #: Told of every frame that was judged, and of the share of the clip that is done, if known; what it
 #: returns says whether to stop here.
@@ -102,7 +103,7 @@ class Detector:
 
         Returns:
             A verdict.  A file that cannot be read is no exception but has the status
-            ``unreadable`` and the reason in ``note``.
+            ``unreadable`` and the reason in ``notes``.
 
         Raises:
             PictureError: a Pillow image cannot be decoded.
@@ -123,8 +124,8 @@ class Detector:
         except PictureError as error:
             if path is None:
                 raise
-            reason = str(error).removeprefix(f"{path}: ")
-            return Verdict(path, "unreadable", None, None, (), self.model.name, reason)
+            note = Note("unreadable", {"reason": str(error).removeprefix(f"{path}: ")})
+            return Verdict(path, "unreadable", None, None, (), self.model.name, (note,))
         return self._judge_picture(picture, path, on_frame)
 
     def stream(self, frames: Iterable[npt.ArrayLike], rate: float = 25.0) -> Iterator[LiveFace]:
@@ -145,43 +146,42 @@ class Detector:
             raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
         if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
             raise InputError(f"rate {rate!r}: give the frames a second, above 0")
-        watch = Watch(self.session, self._size, self.finder)
+        analyzer = Analyzer(self.session, self._size, self.finder)
         for number, frame in enumerate(frames):
-            looked = watch.look(number / rate, rgb_of_array(frame))
-            yield from watch.live(watch.judge([looked])[0])
+            cropped = analyzer.crop_faces(number / rate, rgb_of_array(frame))
+            yield from analyzer.live(analyzer.judge([cropped])[0])
 
     def _judge_picture(
         self, picture: Picture, path: str | None, on_frame: OnFrame | None
     ) -> Verdict:
-        watch = Watch(self.session, self._size, self.finder, one_picture=True)
-        seen = watch.judge([watch.look(0.0, picture.pixels)])[0]
+        analyzer = Analyzer(self.session, self._size, self.finder, one_picture=True)
+        seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
         if on_frame is not None:
             on_frame(seen, 1.0)
         faces = tuple(
             Face(moment.box, moment.p_fake, track.verdict)
-            for track in watch.tracks()[0]
+            for track in analyzer.tracks()[0]
             for moment in track.frames
         )
-        return self._verdict(path, watch, picture.complete, picture.notes, faces, 1)
+        return self._verdict(path, analyzer, picture.complete, picture.notes, faces, 1)
 
     def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
         session, finder = self._with_fewer_threads()
-        watch = Watch(session, self._size, finder)
-        notes: tuple[str, ...] = ()
+        analyzer = Analyzer(session, self._size, finder)
+        notes: tuple[Note, ...] = ()
         with (
-            ahead(clip.undeveloped(), _FRAMES_AHEAD) as frames,
-            ahead(_looked_at(watch, frames), _FRAMES_AHEAD) as looked,
+            prefetch(clip.unconverted(), _PREFETCHED_FRAMES) as frames,
+            prefetch(_cropped_frames(analyzer, frames), _PREFETCHED_FRAMES) as cropped,
         ):
-            for few in _in_batches(looked, session.threads):
-                if self._is_enough(watch.judge(few), clip, on_frame):
+            for few in _in_batches(cropped, session.threads):
+                if self._is_enough(analyzer.judge(few), clip, on_frame):
                     frames.stop()  # or a quiet pipe would be waited for
-                    notes = (STOPPED,)
+                    notes = (Note("stopped"),)
                     break
         if clip.was_stopped and not notes:
-            notes = (STOPPED,)
-        if clip.fault is not None:
-            notes = (*notes, clip.fault)
-        return self._verdict(path, watch, not notes, notes, (), clip.frames_read)
+            notes = (Note("stopped"),)
+        notes = (*notes, *clip.faults)
+        return self._verdict(path, analyzer, not notes, notes, (), clip.frames_read)
 
     def _with_fewer_threads(self) -> tuple[Session, FaceFinder | None]:
         """Network and finder for clips, whose decoder and finder have threads of their own: more
@@ -203,18 +203,20 @@ class Detector:
     def _verdict(
         self,
         path: str | None,
-        watch: Watch,
+        analyzer: Analyzer,
         complete: bool,
-        notes: Sequence[str],
+        notes: Sequence[Note],
         faces: tuple[Face, ...],
         frames_read: int,
     ) -> Verdict:
-        tracks, left_out = watch.tracks()
+        tracks, left_out = analyzer.tracks()
         most_fake = tracks[0] if tracks else None
         if most_fake is None:
-            notes = (*notes, _nothing_to_judge(watch.faces_found, left_out))
+            notes = (*notes, Note("none_judged" if analyzer.faces_found else "no_face"))
         else:
-            notes = (*notes, *_doubts(most_fake, self.model.thresholds or {}), *_refused(left_out))
+            notes = (*notes, *most_fake.doubts[:1])
+        if left_out:
+            notes = (*notes, Note("left_out", dict(left_out)))
         return Verdict(
             path,
             "partial" if not complete else "ok" if tracks else "no_face",
@@ -222,10 +224,10 @@ class Detector:
             most_fake.p_fake if most_fake else None,
             faces,
             self.model.name,
-            "; ".join(notes) or None,
+            tuple(notes),
             tracks,
             frames_read,
-            watch.frames_scored,
+            analyzer.frames_scored,
             left_out,
         )
 
@@ -239,42 +241,16 @@ def _name_of(source: object) -> str | None:
     return STREAM if isinstance(source, io.BufferedIOBase) else None
 
 
-def _nothing_to_judge(found: int, left_out: Mapping[str, int]) -> str:
-    if not found:
-        return "no face found"
-    return "; ".join(("no face that can be judged", *_refused(left_out)))
-
-
-def _refused(left_out: Mapping[str, int]) -> tuple[str, ...]:
-    """Which faces were not judged, as a remark, if there are any."""
-    if not left_out:
-        return ()
-    counts = ", ".join(f"{count} {REASONS[reason]}" for reason, count in left_out.items())
-    return (f"left out: {counts}",)
-
-
-def _doubts(track: Track, thresholds: Mapping[str, float]) -> tuple[str, ...]:
-    """Why a track is uncertain, as a remark, if it is."""
-    if track.verdict != "uncertain":
-        return ()
-    if judge(track.p_fake, thresholds) == "uncertain":
-        low, high = (100 * thresholds[name] for name in ("real", "fake"))
-        return (f"uncertain: p_fake lies between {low:.0f} and {high:.0f} %",)
-    if not track.interval[0] < 0.5 < track.interval[1]:
-        times = [moment.t for moment in track.frames]
-        return (f"uncertain: judged over {max(times) - min(times):.1f} s only",)
-    low, high = (100 * end for end in track.interval)
-    return (f"uncertain: too few frames that agree, p_fake may be {low:.0f} to {high:.0f} %",)
-
-
-def _looked_at(watch: Watch, frames: Iterable[tuple[float, Develop]]) -> Iterator[Looked]:
-    for t, develop in frames:
-        pixels = develop()
+def _cropped_frames(
+    analyzer: Analyzer, frames: Iterable[tuple[float, Convert]]
+) -> Iterator[CroppedFrame]:
+    for t, convert in frames:
+        pixels = convert()
         if pixels is not None:
-            yield watch.look(t, pixels)
+            yield analyzer.crop_faces(t, pixels)
 
 
-def _in_batches(items: Iterable[Looked], size: int) -> Iterator[list[Looked]]:
+def _in_batches(items: Iterable[CroppedFrame], size: int) -> Iterator[list[CroppedFrame]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +19,8 @@ from ..engine import Model, Session
 from ..engine.native import resize
 from ..errors import InputError, ModelError
 from ..media.pixels import Pixels
-
-Array = npt.NDArray[np.float64]
-Landmarks = tuple[tuple[float, float], ...]
+from .box import center, iou
+from .decode import Array, FoundFace, decode, faces_of, rotate_back
 
 #: A face is found from so many pixels of the network's input on (its README: 20 and more).
 _SMALLEST = 20
@@ -40,9 +37,6 @@ _COARSER = 4
 #: Height and width of an input are multiples of it: the network halves them five times.
 _CELL = 32
 _CHANNELS = 16  # of a head: cls, obj, box (4), landmarks (10)
-_NMS_IOU = 0.3
-#: Only so many of the best cells are compared with each other.
-_MOST_CELLS = 1000
 #: Inputs that are kept for the next picture, the last used.
 _MOST_CANVASES = 8
 #: ``find_near``: side of the face in the input, the input's most, and what the threshold is lowered
@@ -57,32 +51,13 @@ _LEAST_REACH = 48
 #: A face that scores less is looked at turned, too: one that lies on its side is found, but its
 #: landmarks are not.  Turned it must score so much better.
 _CLEAR = 0.88
-_BETTER_TURNED = 0.03
+_BETTER_ROTATED = 0.03
 #: A face that scores less than the first is looked at once more with its box scaled to the second,
 #: and must then reach the third: doughnuts and clocks are faces at one scale only.
 _SURE = 0.8
 _AGAIN_FACE = 48
 _AGAIN_SCORE = 0.35
 _AGAIN_IOU = 0.3
-
-
-@dataclass(frozen=True)
-class FoundFace:
-    """A face in a picture.
-
-    Attributes:
-        box: x, y, width, height in pixels of the picture as a person sees it; may reach outside.
-        score: how sure the finder is, 0 to 1.
-        landmarks: (x, y) of the eye on the left in the picture, the eye on the right, the tip of
-            the nose, the corners of the mouth on the left and on the right.
-        turned: 90 or 270 where the picture had to be turned clockwise by so many degrees for the
-            face to be found; left and right of the landmarks are those of the turned picture.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
-    landmarks: Landmarks
-    turned: int = 0
 
 
 class FaceFinder:
@@ -147,7 +122,7 @@ class FaceFinder:
         """All faces in a picture, best score first.
 
         Where none is found, the picture is searched lying on either side, too, and faces found
-        so say ``turned``.
+        so say it in ``rotation``.
 
         Args:
             picture: (H, W, 3) uint8 RGB.
@@ -160,13 +135,15 @@ class FaceFinder:
         scale = self._scale(height, width)
         whole = (0.0, 0.0, float(width), float(height))
         with self._lock:
-            for turned in (0, 90, 270):
-                cells = self._cells(picture, whole, scale, turned, self.threshold)
+            for rotation in (0, 90, 270):
+                cells = self._cells(picture, whole, scale, rotation, self.threshold)
                 if scale * max(height, width) > _WIDEST:
                     coarse = scale / _COARSER
-                    more = self._cells(picture, whole, coarse, turned, self.threshold)
+                    more = self._cells(picture, whole, coarse, rotation, self.threshold)
                     cells = np.concatenate([cells, more])
-                looked = [self._looked_at_again(picture, face) for face in _faces(cells, turned)]
+                looked = [
+                    self._looked_at_again(picture, face) for face in faces_of(cells, rotation)
+                ]
                 faces = tuple(face for face in looked if face is not None)
                 if faces:
                     return faces
@@ -176,11 +153,11 @@ class FaceFinder:
         """The face, the same one turned if that fits better, or ``None`` if it is none."""
         if face.score >= _CLEAR or not self.doubt:
             return face
-        if face.turned:  # once turned it should score like any other
+        if face.rotation:  # once turned it should score like any other
             return face if face.score >= _SURE else None
-        for turned in (90, 270):
-            lying = self._best_there(picture, replace(face, turned=turned), _SURE, _NEAR_FACE)
-            if lying is not None and lying.score >= face.score + _BETTER_TURNED:
+        for rotation in (90, 270):
+            lying = self._best_there(picture, replace(face, rotation=rotation), _SURE, _NEAR_FACE)
+            if lying is not None and lying.score >= face.score + _BETTER_ROTATED:
                 return lying
         if face.score >= _SURE:
             return face
@@ -192,7 +169,7 @@ class FaceFinder:
     ) -> FoundFace | None:
         """The best face that a second look finds in the place of a face."""
         found = self._near(picture, face, 1.0, threshold, wanted)
-        return next((f for f in found if _overlap(f.box, face.box) >= _AGAIN_IOU), None)
+        return next((f for f in found if iou(f.box, face.box) >= _AGAIN_IOU), None)
 
     def _scale(self, height: int, width: int) -> float:
         if self.min_face is not None:
@@ -218,8 +195,8 @@ class FaceFinder:
             found = self._near(picture, face, move, threshold, _NEAR_FACE)
         if not found:
             return None
-        here = _centre(face.box)
-        return min(found, key=lambda f: math.dist(_centre(f.box), here) / math.sqrt(f.score))
+        here = center(face.box)
+        return min(found, key=lambda f: math.dist(center(f.box), here) / math.sqrt(f.score))
 
     def steadied(self, picture: Pixels, face: FoundFace) -> FoundFace:
         """A face with the mean of its landmarks and those of a second look at another scale.
@@ -246,23 +223,25 @@ class FaceFinder:
     ) -> tuple[FoundFace, ...]:
         """Faces around a face, whose box gets ``wanted`` pixels of the input (or fewer)."""
         height, width = picture.shape[:2]
-        x, y = _centre(face.box)
+        x, y = center(face.box)
         side = max(face.box[2], face.box[3], 1.0)
         scale = min(1.0, wanted / side)
         reach = max(side * (0.5 + 0.5 * max(move, 0.0)), _LEAST_REACH / scale)
-        box = (max(x - reach, 0), max(y - reach, 0), min(x + reach, width), min(y + reach, height))
-        if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+        edges = max(x - reach, 0), max(y - reach, 0), min(x + reach, width), min(y + reach, height)
+        if edges[2] - edges[0] < 1 or edges[3] - edges[1] < 1:
             return ()
         scale = min(scale, _NEAR_WIDEST / (2 * reach))
         canvas = math.ceil(2 * reach * scale / _CELL) * _CELL
-        return _faces(self._cells(picture, box, scale, face.turned, threshold, canvas), face.turned)
+        return faces_of(
+            self._cells(picture, edges, scale, face.rotation, threshold, canvas), face.rotation
+        )
 
     def _cells(
         self,
         picture: Pixels,
-        box: tuple[float, float, float, float],
+        edges: tuple[float, float, float, float],
         scale: float,
-        turned: int,
+        rotation: int,
         threshold: float,
         least: int = _CELL,
     ) -> Array:
@@ -271,22 +250,22 @@ class FaceFinder:
         Returns:
             (N, 15): score, box as left, top, right, bottom, and 5 x (x, y), in the picture.
         """
-        left, top, right, bottom = box
+        left, top, right, bottom = edges
         size = max(round((bottom - top) * scale), 1), max(round((right - left) * scale), 1)
-        canvas = self._canvas(size[::-1] if turned else size, least)
-        inner = canvas[0, :, : size[1 if turned else 0], : size[0 if turned else 1]]
-        if turned:
-            small = resize(picture, box, size, "bilinear", self.session.isa)
-            inner[:] = np.rot90(small, -(turned // 90), (1, 2))
+        canvas = self._canvas(size[::-1] if rotation else size, least)
+        inner = canvas[0, :, : size[1 if rotation else 0], : size[0 if rotation else 1]]
+        if rotation:
+            small = resize(picture, edges, size, "bilinear", self.session.isa)
+            inner[:] = np.rot90(small, -(rotation // 90), (1, 2))
         else:
-            resize(picture, box, size, "bilinear", self.session.isa, inner)
+            resize(picture, edges, size, "bilinear", self.session.isa, inner)
         heads = self.session.run(canvas, outputs=self.session.graph.outputs)
         height = canvas.shape[2]
         cells = np.concatenate(
-            [_decode(head[0], height // head.shape[2], threshold) for head in heads.values()]
+            [decode(head[0], height // head.shape[2], threshold) for head in heads.values()]
         )
-        if turned and len(cells):
-            _turn_back(cells, size, turned)
+        if rotation and len(cells):
+            rotate_back(cells, size, rotation)
         cells[:, 1:] /= scale
         cells[:, 1::2] += left
         cells[:, 2::2] += top
@@ -337,83 +316,3 @@ def _check_finder(model: Model) -> None:
         ):
             return
     raise ModelError(f"{model.name}: no face finder: the bundled ones are yunet-s and yunet-n")
-
-
-def _turn_back(cells: Array, size: tuple[int, int], turned: int) -> None:
-    """Places in a picture that was turned clockwise become those in it as it was, of ``size``."""
-    x, y = cells[:, 1::2].copy(), cells[:, 2::2].copy()
-    cells[:, 1::2], cells[:, 2::2] = (y, size[0] - x) if turned == 90 else (size[1] - y, x)
-    cells[:, 1:4:2].sort(1)  # left and right, top and bottom
-    cells[:, 2:5:2].sort(1)
-
-
-def _decode(head: npt.NDArray[np.float32], stride: int, threshold: float) -> Array:
-    """Cells (N, 15) of a head (16, h, w) that reach the threshold; no half-cell offset."""
-    # both factors of the score are below 1, so each must reach the threshold's square
-    least = math.log(threshold**2 / (1 - threshold**2))
-    rows, columns = np.nonzero((head[0] >= least) & (head[1] >= least))
-    if not len(rows):
-        return np.empty((0, 15))
-    values = head[:, rows, columns].astype(np.float64)
-    cells = np.empty((len(rows), 15))
-    cells[:, 0] = np.sqrt(1 / (1 + np.exp(-values[0])) / (1 + np.exp(-values[1])))
-    x, y = (columns + values[2]) * stride, (rows + values[3]) * stride
-    half = np.exp(np.minimum(values[4:6], 20)) * (stride / 2)
-    cells[:, 1:5] = np.stack([x - half[0], y - half[1], x + half[0], y + half[1]], 1)
-    cells[:, 5::2] = ((columns + values[6::2]) * stride).T
-    cells[:, 6::2] = ((rows + values[7::2]) * stride).T
-    return cells[(cells[:, 0] >= threshold) & np.isfinite(cells).all(1)]
-
-
-def _without_overlap(cells: Array) -> list[int]:
-    """Greedy non-maximum suppression: indices of what is kept, best score first."""
-    order = np.argsort(-cells[:, 0], kind="stable")[:_MOST_CELLS]
-    left, top, right, bottom = cells[order, 1:5].T
-    area = (right - left) * (bottom - top)
-    alive, kept = np.ones(len(order), bool), []
-    for i in range(len(order)):
-        if not alive[i]:
-            continue
-        kept.append(int(order[i]))
-        wide = np.minimum(right, right[i]) - np.maximum(left, left[i])
-        high = np.minimum(bottom, bottom[i]) - np.maximum(top, top[i])
-        shared = np.maximum(wide, 0) * np.maximum(high, 0)
-        alive &= shared <= _NMS_IOU * (area + area[i] - shared)
-    return kept
-
-
-def _faces(cells: Array, turned: int) -> tuple[FoundFace, ...]:
-    """Faces of the cells that are not another one's neighbours, best score first."""
-    if not len(cells):
-        return ()
-    return tuple(
-        FoundFace(
-            (left, top, right - left, bottom - top),
-            score,
-            tuple(zip(marks[0::2], marks[1::2], strict=True)),
-            turned,
-        )
-        for score, left, top, right, bottom, *marks in cells[_without_overlap(cells)].tolist()
-    )
-
-
-def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    shared = max(wide, 0.0) * max(high, 0.0)
-    return shared / max(a[2] * a[3] + b[2] * b[3] - shared, 1e-9)
-
-
-def _centre(box: tuple[float, float, float, float]) -> tuple[float, float]:
-    return box[0] + box[2] / 2, box[1] + box[3] / 2
-
-
-def as_json(face: FoundFace) -> dict[str, Any]:
-    """JSON-able data: ``box`` as ``[x, y, w, h]``, ``score``, ``landmarks``, ``turned``."""
-    return {
-        "box": list(face.box),
-        "score": face.score,
-        "landmarks": [list(point) for point in face.landmarks],
-        "turned": face.turned,
-    }

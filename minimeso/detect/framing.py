@@ -1,4 +1,4 @@
-"""Framing: how a face is cut out of a picture and scaled to what the network sees.
+"""Framing: how a face is cropped out of a picture and scaled to what the network sees.
 
 A score means something only for faces cut as in training, so the framing is part of the model file
 and nobody cuts a face in another way.  It is a square that the landmarks define and not the
@@ -18,18 +18,17 @@ import numpy.typing as npt
 from ..engine.native import resize
 from ..errors import InputError
 from ..media.pixels import Pixels
-from .finder import FoundFace
+from .box import AnyBox, Box
+from .decode import FoundFace
 
-Square = tuple[float, float, float, float]
 
-
-def whole(picture: Pixels) -> Square:
+def whole(picture: Pixels) -> Box:
     """The box that covers a picture (H, W, 3): x, y, width, height."""
     height, width = picture.shape[:2]
-    return 0.0, 0.0, float(width), float(height)
+    return Box(0.0, 0.0, float(width), float(height))
 
 
-def square(face: FoundFace, framing: Mapping[str, Any]) -> Square:
+def square(face: FoundFace, framing: Mapping[str, Any]) -> Box:
     """The square that a model wants to see of a face.
 
     Its centre is half way between the middle of the eyes and the middle of the mouth, its side
@@ -43,7 +42,7 @@ def square(face: FoundFace, framing: Mapping[str, Any]) -> Square:
     eyes = (left[0] + right[0]) / 2, (left[1] + right[1]) / 2
     mouth = (corner_left[0] + corner_right[0]) / 2, (corner_left[1] + corner_right[1]) / 2
     side = max(float(framing["side"]) * max(math.dist(left, right), math.dist(eyes, mouth)), 1.0)
-    return (
+    return Box(
         (eyes[0] + mouth[0] - side) / 2,
         (eyes[1] + mouth[1] - side) / 2,
         side,
@@ -51,14 +50,14 @@ def square(face: FoundFace, framing: Mapping[str, Any]) -> Square:
     )
 
 
-def cut(
+def resized_crop(
     picture: Pixels,
-    box: Square,
+    box: AnyBox,
     size: tuple[int, int],
     resample: str,
     isa: str | None = None,
     out: npt.NDArray[np.float32] | None = None,
-    turned: int = 0,
+    rotation: int = 0,
 ) -> npt.NDArray[np.float32]:
     """The inside of ``box``, squeezed to ``size``.
 
@@ -70,7 +69,7 @@ def cut(
         resample: ``bilinear`` or ``nearest``, both as Pillow does them, but not rounded to bytes.
         isa: instruction set, as for ``Session``.
         out: (3, height, width) float32 where the result goes, one face of a batch.
-        turned: 90, 180 or 270: the face is turned clockwise by so much, see ``FoundFace``.
+        rotation: 90, 180 or 270: the face is turned clockwise by so much, see ``FoundFace``.
 
     Returns:
         (1, 3, height, width) from 0 to 1.
@@ -87,7 +86,7 @@ def cut(
     left, top = math.floor(x), math.floor(y)
     inside = _inside(picture, left, top, math.ceil(right), math.ceil(bottom))
     edges = x - left, y - top, right - left, bottom - top
-    for _ in range(turned // 90):
+    for _ in range(rotation // 90):
         edges = inside.shape[0] - edges[3], edges[0], inside.shape[0] - edges[1], edges[2]
         inside = np.rot90(inside, -1)
     return resize(inside, edges, size, resample, isa, out)[None]

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..media.pixels import Pixels
-from .finder import FoundFace
+from .box import AnyBox
+from .decode import FoundFace
 from .verdict import Reason
 
 #: Side in pixels of the smallest square that is judged: a quarter of a picture of training, whose
 #: faces had 107 and more before they were scaled to 224.  With the square scaled down to 64 or 50
 #: pixels, the scores of other faces keep a rank correlation of 0.94 and 0.90 with what they were;
-#: what the size adds to p_fake is taken away (`small.py`).
+#: what the size adds to p_fake is taken away (`size_correction.py`).
 SMALLEST = 50.0
 #: Distance of the eyes over that from eyes to mouth; in training 0.94, of 99.5 % more than 0.53.
 _NARROWEST = 0.5
@@ -45,24 +46,17 @@ _FLOOR = 0.5
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
-def fault(
-    pixels: Pixels,
-    face: FoundFace,
-    square: tuple[float, float, float, float],
-    *,
-    smallest: float = SMALLEST,
-) -> Reason | None:
+def fault(pixels: Pixels, face: FoundFace, square: AnyBox) -> Reason | None:
     """Why a face cannot be judged; ``None`` if it can.
 
     Args:
         pixels: (H, W, 3) uint8 RGB, the picture.
         face: a face of it.
-        square: what would be cut out for the network: x, y, side, side in pixels.
-        smallest: least side of the square in pixels.
+        square: what would be cropped for the network: x, y, side, side in pixels.
     """
-    if square[2] < smallest:
+    if square[2] < SMALLEST:
         return "too_small"
-    if is_turned(face):
+    if is_profile(face):
         return "turned"
     if outside(square, pixels.shape) > _MOST_OUTSIDE:
         return "cut_off"
@@ -71,7 +65,7 @@ def fault(
     return "blurred" if sharpness(pixels, square) < _SOFTEST else None
 
 
-def is_turned(face: FoundFace) -> bool:
+def is_profile(face: FoundFace) -> bool:
     """Whether a face is a profile or lies on its side, by its landmarks.
 
     Both are measured along and across the line from the middle of the eyes to that of the mouth.
@@ -88,12 +82,12 @@ def is_turned(face: FoundFace) -> bool:
     across = down[1] / length, -down[0] / length
     width = abs((right[0] - left[0]) * across[0] + (right[1] - left[1]) * across[1])
     aside = abs((nose[0] - eyes[0]) * across[0] + (nose[1] - eyes[1]) * across[1])
-    roll = math.degrees(math.atan2(-down[0], down[1])) + face.turned
+    roll = math.degrees(math.atan2(-down[0], down[1])) + face.rotation
     roll = (roll + 180) % 360 - 180
     return width < _NARROWEST * length or aside > _NOSE_ASIDE * width or abs(roll) > _MOST_ROLL
 
 
-def outside(square: tuple[float, float, float, float], shape: tuple[int, ...]) -> float:
+def outside(square: AnyBox, shape: tuple[int, ...]) -> float:
     """Share of a square that lies outside a picture of this height and width, 0 to 1."""
     x, y, side, _ = square
     wide = min(x + side, shape[1]) - max(x, 0.0)
@@ -101,7 +95,7 @@ def outside(square: tuple[float, float, float, float], shape: tuple[int, ...]) -
     return 1.0 if wide <= 0 or high <= 0 else max(1.0 - wide * high / (side * side), 0.0)
 
 
-def luma(pixels: Pixels, square: tuple[float, float, float, float]) -> float:
+def luma(pixels: Pixels, square: AnyBox) -> float:
     """Mean luma (Rec. 601) of the middle of the square, 0 to 255."""
     margin = square[2] * (1 - _MIDDLE) / 2
     step = max(int(square[2] * _MIDDLE / _LUMA_SIDE), 1)
@@ -111,7 +105,7 @@ def luma(pixels: Pixels, square: tuple[float, float, float, float]) -> float:
     return float(part.mean((0, 1), np.float64) @ _LUMA)
 
 
-def sharpness(pixels: Pixels, square: tuple[float, float, float, float]) -> float:
+def sharpness(pixels: Pixels, square: AnyBox) -> float:
     """How fine the detail of a face is, whatever its contrast: about -4 (a ramp) to 0 and up.
 
     The binary logarithm of the mean square of the differences between neighbours over that of the
@@ -140,7 +134,7 @@ def _change(grey: npt.NDArray[np.float32], distance: int) -> float:
 
 
 def _places(
-    square: tuple[float, float, float, float], count: int, shape: tuple[int, ...]
+    square: AnyBox, count: int, shape: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows and columns, evenly spread over the middle of the square, inside the picture."""
     x, y, side, _ = square

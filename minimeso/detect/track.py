@@ -1,12 +1,12 @@
 """Tracks: which face of this frame is which face of the frames before.
 
-One trail a person.  Where each face goes next is predicted from its last movement; how badly a
-face fits a trail is measured by place, size and, only where several could be meant, by look (a tiny
-coloured picture of the face), so that crossing faces are not swapped.  The pairs with the least
-misfit in total are taken.
+One track a person.  Where each face goes next is predicted from its last movement; how badly a
+face fits a track is measured by place, size and, only where several could be meant, by appearance
+(a tiny coloured picture of the face), so that crossing faces are not swapped.  The pairs with the
+least cost in total are taken.
 
-A trail that loses its face waits a while: a hand before a face makes no second person.  At a scene
-cut all trails end.  What a scene looked like and who was where in it is remembered for a few
+A track that loses its face waits a while: a hand before a face makes no second person.  At a scene
+cut all tracks end.  What a scene looked like and who was where in it is remembered for a few
 scenes, in some 10 KiB each: when a clip cuts back to a camera, whoever sits in the same place and
 looks the same keeps the number.  Across different camera positions nobody is recognised.
 """
@@ -23,44 +23,44 @@ import numpy as np
 import numpy.typing as npt
 
 from ..media.pixels import Pixels
-from .finder import FoundFace
+from .box import AnyBox, Box, iou
+from .decode import FoundFace
 
-#: A face's look: values of mean 0 and length 1; the scalar product of two is their likeness.
-Look = npt.NDArray[np.float32]
-_Box = tuple[float, float, float, float]
+#: A face's appearance: values of mean 0 and length 1; the scalar product of two is their likeness.
+Appearance = npt.NDArray[np.float32]
 
 #: Up to so many faces that compete, all orders are tried.
 _FEW = 4
-#: Cells of a look in each direction; the mean of ``_TAPS`` x ``_TAPS`` pixels each.
+#: Cells of an appearance in each direction; the mean of ``_TAPS`` x ``_TAPS`` pixels each.
 _CELLS, _TAPS = 8, 2
-#: How much larger than the box the region of a look is: hair and collar help.
-_LOOK_MARGIN = 1.25
+#: How much larger than the box the region of an appearance is: hair and collar help.
+_APPEARANCE_MARGIN = 1.25
 #: A face may be so far from where it is predicted, in sides of a face: at once, per second since
 #: it was seen, and at most.
 _REACH, _REACH_PER_SECOND, _REACH_MOST = 0.8, 2.0, 2.5
 #: Sizes that differ by more than this factor are two faces.
 _SIZE_FACTOR = 2.2
-#: Weight of a look against place and size, which are some 0 to 3.
-_LOOK_WEIGHT = 5.0
-#: A face that is less like a trail is somebody else.  In data/videos a face is 0.6 and more like
-#: its trail (0.4 in the dark, at low rates or in profile), two persons of the training set are
+#: Weight of an appearance against place and size, which are some 0 to 3.
+_APPEARANCE_WEIGHT = 5.0
+#: A face that is less like a track is somebody else.  In data/videos a face is 0.6 and more like
+#: its track (0.4 in the dark, at low rates or in profile), two persons of the training set are
 #: -0.2 to 0.8 alike.
-_LOOK_LEAST = 0.3
-#: To be taken up again after a cut: likeness and overlap where the scene is one that was seen
-#: before, and where it is not (a flash or a swing of the camera that was taken for a cut).
+_APPEARANCE_LEAST = 0.3
+#: To be taken up again after a scene cut: likeness and overlap where the scene is one that was seen
+#: before, and where it is not (a flash or a swing of the camera that was taken for one).
 _SAME_SCENE, _OTHER_SCENE = (0.7, 0.25), (0.8, 0.3)
-#: Seconds in which the looks of a trail and its speed follow what is seen.
-_LOOK_SECONDS, _SPEED_SECONDS = 0.6, 0.15
+#: Seconds in which the appearance of a track and its speed follow what is seen.
+_APPEARANCE_SECONDS, _SPEED_SECONDS = 0.6, 0.15
 #: A lost face is predicted to move on for so many seconds and then to stay.
 _COAST_SECONDS = 0.4
 #: Scenes and faces of each that are remembered, and how alike two scenes must be to be one camera.
 _SCENES, _FACES_OF_SCENE, _SCENE_LIKENESS = 8, 8, 0.8
-#: Seconds after a cut in which remembered faces are waited for.
+#: Seconds after a scene cut in which remembered faces are waited for.
 _RETURN_SECONDS = 2.0
 
 
-def look(pixels: Pixels, box: _Box) -> Look:
-    """The look of what is in ``box`` of a picture (H, W, 3): (192,) float32, mean 0, length 1."""
+def appearance(pixels: Pixels, box: AnyBox) -> Appearance:
+    """Of what is in ``box`` of a picture (H, W, 3): (192,) float32, mean 0, length 1."""
     height, width = pixels.shape[:2]
     steps = _STEPS
     rows = np.clip(box[1] + steps * box[3], 0, height - 1).astype(np.intp)
@@ -72,12 +72,12 @@ def look(pixels: Pixels, box: _Box) -> Look:
     return _of_length_1(values - values.mean())
 
 
-_STEPS = (np.arange(_CELLS * _TAPS) + 0.5) / (_CELLS * _TAPS) * _LOOK_MARGIN - (
-    (_LOOK_MARGIN - 1) / 2
+_STEPS = (np.arange(_CELLS * _TAPS) + 0.5) / (_CELLS * _TAPS) * _APPEARANCE_MARGIN - (
+    (_APPEARANCE_MARGIN - 1) / 2
 )
 
 
-def _of_length_1(values: Look) -> Look:
+def _of_length_1(values: Appearance) -> Appearance:
     return np.asarray(values / max(math.sqrt(float(values @ values)), 1e-3), np.float32)
 
 
@@ -100,7 +100,7 @@ def _least_in_total(costs: npt.NDArray[np.float64]) -> list[tuple[int, int]]:
     return list(zip(rows, best, strict=True))
 
 
-class Trail:
+class FaceTrack:
     """One person who is being followed.
 
     Attributes:
@@ -109,22 +109,22 @@ class Trail:
         seen: when that was, in seconds.
     """
 
-    __slots__ = ("face", "id", "look", "seen", "speed")
+    __slots__ = ("appearance", "face", "id", "seen", "speed")
 
-    def __init__(self, number: int, face: FoundFace, seen: float, look: Look) -> None:
+    def __init__(self, number: int, face: FoundFace, seen: float, appearance: Appearance) -> None:
         self.id = number
         self.face = face
         self.seen = seen
-        self.look = look
+        self.appearance = appearance
         self.speed = (0.0, 0.0)
 
-    def expected(self, now: float) -> _Box:
+    def expected(self, now: float) -> Box:
         """The box where the face should be by now."""
         seconds = min(now - self.seen, _COAST_SECONDS)
         x, y, width, height = self.face.box
-        return x + self.speed[0] * seconds, y + self.speed[1] * seconds, width, height
+        return Box(x + self.speed[0] * seconds, y + self.speed[1] * seconds, width, height)
 
-    def misfit(self, now: float, face: FoundFace) -> float:
+    def cost(self, now: float, face: FoundFace) -> float:
         """How badly a face fits by place and size: 0 and up, infinite if it cannot be this one."""
         ours, theirs = self.expected(now), face.box
         size, other = math.sqrt(ours[2] * ours[3]), math.sqrt(theirs[2] * theirs[3])
@@ -136,10 +136,10 @@ class Trail:
         far = math.hypot(x, y) / max((size + other) / 2, 1e-6)
         if far > min(_REACH + _REACH_PER_SECOND * (now - self.seen), _REACH_MOST):
             return math.inf
-        return far + math.log(factor) + 0.5 * (1 - overlap(ours, theirs))
+        return far + math.log(factor) + 0.5 * (1 - iou(ours, theirs))
 
-    def update(self, now: float, face: FoundFace, look: Look | None) -> None:
-        """The face was seen; ``look`` only where no other face mixes into it."""
+    def update(self, now: float, face: FoundFace, appearance: Appearance | None) -> None:
+        """The face was seen; ``appearance`` only where no other face mixes into it."""
         seconds = now - self.seen
         if seconds > 0:
             share = 1 - math.exp(-seconds / _SPEED_SECONDS)
@@ -150,22 +150,24 @@ class Trail:
                 self.speed[0] + share * (x - self.speed[0]),
                 self.speed[1] + share * (y - self.speed[1]),
             )
-        if look is not None:
-            share = 1 - math.exp(-seconds / _LOOK_SECONDS)
-            self.look = _of_length_1(self.look + np.float32(share) * (look - self.look))
+        if appearance is not None:
+            share = 1 - math.exp(-seconds / _APPEARANCE_SECONDS)
+            self.appearance = _of_length_1(
+                self.appearance + np.float32(share) * (appearance - self.appearance)
+            )
         self.face, self.seen = face, now
 
 
 class _Known(NamedTuple):
-    """A face that may come back: its number, its box in fractions of the frame, its look."""
+    """A face that may come back: its number, its box in fractions of the frame, its appearance."""
 
     id: int
-    box: _Box
-    look: Look
+    box: Box
+    appearance: Appearance
 
 
 class _Scene(NamedTuple):
-    view: Look
+    view: Appearance
     faces: tuple[_Known, ...]
 
 
@@ -178,18 +180,18 @@ class _Awaited(NamedTuple):
     until: float
 
 
-class Tracks:
+class FaceTracks:
     """All persons of a clip.
 
     Args:
         most: so many are followed at once; further faces are left alone until one is lost.
 
     Attributes:
-        trails: those that are followed, the lost ones among them.
+        tracks: those that are followed, the lost ones among them.
     """
 
     def __init__(self, most: int = 32) -> None:
-        self.trails: list[Trail] = []
+        self.tracks: list[FaceTrack] = []
         self._most = most
         self._number = 0
         self._scenes: deque[_Scene] = deque(maxlen=_SCENES)
@@ -197,19 +199,21 @@ class Tracks:
         self._awaited: list[_Awaited] = []
 
     def expire(self, now: float, keep: float, shape: tuple[int, ...]) -> None:
-        """End the trails that were not seen for more than ``keep`` seconds.
+        """End the tracks that were not seen for more than ``keep`` seconds.
 
         Args:
             now: seconds.
             keep: seconds.
             shape: height and width of the frame.
         """
-        for trail in [trail for trail in self.trails if now - trail.seen > keep]:
-            self.trails.remove(trail)
-            self._gone.append(_known(trail, shape))
+        for track in [track for track in self.tracks if now - track.seen > keep]:
+            self.tracks.remove(track)
+            self._gone.append(_known(track, shape))
 
-    def cut(self, now: float, old: Look | None, new: Look, shape: tuple[int, ...]) -> None:
-        """End all trails, as the scene changes.
+    def scene_cut(
+        self, now: float, old: Appearance | None, new: Appearance, shape: tuple[int, ...]
+    ) -> None:
+        """End all tracks, as the scene changes.
 
         Args:
             now: seconds.
@@ -220,7 +224,7 @@ class Tracks:
         """
         if old is not None:
             self._remember(old, shape)
-        self.trails = []
+        self.tracks = []
         self._gone.clear()
         until = now + _RETURN_SECONDS
         awaited: dict[int, _Awaited] = {}
@@ -231,7 +235,7 @@ class Tracks:
                 awaited.update({face.id: _Awaited(face, *limits, until) for face in scene.faces})
         self._awaited = list(awaited.values())
 
-    def _remember(self, view: Look, shape: tuple[int, ...]) -> None:
+    def _remember(self, view: Appearance, shape: tuple[int, ...]) -> None:
         """Keep a scene that ends; it takes the place of what was seen by the same camera."""
         faces: dict[int, _Known] = {}
         others = []
@@ -241,99 +245,94 @@ class Tracks:
             else:
                 others.append(scene)
         faces.update({face.id: face for face in self._gone})
-        latest = sorted(self.trails, key=lambda trail: trail.seen)
-        for face in (_known(trail, shape) for trail in latest):
+        latest = sorted(self.tracks, key=lambda track: track.seen)
+        for face in (_known(track, shape) for track in latest):
             faces.pop(face.id, None)
             faces[face.id] = face
         last = tuple(faces.values())[-_FACES_OF_SCENE:]
         self._scenes = deque([*others, _Scene(view, last)], maxlen=_SCENES)
 
-    def link(self, now: float, faces: Sequence[FoundFace], pixels: Pixels) -> list[Trail | None]:
-        """The trail of each face of a frame, in their order; ``None`` if there are too many.
+    def link(
+        self, now: float, faces: Sequence[FoundFace], pixels: Pixels
+    ) -> list[FaceTrack | None]:
+        """The track of each face of a frame, in their order; ``None`` if there are too many.
 
-        Faces that fit no trail begin a new one.
+        Faces that fit no track begin a new one.
         """
-        looks = [look(pixels, face.box) for face in faces]
+        appearances = [appearance(pixels, face.box) for face in faces]
         alone = [not any(_near(f.box, o.box) for o in faces if o is not f) for f in faces]
-        pairs = self._assigned(now, faces, looks, alone)
-        result: list[Trail | None] = []
+        pairs = self._assigned(now, faces, appearances, alone)
+        result: list[FaceTrack | None] = []
         for number, face in enumerate(faces):
-            trail = pairs.get(number)
-            if trail is not None:
-                trail.update(now, face, looks[number] if alone[number] else None)
-            elif len(self.trails) < self._most:
-                trail = self._begin(now, face, looks[number], pixels.shape)
-                self.trails.append(trail)
-            result.append(trail)
+            track = pairs.get(number)
+            if track is not None:
+                track.update(now, face, appearances[number] if alone[number] else None)
+            elif len(self.tracks) < self._most:
+                track = self._begin(now, face, appearances[number], pixels.shape)
+                self.tracks.append(track)
+            result.append(track)
         return result
 
     def _assigned(
         self,
         now: float,
         faces: Sequence[FoundFace],
-        looks: Sequence[Look],
+        appearances: Sequence[Appearance],
         alone: Sequence[bool],
-    ) -> dict[int, Trail]:
-        """Number of a face -> its trail."""
+    ) -> dict[int, FaceTrack]:
+        """Number of a face -> its track."""
         rows: list[list[float]] = []
-        for trail in self.trails:
-            row = [trail.misfit(now, face) for face in faces]
-            for j, misfit in enumerate(row):
-                if misfit < math.inf:
-                    likeness = float(trail.look @ looks[j])
+        for track in self.tracks:
+            row = [track.cost(now, face) for face in faces]
+            for j, cost in enumerate(row):
+                if cost < math.inf:
+                    likeness = float(track.appearance @ appearances[j])
                     # half behind somebody else nobody looks like himself
-                    stranger = alone[j] and likeness < _LOOK_LEAST
-                    row[j] = math.inf if stranger else misfit + _LOOK_WEIGHT * (1 - likeness)
+                    stranger = alone[j] and likeness < _APPEARANCE_LEAST
+                    row[j] = math.inf if stranger else cost + _APPEARANCE_WEIGHT * (1 - likeness)
             rows.append(row)
-        possible = [[j for j, misfit in enumerate(row) if misfit < math.inf] for row in rows]
+        possible = [[j for j, cost in enumerate(row) if cost < math.inf] for row in rows]
         taken = [j for row in possible for j in row]
         if len(set(taken)) == len(taken) and all(len(row) <= 1 for row in possible):
-            return {row[0]: self.trails[i] for i, row in enumerate(possible) if row}
+            return {row[0]: self.tracks[i] for i, row in enumerate(possible) if row}
         costs = np.minimum(np.asarray(rows), _IMPOSSIBLE)
-        return {j: self.trails[i] for i, j in _least_in_total(costs) if costs[i, j] < _IMPOSSIBLE}
+        return {j: self.tracks[i] for i, j in _least_in_total(costs) if costs[i, j] < _IMPOSSIBLE}
 
-    def _begin(self, now: float, face: FoundFace, seen_look: Look, shape: tuple[int, ...]) -> Trail:
-        """A trail for a face that fits none: somebody who comes back, or a newcomer."""
+    def _begin(
+        self, now: float, face: FoundFace, seen_as: Appearance, shape: tuple[int, ...]
+    ) -> FaceTrack:
+        """A track for a face that fits none: somebody who comes back, or a newcomer."""
         box = _scaled(face.box, 1 / shape[1], 1 / shape[0])
         here = [_Awaited(known, *_SAME_SCENE, math.inf) for known in self._gone]
-        followed = {trail.id for trail in self.trails}
+        followed = {track.id for track in self.tracks}
         likely = [
-            (float(known.look @ seen_look), known.id)
+            (float(known.appearance @ seen_as), known.id)
             for known, likeness, shared, until in (*here, *self._awaited)
             if now <= until
             and known.id not in followed
-            and float(known.look @ seen_look) >= likeness
-            and overlap(known.box, box) >= shared
+            and float(known.appearance @ seen_as) >= likeness
+            and iou(known.box, box) >= shared
         ]
         if likely:
-            return Trail(max(likely)[1], face, now, seen_look)
+            return FaceTrack(max(likely)[1], face, now, seen_as)
         self._number += 1
-        return Trail(self._number, face, now, seen_look)
+        return FaceTrack(self._number, face, now, seen_as)
 
 
 _IMPOSSIBLE = 1e6
 
 
-def overlap(one: _Box, other: _Box) -> float:
-    """Intersection over union of two boxes, 0 to 1."""
-    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    high = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    return wide * high / max(one[2] * one[3] + other[2] * other[3] - wide * high, 1e-12)
+def _scaled(box: AnyBox, x: float, y: float) -> Box:
+    return Box(box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 
 
-def _scaled(box: _Box, x: float, y: float) -> _Box:
-    return box[0] * x, box[1] * y, box[2] * x, box[3] * y
+def _known(track: FaceTrack, shape: tuple[int, ...]) -> _Known:
+    return _Known(track.id, _scaled(track.face.box, 1 / shape[1], 1 / shape[0]), track.appearance)
 
 
-def _known(trail: Trail, shape: tuple[int, ...]) -> _Known:
-    return _Known(trail.id, _scaled(trail.face.box, 1 / shape[1], 1 / shape[0]), trail.look)
-
-
-def _near(one: _Box, other: _Box) -> bool:
-    """The region of one's look meets the other box."""
+def _near(one: AnyBox, other: AnyBox) -> bool:
+    """The region of one's appearance meets the other box."""
     x = abs(one[0] - other[0] + (one[2] - other[2]) / 2)
     y = abs(one[1] - other[1] + (one[3] - other[3]) / 2)
-    margin = _LOOK_MARGIN
+    margin = _APPEARANCE_MARGIN
     return 2 * x < margin * one[2] + other[2] and 2 * y < margin * one[3] + other[3]

@@ -33,7 +33,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .verdict import Interval, Word
+from ..notes import Note
+from .verdict import Interval, Word, doubts_of_face, judge
 
 #: Logits beyond are cut: p = 0.0009 and 0.9991, further than any calibration can vouch for.
 MOST_LOGIT = 7.0
@@ -179,16 +180,24 @@ def _usual_step(times: Sequence[float]) -> float:
 
 def judge_track(
     p_fake: float, interval: Interval, thresholds: Mapping[str, float], seconds: float
-) -> Word:
-    """The word for a track that was judged over so many seconds.
+) -> tuple[Word, tuple[Note, ...]]:
+    """The word for a track that was judged over so many seconds, and the doubts about it.
 
     ``fake`` if p_fake reaches ``thresholds["fake"]``, the whole interval is 0.5 or more and it was
     judged over ``FAKE_SECONDS``, ``real`` if p_fake is ``thresholds["real"]`` at most and the whole
-    interval is 0.5 or less, else ``uncertain``.
+    interval is 0.5 or less, else ``uncertain``, for at least one doubt.
     """
-    if p_fake >= thresholds["fake"] and interval[0] >= 0.5 and seconds >= FAKE_SECONDS:
-        return "fake"
-    return "real" if p_fake <= thresholds["real"] and interval[1] <= 0.5 else "uncertain"
+    word = judge(p_fake, thresholds)
+    if word == "uncertain":
+        return word, doubts_of_face(p_fake, thresholds)
+    doubts = []
+    low, high = interval
+    if (low < 0.5) if word == "fake" else (high > 0.5):
+        doubts.append(Note("interval_across_half", {"low": low, "high": high}))
+    if word == "fake" and seconds < FAKE_SECONDS:
+        values = {"seconds": seconds, "least": FAKE_SECONDS}
+        doubts.append(Note("too_short_for_fake", values))
+    return "uncertain" if doubts else word, tuple(doubts)
 
 
 _RANK: dict[Word, int] = {"fake": 2, "uncertain": 1, "real": 0}

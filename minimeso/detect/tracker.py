@@ -15,18 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ..media.pixels import Pixels
-from .finder import FoundFace
-from .track import Look, Tracks, Trail, overlap
+from .box import iou
+from .decode import FoundFace
+from .track import Appearance, FaceTrack, FaceTracks
 
 #: Rows and columns of the view in which cuts are seen, each the mean of ``_TAPS`` x ``_TAPS``
 #: pixels.
 _ROWS, _COLUMNS, _TAPS = 18, 32, 2
-#: Two frames less alike are a cut.  In data/videos the three cuts are at 0.05 to 0.28; movement
+#: Two frames less alike are a scene cut.  In data/videos the three are at 0.05 to 0.28; movement
 #: goes down to 0.66 from frame to frame and to 0.38 in a quarter of a second.
-_CUT_LIKENESS = 0.33
+_SCENE_CUT_LIKENESS = 0.33
 #: Contrast in grey levels below which a view is taken for noise: two black frames are alike.
 _NOISE = 4.0
-#: Seconds that a trail waits for its face; at low rates, so many frames.
+#: Seconds that a track waits for its face; at low rates, so many frames.
 _KEEP_SECONDS, _KEEP_FRAMES = 1.0, 2.5
 #: Seconds between whole searches for somebody who was lost or where nobody is in view: at first,
 #: and at most, after searches that found nobody.
@@ -52,7 +53,7 @@ class Finder(Protocol):
         """The face near where it was."""
 
 
-class Follower:
+class Tracker:
     """Follows the faces of one clip.
 
     Args:
@@ -62,17 +63,17 @@ class Follower:
 
     Attributes:
         searches: how many times the whole frame was searched.
-        cuts: how many scene cuts were seen.
+        scene_cuts: how many scene cuts were seen.
     """
 
     def __init__(self, finder: Finder, search_every: float = 1.0, *, most: int = 32) -> None:
         self.searches = 0
-        self.cuts = 0
+        self.scene_cuts = 0
         self._finder = finder
         self._every = search_every
-        self._tracks = Tracks(most)
+        self._tracks = FaceTracks(most)
         self._clock = _Clock()
-        self._last: tuple[Look | None, tuple[int, ...]] = None, ()
+        self._last: tuple[Appearance | None, tuple[int, ...]] = None, ()
         self._grid = _places(1, _ROWS)[:, None], _places(1, _COLUMNS)
         self._grid_shape: tuple[int, ...] = ()
         self._searched = -math.inf
@@ -93,15 +94,15 @@ class Follower:
         """
         step = self._clock.advance(t)
         now = self._clock.now
-        cut = self._see_cut(now, pixels)
+        scene_cut = self._is_scene_cut(now, pixels)
         self._tracks.expire(now, max(_KEEP_SECONDS, _KEEP_FRAMES * step), pixels.shape)
-        trails = self._tracks.trails
-        everywhere = cut or step >= _SPARSE_SECONDS
+        tracks = self._tracks.tracks
+        everywhere = scene_cut or step >= _SPARSE_SECONDS
         faces: list[FoundFace] = []
         if not everywhere:
-            for trail in trails:
-                _add(faces, self._near(trail, now, step, pixels))
-        missed = len(faces) < len(trails) or not trails
+            for track in tracks:
+                _add(faces, self._near(track, now, step, pixels))
+        missed = len(faces) < len(tracks) or not tracks
         if everywhere or self._is_due(now, step, missed):
             before = len(faces)
             for face in self._finder.find(pixels):
@@ -112,22 +113,22 @@ class Follower:
             self._again = min(2 * self._again, _AGAIN_LAST) if fruitless else _AGAIN_FIRST
         linked = self._tracks.link(now, faces, pixels)
         found = [
-            (trail.id, face) for trail, face in zip(linked, faces, strict=True) if trail is not None
+            (track.id, face) for track, face in zip(linked, faces, strict=True) if track is not None
         ]
         return sorted(found, key=lambda pair: pair[0])
 
-    def _see_cut(self, now: float, pixels: Pixels) -> bool:
-        """Whether a scene begins with this frame; the trails of the last one are ended."""
+    def _is_scene_cut(self, now: float, pixels: Pixels) -> bool:
+        """Whether a scene begins with this frame; the tracks of the last one are ended."""
         view, shape = self._view(pixels), pixels.shape
         old, old_shape = self._last
         self._last = view, shape
         if old is None:
-            self._tracks.cut(now, None, _unit(view), shape)
+            self._tracks.scene_cut(now, None, _unit(view), shape)
             return True
-        if shape == old_shape and _likeness(old, view) >= _CUT_LIKENESS:
+        if shape == old_shape and _likeness(old, view) >= _SCENE_CUT_LIKENESS:
             return False
-        self.cuts += 1
-        self._tracks.cut(now, _unit(old), _unit(view), old_shape)
+        self.scene_cuts += 1
+        self._tracks.scene_cut(now, _unit(old), _unit(view), old_shape)
         return True
 
     def _is_due(self, now: float, step: float, missed: bool) -> bool:
@@ -136,15 +137,15 @@ class Follower:
         often = since >= self._again or step >= _AGAIN_FIRST
         return since >= self._every or (missed and often)
 
-    def _near(self, trail: Trail, now: float, step: float, pixels: Pixels) -> FoundFace | None:
-        """The trail's face, looked for around where it should be by now."""
-        face = trail.face
-        expected = FoundFace(trail.expected(now), face.score, face.landmarks, face.turned)
-        seconds = max(now - trail.seen - _MOVE_FREE_SECONDS, 0.0)
+    def _near(self, track: FaceTrack, now: float, step: float, pixels: Pixels) -> FoundFace | None:
+        """The track's face, looked for around where it should be by now."""
+        face = track.face
+        expected = FoundFace(track.expected(now), face.score, face.landmarks, face.rotation)
+        seconds = max(now - track.seen - _MOVE_FREE_SECONDS, 0.0)
         move = min(_MOVE + _MOVE_PER_SECOND * seconds, _MOVE_MOST)
         return self._finder.find_near(pixels, expected, move)
 
-    def _view(self, pixels: Pixels) -> Look:
+    def _view(self, pixels: Pixels) -> Appearance:
         """The frame as (576,) float32 grey levels (of its green, for speed), mean 0."""
         if pixels.shape != self._grid_shape:
             height, width = pixels.shape[:2]
@@ -180,7 +181,7 @@ class _Clock:
 
 def _add(faces: list[FoundFace], face: FoundFace | None) -> None:
     """Add a face that is not among them yet."""
-    if face is not None and not any(overlap(face.box, o.box) > _SAME_FACE for o in faces):
+    if face is not None and not any(iou(face.box, o.box) > _SAME_FACE for o in faces):
         faces.append(face)
 
 
@@ -190,14 +191,14 @@ def _places(length: int, cells: int) -> npt.NDArray[np.intp]:
     return ((np.arange(count) + 0.5) * (length / count)).astype(np.intp)
 
 
-def _likeness(one: Look, other: Look) -> float:
+def _likeness(one: Appearance, other: Appearance) -> float:
     """Correlation of two views, so that a flash is no cut; 1 where both show nothing but noise."""
     floor = _NOISE * _NOISE
     both = math.sqrt(float(one @ one) * float(other @ other))
     return (float(one @ other) / len(one) + floor) / (both / len(one) + floor)
 
 
-def _unit(view: Look) -> Look:
+def _unit(view: Appearance) -> Appearance:
     """Of length 1; a view without contrast stays near 0 and so is like no other."""
     least = _NOISE * math.sqrt(len(view))
     return np.asarray(view / max(math.sqrt(float(view @ view)), least), np.float32)

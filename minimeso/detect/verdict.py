@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from ..media.pixels import Pixels
-from .finder import FoundFace
+from ..notes import Note, joined
+from .box import Box
+from .decode import FoundFace
 
 #: ``ok``; ``no_face``: nothing to judge; ``unreadable``: nothing could be read; ``partial``: the
 #: file is cut short or damaged, and what could be read was judged.
@@ -15,25 +20,14 @@ Status = Literal["ok", "no_face", "unreadable", "partial"]
 Word = Literal["real", "fake", "uncertain"]
 #: Why a face is not judged (``too_short``: why a whole track is not).
 Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
-#: Each in words.
-REASONS: dict[str, str] = {
-    "too_small": "too small (under 50 pixels)",
-    "blurred": "too blurred",
-    "dark": "too dark",
-    "turned": "turned too far away",
-    "cut_off": "cut off by the edge of the picture",
-    "too_short": "seen too shortly",
-}
-#: What is noted of a clip that somebody stopped.
-STOPPED = "stopped before its end"
-#: x, y, width, height in pixels of the picture as a person sees it, from its top left corner.
-Box = tuple[int, int, int, int]
+#: (3, H, W) float32 from 0 to 1: a face as the network looks at it.
+Crop = npt.NDArray[np.float32]
 #: Both ends of a 95 % interval.
 Interval = tuple[float, float]
 
 
 class Moment(NamedTuple):
-    """A face in one frame: ``t`` in seconds from the start, its box, its ``p_fake``."""
+    """A face in one frame: ``t`` in seconds from the start, its box (whole pixels), ``p_fake``."""
 
     t: float
     box: Box
@@ -48,8 +42,9 @@ class Track:
         id: number of the person, from 1 in the order in which they are first judged.
         p_fake: of all frames together, in [0, 1].
         interval: 95 % interval of ``p_fake``, which honours how alike neighbouring frames are.
-        verdict: see ``statistics.judge_track``.
+        verdict: see ``track_score.judge_track``.
         frames: every frame in which the face was judged, in time.
+        doubts: why it is uncertain, what weighs most first; none if it is not.
     """
 
     id: int
@@ -57,6 +52,7 @@ class Track:
     interval: Interval
     verdict: Word
     frames: tuple[Moment, ...]
+    doubts: tuple[Note, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able data under the names of the attributes."""
@@ -73,14 +69,16 @@ class SeenFace(NamedTuple):
     """A face of a frame, judged or left out for a reason: what a report draws.
 
     ``track`` is the number of the person, 0 as long as none of their frames could be judged;
-    ``square`` is what was cut out for the network: x, y, side, side; may reach outside.
+    ``square`` is what was cropped for the network: x, y, side, side; may reach outside; ``crop`` is
+    what it judged, if it did.
     """
 
     track: int
     face: FoundFace
-    square: tuple[float, float, float, float]
+    square: Box
     reason: Reason | None
     p_fake: float | None
+    crop: Crop | None = None
 
 
 class SeenFrame(NamedTuple):
@@ -101,7 +99,7 @@ class LiveFace(NamedTuple):
         p_fake: of this frame; ``None`` where it could not be judged.
         reason: why not.
         verdict: of the person so far, never ``fake`` in the first seconds, see
-            ``statistics.judge_track``; ``None`` before the first frame is judged.
+            ``track_score.judge_track``; ``None`` before the first frame is judged.
         person_p_fake: of the last frames together; ``None`` before the first is judged.
         interval: 95 % interval of that.
     """
@@ -140,12 +138,12 @@ class Verdict:
         p_fake: that of the most fake track, in [0, 1]; ``None`` where nothing was judged.
         faces: every face of a picture that was judged; empty for a clip, which has ``tracks``.
         model: name of the model that judged.
-        note: what else a reader should know (why a file cannot be read, what was left out);
-            ``None`` if nothing.
+        notes: what else a reader should know (why a file cannot be read, what was left out).
         tracks: every person that was judged, the most fake first.
         frames_read: how many frames were decoded; 1 for a picture.
         frames_scored: in how many of them at least one face was judged.
         left_out: how many faces (and tracks) were not judged, by ``Reason``.
+        note: the notes in words; ``None`` if there are none.
     """
 
     path: str | None
@@ -154,11 +152,15 @@ class Verdict:
     p_fake: float | None
     faces: tuple[Face, ...]
     model: str
-    note: str | None = None
+    notes: tuple[Note, ...] = ()
     tracks: tuple[Track, ...] = ()
     frames_read: int = 0
     frames_scored: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def note(self) -> str | None:
+        return joined(self.notes)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able data under the keys that ``minimeso detect --json`` prints, in that order."""
@@ -186,3 +188,11 @@ def judge(p_fake: float, thresholds: Mapping[str, float]) -> Word:
     if p_fake >= thresholds["fake"]:
         return "fake"
     return "real" if p_fake <= thresholds["real"] else "uncertain"
+
+
+def doubts_of_face(p_fake: float, thresholds: Mapping[str, float]) -> tuple[Note, ...]:
+    """Why ``judge`` is uncertain; empty if it is not."""
+    if judge(p_fake, thresholds) != "uncertain":
+        return ()
+    values = {name: thresholds[name] for name in ("real", "fake")}
+    return (Note("between_thresholds", values),)

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import OutputError
 
 
-class Replacement:
+class AtomicFile:
     """A temporary file that becomes ``path`` on ``keep``, and vanishes on ``discard``.
 
     Args:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from ..errors import InputError, PictureError
+from ..notes import Note, joined
 from .pixels import Pixels
 
 #: Frames a second that are taken by default: a face does not change its origin within a quarter of
@@ -34,7 +35,7 @@ class Timed(NamedTuple):
 
 
 #: Makes the pixels of a frame; None if that fails.
-Develop = Callable[[], Pixels | None]
+Convert = Callable[[], Pixels | None]
 
 
 class Clip(ABC):
@@ -49,7 +50,8 @@ class Clip(ABC):
         duration: seconds, as the file says; None if unknown.
         rate: frames a second, as the file says; None if unknown.
         size: width and height of the (first) frame as a person sees it.
-        fault: None, or, at the end of the iteration, what could not be read.
+        faults: at the end of the iteration, what could not be read.
+        fault: the same in words; None if nothing.
         was_stopped: whether ``stop`` ended it.
     """
 
@@ -58,7 +60,7 @@ class Clip(ABC):
     duration: float | None = None
     rate: float | None = None
     size: tuple[int, int] = (0, 0)
-    fault: str | None = None
+    faults: tuple[Note, ...] = ()
     was_stopped: bool = False
     #: What to do about a source without one whole frame.
     _remedy = "copy or download it again"
@@ -70,21 +72,25 @@ class Clip(ABC):
         self._stopped = False
         self._lock = threading.Lock()  # nothing may be freed while another thread uses it
 
+    @property
+    def fault(self) -> str | None:
+        return joined(self.faults)
+
     def __iter__(self) -> Iterator[Timed]:
         return self
 
     def __next__(self) -> Timed:
         while True:
-            t, develop = self.next_undeveloped()
-            pixels = develop()
+            t, convert = self.next_unconverted()
+            pixels = convert()
             if pixels is not None:
                 return Timed(t, pixels)
 
-    def undeveloped(self) -> Undeveloped:
-        """The same frames, whose pixels another thread may develop."""
-        return Undeveloped(self)
+    def unconverted(self) -> Unconverted:
+        """The same frames, whose pixels another thread may convert."""
+        return Unconverted(self)
 
-    def next_undeveloped(self) -> tuple[float, Develop]:
+    def next_unconverted(self) -> tuple[float, Convert]:
         """The time of the next frame, and what makes its pixels, or None if that fails.
 
         Raises:
@@ -104,18 +110,18 @@ class Clip(ABC):
             raise PictureError(f"{name}: not one frame can be read{reason}: {self._remedy}")
         raise StopIteration
 
-    def _next_due(self) -> tuple[float, Develop] | None:
+    def _next_due(self) -> tuple[float, Convert] | None:
         while not self._stopped:
             found = self._read()
             if found is None:
                 break
             t, frame = found
             if self._is_due(t):
-                develop = self._developer(frame)
-                if develop is not None:
+                convert = self._conversion_of(frame)
+                if convert is not None:
                     self._stretch = self._stretch_of(t)
                     self._given += 1
-                    return t, develop
+                    return t, convert
         if not self._stopped:
             self._sum_up()
         return None
@@ -156,11 +162,11 @@ class Clip(ABC):
         """The next frame and its time, None at the end."""
 
     @abstractmethod
-    def _developer(self, frame: Any) -> Develop | None:
+    def _conversion_of(self, frame: Any) -> Convert | None:
         """What makes the frame's pixels, (H, W, 3) RGB, upright; None if that fails already."""
 
     def _sum_up(self) -> None:  # noqa: B027 (a pipe promises nothing that could be missing)
-        """Say in ``fault`` what is missing, now that the last frame has gone by."""
+        """Say in ``faults`` what is missing, now that the last frame has gone by."""
 
     @abstractmethod
     def _release(self) -> None:
@@ -180,17 +186,17 @@ def checked_fps(fps: float | None, every_frame: bool) -> float | None:
     return float(fps)
 
 
-class Undeveloped:
+class Unconverted:
     """Frames of a clip, each as its time and what makes its pixels, which may run elsewhere."""
 
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
 
-    def __iter__(self) -> Iterator[tuple[float, Develop]]:
+    def __iter__(self) -> Iterator[tuple[float, Convert]]:
         return self
 
-    def __next__(self) -> tuple[float, Develop]:
-        return self._clip.next_undeveloped()
+    def __next__(self) -> tuple[float, Convert]:
+        return self._clip.next_unconverted()
 
     def stop(self) -> None:
         """Ask, from any thread, that the iteration ends at its next step."""

@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import PictureError
+from ..notes import Note
 from .pixels import Pixels, rgb_of_array, rgb_of_image
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Picture(NamedTuple):
 
     pixels: Pixels
     complete: bool = True
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def read_picture(source: object) -> Picture:
@@ -189,7 +190,7 @@ def _check_regular(status: os.stat_result) -> None:
 
 def _decode(file: IO[bytes]) -> Picture:
     with identify(file) as image:
-        notes = ("only its first frame",) if has_frames(image) else ()
+        notes = (Note("first_frame_only"),) if has_frames(image) else ()
         fault = _load(image)
         if fault is None:
             return Picture(rgb_of_image(image), notes=notes)
@@ -199,7 +200,7 @@ def _decode(file: IO[bytes]) -> Picture:
             pixels = rgb_of_image(image)
     if _is_blank(pixels):
         raise Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_AGAIN}")
-    note = f"damaged or cut short ({fault}): judged by what could be read"
+    note = Note("damaged_picture", {"reason": fault})
     return Picture(pixels, complete=False, notes=(*notes, note))
 
 

@@ -1,4 +1,4 @@
-"""Ahead: an iterator that works in a thread of its own while its consumer is busy.
+"""Prefetch: an iterator that works in a thread of its own while its consumer is busy.
 
 Decoding, finding and scoring release the interpreter's lock, so each of them in a thread keeps the
 cores busy.  The queue between two of them is short: whoever is faster waits, and memory stays flat.
@@ -21,23 +21,23 @@ _SLICE = 0.5
 _PATIENCE = 2.0
 
 
-def ahead(iterable: Iterable[T], depth: int) -> Ahead[T]:
+def prefetch(iterable: Iterable[T], depth: int) -> Prefetch[T]:
     """Iterate in a thread of its own, at most ``depth`` items ahead of the consumer.
 
     Order is kept, and an exception reaches the consumer at the place where it was raised.  Used as
     a context manager, or closed, or forgotten, it stops the thread: the iterator gets no further
     call, a generator is closed in its own thread, and what was prepared is dropped.  An iterable
-    with a method ``stop`` is told, so that it ends early: clips have one, and what ``ahead``
+    with a method ``stop`` is told, so that it ends early: clips have one, and what ``prefetch``
     returns.  A chain of threads is best closed at its source first.
 
     Raises:
         ValueError: ``depth`` is less than 1.
     """
-    return Ahead(iterable, depth)
+    return Prefetch(iterable, depth)
 
 
-class Ahead(Generic[T]):
-    """What ``ahead`` returns: an iterator and context manager."""
+class Prefetch(Generic[T]):
+    """What ``prefetch`` returns: an iterator and context manager."""
 
     def __init__(self, iterable: Iterable[T], depth: int) -> None:
         if depth < 1:
@@ -46,7 +46,7 @@ class Ahead(Generic[T]):
         self._iterable = iterable
         # the thread knows the queue only: a consumer that is forgotten is collected, and ends it
         thread = threading.Thread(
-            target=_produce, args=(iterable, self._queue), name="minimeso-ahead", daemon=True
+            target=_produce, args=(iterable, self._queue), name="minimeso-prefetch", daemon=True
         )
         self._end = weakref.finalize(self, _end, self._queue, thread, iterable)
         thread.start()
@@ -66,7 +66,7 @@ class Ahead(Generic[T]):
         """Stop, and wait until the thread has ended."""
         self._end()
 
-    def __enter__(self) -> Ahead[T]:
+    def __enter__(self) -> Prefetch[T]:
         return self
 
     def __exit__(

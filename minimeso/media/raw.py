@@ -9,7 +9,8 @@ from typing import IO
 import numpy as np
 
 from ..errors import InputError
-from .clip import MAX_FPS, MAX_PIXELS, Clip, Develop, checked_fps
+from ..notes import Note
+from .clip import MAX_FPS, MAX_PIXELS, Clip, Convert, checked_fps
 
 #: Seconds after which a wait for a pipe asks whether it is still wanted.
 _SLICE = 0.2
@@ -31,7 +32,7 @@ def raw_frames(
         fps, every_frame: which of them to take, as for ``open_clip``.
 
     Returns:
-        An iterator of ``(t, pixels)``.  An incomplete last frame makes its ``fault``.
+        An iterator of ``(t, pixels)``.  An incomplete last frame makes its ``faults``.
 
     Raises:
         InputError: a size or rate that cannot be.
@@ -68,10 +69,8 @@ class _RawFrames(Clip):
             count = self._read_some(view[filled:])
             if count == 0:
                 if filled and not self._stopped:
-                    self.fault = (
-                        f"the last frame is incomplete: {filled} of {self._bytes} bytes; "
-                        "check the size"
-                    )
+                    whole = self._bytes
+                    self.faults = (Note("incomplete_frame", {"count": filled, "whole": whole}),)
                 return None
             filled += count
         assert self.rate is not None
@@ -96,12 +95,13 @@ class _RawFrames(Clip):
             read_some = getattr(self._file, "read1", self._file.read)
             data = read_some(len(view))
         except OSError as error:
-            self.fault = f"reading stopped: {error.strerror or error}"
+            reason = error.strerror or str(error)
+            self.faults = (Note("reading_stopped", {"reason": reason}),)
             return 0
         view[: len(data or b"")] = data or b""
         return len(data or b"")
 
-    def _developer(self, frame: bytearray) -> Develop:
+    def _conversion_of(self, frame: bytearray) -> Convert:
         pixels = np.frombuffer(frame, np.uint8).reshape(self.size[1], self.size[0], 3)
         return lambda: pixels
 

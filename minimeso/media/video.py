@@ -3,7 +3,7 @@
 FFmpeg, by way of PyAV (extra ``video``), decodes in threads of its own; memory holds the few frames
 that its decoder needs, however long the clip is.  A file is hostile: it is opened here and FFmpeg
 gets its bytes only, not its name, so neither the ending counts nor can a playlist make it open
-other files or addresses.  Of a damaged file every intact frame is given, then ``fault`` says what
+other files or addresses.  Of a damaged file every intact frame is given, then ``faults`` says what
 is missing.  Without PyAV raw frames can still be read, and an animation is its first frame.
 """
 
@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import PictureError
-from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Develop, Timed, checked_fps
+from ..notes import Note
+from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, last_whole_box, rate_of
 from .pictures import (
     Unreadable,
@@ -275,12 +276,12 @@ class _File(Clip):
         self._broken = reason
         return None
 
-    def _developer(self, frame: VideoFrame) -> Develop:
-        converter = self._converter  # frames may be developed after the clip is closed
+    def _conversion_of(self, frame: VideoFrame) -> Convert:
+        converter = self._converter  # frames may be converted after the clip is closed
         assert converter is not None
-        return lambda: self._developed(frame, converter)
+        return lambda: self._converted(frame, converter)
 
-    def _developed(self, frame: VideoFrame, converter: Converter) -> Pixels | None:
+    def _converted(self, frame: VideoFrame, converter: Converter) -> Pixels | None:
         try:
             pixels = converter.rgb(frame)
         except Exception:  # a pixel format that cannot be converted, or no memory for it
@@ -297,16 +298,16 @@ class _File(Clip):
         faults = []
         damaged = self._damaged + self._lost
         if damaged:
-            faults.append(f"damaged: {damaged} frame{'s' if damaged > 1 else ''} left out")
+            faults.append(Note("damaged_frames", {"frames": damaged}))
         end = (self._clock.t or 0.0) + self._clock.step
         broken = self._file.fault or self._broken
         if broken is not None:
-            faults.append(f"reading failed after {end:.1f} s ({broken})")
+            faults.append(Note("reading_failed", {"seconds": end, "reason": broken}))
         elif self._is_cut_short(end):
             is_known = self.duration is not None and self.duration - end >= 0.1
-            whole = f" of {self.duration:.1f}" if is_known else ""
-            faults.append(f"cut short after {end:.1f}{whole} s")
-        self.fault = "; ".join(faults) or None
+            whole = self.duration if is_known else None
+            faults.append(Note("cut_short", {"seconds": end, "whole": whole}))
+        self.faults = tuple(faults)
 
     def _is_cut_short(self, end: float) -> bool:
         # an index is exact; AVI also counts the frames that were dropped while recording
@@ -462,14 +463,15 @@ class _Animation(Clip):
                 self._image.seek(number)
                 self._image.load()
         except Exception as error:
-            self.fault = f"damaged after {number} of {self._count} frames ({_reason(error)})"
+            counts = {"frames": number, "whole": self._count}
+            self.faults = (Note("damaged_after", {**counts, "reason": _reason(error)}),)
             return None
         self.frames_read += 1
         milliseconds = self._image.info.get("duration", 0)
         self._t += max(float(milliseconds), 10.0) / 1000
         return t, number
 
-    def _developer(self, frame: int) -> Develop:
+    def _conversion_of(self, frame: int) -> Convert:
         assert self._image is not None
         pixels = rgb_of_image(self._image)  # here, as the next frame replaces this one
         return lambda: pixels

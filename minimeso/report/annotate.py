@@ -17,7 +17,7 @@ from typing import Any
 
 from ..detect.verdict import SeenFrame
 from ..errors import OutputError
-from ..media.atomic_file import Replacement
+from ..media.atomic_file import AtomicFile
 from .drawing import draw_faces
 from .writers import ClipWriter, PictureWriter, Writer
 
@@ -86,7 +86,7 @@ class Annotation:
         if clip:
             _import_av(where)
         self._thresholds = thresholds
-        self._file = Replacement(path, () if source is None else (source,))
+        self._file = AtomicFile(path, () if source is None else (source,))
         self._writer: Writer
         if clip:
             self._writer = ClipWriter(self._file.temporary, _CLIPS[ending], rate)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..detect.verdict import Verdict
+from ..notes import DOUBTS
 from .card import as_html
 from .persons import Person
 from .phrases import (
@@ -36,8 +37,8 @@ POLICY = (
 MOST_PICTURES = 16 << 20
 MOST_SECTIONS = 200
 MOST_ROWS = 5000
-#: Remarks of a verdict that the page says itself, in more words.
-_SAID = ("left out: ", "uncertain: ")
+#: Notes of a verdict that the page says itself, in more words.
+_SAID = {*DOUBTS, "left_out"}
 
 
 class Entry(NamedTuple):
@@ -215,9 +216,9 @@ def _section(
     for sentence in statements(verdict, entry.is_picture, context.thresholds):
         yield f"<p>{sentence}</p>"
     remarks = [
-        remark.replace(verdict.path or "\0", called)
-        for remark in (verdict.note or "").split("; ")
-        if remark and not remark.startswith(_SAID)
+        str(note).replace(verdict.path or "\0", called)
+        for note in verdict.notes
+        if note.code not in _SAID
     ]
     if remarks:
         yield f'<p class="fine">Note: {escaped("; ".join(remarks))}.</p>'

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..detect.track_score import FAKE_SECONDS
-from ..detect.verdict import STOPPED, Verdict
+from ..detect.verdict import Verdict
+from ..notes import Note
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -163,7 +164,7 @@ def statements(
     if verdict.status == "unreadable":
         yield "The file could not be read, so nothing is known about it."
         return
-    if STOPPED in (verdict.note or ""):
+    if any(note.code == "stopped" for note in verdict.notes):
         yield "<strong>It was not looked at to its end.</strong> Only what was seen was judged."
     elif verdict.status == "partial":
         yield (
@@ -192,18 +193,9 @@ def statements(
     elif verdict.verdict == "real":
         nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
         yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
-    elif not thresholds["real"] < verdict.p_fake < thresholds["fake"]:
-        low, high = verdict.tracks[0].interval
-        yield f"The model cannot tell about {most}: p_fake lies beyond a threshold, but " + (
-            "the interval around it crosses 50\N{NO-BREAK SPACE}%."
-            if low < 0.5 < high
-            else f"a face must be judged over {FAKE_SECONDS} seconds to be called fake."
-        )
     else:
-        yield (
-            f"The model cannot tell about {most}: it says fake only from {fake} up and real only "
-            f"up to {real}."
-        )
+        why = _why_uncertain(verdict.tracks[0].doubts if verdict.tracks else (), thresholds)
+        yield f"The model cannot tell about {most}: {why}"
     yield (
         f"<strong>What it means:</strong> p_fake is the probability that a face was swapped in, as "
         f"the model sees it. Of 100 faces like those it was tuned on that score "
@@ -211,6 +203,34 @@ def statements(
     )
     not_meant = NOT_MEANT[verdict.verdict].format(thing=thing)
     yield f"<strong>What it does not mean:</strong> {not_meant}"
+
+
+def _why_uncertain(doubts: Sequence[Note], thresholds: Mapping[str, float]) -> str:
+    """What weighs most against a word; without a doubt that is known, the thresholds."""
+    if not doubts or doubts[0].code not in _DOUBTS:
+        return _between_thresholds(thresholds["real"], thresholds["fake"])
+    return _DOUBTS[doubts[0].code](**doubts[0].values)
+
+
+def _between_thresholds(real: float, fake: float) -> str:
+    return f"it says fake only from {percent(fake)} up and real only up to {percent(real)}."
+
+
+def _interval_across_half(low: float, high: float) -> str:
+    return f"{_BEYOND} the interval around it crosses 50{_NO_BREAK}%."
+
+
+def _too_short_for_fake(seconds: float, least: float) -> str:
+    return f"{_BEYOND} a face must be judged over {least} seconds to be called fake."
+
+
+_BEYOND = "p_fake lies beyond a threshold, but"
+#: For each code of ``DOUBTS``, what makes the end of a sentence of its values.
+_DOUBTS: dict[str, Callable[..., str]] = {
+    "between_thresholds": _between_thresholds,
+    "interval_across_half": _interval_across_half,
+    "too_short_for_fake": _too_short_for_fake,
+}
 
 
 def amounts(verdict: Verdict, is_picture: bool) -> str:

@@ -31,7 +31,7 @@ from minimeso import (
     Track,
     Verdict,
 )
-from minimeso.detect.framing import cut, square, whole
+from minimeso.detect.framing import resized_crop, square, whole
 from minimeso.detect.verdict import Moment, SeenFrame, judge
 from minimeso.media.pictures import read_picture
 
@@ -64,7 +64,7 @@ def test_verdict_to_json() -> None:
     track = Track(1, 0.9, (0.7, 0.95), "fake", (Moment(0.5, (1, 2, 3, 4), 0.9),))
     face = Face((1, 2, 3, 4), 0.9, "fake")
     verdict = Verdict(
-        "a.jpg", "ok", "fake", 0.9, (face,), "default", None, (track,), 7, 1, {"dark": 2}
+        "a.jpg", "ok", "fake", 0.9, (face,), "default", (), (track,), 7, 1, {"dark": 2}
     )
     assert json.dumps(verdict.to_json()) == (
         '{"path": "a.jpg", "status": "ok", "verdict": "fake", "p_fake": 0.9, '
@@ -89,10 +89,10 @@ def by_pillow(picture: Any, size: tuple[int, int], resample: str = "bilinear") -
 
 def test_the_whole_picture_is_squeezed_as_pillow_does() -> None:
     """Within 1: Pillow rounds to bytes twice, the crop is not rounded at all."""
-    crop = cut(PHOTO, whole(PHOTO), (24, 32), "bilinear")
+    crop = resized_crop(PHOTO, whole(PHOTO), (24, 32), "bilinear")
     assert crop.shape == (1, 3, 24, 32) and crop.dtype == np.float32
     assert np.abs(np.rint(255 * crop[0]) - by_pillow(PHOTO, (24, 32))).max() <= 1
-    crop = cut(PHOTO, whole(PHOTO), (24, 32), "nearest")
+    crop = resized_crop(PHOTO, whole(PHOTO), (24, 32), "nearest")
     expected = by_pillow(PHOTO, (24, 32), "nearest") / np.float32(255)
     assert np.array_equal(crop[0], expected) and crop.dtype == np.float32
 
@@ -102,10 +102,10 @@ def test_a_box_sees_nothing_around_it(resample: str) -> None:
     for box in ((10, 20, 30, 50), (10.25, 20.5, 29.5, 49.0)):
         other = 255 - PHOTO
         other[20:70, 10:40] = PHOTO[20:70, 10:40]
-        crop = cut(PHOTO, box, (64, 64), resample)
-        assert np.array_equal(cut(other, box, (64, 64), resample), crop)
+        crop = resized_crop(PHOTO, box, (64, 64), resample)
+        assert np.array_equal(resized_crop(other, box, (64, 64), resample), crop)
     expected = by_pillow(PHOTO[20:70, 10:40], (64, 64))
-    crop = cut(PHOTO, (10, 20, 30, 50), (64, 64), "bilinear")
+    crop = resized_crop(PHOTO, (10, 20, 30, 50), (64, 64), "bilinear")
     assert np.abs(np.rint(255 * crop[0]) - expected).max() <= 1
 
 
@@ -122,12 +122,12 @@ def test_any_box_that_touches_can_be_cut(
     touches = x < 90 and y < 120 and x + side > 0 and y + side > 0
     if not touches:
         with pytest.raises(InputError, match="in a picture 90 x 120"):
-            cut(PHOTO, (x, y, side, side), (8, 8), "bilinear")
+            resized_crop(PHOTO, (x, y, side, side), (8, 8), "bilinear")
         return
-    crop = cut(PHOTO, (x, y, side, side), (8, 8), "bilinear", turned=turned)
+    crop = resized_crop(PHOTO, (x, y, side, side), (8, 8), "bilinear", rotation=turned)
     assert crop.max() <= 1.000001 and crop.min() >= 0
     padded = np.pad(PHOTO, ((64, 160), (64, 160), (0, 0)), "edge")
-    upright = cut(padded, (x + 64, y + 64, side, side), (8, 8), "bilinear")
+    upright = resized_crop(padded, (x + 64, y + 64, side, side), (8, 8), "bilinear")
     expected = np.rot90(upright[0], -(turned // 90), (1, 2))
     assert np.abs(crop[0] - expected).max() < 1e-4  # coordinates are float32
 
@@ -143,7 +143,7 @@ def test_any_box_that_touches_can_be_cut(
 )  # fmt: skip
 def test_a_box_that_cannot_be_is_refused(box: Any, resample: str) -> None:
     with pytest.raises(InputError, match=r"no box|far larger"):
-        cut(PHOTO, box, (8, 8), resample)
+        resized_crop(PHOTO, box, (8, 8), resample)
 
 
 def test_the_square_follows_the_landmarks() -> None:
@@ -163,7 +163,7 @@ def test_the_square_follows_the_landmarks() -> None:
 
 def test_p_fake_is_that_of_the_session(detector: Detector) -> None:
     verdict = detector.check(PHOTO)
-    crop = cut(PHOTO, whole(PHOTO), (256, 256), "bilinear")
+    crop = resized_crop(PHOTO, whole(PHOTO), (256, 256), "bilinear")
     expected = float(detector.session.run(crop)[0])
     assert 0.01 < expected < 0.99
     word = judge(expected, {"real": 0.4, "fake": 0.6})
@@ -238,7 +238,7 @@ def test_the_face_is_found_and_cut_as_the_model_wants_it() -> None:
     finder = FaceFinder(threads=1)
     (found,) = finder.find(pixels)
     found = finder.steadied(pixels, found)
-    crop = cut(pixels, square(found, {"side": 2.1}), (256, 256), "bilinear")
+    crop = resized_crop(pixels, square(found, {"side": 2.1}), (256, 256), "bilinear")
     (face,) = verdict.faces
     assert face.p_fake == float(detector.session.run(crop)[0])
     assert np.abs(np.array(face.box) - found.box).max() <= 1

@@ -22,6 +22,7 @@ from PIL import Image
 
 from minimeso import FaceFinder, FoundFace, Graph, InputError, Model, ModelError, Session
 from minimeso.detect import finder as module
+from minimeso.detect.box import iou
 from minimeso.engine.library import find_model
 from minimeso.media.pictures import read_picture
 
@@ -74,7 +75,7 @@ def by_definition(
     found.sort(key=lambda f: -f[0])
     kept: list[npt.NDArray[np.float64]] = []
     for one in found:
-        if all(module._overlap(one[1:5].tolist(), o[1:5].tolist()) <= 0.3 for o in kept):
+        if all(iou(one[1:5].tolist(), o[1:5].tolist()) <= 0.3 for o in kept):
             kept.append(one)
     return kept
 
@@ -172,14 +173,14 @@ def test_scaled_pictures(finder: FaceFinder, face: FoundFace, scale: float, off:
     size = round(image.width * scale), round(image.height * scale)
     (found,) = finder.find(np.asarray(image.resize(size, Image.Resampling.LANCZOS)))
     assert np.abs(points(found) / scale - points(face)).max() < off * face.box[3]
-    assert found.turned == 0
+    assert found.rotation == 0
 
 
 @pytest.mark.parametrize(("quarters", "turned"), [(1, 90), (3, 270)])
 def test_turned_pictures(finder: FaceFinder, face: FoundFace, quarters: int, turned: int) -> None:
     """np.rot90 turns counterclockwise, so the face must be turned back clockwise."""
     (found,) = finder.find(np.ascontiguousarray(np.rot90(PORTRAIT, quarters)))
-    assert found.turned == turned
+    assert found.rotation == turned
     height, width = PORTRAIT.shape[:2]
     x, y = np.array(face.landmarks).T
     expected = np.stack([y, width - x] if quarters == 1 else [height - y, x], 1)
@@ -207,7 +208,7 @@ def test_steadied_landmarks_move_less() -> None:
         picture = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
         (face,) = finder.find(picture)
         twice = finder.steadied(picture, face)
-        assert (twice.box, twice.score, twice.turned) == (face.box, face.score, face.turned)
+        assert (twice.box, twice.score, twice.rotation) == (face.box, face.score, face.rotation)
         spread["once"].append(np.array(face.landmarks) / scale)
         spread["twice"].append(np.array(twice.landmarks) / scale)
     once, twice = (np.std(places, 0).mean() for places in spread.values())

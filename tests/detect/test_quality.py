@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from minimeso.detect.finder import FoundFace
-from minimeso.detect.quality import SMALLEST, fault, is_turned, luma, outside, sharpness
+from minimeso.detect.quality import SMALLEST, fault, is_profile, luma, outside, sharpness
 
 SIDE = 200.0
 PICTURE = (480, 640)
@@ -56,11 +56,11 @@ def test_a_good_face_has_no_fault() -> None:
 def test_too_small() -> None:
     found, square = face(side=SMALLEST - 1)
     assert fault(texture(), found, square) == "too_small"
-    assert fault(texture(), found, square, smallest=20) is None
+    assert fault(texture(), *face(side=SMALLEST)) is None
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_turned(sign: int) -> None:
+def test_profiles(sign: int) -> None:
     """Half profiles stay, profiles and heads on their side do not."""
     picture = texture()
     for yaw, roll in ((30, 0), (0, 30), (20, -20)):
@@ -73,13 +73,13 @@ def test_turned(sign: int) -> None:
 def test_a_face_found_in_a_turned_picture_is_upright(turned: int, roll: float) -> None:
     """Its square is turned before it is judged; on its other side it is on its head."""
     found, _ = face(roll=roll)
-    assert is_turned(found)
-    assert not is_turned(FoundFace(found.box, found.score, found.landmarks, turned))
-    assert is_turned(FoundFace(found.box, found.score, found.landmarks, 360 - turned))
+    assert is_profile(found)
+    assert not is_profile(FoundFace(found.box, found.score, found.landmarks, turned))
+    assert is_profile(FoundFace(found.box, found.score, found.landmarks, 360 - turned))
 
 
 def test_landmarks_on_one_point_are_no_face() -> None:
-    assert is_turned(FoundFace((0, 0, 10, 10), 0.9, ((5.0, 5.0),) * 5))
+    assert is_profile(FoundFace((0, 0, 10, 10), 0.9, ((5.0, 5.0),) * 5))
 
 
 @pytest.mark.parametrize(("x", "y"), [(-100, 140), (540, 140), (220, -100), (220, 380)])

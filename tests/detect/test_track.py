@@ -1,4 +1,4 @@
-"""Tracks: looks, misfits, assignment; what they do together is in ``test_follow``."""
+"""Tracks: appearances, costs, assignment; what they do together is in ``test_tracker``."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from worlds import World, found
 
-from minimeso.detect.track import Tracks, Trail, _least_in_total, look, overlap
+from minimeso.detect.track import FaceTrack, FaceTracks, _least_in_total, appearance
 
 FRAME = World({}).frame(0)
 
 
-def trail(x: float = 100, y: float = 90, side: float = 40) -> Trail:
+def track(x: float = 100, y: float = 90, side: float = 40) -> FaceTrack:
     face = found(x, y, side)
-    return Trail(1, face, 0.0, look(FRAME, face.box))
+    return FaceTrack(1, face, 0.0, appearance(FRAME, face.box))
 
 
 def test_looks_tell_people_apart_and_ignore_light_and_size() -> None:
     world = World({1: lambda t: (80, 90, 60), 2: lambda t: (240, 90, 60)})
     one, two = (face.box for _, face in world.in_view())
     picture = world.frame(0)
-    first = look(picture, one)
+    first = appearance(picture, one)
     assert first.shape == (192,) and first.dtype == np.float32
     assert float(first @ first) == pytest.approx(1, abs=1e-4)
-    assert float(first @ look(picture // 2, one)) > 0.98
-    assert float(first @ look(np.repeat(np.repeat(picture, 2, 0), 2, 1), _doubled(one))) > 0.98
-    assert float(first @ look(picture, two)) < 0.5
+    assert float(first @ appearance(picture // 2, one)) > 0.98
+    assert (
+        float(first @ appearance(np.repeat(np.repeat(picture, 2, 0), 2, 1), _doubled(one))) > 0.98
+    )
+    assert float(first @ appearance(picture, two)) < 0.5
 
 
 def _doubled(box: tuple[float, ...]) -> tuple[float, float, float, float]:
@@ -44,21 +46,21 @@ def _doubled(box: tuple[float, ...]) -> tuple[float, float, float, float]:
 )
 def test_a_look_of_anything(shape: tuple[int, int], box: tuple[float, float, float, float]) -> None:
     picture = np.arange(shape[0] * shape[1] * 3, dtype=np.uint8).reshape(*shape, 3)
-    assert np.isfinite(look(picture, box)).all()
+    assert np.isfinite(appearance(picture, box)).all()
 
 
 def test_misfit() -> None:
-    here = trail()
-    near, far = here.misfit(0.04, found(104, 90, 40)), here.misfit(0.04, found(115, 90, 40))
-    assert here.misfit(0.04, found(100, 90, 40)) == pytest.approx(0) and 0 < near < far
-    assert here.misfit(0.04, found(100, 90, 50)) > 0
-    assert here.misfit(0.04, found(200, 90, 40)) == math.inf  # too far
-    assert here.misfit(0.04, found(100, 90, 100)) == math.inf  # too large
-    assert here.misfit(0.9, found(180, 90, 40)) < math.inf  # not for a face unseen so long
+    here = track()
+    near, far = here.cost(0.04, found(104, 90, 40)), here.cost(0.04, found(115, 90, 40))
+    assert here.cost(0.04, found(100, 90, 40)) == pytest.approx(0) and 0 < near < far
+    assert here.cost(0.04, found(100, 90, 50)) > 0
+    assert here.cost(0.04, found(200, 90, 40)) == math.inf  # too far
+    assert here.cost(0.04, found(100, 90, 100)) == math.inf  # too large
+    assert here.cost(0.9, found(180, 90, 40)) < math.inf  # not for a face unseen so long
 
 
 def test_a_trail_expects_a_face_where_it_is_going() -> None:
-    moving = trail()
+    moving = track()
     for i in range(1, 26):
         moving.update(i / 25, found(100 + 2 * i, 90, 40), None)  # 50 pixels a second
     x = moving.expected(1.2)[0] + 20
@@ -67,15 +69,15 @@ def test_a_trail_expects_a_face_where_it_is_going() -> None:
 
 
 def test_the_least_misfit_in_total_is_taken() -> None:
-    """Both faces are nearest to the second trail; the first must not go without."""
-    tracks = Tracks()
+    """Both faces are nearest to the second track; the first must not go without."""
+    tracks = FaceTracks()
     tracks.link(0.0, [found(100, 90, 40), found(130, 90, 40)], FRAME)
     linked = tracks.link(0.04, [found(128, 90, 40), found(112, 90, 40)], FRAME)
     assert [t.id for t in linked if t is not None] == [2, 1]
 
 
 def test_no_more_than_allowed() -> None:
-    tracks = Tracks(most=2)
+    tracks = FaceTracks(most=2)
     faces = [found(40 + 80 * i, 90, 30) for i in range(4)]
     linked = tracks.link(0.0, faces, FRAME)
     assert [t and t.id for t in linked] == [1, 2, None, None]
@@ -84,17 +86,10 @@ def test_no_more_than_allowed() -> None:
 
 
 def test_nobody_and_nothing() -> None:
-    tracks = Tracks()
+    tracks = FaceTracks()
     assert tracks.link(0.0, [], FRAME) == []
     tracks.link(0.0, [found(100, 90, 40)], FRAME)
-    assert tracks.link(0.04, [], FRAME) == [] and len(tracks.trails) == 1
-
-
-def test_overlap() -> None:
-    assert overlap((0, 0, 10, 10), (0, 0, 10, 10)) == pytest.approx(1)
-    assert overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(1 / 3)
-    assert overlap((0, 0, 10, 10), (10, 0, 10, 10)) == 0
-    assert overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
+    assert tracks.link(0.04, [], FRAME) == [] and len(tracks.tracks) == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (2, 3), (4, 2), (3, 4), (4, 4), (6, 5)])

@@ -163,9 +163,28 @@ def test_no_frames_are_no_track() -> None:
     ],
 )
 def test_judge_track(p_fake: float, interval: tuple[float, float], word: str) -> None:
-    assert judge_track(p_fake, interval, THRESHOLDS, 1.5) == word
-    short = judge_track(p_fake, interval, THRESHOLDS, 1.4)
-    assert short == ("uncertain" if word == "fake" else word)
+    found, doubts = judge_track(p_fake, interval, THRESHOLDS, 1.5)
+    assert found == word and bool(doubts) == (word == "uncertain")
+    assert [str(doubt)[:11] for doubt in doubts] == ["uncertain: "] * len(doubts)
+    short, doubts = judge_track(p_fake, interval, THRESHOLDS, 1.4)
+    assert short == ("uncertain" if word == "fake" else word) and (short != "uncertain" or doubts)
+
+
+@pytest.mark.parametrize(
+    ("p_fake", "interval", "seconds", "codes"),
+    [
+        (0.9, (0.49, 0.99), 1.4, ["interval_across_half", "too_short_for_fake"]),
+        (0.9, (0.49, 0.99), 1.5, ["interval_across_half"]),
+        (0.9, (0.5, 0.99), 1.4, ["too_short_for_fake"]),
+        (0.1, (0.01, 0.51), 1.4, ["interval_across_half"]),
+        (0.5, (0.01, 0.99), 1.4, ["between_thresholds"]),
+    ],
+)
+def test_all_doubts_are_named_the_heaviest_first(
+    p_fake: float, interval: tuple[float, float], seconds: float, codes: list[str]
+) -> None:
+    _, doubts = judge_track(p_fake, interval, THRESHOLDS, seconds)
+    assert [doubt.code for doubt in doubts] == codes
 
 
 def test_the_most_fake_track_comes_first() -> None:

@@ -11,7 +11,7 @@ import pytest
 from worlds import Path, World
 
 from minimeso.detect.finder import FoundFace
-from minimeso.detect.tracker import Follower
+from minimeso.detect.tracker import Tracker
 
 FPS = 25.0
 
@@ -25,10 +25,10 @@ def times(seconds: float, fps: float = FPS) -> list[float]:
 
 
 def persons(
-    world: World, at: Iterable[float], follower: Follower | None = None
+    world: World, at: Iterable[float], follower: Tracker | None = None
 ) -> dict[int, dict[int, int]]:
     """Number of a track -> person -> in how many frames it was him."""
-    follower = follower or Follower(world)
+    follower = follower or Tracker(world)
     seen: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for t in at:
         faces = follower.see(t, world.frame(t))
@@ -44,9 +44,9 @@ def persons(
 
 def test_a_person_keeps_the_number_and_few_frames_are_searched() -> None:
     world = World({1: lambda t: (160 + 60 * math.sin(t), 90, 40)}, noise=4)
-    follower = Follower(world)
+    follower = Tracker(world)
     assert persons(world, times(10), follower) == {1: {1: 250}}
-    assert world.finds == follower.searches == 10 and follower.cuts == 0
+    assert world.finds == follower.searches == 10 and follower.scene_cuts == 0
     assert world.nears == 249
 
 
@@ -75,7 +75,7 @@ def test_a_hand_before_the_face_makes_no_second_person() -> None:
 
 
 def test_who_turns_away_and_back_in_his_place_is_the_same() -> None:
-    """For longer than a trail waits, but in the same place, looking the same."""
+    """For longer than a track waits, but in the same place, looking the same."""
     world = World({1: still(160, 90), 2: still(60, 90)}, hidden=lambda p, t: p == 1 and 2 <= t < 9)
     seen = persons(world, times(12))
     assert list(seen) == [1, 2] and list(seen[1]) == [1] and list(seen[2]) == [2]
@@ -112,7 +112,7 @@ def test_crossing_faces_are_not_swapped(fps: float, speed: float, gap: float) ->
 
 
 def test_who_meet_and_turn_round_are_not_swapped() -> None:
-    """Prediction would swap them: only the looks tell."""
+    """Prediction would swap them: only the appearances tell."""
     world = World(
         {
             1: lambda t: (100 + 50 * math.sin(t), 90, 40),
@@ -135,9 +135,9 @@ def test_a_cut_ends_the_tracks_and_searches_at_once() -> None:
         },
         backdrop=lambda t: 1000 if t < 2 else 2000,
     )
-    follower = Follower(world)
+    follower = Tracker(world)
     assert persons(world, times(4), follower) == {1: {1: 50}, 2: {2: 50}}
-    assert follower.cuts == 1
+    assert follower.scene_cuts == 1
 
 
 def test_an_interview_that_cuts_back_and_forth_has_two_persons() -> None:
@@ -152,10 +152,10 @@ def test_an_interview_that_cuts_back_and_forth_has_two_persons() -> None:
         backdrop=lambda t: 1000 + camera(t),
         noise=3,
     )
-    follower = Follower(world)
+    follower = Tracker(world)
     seen = persons(world, times(30), follower)
     assert {number: list(who) for number, who in seen.items()} == {1: [1], 2: [2]}
-    assert sum(seen[1].values()) + sum(seen[2].values()) == 750 and follower.cuts == 19
+    assert sum(seen[1].values()) + sum(seen[2].values()) == 750 and follower.scene_cuts == 19
 
 
 def test_a_flash_makes_no_new_person() -> None:
@@ -166,9 +166,9 @@ def test_a_flash_makes_no_new_person() -> None:
 def test_noise_and_darkness_are_no_cuts() -> None:
     for light in (1.0, 0.02):
         world = World({}, noise=6, light=lambda t, light=light: light)
-        follower = Follower(world)
+        follower = Tracker(world)
         persons(world, times(2), follower)
-        assert follower.cuts == 0
+        assert follower.scene_cuts == 0
 
 
 def test_a_change_of_size_is_a_cut_but_the_same_scene() -> None:
@@ -181,9 +181,9 @@ def test_a_change_of_size_is_a_cut_but_the_same_scene() -> None:
         {1: lambda t: (160 * scale(t), 90 * scale(t), 40 * scale(t))},
         size=lambda t: (round(180 * scale(t)), round(320 * scale(t))),
     )
-    follower = Follower(world)
+    follower = Tracker(world)
     assert persons(world, times(4), follower) == {1: {1: 100}}
-    assert follower.cuts == 1
+    assert follower.scene_cuts == 1
 
 
 # --- costs are bounded -------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_a_crowd() -> None:
     """Fifty faces: as many tracks as allowed, the same ones all the time, few calls a frame."""
     people = {1 + i: still(20 + 31 * (i % 10), 20 + 35 * (i // 10), 24) for i in range(50)}
     world = World(people, noise=2)
-    seen = persons(world, times(4), Follower(world, most=32))
+    seen = persons(world, times(4), Tracker(world, most=32))
     assert len(seen) == 32 and all(list(who.values()) == [100] for who in seen.values())
     assert world.finds <= 4 * 5 and world.nears <= 32 * 100
 
@@ -222,10 +222,10 @@ def test_an_hour_of_strangers_keeps_nothing() -> None:
         {p: (lambda t, p=p: (160, 90, 40) if int(t) == p else None) for p in range(200)},
         backdrop=lambda t: 1000 + int(t),
     )
-    follower = Follower(world)
+    follower = Tracker(world)
     assert len(persons(world, times(200, 3), follower)) == 200
     tracks = follower._tracks
-    assert len(tracks.trails) <= 1 and len(tracks._scenes) <= 8 and len(tracks._gone) <= 8
+    assert len(tracks.tracks) <= 1 and len(tracks._scenes) <= 8 and len(tracks._gone) <= 8
 
 
 # --- odd frames and times ----------------------------------------------------------------
@@ -246,7 +246,7 @@ def test_an_hour_of_strangers_keeps_nothing() -> None:
 def test_odd_time_stamps(stamps: list[float]) -> None:
     """Whatever they are, a person who sits still is one person."""
     world = World({1: still(160, 90)})
-    follower = Follower(world)
+    follower = Tracker(world)
     for t in stamps:
         assert [number for number, _ in follower.see(t, world.frame(0))] == [1]
     assert follower.searches <= len(stamps)
@@ -254,7 +254,7 @@ def test_odd_time_stamps(stamps: list[float]) -> None:
 
 def test_repeated_time_stamps_do_not_stop_the_search() -> None:
     world = World({1: still(160, 90)}, hidden=lambda person, t: t < 1)
-    follower = Follower(world)
+    follower = Tracker(world)
     numbers = [len(follower.see(0.0, world.frame(t))) for t in times(3)]
     assert numbers[-1] == 1
 
@@ -267,7 +267,7 @@ def test_frames_of_any_size(size: tuple[int, int]) -> None:
 
 def test_an_8k_frame() -> None:
     world = World({1: still(4000, 2000, 400)})
-    follower = Follower(world)
+    follower = Tracker(world)
     frame = np.zeros((4320, 7680, 3), np.uint8)
     assert [len(follower.see(t, frame)) for t in times(0.2)] == [1] * 5
 
@@ -275,14 +275,14 @@ def test_an_8k_frame() -> None:
 def test_frames_that_change_size_all_the_time() -> None:
     sizes = [(1, 1), (180, 320), (320, 180), (2, 900), (90, 160)]
     world = World({1: still(10, 10, 12)}, size=lambda t: sizes[round(t * FPS) % len(sizes)])
-    follower = Follower(world)
+    follower = Tracker(world)
     persons(world, times(2), follower)
-    assert follower.cuts == 49
+    assert follower.scene_cuts == 49
 
 
 def test_frames_that_are_not_contiguous() -> None:
     world = World({1: still(160, 90)})
-    follower = Follower(world)
+    follower = Tracker(world)
     for t in times(1):
         frame = np.asfortranarray(world.frame(t))[::-1]
         assert len(follower.see(t, frame)) == 1
@@ -297,6 +297,6 @@ def test_a_finder_of_odd_faces() -> None:
             boxes = [(0.0, 0.0, 0.0, 0.0), (1e6, 1e6, 5.0, 5.0), (-1e6, 0.0, 1e-9, 1e9)]
             return tuple(FoundFace(box, 0.7, points) for box in boxes)
 
-    persons_found = Follower(Odd({}))
+    persons_found = Tracker(Odd({}))
     for t in times(2):
         persons_found.see(t, np.zeros((20, 20, 3), np.uint8))

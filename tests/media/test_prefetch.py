@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from minimeso.media.prefetch import ahead
+from minimeso.media.prefetch import prefetch
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -26,7 +26,7 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 
 def no_thread_left() -> bool:
-    return not [t for t in threading.enumerate() if t.name == "minimeso-ahead"]
+    return not [t for t in threading.enumerate() if t.name == "minimeso-prefetch"]
 
 
 @pytest.fixture(autouse=True)
@@ -54,23 +54,23 @@ class Source:
 
 @pytest.mark.parametrize("depth", [1, 2, 7])
 def test_order(depth: int) -> None:
-    with ahead(range(300), depth) as numbers:
+    with prefetch(range(300), depth) as numbers:
         assert list(numbers) == list(range(300))
         assert list(numbers) == []
 
 
 def test_it_works_in_another_thread_while_the_consumer_does_not() -> None:
     source = Source()
-    with ahead(source, 3) as numbers:
+    with prefetch(source, 3) as numbers:
         assert eventually(lambda: source.made == 3)
         assert next(numbers) == 0
         assert eventually(lambda: source.made == 4)
-    assert source.closed_in == "minimeso-ahead"
+    assert source.closed_in == "minimeso-prefetch"
 
 
 def test_it_is_never_further_ahead_than_asked() -> None:
     source = Source(200)
-    with ahead(source, 4) as numbers:
+    with prefetch(source, 4) as numbers:
         for number in numbers:
             assert source.made - (number + 1) <= 4
 
@@ -80,7 +80,7 @@ def test_an_exception_comes_at_its_place() -> None:
         yield from range(3)
         raise KeyError("fourth")
 
-    numbers = ahead(three(), 10)
+    numbers = prefetch(three(), 10)
     assert [next(numbers) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyError, match="fourth"):
         next(numbers)
@@ -88,7 +88,7 @@ def test_an_exception_comes_at_its_place() -> None:
 
 
 def test_an_iterable_that_cannot_be_iterated() -> None:
-    with ahead(3, 1) as numbers, pytest.raises(TypeError):  # type: ignore[arg-type]
+    with prefetch(3, 1) as numbers, pytest.raises(TypeError):  # type: ignore[arg-type]
         next(numbers)
 
 
@@ -98,13 +98,13 @@ def test_what_is_no_ordinary_exception_is_handed_over_too(error: type[BaseExcept
         raise error
         yield 1
 
-    with ahead(one(), 1) as numbers, pytest.raises(error):
+    with prefetch(one(), 1) as numbers, pytest.raises(error):
         next(numbers)
 
 
 def test_closing_while_the_queue_is_full() -> None:
     source = Source()
-    numbers = ahead(source, 2)
+    numbers = prefetch(source, 2)
     assert eventually(lambda: source.made == 2)
     numbers.close()
     assert no_thread_left() and source.made == 2
@@ -114,14 +114,14 @@ def test_closing_while_the_queue_is_full() -> None:
 
 def test_closing_before_anything_was_made() -> None:
     for _ in range(50):
-        ahead(Source(), 1).close()
+        prefetch(Source(), 1).close()
     assert no_thread_left()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_the_consumer_fails(error: type[BaseException]) -> None:
     source = Source()
-    with pytest.raises(error), ahead(source, 2) as numbers:
+    with pytest.raises(error), prefetch(source, 2) as numbers:
         next(numbers)
         raise error
     assert no_thread_left() and source.closed_in
@@ -129,7 +129,7 @@ def test_the_consumer_fails(error: type[BaseException]) -> None:
 
 def test_a_forgotten_consumer_ends_the_thread() -> None:
     source = Source()
-    numbers = ahead(source, 2)
+    numbers = prefetch(source, 2)
     next(numbers)
     del numbers
     gc.collect()
@@ -146,7 +146,7 @@ def test_items_that_were_taken_are_not_kept() -> None:
         def __del__(self) -> None:
             Item.alive -= 1
 
-    with ahead((Item() for _ in range(50)), 3) as items:
+    with prefetch((Item() for _ in range(50)), 3) as items:
         for item in items:
             del item
             assert Item.alive <= 4
@@ -171,21 +171,21 @@ def test_an_iterable_that_can_be_stopped_is_told() -> None:
             self.told.set()
 
     slow = Slow()
-    outer = ahead(ahead(slow, 1), 1)
+    outer = prefetch(prefetch(slow, 1), 1)
     outer.close()
     assert slow.told.is_set()
 
 
 def test_a_chain_of_threads() -> None:
     source = Source(500)
-    with ahead(source, 2) as numbers, ahead((2 * n for n in numbers), 2) as doubled:
+    with prefetch(source, 2) as numbers, prefetch((2 * n for n in numbers), 2) as doubled:
         assert list(doubled) == list(range(0, 1000, 2))
-    with ahead(Source(), 2) as numbers, ahead((2 * n for n in numbers), 2) as doubled:
+    with prefetch(Source(), 2) as numbers, prefetch((2 * n for n in numbers), 2) as doubled:
         assert next(doubled) == 0
 
 
 def test_many_side_by_side() -> None:
-    many = [ahead(Source(100), 2) for _ in range(20)]
+    many = [prefetch(Source(100), 2) for _ in range(20)]
     for number in range(100):
         assert [next(one) for one in many] == [number] * 20
     assert [list(one) for one in many] == [[]] * 20
@@ -194,14 +194,14 @@ def test_many_side_by_side() -> None:
 @pytest.mark.parametrize("depth", [0, -1])
 def test_depth_that_holds_nothing(depth: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        ahead([], depth)
+        prefetch([], depth)
 
 
 @pytest.mark.parametrize("last_line", ["", "raise SystemExit(0)", "numbers.__next__()"])
 def test_a_process_that_just_ends(last_line: str) -> None:
     program = (
-        "import itertools\nfrom minimeso.media.prefetch import ahead\n"
-        f"numbers = ahead(itertools.count(), 2)\n{last_line}\n"
+        "import itertools\nfrom minimeso.media.prefetch import prefetch\n"
+        f"numbers = prefetch(itertools.count(), 2)\n{last_line}\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -210,10 +210,10 @@ def test_a_process_that_just_ends(last_line: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
 def test_ctrl_c_while_nothing_comes() -> None:
     program = (
-        "import time\nfrom minimeso.media.prefetch import ahead\n"
+        "import time\nfrom minimeso.media.prefetch import prefetch\n"
         "def slow():\n    print('ready', flush=True)\n    time.sleep(1)\n    yield\n"
         "    time.sleep(600)\n"
-        "with ahead(slow(), 2) as items:\n    for _ in items: pass\n"
+        "with prefetch(slow(), 2) as items:\n    for _ in items: pass\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -36,7 +36,7 @@ from PIL import Image
 from minimeso import InputError, PictureError
 from minimeso.media import video
 from minimeso.media.pictures import PICTURE_ENDINGS
-from minimeso.media.prefetch import ahead
+from minimeso.media.prefetch import prefetch
 from minimeso.media.video import CLIP_ENDINGS, is_clip, open_clip, raw_frames
 
 av = pytest.importorskip("av")
@@ -812,10 +812,10 @@ def test_closing_from_another_thread(tmp_path: Path) -> None:
 
 def test_through_a_thread(tmp_path: Path) -> None:
     path = clip_file(tmp_path, frames=60)
-    with open_clip(path, every_frame=True) as clip, ahead(clip, 3) as frames:
+    with open_clip(path, every_frame=True) as clip, prefetch(clip, 3) as frames:
         assert [number_of(f.pixels) for f in frames] == list(range(60))
     assert clip.frames_read == 60
-    with open_clip(path, every_frame=True) as clip, ahead(clip, 3) as frames:
+    with open_clip(path, every_frame=True) as clip, prefetch(clip, 3) as frames:
         next(frames)
     assert clip.frames_read < 60
 
@@ -836,8 +836,8 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     data = made("mpegts", "mpeg2video", "yuv420p", frames=frames, options={"g": "12"})
     program = (
         "import resource, sys\nfrom minimeso.media.video import open_clip\n"
-        "from minimeso.media.prefetch import ahead\n"
-        "with open_clip(sys.argv[1], every_frame=True) as clip, ahead(clip, 4) as frames:\n"
+        "from minimeso.media.prefetch import prefetch\n"
+        "with open_clip(sys.argv[1], every_frame=True) as clip, prefetch(clip, 4) as frames:\n"
         "    n = sum(1 for _ in frames)\n"
         "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
@@ -926,10 +926,10 @@ def pipe() -> tuple[IO[bytes], int]:
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes cannot be waited for")
 def test_raw_frames_of_a_quiet_pipe_can_be_left() -> None:
     file, writing = pipe()
-    with file, raw_frames(file, SIZE, 25, every_frame=True) as frames, ahead(frames, 2) as items:
+    with file, raw_frames(file, SIZE, 25, every_frame=True) as frames, prefetch(frames, 2) as items:
         os.write(writing, raw(1) + b"half")
         assert number_of(next(items).pixels) == 0
-    assert not [t for t in threading.enumerate() if t.name == "minimeso-ahead"]
+    assert not [t for t in threading.enumerate() if t.name == "minimeso-prefetch"]
     assert frames.fault is None
     os.close(writing)
 

@@ -234,10 +234,10 @@ def test_a_device_is_not_replaced() -> None:
     if not Path("/dev/null").exists():
         pytest.skip("no devices here")
     link = Path("/dev/null")
-    from minimeso.media.atomic_file import Replacement
+    from minimeso.media.atomic_file import AtomicFile
 
     with pytest.raises(OutputError, match="no regular file"):
-        Replacement(link)
+        AtomicFile(link)
     assert not link.is_file()
 
 

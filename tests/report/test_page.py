@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from detectors import constant_detector, random_detector
 from pages import HOSTILE, check, clip_of, written
+from PIL import Image
 from seen import face, frame, track_of, verdict_of
 
-from minimeso import Graph, Model, OutputError, Session
+from minimeso import Detector, Graph, Model, OutputError, Session
 from minimeso import report as report_module
+from minimeso.notes import Note
 from minimeso.report import Report
 from minimeso.report.page import names
+
+PORTRAIT = Path(__file__).parents[2] / "minimeso" / "samples" / "portrait.jpg"
+
+
+def unreadable(reason: str) -> tuple[Note]:
+    """The notes of a file that could not be read."""
+    return (Note("unreadable", {"reason": reason}),)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +99,7 @@ def test_a_picture_has_no_timeline(session: Session, tmp_path: Path) -> None:
             ["Faces were seen", "too small7", "sideways odd1", "not mean that the picture"],
         ),
         (
-            {"status": "unreadable", "note": "not a clip: <no> format"},
+            {"status": "unreadable", "notes": unreadable("not a clip: <no> format")},
             ["Unreadable", "nothing is known about it", "Note: not a clip: <no> format."],
         ),
     ],
@@ -105,17 +117,24 @@ def test_nothing_to_judge(
 def test_a_file_that_is_cut_short(session: Session, tmp_path: Path) -> None:
     frames = clip_of()
     verdict = verdict_of(
-        "x.mp4", frames, status="partial", note="damaged after 0:05; left out: 3 dark"
+        "x.mp4",
+        frames,
+        status="partial",
+        notes=(Note("cut_short", {"seconds": 5.0, "whole": None}), Note("left_out", {"dark": 3})),
     )
     page = written(session, frames, verdict, tmp_path / "a.html")
     assert "cut short or damaged. Only what could be read" in page.text
-    assert "Note: damaged after 0:05." in page.text and "Person 1: fake" in page.text
+    assert "Note: cut short after 5.0 s." in page.text and "Person 1: fake" in page.text
 
 
 def test_an_interval_that_crosses_the_middle(session: Session, tmp_path: Path) -> None:
     frames = clip_of(2)
     track = dataclasses.replace(
-        track_of(1, frames), p_fake=0.9, interval=(0.45, 0.99), verdict="uncertain"
+        track_of(1, frames),
+        p_fake=0.9,
+        interval=(0.45, 0.99),
+        verdict="uncertain",
+        doubts=(Note("interval_across_half", {"low": 0.45, "high": 0.99}),),
     )
     verdict = verdict_of("x.mp4", frames, tracks=(track,), verdict="uncertain", p_fake=0.9)
     page = written(session, frames, verdict, tmp_path / "a.html")
@@ -184,7 +203,10 @@ def test_a_folder(session: Session, tmp_path: Path) -> None:
     frames = clip_of()
     for name, verdict in (
         ("a/one.mp4", verdict_of("a/one.mp4", frames)),
-        ("a/bad.mp4", verdict_of("a/bad.mp4", [], (), status="unreadable", note="broken")),
+        (
+            "a/bad.mp4",
+            verdict_of("a/bad.mp4", [], (), status="unreadable", notes=unreadable("broken")),
+        ),
         ("a/empty.jpg", verdict_of("a/empty.jpg", [], (), status="no_face")),
     ):
         for seen in frames if name == "a/one.mp4" else []:
@@ -240,7 +262,7 @@ def test_names_tell_nothing_about_the_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(session: Session, tmp_path: Path, name: str) -> None:
     frames = clip_of(5)
-    verdict = verdict_of(name, frames, note=f"odd: {name}", left_out={name: 1})
+    verdict = verdict_of(name, frames, notes=unreadable(f"odd: {name}"), left_out={name: 1})
     report = Report(session, "default", {name: name}, rule=name)
     for _ in range(2):
         for seen in frames:
@@ -260,7 +282,7 @@ def test_a_file_that_was_judged_is_not_replaced(session: Session, tmp_path: Path
     source = tmp_path / "in.mp4"
     source.write_bytes(b"precious")
     report = Report(session)
-    report.end(verdict_of(str(source), [], (), status="unreadable", note="broken"))
+    report.end(verdict_of(str(source), [], (), status="unreadable", notes=unreadable("broken")))
     with pytest.raises(OutputError, match="is being judged: name another"):
         report.write(source)
     assert source.read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 1
@@ -295,14 +317,40 @@ def test_a_long_clip_stays_small(session: Session, tmp_path: Path) -> None:
     assert len(page.all("img")) == 2 * 6 * 3
 
 
-def test_nothing_holds_on_to_a_frame(session: Session) -> None:
-    """The caller may use the pixels again: what is kept is a copy."""
-    pixels = np.full((120, 160, 3), 200, np.uint8)
-    report = Report(session)
-    report.add(frame(0.0, [face(1, 0.5)], pixels))
-    pixels[:] = 0
-    (kept,) = report._seen.highlights[1].pick(1)[0]
-    assert kept.crop.min() == 200
+def test_what_was_judged_is_what_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network reacted to these very crops, not to others made like them."""
+    judged: list[npt.NDArray[np.float32]] = []
+    explained: list[npt.NDArray[np.float32]] = []
+    run = Session.run
+
+    def recorded(self: Session, x: Any, outputs: Any = None) -> Any:
+        if x.shape[1:] == (3, 256, 256):  # not the finder's
+            (judged if outputs is None else explained).extend(np.array(x))
+        return run(self, x, outputs)
+
+    detector = Detector(random_detector(), threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", recorded)
+        report = Report(detector.session, "default")
+        verdict = detector.check(PORTRAIT, on_frame=lambda seen, done: report.add(seen))
+        report.write(tmp_path / "a.html", verdict)
+    assert len(judged) == len(explained) == 1
+    assert np.array_equal(explained[0], judged[0])
+    assert (np.rint(255 * judged[0]) != 255 * judged[0]).any()
+    _, shown, beneath = images(tmp_path / "a.html")
+    assert np.abs(shown - 255 * judged[0].transpose(1, 2, 0)).mean() < 4  # a JPEG
+    assert np.array_equal(shown, beneath)
+
+
+def images(path: Path) -> list[npt.NDArray[np.float64]]:
+    """The pictures of a page."""
+    found = []
+    for picture in check(path).all("img"):
+        data = base64.b64decode(picture["src"].partition(",")[2])
+        found.append(np.asarray(Image.open(io.BytesIO(data)), np.float64))
+    return found
 
 
 def test_written_whole_or_not_at_all(

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from seen import THRESHOLDS, face, frame, track_of, verdict_of
 
-from minimeso.report.phrases import clock, escaped, percent
+from minimeso.detect.verdict import Verdict
+from minimeso.notes import DOUBTS, Note
+from minimeso.report import phrases
+from minimeso.report.phrases import clock, escaped, headline, percent, statements
 
 
 @given(st.text())
@@ -30,3 +37,62 @@ def test_percent(p: float, text: str) -> None:
 )
 def test_clock(t: float, text: str) -> None:
     assert clock(t) == text
+
+
+# --- what is said of a verdict -----------------------------------------------------------
+
+
+def said(**changes: Any) -> list[str]:
+    """The sentences about a clip with one person."""
+    frames = [frame(0.0, [face(1, 0.5)])]
+    return list(statements(verdict_of("x.mp4", frames, **changes), False, THRESHOLDS))
+
+
+def doubtful(*doubts: Note) -> list[str]:
+    """The sentences about a person who is uncertain for these reasons."""
+    track = dataclasses.replace(
+        track_of(1, [frame(0.0, [face(1, 0.7)])]), verdict="uncertain", doubts=doubts
+    )
+    return said(tracks=(track,), verdict="uncertain", p_fake=track.p_fake)
+
+
+DOUBT_VALUES: dict[Any, dict[str, float]] = {
+    "between_thresholds": {"real": 0.4, "fake": 0.6},
+    "interval_across_half": {"low": 0.45, "high": 0.8},
+    "too_short_for_fake": {"seconds": 1.0, "least": 1.5},
+}
+
+
+def test_every_doubt_has_a_sentence_of_its_own() -> None:
+    """Why a person is uncertain is what the verdict says, and not worked out again."""
+    assert set(phrases._DOUBTS) == DOUBTS == set(DOUBT_VALUES)
+    found = {doubtful(Note(code, DOUBT_VALUES[code]))[0] for code in DOUBTS}
+    assert len(found) == len(DOUBTS)
+    short = doubtful(Note("too_short_for_fake", {"seconds": 1.0, "least": 77.5}))
+    assert "77.5 seconds" in short[0]
+
+
+def test_what_weighs_most_is_said() -> None:
+    first, second = (Note(code, DOUBT_VALUES[code]) for code in sorted(DOUBTS)[1:])
+    assert doubtful(first, second) == doubtful(first) != doubtful(second)
+
+
+def test_an_uncertain_person_without_a_doubt() -> None:
+    assert doubtful() == doubtful(Note("between_thresholds", dict(THRESHOLDS)))
+
+
+def test_a_clip_that_was_stopped_is_not_called_damaged() -> None:
+    plain = said()
+    stopped = said(status="partial", notes=(Note("stopped"),))
+    damaged = said(status="partial", notes=(Note("damaged_frames", {"frames": 3}),))
+    assert stopped[1:] == damaged[1:] == plain
+    assert stopped[0] != damaged[0]
+
+
+def test_every_status_has_a_headline() -> None:
+    nothing = {
+        headline(Verdict("x", status, None, None, (), "m"))
+        for status in ("no_face", "unreadable", "partial")
+    }
+    judged = {headline(verdict_of("x", [frame(0.0, [face(1, p)])])) for p in (0.1, 0.5, 0.9)}
+    assert len(nothing | judged) == 6

@@ -56,7 +56,7 @@ def head() -> np.ndarray:
     """(224, 224, 3): a face as tight as those of the set."""
     pixels = read_picture(PORTRAIT).pixels
     (face,) = FaceFinder(threads=1).find(pixels)
-    crop = framing.cut(pixels, framing.square(face, {"side": 2.3}), (224, 224), "bilinear")
+    crop = framing.resized_crop(pixels, framing.square(face, {"side": 2.3}), (224, 224), "bilinear")
     return np.round(crop[0].transpose(1, 2, 0) * 255).astype(np.uint8)
 
 
@@ -200,11 +200,12 @@ def test_faces_are_cut_as_in_use(archive: Path, cache: Path) -> None:
         (-7.6, 40.2, 230.9, 230.9),
         (30.0, -4.5, 210.0, 210.0),
     ):
-        wanted = framing.cut(data.images[0], square, (256, 256), "bilinear")[0] * 255
+        wanted = framing.resized_crop(data.images[0], square, (256, 256), "bilinear")[0] * 255
         got = faces.frame(data.images[0], square).transpose(2, 0, 1)
         # Pillow rounds to bytes after each of its two passes
         assert abs(got - wanted).max() <= 1.01 and abs(got - wanted).mean() < 0.4
-    wanted = framing.cut(data.images[3], tuple(data.squares[3]), (256, 256), "bilinear")[0] * 255
+    square = tuple(data.squares[3])
+    wanted = framing.resized_crop(data.images[3], square, (256, 256), "bilinear")[0] * 255
     assert abs(data.framed[3].transpose(2, 0, 1) - wanted).max() <= 1.01
 
 
@@ -829,7 +830,7 @@ def test_pasted_faces_are_found_and_cut_as_before(head: np.ndarray) -> None:
         whole, (left, top) = pasted.paste(head, scale, random)
         assert whole.shape == (480, 640, 3)
         view = pasted.found(FaceFinder(), whole)
-        assert view is not None and not view.turned and view.picture is whole
+        assert view is not None and not view.rotation and view.picture is whole
         got = np.array(view.square)
         assert got[2] == got[3] == pytest.approx(scale * side, rel=0.12)
         middle = np.array([left + scale * (x + side / 2), top + scale * (y + side / 2)])

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from minimeso import FaceFinder
+from minimeso.detect.box import iou
 from minimeso.errors import MinimesoError
 from minimeso.media.pictures import read_picture
 
@@ -32,14 +33,6 @@ MIN_FACE = 40
 WEAKEST = 0.02
 
 Boxes = list[tuple[float, float, float, float]]
-
-
-def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes (x, y, w, h)."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    shared = max(wide, 0) * max(high, 0)
-    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
 
 
 def side(box: Sequence[float]) -> float:
@@ -56,7 +49,7 @@ def match(found: Boxes, truth: Boxes) -> list[bool | None]:
     taken: set[int] = set()
     results: list[bool | None] = []
     for box in found:
-        scores = [overlap(box, t) if i not in taken else 0.0 for i, t in enumerate(truth)]
+        scores = [iou(box, t) if i not in taken else 0.0 for i, t in enumerate(truth)]
         best = int(np.argmax(scores)) if scores else -1
         if best >= 0 and scores[best] >= IOU:
             taken.add(best)
@@ -128,7 +121,7 @@ def clip(path: Path, model: str, threshold: float, peer: Path, step: int) -> tup
             for box in [] if truth is None else truth[:, :4].tolist():
                 if side(box) >= MIN_FACE:
                     seen += 1
-                    found += any(overlap(box, own) >= IOU for own in ours)
+                    found += any(iou(box, own) >= IOU for own in ours)
     return seen, found
 
 

@@ -20,13 +20,13 @@ REST = "everything else"
 #: Module, function or method, name of the stage.
 STAGES = (
     ("minimeso.media.video", "_File._read", "decode"),
-    ("minimeso.media.video", "_File._developed", "convert to RGB"),
+    ("minimeso.media.video", "_File._converted", "convert to RGB"),
     ("minimeso.detect.finder", "FaceFinder.find", "find in the whole frame"),
     ("minimeso.detect.finder", "FaceFinder.find_near", "find near the last place"),
-    ("minimeso.detect.tracker", "Follower.see", "follow"),
+    ("minimeso.detect.tracker", "Tracker.see", "follow"),
     ("minimeso.detect.analyzer", "fault", "refuse"),
-    ("minimeso.detect.analyzer", "cut", "cut"),
-    ("minimeso.detect.analyzer", "Watch.judge", "score"),
+    ("minimeso.detect.analyzer", "resized_crop", "crop"),
+    ("minimeso.detect.analyzer", "Analyzer.judge", "score"),
 )
 
 
@@ -79,7 +79,7 @@ def measure(clip: Path, every_frame: bool, runs: int) -> dict[str, Any]:
             for module, name, stage in STAGES:
                 original = _find(module, name)
                 stack.enter_context(patch(f"{module}.{name}", watch.around(original, stage)))
-            stack.enter_context(patch("minimeso.detect.detector.ahead", _not_ahead))
+            stack.enter_context(patch("minimeso.detect.detector.prefetch", _not_prefetched))
             stack.enter_context(patch("minimeso.media.video._DECODER_THREADS", 1))
             verdict = watch.around(detector.check, REST)(clip, every_frame=every_frame)
         found.append(watch.seconds)
@@ -117,6 +117,6 @@ def _find(module: str, name: str) -> Any:
     return found
 
 
-def _not_ahead(iterable: Iterable[Any], _: int) -> Any:
-    """``ahead`` without its thread: an item is made when it is asked for."""
+def _not_prefetched(iterable: Iterable[Any], _: int) -> Any:
+    """``prefetch`` without its thread: an item is made when it is asked for."""
     return nullcontext(iter(iterable))

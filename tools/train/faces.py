@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from minimeso import FaceFinder
 from minimeso.detect import framing
+from minimeso.detect.box import Box
 from tools import files
 
 SIZE = 256
@@ -111,8 +112,8 @@ def frame(
 ) -> NDArray[np.uint8]:
     """The inside of a square (x, y, width, height) of a picture (H, W, 3) as (256, 256, 3).
 
-    The same as `minimeso.detect.framing.cut`, but Pillow's, in bytes. `outside` the picture there
-    is what `np.pad` calls so: "edge", "wrap" or "reflect".
+    The same as `minimeso.detect.framing.resized_crop`, but Pillow's, in bytes. `outside` the
+    picture there is what `np.pad` calls so: "edge", "wrap" or "reflect".
     """
     x, y, width, height = square
     left, top, right, bottom = math.floor(x), math.floor(y), x + width, y + height
@@ -298,7 +299,7 @@ def _squares(
     return squares
 
 
-def _square(finder: FaceFinder, picture: NDArray[np.uint8]) -> framing.Square:
+def _square(finder: FaceFinder, picture: NDArray[np.uint8]) -> Box:
     """The square of the best face that lies where the face of a tight crop must lie."""
     height, width = picture.shape[:2]
     crop = max(height, width)
@@ -306,16 +307,16 @@ def _square(finder: FaceFinder, picture: NDArray[np.uint8]) -> framing.Square:
         x, y, side, _ = square = framing.square(face, FRAMING)
         off = math.hypot(x + side / 2 - width / 2, y + side / 2 - height / 2)
         sane = SANE_SIDE[0] <= side / crop <= SANE_SIDE[1] and off <= SANE_MOVE * crop
-        if sane and not face.turned:
+        if sane and not face.rotation:
             return square
     side = crop * FRAME_SIDE / CROP_SIDE
-    return (width - side) / 2, (height - side) / 2, side, side
+    return Box((width - side) / 2, (height - side) / 2, side, side)
 
 
-def _middle(width: int, height: int) -> framing.Square:
+def _middle(width: int, height: int) -> Box:
     """The framed face of a picture that has a margin of MARGIN of its side around it."""
     side = min(width, height) * (1 - 2 * MARGIN)
-    return (width - side) / 2, (height - side) / 2, side, side
+    return Box((width - side) / 2, (height - side) / 2, side, side)
 
 
 def cached(path: Path, kind: type[np.generic]) -> NDArray[Any]:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from minimeso import FaceFinder, Model, Session
 from minimeso.detect import framing
+from minimeso.detect.box import AnyBox
 from minimeso.errors import MinimesoError
 from tools.arguments import number
 from tools.train import faces, measures
@@ -41,8 +42,8 @@ class Face(NamedTuple):
     """What is scored: a picture and where the face lies in it."""
 
     picture: Pixels
-    square: framing.Square
-    turned: int = 0
+    square: AnyBox
+    rotation: int = 0
 
 
 def score(model: Model, views: Iterable[Face], layer: str | None = None) -> Array:
@@ -54,7 +55,9 @@ def score(model: Model, views: Iterable[Face], layer: str | None = None) -> Arra
     views = iter(views)
     while batch := list(islice(views, BATCH)):
         crops = [
-            framing.cut(face.picture, face.square, size, cutting["resample"], turned=face.turned)
+            framing.resized_crop(
+                face.picture, face.square, size, cutting["resample"], rotation=face.rotation
+            )
             for face in batch
         ]
         parts.append(session.run(np.concatenate(crops), outputs=[layer])[layer][:, 0])
@@ -103,7 +106,7 @@ def found(
     if best is None:
         return None
     steady = finder.steadied(picture, best)
-    return Face(picture, framing.square(steady, cutting), steady.turned)
+    return Face(picture, framing.square(steady, cutting), steady.rotation)
 
 
 def pasted(

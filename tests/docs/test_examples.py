@@ -1,0 +1,150 @@
+"""The examples of README and docs run, and the commands in them exist with their options.
+
+Python blocks of a page run one after another, in a copy of the few files that they name.  A block
+below ``<!-- not run: REASON -->`` is only compiled.  In a ``console`` block a command of
+``minimeso`` that is followed by its output must print just that; of the other commands ``--help``
+must know every option.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from minimeso.cli import main
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(p for p in (ROOT / "docs").rglob("*") if p.suffix in (".md", ".rst")),
+]
+_FENCED = re.compile(
+    r"(?P<above>[^\n]*)\n```(?P<language>python|console)\n(?P<text>.*?)\n```$", re.M | re.S
+)
+_DIRECTIVE = re.compile(r"^\.\. code-block:: (console)\n\n((?:   .*\n|\n)+)", re.M)
+
+
+class Block(NamedTuple):
+    """A code block of a page; ``run``: it stands under no "not run"."""
+
+    language: str
+    text: str
+    run: bool
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Every code block of a page in order."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".rst":
+        for language, body in _DIRECTIVE.findall(text):
+            yield Block(language, re.sub(r"^   ", "", body, flags=re.M), True)
+    for match in _FENCED.finditer(text):
+        run = not match["above"].startswith("<!-- not run: ")
+        yield Block(match["language"], match["text"], run)
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+WITH_PYTHON = [p for p in PAGES if any(b.language == "python" for b in blocks(p))]
+
+
+class Command(NamedTuple):
+    """A line behind ``$``, without its comment, and what is printed below it."""
+
+    page: str
+    line: str
+    output: str
+
+
+def commands() -> Iterator[Command]:
+    """Every command of every page, those between ``&&`` one by one."""
+    for page in PAGES:
+        for block in blocks(page):
+            if block.language == "console":
+                for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
+                    line, _, output = part.partition("\n")
+                    *first, last = re.sub(r"\s+#.*", "", line).split(" && ")
+                    yield from (Command(name_of(page), one, "") for one in first)
+                    yield Command(name_of(page), last, output)
+
+
+def test_there_is_something_to_test() -> None:
+    found = list(commands())
+    assert len(found) > 30 and len(WITH_PYTHON) > 2
+    assert any(c.page == "README.md" and c.output for c in found)
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_python(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("samples", "models"):
+        shutil.copytree(ROOT / "minimeso" / folder, tmp_path / "minimeso" / folder)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "example"}
+    for number, block in enumerate(b for b in blocks(page) if b.language == "python"):
+        code = compile(block.text, f"{name_of(page)}, block {number + 1}", "exec")
+        if block.run:
+            exec(code, namespace)
+
+
+SHOWN = [c for c in commands() if c.output.strip() and c.line.startswith("minimeso ")]
+
+
+@pytest.mark.parametrize("command", SHOWN, ids=lambda c: f"{c.page}: {c.line}")
+def test_output_is_as_shown(
+    command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(shlex.split(command.line)[1:]) == 0
+    output = capsys.readouterr()
+    assert output.out.strip() == command.output.strip() and output.err == ""
+
+
+def options_used() -> dict[tuple[str, ...], set[str]]:
+    """The commands that we wrote, as what stands behind ``python -m``, and their options."""
+    used: dict[tuple[str, ...], set[str]] = {}
+    for _, line, _ in commands():
+        words = shlex.split(line)
+        if words[0] == "minimeso":
+            asked = tuple(words[:2])
+        elif words[:2] == ["python", "-m"] and words[2].startswith("tools"):
+            asked = (words[2],)
+        else:
+            continue
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        used.setdefault(asked, set()).update(options)
+    return used
+
+
+USED = options_used()
+
+
+@pytest.mark.parametrize("asked", USED, ids=" ".join)
+def test_options_exist(asked: tuple[str, ...]) -> None:
+    if asked[0].startswith("tools"):
+        pytest.importorskip("torch")
+    done = subprocess.run(
+        [sys.executable, "-m", *asked, "--help"],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not USED[asked] - set(re.findall(r"--[\w-]+", done.stdout))
+
+
+def test_files_that_are_named_exist() -> None:
+    """In backquotes, with a folder: `csrc/kernels.h`, `tests/native`."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for path in re.findall(r"`((?:csrc|minimeso|tools|tests|docs|\.ci)/[\w./*-]+)`", text):
+            if path.startswith("docs/_build"):
+                continue
+            assert any(ROOT.glob(path.rstrip("/"))), f"{name_of(page)} names {path}"

@@ -1,0 +1,62 @@
+"""Notes: every code has a text, with its values in it."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from minimeso.notes import DOUBTS, Code, Note, joined
+
+#: Of each code values, and the text.
+WORDED: list[tuple[Code, dict[str, Any], str]] = [
+    ("unreadable", {"reason": "{a} folder"}, "{a} folder"),
+    ("first_frame_only", {}, "only its first frame"),
+    ("damaged_picture", {"reason": "x"}, "damaged or cut short (x): judged by what could be read"),
+    ("damaged_frames", {"frames": 1}, "damaged: 1 frame left out"),
+    ("damaged_frames", {"frames": 3}, "damaged: 3 frames left out"),
+    ("damaged_after", {"frames": 2, "whole": 9, "reason": "x"}, "damaged after 2 of 9 frames (x)"),
+    ("reading_failed", {"seconds": 1.26, "reason": "x"}, "reading failed after 1.3 s (x)"),
+    ("cut_short", {"seconds": 1.26, "whole": None}, "cut short after 1.3 s"),
+    ("cut_short", {"seconds": 1.26, "whole": 3.0}, "cut short after 1.3 of 3.0 s"),
+    (
+        "incomplete_frame",
+        {"count": 5, "whole": 12},
+        "the last frame is incomplete: 5 of 12 bytes; check the size",
+    ),
+    ("reading_stopped", {"reason": "x"}, "reading stopped: x"),
+    ("stopped", {}, "stopped before its end"),
+    ("no_face", {}, "no face found"),
+    ("none_judged", {}, "no face that can be judged"),
+    (
+        "left_out",
+        {"too_small": 2, "turned": 1},
+        "left out: 2 too small (under 50 pixels), 1 turned too far away",
+    ),
+    (
+        "between_thresholds",
+        {"real": 0.2, "fake": 0.8},
+        "uncertain: p_fake lies between 20 and 80 %",
+    ),
+    (
+        "interval_across_half",
+        {"low": 0.4, "high": 0.97},
+        "uncertain: too few frames that agree, p_fake may be 40 to 97 %",
+    ),
+    ("too_short_for_fake", {"seconds": 1.0, "least": 1.5}, "uncertain: judged over 1.0 s only"),
+]
+
+
+@pytest.mark.parametrize(("code", "values", "text"), WORDED)
+def test_texts(code: Code, values: dict[str, Any], text: str) -> None:
+    assert str(Note(code, values)) == text
+
+
+def test_no_code_is_without_words() -> None:
+    assert {code for code, _, _ in WORDED} == set(get_args(Code))
+    assert set(get_args(Code)) > DOUBTS
+
+
+def test_joined() -> None:
+    assert joined(()) is None
+    assert joined((Note("stopped"), Note("no_face"))) == "stopped before its end; no face found"
