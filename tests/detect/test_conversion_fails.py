@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import clip_file
-from detectors import constant_detector
+from support.clips import clip_file
+from support.detectors import constant_detector
 
 from minimeso import Detector, PictureError
 from minimeso.media import video
