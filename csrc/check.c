@@ -103,6 +103,8 @@ int mm_measure(const mm_program *p, int64_t step, mm_needs *needs)
         return MM_E_PROGRAM;
     const mm_operands o = mm_operands_of(p, &p->steps[step]);
     MM_OPS[o.step->op].measure(&o, needs);
+    needs->tile_lines = (int32_t)mm_tile_lines(o.step);
+    needs->is_banded = MM_OPS[o.step->op].banded(&o);
     return MM_OK;
 }
 

@@ -114,6 +114,9 @@ typedef struct {
     /* Of rows of its input: zeros before and behind them that count as padding, and how far behind
        the first element of a row vectors are loaded (the lanes beyond the row do not matter). */
     int64_t before, behind, loads;
+    int32_t tile_lines; /* lines that it makes at once; tiles start at multiples of it */
+    int32_t is_banded;  /* whether it may share a stage: each line of its output needs a range of
+                           lines of its inputs */
 } mm_needs;
 
 typedef struct mm_pool mm_pool;
@@ -134,6 +137,14 @@ int mm_check(const mm_program *program, int64_t *step);
 /* What a step needs; MM_E_PROGRAM where its numbers contradict its tensors.  Neither the place of
    the tensors nor the sizes of the program count yet. */
 int mm_measure(const mm_program *program, int64_t step, mm_needs *needs);
+
+/* Most bands that are looked at to size the rings of a stage; a dozen is usual, but tiles of many
+   dilations without a common divisor meet no band twice in a high picture. */
+#define MM_MAX_DIFFERENT_BANDS 256
+
+/* ring_lines[r], r < stage->count: the lines of ring r that one band of a stage may need at once.
+   Of the tensors only shapes and ring numbers count.  MM_E_PROGRAM: its bands differ too much. */
+int mm_measure_stage(const mm_program *program, const mm_stage *stage, int64_t *ring_lines);
 
 /* A pool of `threads` threads, the caller's among them.  Not for use across fork. */
 int mm_pool_new(int threads, mm_pool **pool);

@@ -49,15 +49,15 @@ int mm_check_binary(const mm_operands *o)
     return mm_same_shape(b, out);
 }
 
-/* A factor is read at line 0, so it must be whole. */
-int mm_banded_whole_factor(const mm_operands *o)
+/* A factor is read at line 0: it must be whole before the first line is made. */
+int mm_banded_no_factor(const mm_operands *o)
 {
-    return !is_factor(o->second, o->out) || o->second->ring < 0;
+    return mm_banded_maps(o) && !is_factor(o->second, o->out);
 }
 
 mm_range mm_lines_sum(const mm_operands *o, int second, mm_range out)
 {
     if (second && is_doubled(o->step, o->second, o->out))
-        return (mm_range){out.start / 2, (out.end + 1) / 2};
+        return (mm_range){(out.start - (out.start & 1)) / 2, (out.end + (out.end & 1)) / 2};
     return out;
 }

@@ -17,38 +17,38 @@
 
 #define MM_OPERATORS(X)                                                                            \
     /* (N, C, H, W) float32 of the caller -> tensor */                                             \
-    X(INPUT_F32, 0, 1, same, always, input, nothing, input_f32)                                    \
+    X(INPUT_F32, 0, 1, same, maps, input, nothing, input_f32)                                      \
     /* (N, H, W, C) uint8 of the caller / 255 -> tensor */                                         \
-    X(INPUT_U8, 0, 1, same, always, input, nothing, input_u8)                                      \
+    X(INPUT_U8, 0, 1, same, maps, input, nothing, input_u8)                                        \
     /* tensor -> (N, C, H, W) float32 of the caller */                                             \
     X(OUTPUT, 1, 0, same, never, output, nothing, output)                                          \
     /* input -> output at channel (feature) `at`; epilogue */                                      \
-    X(COPY, 1, 1, same, always, copy, nothing, copy)                                               \
+    X(COPY, 1, 1, same, maps, copy, nothing, copy)                                                 \
     /* 0 -> output */                                                                              \
-    X(ZERO, 0, 1, same, always, zero, nothing, zero)                                               \
+    X(ZERO, 0, 1, same, maps, zero, nothing, zero)                                                 \
     /* weight, bias; epilogue */                                                                   \
-    X(CONV, 1, 1, window, always, conv, conv, conv)                                                \
+    X(CONV, 1, 1, window, maps, conv, conv, conv)                                                  \
     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h tiles of           \
        9 - kernel_h lines at once; first_constant: a row of zeros */                               \
-    X(WINOGRAD, 1, 1, window, always, winograd, winograd, winograd)                                \
+    X(WINOGRAD, 1, 1, window, maps, winograd, winograd, winograd)                                  \
     /* the same for kernels 3 x 3, strides 1, as many groups as channels in and out; or this and   \
        a 2 x 2 max-pool: its window is 4 x 4, its strides are 2, and the epilogue comes last.      \
        first_constant: a row of zeros */                                                           \
-    X(DEPTHWISE, 1, 1, window, always, depthwise, depthwise, depthwise)                            \
+    X(DEPTHWISE, 1, 1, window, maps, depthwise, depthwise, depthwise)                              \
     /* weight, bias; epilogue */                                                                   \
     X(LINEAR, 1, 1, all, never, linear, nothing, linear)                                           \
     /* sign < 0: smallest instead of largest; epilogue.  With `pre_activation`, a valley of        \
        activations.h, of that of the input: 2 x 2 or 4 x 4 only, without padding or overlap */     \
-    X(MAX_POOL, 1, 1, window, always, max_pool, pool, max_pool)                                    \
+    X(MAX_POOL, 1, 1, window, maps, max_pool, pool, max_pool)                                      \
     /* scale_x, scale_y in constants; epilogue */                                                  \
-    X(AVG_POOL, 1, 1, window, always, avg_pool, pool, avg_pool)                                    \
+    X(AVG_POOL, 1, 1, window, maps, avg_pool, pool, avg_pool)                                      \
     /* epilogue */                                                                                 \
     X(GLOBAL_AVG_POOL, 1, 1, all, never, global_avg_pool, nothing, global_avg_pool)                \
     /* input + second, second may be (C, 1, 1); or half as high and wide, then each of its         \
        elements counts for 2 x 2; epilogue */                                                      \
-    X(ADD, 2, 1, sum, whole_factor, binary, nothing, add)                                          \
+    X(ADD, 2, 1, sum, no_factor, binary, nothing, add)                                             \
     /* input * second, second may be (C, 1, 1); epilogue */                                        \
-    X(MUL, 2, 1, same, whole_factor, binary, nothing, mul)                                         \
+    X(MUL, 2, 1, same, no_factor, binary, nothing, mul)                                            \
     /* tensor -> vector, channel by channel; epilogue */                                           \
     X(FLATTEN, 1, 1, all, never, flatten, nothing, flatten)                                        \
     /* over channels, or of a vector; epilogue */                                                  \

@@ -50,12 +50,6 @@ mm_range mm_lines_window(const mm_operands *o, int second, mm_range out)
     };
 }
 
-int mm_banded_always(const mm_operands *o)
-{
-    (void)o;
-    return 1;
-}
-
 int mm_banded_never(const mm_operands *o)
 {
     (void)o;

@@ -20,8 +20,10 @@ typedef int mm_check_fn(const mm_operands *o);
 /* Adds what the step needs to *needs, which is 0 everywhere; after mm_check_fn has said yes. */
 typedef void mm_measure_fn(const mm_operands *o, mm_needs *needs);
 
-/* Lines of `in` (of `second`, if that is set) that lines of the output need, if there were no end
-   to the picture.  Larger ranges never need less. */
+/* Lines of `in` (of `second`, if that is set) that lines of the output need, if the picture had no
+   edges: any numbers, also below zero.  Larger ranges never need less.  Asked of those only that
+   are banded; and so many lines further down, at most 16, they need as many lines, further down,
+   too. */
 typedef mm_range mm_lines_fn(const mm_operands *o, int second, mm_range out);
 
 /* Whether the step may share a stage: a line of its output needs a range of lines of its inputs. */

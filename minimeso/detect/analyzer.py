@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from ..engine import Session
 from ..errors import ModelError
@@ -27,6 +26,7 @@ from .size_correction import small_faces
 from .track_score import judge_track, summarize, suspicion, too_short
 from .tracker import Tracker
 from .verdict import (
+    Crop,
     LiveFace,
     Moment,
     Reason,
@@ -37,8 +37,6 @@ from .verdict import (
     judge,
 )
 
-Crop = npt.NDArray[np.float32]
-
 #: Frames that count for what ``live`` says of a person, so that it stays fast for ever.
 _LIVE_MOMENTS = 512
 
@@ -46,7 +44,7 @@ _LIVE_MOMENTS = 512
 class CroppedFrame(NamedTuple):
     """A frame whose faces are found and cropped, but not judged yet.
 
-    ``crops`` are (1, 3, H, W) float32 of the faces without a ``reason``, in their order.
+    ``crops`` are (3, H, W) float32 of the faces without a ``reason``, in their order.
     """
 
     t: float
@@ -99,7 +97,7 @@ class Analyzer:
                 resample = self._framing["resample"]
                 isa = self._session.isa
                 crop = resized_crop(pixels, box, self._size, resample, isa, rotation=face.rotation)
-                crops.append(crop)
+                crops.append(crop[0])
         return CroppedFrame(t, pixels, tuple(faces), tuple(crops))
 
     def _found(self, t: float, pixels: Pixels) -> list[tuple[int, FoundFace]]:
@@ -117,11 +115,12 @@ class Analyzer:
             ModelError: the network's result is not a number, because its weights overflow.
         """
         crops = [crop for frame in cropped for crop in frame.crops]
-        scores = iter(self._session.run(np.concatenate(crops)).tolist() if crops else ())
+        scores = iter(self._session.run(np.stack(crops)).tolist() if crops else ())
         return [self._judged(frame, scores) for frame in cropped]
 
     def _judged(self, frame: CroppedFrame, scores: Iterator[float]) -> SeenFrame:
         judged = []
+        crops = iter(frame.crops)
         for seen in frame.faces:
             self.faces_found += 1
             if seen.reason is not None:
@@ -129,7 +128,7 @@ class Analyzer:
             else:
                 p_fake = self._checked(next(scores))
                 p_fake = self._small.corrected(p_fake, min(seen.square[2:]))
-                seen = seen._replace(p_fake=p_fake)
+                seen = seen._replace(p_fake=p_fake, crop=next(crops))
                 moments = self._moments.setdefault(seen.track, Moments())
                 moments.append(frame.t, box_inside(seen.face, frame.pixels), p_fake)
             judged.append(seen)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from ..media.pixels import Pixels
 from ..notes import Note, joined
 from .box import Box
@@ -17,6 +20,8 @@ Status = Literal["ok", "no_face", "unreadable", "partial"]
 Word = Literal["real", "fake", "uncertain"]
 #: Why a face is not judged (``too_short``: why a whole track is not).
 Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
+#: (3, H, W) float32 from 0 to 1: a face as the network looks at it.
+Crop = npt.NDArray[np.float32]
 #: Both ends of a 95 % interval.
 Interval = tuple[float, float]
 
@@ -64,7 +69,8 @@ class SeenFace(NamedTuple):
     """A face of a frame, judged or left out for a reason: what a report draws.
 
     ``track`` is the number of the person, 0 as long as none of their frames could be judged;
-    ``square`` is what was cropped for the network: x, y, side, side; may reach outside.
+    ``square`` is what was cropped for the network: x, y, side, side; may reach outside; ``crop`` is
+    what it judged, if it did.
     """
 
     track: int
@@ -72,6 +78,7 @@ class SeenFace(NamedTuple):
     square: Box
     reason: Reason | None
     p_fake: float | None
+    crop: Crop | None = None
 
 
 class SeenFrame(NamedTuple):

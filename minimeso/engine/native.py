@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import EngineError, InputError
-from .bindings import ACTIVATION_NUMBERS, LANES, OP_NUMBERS, ffi, lib, names
+from .bindings import ACTIVATION_NUMBERS, LANES, ffi, lib, names
 from .plan import Plan
-from .steps import Tensor
 
 _ISA_NAMES = [ffi.string(lib.mm_isa_name(i)).decode() for i in range(lib.MM_ISA_COUNT)]
 
@@ -81,26 +80,14 @@ def activator(
     x: npt.NDArray[np.float32], activation: str, slope: float = 0.1, isa: str | None = None
 ) -> tuple[Callable[[], int], npt.NDArray[np.float32]]:
     """What ``activate`` does, to be done again and again: the engine's call, and its result."""
-    number = _activation_number(activation)
+    number = ACTIVATION_NUMBERS.get(activation)
+    if number is None:
+        raise EngineError(f"unknown activation {activation!r}", lib.MM_E_PROGRAM)
     x = np.ascontiguousarray(x, np.float32)
     y = np.empty_like(x)
     source, target = ffi.from_buffer("float[]", x), ffi.from_buffer("float[]", y)
     isa_number = _ISA_NAMES.index(choose_isa(isa))
     return partial(lib.mm_activate, isa_number, number, slope, source, target, x.size), y
-
-
-def _op_number(name: str) -> int:
-    number = OP_NUMBERS.get(name)
-    if number is None:
-        raise EngineError(f"the engine has no step {name!r}", lib.MM_E_PROGRAM)
-    return number
-
-
-def _activation_number(name: str) -> int:
-    number = ACTIVATION_NUMBERS.get(name)
-    if number is None:
-        raise EngineError(f"unknown activation {name!r}", lib.MM_E_PROGRAM)
-    return number
 
 
 class Pool:
@@ -226,24 +213,14 @@ class Program:
         self.parameters = parameters
         self._constants = _joined(plan.constants, np.float32)
         self._tables = _joined(plan.tables, np.int32)
-        self._tensors = ffi.new("mm_tensor[]", [_tensor(t) for t in plan.tensors])
-        self._steps = ffi.new("mm_step[]", len(plan.steps))
-        for struct, step in zip(self._steps, plan.steps, strict=True):
-            struct.op = _op_number(step.op)
-            struct.input, struct.second, struct.output = step.input, step.second, step.output
-            struct.activation = struct.pre_activation = lib.MM_NO_ACTIVATION
-            for absent in _OFFSETS:
-                setattr(struct, absent, -1)
-            for name, value in step.fields.items():
-                number = _activation_number(value) if isinstance(value, str) else value
-                setattr(struct, name, number)
+        self._structs = plan.structs
         self._stages = ffi.new("mm_stage[]", [vars(stage) for stage in plan.stages])
         ops = [step.op for step in plan.steps]
         self.struct = ffi.new(
             "mm_program *",
             {
-                "tensors": self._tensors,
-                "steps": self._steps,
+                "tensors": plan.structs.tensors,
+                "steps": plan.structs.steps,
                 "stages": self._stages,
                 "parameters": ffi.from_buffer("float[]", self.parameters),
                 "constants": ffi.from_buffer("float[]", self._constants),
@@ -305,28 +282,6 @@ class Program:
             else ffi.from_buffer("int64_t[]", nanoseconds, require_writable=True),
         )
         _check(code, "run")
-
-
-#: Fields of ``mm_step`` that say -1 where there is nothing.
-_OFFSETS = (
-    "weight", "bias", "sign", "first_table", "second_table", "first_constant", "second_constant",
-    "slopes", "scale", "shift",
-)  # fmt: skip
-
-
-def _tensor(tensor: Tensor) -> Mapping[str, int]:
-    channels, height, width = tensor.map_shape
-    return {
-        "offset": tensor.buffer.offset(tensor.channel),
-        "row_stride": tensor.buffer.row_stride,
-        "line_stride": tensor.buffer.line_stride,
-        "channels": channels,
-        "height": height,
-        "width": width,
-        "is_vector": len(tensor.shape) == 1,
-        "ring": tensor.buffer.ring,
-        "line_mask": -1 if tensor.buffer.ring < 0 else tensor.buffer.lines - 1,
-    }
 
 
 def _joined(arrays: Sequence[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:

@@ -13,15 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .bindings import BLOCK, LANES, SLACK
+from .bindings import LANES, SLACK
 from .layer import Layer
 from .memory import Buffer, place, round_lanes
 from .operators import OPERATORS, kernel_of
 from .pack import Parameters
 from .stages import make_stages
 from .steps import Step, Tensor
-from .winograd import POINTS
-from .winograd import columns as winograd_columns
+from .structs import Structs
 
 #: What a plan can do without, to test it: see ``Plan``.
 CHOICES = ("concat_in_place", "double_in_sum", "split_input", "row_bands")
@@ -39,6 +38,7 @@ class Plan:
         arena_floats: memory of one image; ``unshared_floats`` without taking turns or rings.
         ring_floats: rings of one thread.
         scratch_floats, max_list: memory of one thread.
+        structs: tensors and steps for the engine.
     """
 
     def __init__(
@@ -78,15 +78,7 @@ class Plan:
         homes = {} if "concat_in_place" in without else _homes(layers, every_shape)
         if "double_in_sum" not in without:
             layers = _double_in_sums(layers, every_shape, outputs)
-        for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
-            op = "INPUT_U8" if as_bytes else "INPUT_F32"
-            fields = {"array": array}
-            if "split_input" not in without and _can_read_phases(name, shape, layers, outputs):
-                shape = (2 * shape[0], shape[1], shape[2] // 2)
-                fields["column_phases"] = 1
-                self._in_phases.add(name)
-            self.steps.append(Step(op, self._tensor(name, shape), fields=fields))
-            self._emit_output(name)
+        self._add_inputs(inputs, layers, "split_input" not in without)
         for layer in reversed(layers):  # a whole before its parts
             if layer.name in homes:
                 whole, channel = homes[layer.name]
@@ -99,28 +91,47 @@ class Plan:
         for layer in layers:
             OPERATORS[layer.op].lower(self, layer)
             self._emit_output(layer.name)
-        for step in self.steps:
-            self._measure(step)
+        self._lay_out("row_bands" not in without)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a layer's output in this plan."""
+        return self.tensors[self._index[name]].shape
+
+    def _add_inputs(
+        self,
+        inputs: Mapping[str, tuple[tuple[int, ...], bool]],
+        layers: Sequence[Layer],
+        in_phases: bool,
+    ) -> None:
+        for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
+            op = "INPUT_U8" if as_bytes else "INPUT_F32"
+            fields = {"array": array}
+            if in_phases and _can_read_phases(name, shape, layers, self._outputs):
+                shape = (2 * shape[0], shape[1], shape[2] // 2)
+                fields["column_phases"] = 1
+                self._in_phases.add(name)
+            self.steps.append(Step(op, self._tensor(name, shape), fields=fields))
+            self._emit_output(name)
+
+    def _lay_out(self, banded: bool) -> None:
+        """Measure the steps, divide them into stages and give every tensor its place."""
         for number, step in enumerate(self.steps):
-            for index in (step.input, step.second, step.output):
-                if index >= 0:
-                    self.tensors[index].buffer.used_at(number)
-        self._zero_row()
+            for index in step.operands:
+                self.tensors[index].buffer.used_at(number)
+        self.structs = Structs(self.tensors, self.steps)
+        self._make_room()
         self.unshared_floats = sum(b.floats for b in self._buffers)
-        self.stages = make_stages(self.steps, self.tensors, "row_bands" not in without)
+        self.stages = make_stages(self.steps, self.tensors, self.structs, banded)
         rings = [b for b in self._buffers if b.ring >= 0]
         lasting = [b for b in self._buffers if b.ring < 0]
-        self.arena_floats = max(place(lasting) + SLACK, self._vector_reach(lasting))
-        self.ring_floats = max(place(rings) + SLACK, self._vector_reach(rings))
+        self.arena_floats = max(place(lasting) + SLACK, self._loads_end(lasting))
+        self.ring_floats = max(place(rings) + SLACK, self._loads_end(rings))
+        self.structs.place()
         if self.arena_floats > MAX_ARENA:
             raise InputError(
                 f"a picture of this size needs {self.arena_floats * 4 / 2**30:.1f} GiB of "
                 f"activations, more than {MAX_ARENA * 4 / 2**30:.0f} GiB: use a smaller one"
             )
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of a layer's output in this plan."""
-        return self.tensors[self._index[name]].shape
 
     # --- tensors -------------------------------------------------------------------------
 
@@ -198,70 +209,33 @@ class Plan:
 
     # --- how much memory steps need ----------------------------------------------------------
 
-    def _measure(self, step: Step) -> None:
-        """Lists and scratch of a step, and the zeros that it wants around the rows of its input."""
-        f = step.fields
-        if step.op == "SOFTMAX":
-            channels, _, width = self.tensors[step.output].map_shape
-            self.max_list = max(self.max_list, channels)
-            self.scratch_floats = max(self.scratch_floats, round_lanes(width))
-        elif step.op in ("MAX_POOL", "AVG_POOL"):
-            self.max_list = max(self.max_list, f["kernel_h"])
-            folded = f["pad_left"] + round_lanes(self.tensors[step.input].map_shape[2])
-            scratch = round_lanes(max(folded, self._loads(step)))
-            self.scratch_floats = max(self.scratch_floats, scratch)
-        elif step.op in ("CONV", "WINOGRAD", "DEPTHWISE"):
-            source = self.tensors[step.input]
-            channels, _, width = source.map_shape
-            taps = (f["kernel_h"] + 1) * f["kernel_w"] * channels // f["groups"]
-            self.max_list = max(self.max_list, taps, POINTS if step.op == "WINOGRAD" else 0)
-            right = self._reach(step) - f["pad_left"] - width * (2 if f["column_phases"] else 1)
-            source.buffer.row_padding = max(
-                source.buffer.row_padding, round_lanes(max(f["pad_left"], right))
-            )
+    def _make_room(self) -> None:
+        """For the lists and the scratch of all steps, the row of zeros that they read in place of
+        lines outside the picture, and the zeros that they want around the rows of their inputs."""
+        zeros = 0
+        for step, needs in zip(self.steps, self.structs.needs, strict=True):
+            self.scratch_floats = max(self.scratch_floats, needs.scratch_floats)
+            self.max_list = max(self.max_list, needs.max_list)
+            zeros = max(zeros, needs.zeros)
+            if needs.loads:
+                buffer = self.tensors[step.input].buffer
+                padding = round_lanes(max(needs.before, needs.behind))
+                buffer.row_padding = max(buffer.row_padding, padding)
+        row = self.constant(np.zeros(zeros)) if zeros else -1
+        for struct, needs in zip(self.structs.steps, self.structs.needs, strict=True):
+            if needs.zeros:
+                struct.first_constant = row
 
-    def _reach(self, step: Step) -> int:
-        """Elements of an input row that an output row needs, left padding included."""
-        width = self.tensors[step.output].map_shape[2]
-        f = step.fields
-        return int((width - 1) * f["stride_w"] + (f["kernel_w"] - 1) * f["dilation_w"] + 1)
-
-    def _vector_reach(self, buffers: Sequence[Buffer]) -> int:
-        """Where the last vector load of any convolution from these buffers ends."""
-        end = 0
-        for step in self.steps:
-            source = self.tensors[step.input]
-            reads = step.op in ("CONV", "WINOGRAD", "DEPTHWISE")
-            if reads and any(source.buffer is b for b in buffers):
+    def _loads_end(self, buffers: Sequence[Buffer]) -> int:
+        """Where the last vector load of any step from these buffers ends."""
+        end, own = 0, {id(buffer) for buffer in buffers}
+        for step, needs in zip(self.steps, self.structs.needs, strict=True):
+            if needs.loads and id(self.tensors[step.input].buffer) in own:
+                source = self.tensors[step.input]
                 row = source.buffer.offset(source.channel + source.map_shape[0] - 1)
                 row += (source.buffer.lines - 1) * source.buffer.line_stride
-                end = max(end, row + self._loads(step) - int(step.fields["pad_left"]))
+                end = max(end, row + needs.loads)
         return end
-
-    def _zero_row(self) -> None:
-        """A row of zeros for lines outside the picture, and room for a Winograd tile in scratch."""
-        row = 0
-        for step in self.steps:
-            f, width = step.fields, self.tensors[step.output].map_shape[2]
-            if step.op == "WINOGRAD":
-                channels = self.tensors[step.input].map_shape[0]
-                columns = winograd_columns(channels, width)
-                extra = -int(f["pad_left"]) % 8  # vectors of the input are read aligned
-                needed = round_lanes(columns + extra + int((f["kernel_w"] - 1) * f["dilation_w"]))
-                tile = POINTS * channels * needed + (POINTS * BLOCK + 1) * (columns + LANES)
-                self.scratch_floats = max(self.scratch_floats, tile)
-                row = max(row, needed)
-            elif step.op == "DEPTHWISE":
-                row = max(row, round_lanes(width) * int(f["stride_w"]) + 2)
-        zeros = self.constant(np.zeros(row)) if row else -1
-        for step in self.steps:
-            if step.op in ("WINOGRAD", "DEPTHWISE"):
-                step.fields["first_constant"] = zeros
-
-    def _loads(self, step: Step) -> int:
-        f = step.fields
-        width = round_lanes(self.tensors[step.output].map_shape[2])
-        return int(width * f["stride_w"] + (f["kernel_w"] - 1) * f["dilation_w"]) + SLACK
 
 
 def _homes(

@@ -7,7 +7,6 @@ from typing import Any
 
 from .layer import Layer
 from .memory import Buffer
-from .winograd import output_lines
 
 MapShape = tuple[int, int, int]
 
@@ -42,8 +41,15 @@ class Step:
     layer: Layer | None = None
 
     @property
-    def tile_lines(self) -> int:
-        """Lines that it computes at once; tiles start at multiples of it."""
-        if self.op != "WINOGRAD":
-            return 1
-        return output_lines(int(self.fields["kernel_h"])) * int(self.fields["dilation_h"])
+    def operands(self) -> list[int]:
+        """Numbers of the tensors that it reads and writes."""
+        return [index for index in (self.input, self.second, self.output) if index >= 0]
+
+
+@dataclass
+class Stage:
+    """Steps [first, first + count), in bands of ``band`` lines of the last one."""
+
+    first: int
+    count: int = 1
+    band: int = 1

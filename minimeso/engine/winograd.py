@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .bindings import BLOCK, LANES
-from .memory import round_lanes
+from .bindings import lib
 
 Array = npt.NDArray[np.float32]
 
 #: Lines of input in a tile; kernels 3, 5 and 7 lines high give 6, 4 and 2 lines of output.
-POINTS = 8
+POINTS: int = lib.MM_WINOGRAD_POINTS
 KERNEL_HEIGHTS = (3, 5, 7)
 _FINITE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 #: Additions and loads of the two transforms for one vector of one channel, measured in
@@ -34,12 +33,6 @@ def pays(channels: int, filters: int, kernel: tuple[int, int]) -> bool:
     return tile + channels * _TRANSFORM_IN + filters * _TRANSFORM_OUT < _WORTH * direct
 
 
-def columns(channels: int, width: int) -> int:
-    """Columns that are transformed at once (``mm_winograd_columns``)."""
-    whole, most = round_lanes(width), max(2 * LANES, 3072 // (channels + BLOCK) - LANES)
-    return round_lanes(-(-whole // -(-whole // most)))
-
-
 def transform_weights(weight: Array) -> Array:
     """(O, I, r, kw) to (8, O, I, kw): G of Lavin & Gray 2016, eq. 8, for the points above.
 
@@ -53,5 +46,9 @@ def transform_weights(weight: Array) -> Array:
         g[i] = x ** np.arange(taps) / others
     g[-1, -1] = 1.0
     g[0] *= -1  # winograd_in has the other sign in its first row
-    transformed = np.einsum("pr,oirk->poik", g, weight.astype(np.float64))
-    return np.asarray(transformed, np.float32)
+    # summed tap by tap: the order of a library's sums differs from one CPU to the next
+    wide = weight.astype(np.float64)
+    transformed = np.zeros((POINTS, *weight.shape[:2], weight.shape[3]))
+    for tap in range(taps):
+        transformed += g[:, tap, None, None, None] * wide[None, :, :, tap]
+    return transformed.astype(np.float32)

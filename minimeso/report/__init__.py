@@ -74,7 +74,7 @@ class Report:
         self._entries: list[Entry] = []
         self._listed: list[bool] = []
         self._unlisted = 0
-        self._seen = self._collector()
+        self._seen = Collector()
 
     def add(self, frame: SeenFrame) -> None:
         """Look at a frame of the current file; its pixels are free to be used again."""
@@ -82,7 +82,7 @@ class Report:
 
     def end(self, verdict: Verdict) -> None:
         """The current file is over, and this was found."""
-        seen, self._seen = self._seen, self._collector()
+        seen, self._seen = self._seen, Collector()
         if len(self._entries) >= MOST_ROWS:
             self._unlisted += 1
             return
@@ -170,9 +170,3 @@ class Report:
             ("Model", f"{model.name} ({about})" if about else model.name),
             *self._options.items(),
         ]
-
-    def _collector(self) -> Collector:
-        shape = next(iter(self._session.graph.inputs.values()))
-        height, width = (int(size or 256) for size in shape[1:])
-        framing = self._session.model.framing or {"resample": "bilinear"}
-        return Collector((height, width), framing, self._session.isa)

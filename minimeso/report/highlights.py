@@ -11,13 +11,12 @@ import functools
 import io
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..detect.box import Box
-from ..detect.framing import resized_crop
-from ..detect.verdict import SeenFace, SeenFrame
+from ..detect.verdict import Crop, SeenFace, SeenFrame
 from ..media.pixels import Pixels
 
 #: Slices of a person's time, and how long they are at first, in seconds.
@@ -45,7 +44,7 @@ class Highlight(NamedTuple):
         others: numbers and boxes of the other faces in the frame.
         size: width and height of the frame.
         jpeg: the frame, scaled down.
-        crop: (H, W, 3) uint8, what the network saw.
+        crop: (3, H, W) float32 from 0 to 1, what the network judged.
     """
 
     t: float
@@ -54,7 +53,7 @@ class Highlight(NamedTuple):
     others: tuple[tuple[int, Box], ...]
     size: tuple[int, int]
     jpeg: bytes
-    crop: Pixels
+    crop: Crop
 
 
 class Segment(NamedTuple):
@@ -135,11 +134,6 @@ class Highlights:
 class Collector:
     """Everything that a report remembers of one file.
 
-    Args:
-        size: height and width of what the network looks at.
-        framing: of the model, see ``resized_crop``.
-        isa: instruction set, as for ``Session``.
-
     Attributes:
         frames: how many frames came.
         end: time of the last one in seconds.
@@ -147,10 +141,7 @@ class Collector:
         segments: where a person was seen but left out, by number of the person.
     """
 
-    def __init__(
-        self, size: tuple[int, int], framing: dict[str, Any], isa: str | None = None
-    ) -> None:
-        self._size, self._resample, self._isa = size, framing["resample"], isa
+    def __init__(self) -> None:
         self.frames = 0
         self.end = 0.0
         self.highlights: dict[int, Highlights] = {}
@@ -163,14 +154,14 @@ class Collector:
         self.end = max(self.end, frame.t)
         jpegs: list[bytes] = []  # the frame, made once if at all
 
-        def highlight_of(seen: SeenFace, p_fake: float) -> Highlight:
+        def highlight_of(seen: SeenFace, p_fake: float, crop: Crop) -> Highlight:
             if not jpegs:
                 jpegs.append(thumbnail(frame.pixels))
-            return self._highlight(frame, seen, p_fake, jpegs[0])
+            return self._highlight(frame, seen, p_fake, crop, jpegs[0])
 
         for seen in frame.faces:
-            if seen.p_fake is not None:
-                make = functools.partial(highlight_of, seen, seen.p_fake)
+            if seen.p_fake is not None and seen.crop is not None:
+                make = functools.partial(highlight_of, seen, seen.p_fake, seen.crop)
                 if self._has_room(seen.track, seen.p_fake):
                     highlights = self.highlights.setdefault(seen.track, Highlights())
                     highlights.offer(frame.t, seen.p_fake, make)
@@ -187,17 +178,12 @@ class Collector:
         del self.highlights[least]
         return True
 
-    def _highlight(self, frame: SeenFrame, seen: SeenFace, p_fake: float, jpeg: bytes) -> Highlight:
+    def _highlight(
+        self, frame: SeenFrame, seen: SeenFace, p_fake: float, crop: Crop, jpeg: bytes
+    ) -> Highlight:
         height, width = frame.pixels.shape[:2]
-        crop = resized_crop(
-            frame.pixels, seen.square, self._size, self._resample, self._isa,
-            rotation=seen.face.rotation,
-        )  # fmt: skip
         others = tuple((f.track, f.face.box) for f in frame.faces if f.track != seen.track)
-        return Highlight(
-            frame.t, p_fake, seen.face.box, others, (width, height), jpeg,
-            np.rint(255 * crop[0]).astype(np.uint8).transpose(1, 2, 0),
-        )  # fmt: skip
+        return Highlight(frame.t, p_fake, seen.face.box, others, (width, height), jpeg, crop.copy())
 
     def _left_out(self, track: int, since: float, t: float, reason: str) -> None:
         if track not in self.segments and len(self.segments) >= _MOST_TRACKS:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..detect.verdict import Track
-from ..media.pixels import Pixels
+from ..detect.box import Box
+from ..detect.verdict import Crop, Track
 from .attribution import LayerGradientXActivation
 from .highlights import Collector, Highlight
 from .phrases import INFLUENCE, clock, counted, escaped, percent
@@ -116,11 +116,7 @@ def _attributions(
     """(h, w) of each crop, as shares of the largest in any of these frames, -1 to 1."""
     if attribution is None or not highlights:
         return [None] * len(highlights)
-    crops = (
-        np.stack([highlight.crop.transpose(2, 0, 1) for highlight in highlights]).astype(np.float32)
-        / 255
-    )
-    found = attribution.attribute(np.ascontiguousarray(crops, np.float32))
+    found = attribution.attribute(np.stack([one.crop for one in highlights]))
     found = _pooled(found)
     largest = np.abs(found).max()
     usable = np.isfinite(largest) and largest > 0
@@ -153,7 +149,7 @@ def _figure(
         "</div>"
     )
     crop = _jpeg_uri(_jpeg(highlight.crop))
-    rows, columns = highlight.crop.shape[:2]
+    rows, columns = highlight.crop.shape[1:]
     crops = (
         f'<div class="crop"><img src="{crop}" alt="The face of person {number} as the network '
         f'saw it" style="aspect-ratio:{columns}/{rows}"><span>as the network saw it</span></div>'
@@ -206,7 +202,7 @@ def _boxes(highlight: Highlight, number: int) -> str:
     return "".join([*parts, _box(highlight.box, number, unit, "this")])
 
 
-def _box(box: tuple[float, ...], number: int, unit: float, kind: str) -> str:
+def _box(box: Box, number: int, unit: float, kind: str) -> str:
     x, y, width, height = box
     size = 5 * unit
     label = str(number or "-")  # nobody who could be judged so far
@@ -250,9 +246,11 @@ def _overlay(attributions: Attributions) -> str:
     )
 
 
-def _jpeg(pixels: Pixels) -> bytes:
+def _jpeg(crop: Crop) -> bytes:
+    """What the network judged, (3, H, W) from 0 to 1, for people, in whole bytes."""
     from PIL import Image
 
+    pixels = np.rint(255 * crop).astype(np.uint8).transpose(1, 2, 0)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "JPEG", quality=_CROP_QUALITY)
     return buffer.getvalue()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from conftest import random_weights
@@ -11,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minimeso import EngineError, Graph, Session
-from minimeso.engine import stages
+from minimeso.engine.steps import Stage
+from minimeso.engine.structs import Structs
 
 CHANNELS = 4
 
@@ -65,7 +64,7 @@ def test_nested_doublings(levels: int, before: str, between: str, stride: int, h
 
 
 @pytest.mark.parametrize("height", (24, 3000, 200_000))
-def test_tiles_without_a_common_divisor(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_without_a_common_divisor(height: int) -> None:
     """Tiles of such dilations meet bands as before after 10 ** 10 lines only: nobody walks so far,
     nor every band of a picture, however high."""
     graph = Graph()
@@ -76,16 +75,11 @@ def test_tiles_without_a_common_divisor(height: int, monkeypatch: pytest.MonkeyP
             dilation=[dilation, 1],
         )  # fmt: skip
     graph.output(x)
-    walked, needs = [], stages._needs
-
-    def counted(stage: stages.Stage, *rest: Any) -> Any:
-        walked.append(stage)
-        assert len(walked) < 10_000
-        return needs(stage, *rest)
-
-    monkeypatch.setattr(stages, "_needs", counted)
     plan = Session(graph, random_weights(graph, np.random.default_rng(0)), threads=1).plan()
     assert [s.op for s in plan.steps].count("WINOGRAD") == 5
+    stage = Stage(1, 5, 6 * 79)
+    rings = [plan.tensors[step.output].buffer for step in plan.steps[1:5]]
+    assert (plan.structs.ring_lines(stage, rings) is None) == (height == 200_000)
 
 
 def test_short_rings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +91,7 @@ def test_short_rings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         for level, name in enumerate(graph.inputs)
     }
     Session(graph, weights, threads=1).run(maps)
-    monkeypatch.setattr(stages, "_different_bands", lambda *_: 1)
+    lines = Structs.ring_lines
+    monkeypatch.setattr(Structs, "ring_lines", lambda *a: [n // 2 for n in lines(*a) or ()])
     with pytest.raises(EngineError, match="contradicts itself"):
         Session(graph, weights, threads=1).run(maps)

@@ -8,17 +8,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from toolchain import COMPILERS, CSRC, SANITIZE, build, run
+from toolchain import COMPILERS, CSRC, HERE, SANITIZE, build, run
 
 from minimeso.engine.bindings import OP_NUMBERS
 
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler on the path")
 
-#: All of the engine but program.c, which fuzz_programs.c brings in, and what no program uses.
+#: All of the engine but program.c, which fuzz_run.c brings in, and what no program uses.
 SOURCES: dict[str, list[str]] = {
     name: []
     for name in (
-        "fuzz_programs.c",
+        *sorted(path.name for path in HERE.glob("fuzz_*.c")),
         *sorted({path.name for path in CSRC.glob("*.c")} - {"program.c", "resize.c"}),
     )
 }

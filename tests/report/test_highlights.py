@@ -13,7 +13,7 @@ from minimeso.report.highlights import Collector, Highlight, Highlights
 
 def highlight(t: float, p_fake: float) -> Highlight:
     nothing = (0.0, 0.0, 1.0, 1.0)
-    return Highlight(t, p_fake, nothing, (), (1, 1), b"", np.zeros((1, 1, 3), np.uint8))
+    return Highlight(t, p_fake, nothing, (), (1, 1), b"", np.zeros((3, 1, 1), np.float32))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=300), st.floats(0.03, 30))
@@ -48,14 +48,25 @@ def test_a_peak_is_one_picture() -> None:
 
 
 def test_many_persons_share_the_memory() -> None:
-    collector = Collector((8, 8), {"resample": "nearest"})
+    collector = Collector()
     for number in range(60):
         collector.add(frame(number / 5, [face(n, n / 60) for n in range(1, 41)]))
     assert sorted(collector.highlights) == list(range(33, 41))
 
 
 def test_a_person_who_is_seen_too_late_for_memory_gets_in_if_suspicious() -> None:
-    collector = Collector((8, 8), {"resample": "nearest"})
+    collector = Collector()
     collector.add(frame(0.0, [face(n, 0.5) for n in range(1, 9)]))
     collector.add(frame(1.0, [face(20, 0.4), face(21, 0.9)]))
     assert 21 in collector.highlights and 20 not in collector.highlights
+
+
+def test_what_is_kept_is_a_copy() -> None:
+    """A crop is part of a batch, and its frame's pixels are used again."""
+    crop, pixels = np.full((2, 3, 4, 4), 0.25, np.float32), np.zeros((120, 160, 3), np.uint8)
+    collector = Collector()
+    collector.add(frame(0.0, [face(1, 0.5)._replace(crop=crop[1])], pixels))
+    (kept,) = collector.highlights[1].pick(1)[0]
+    crop[:] = 1
+    assert kept.crop.shape == (3, 4, 4) and kept.crop.max() == 0.25
+    assert kept.crop.base is None

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pages import HOSTILE, check, clip_of, written
+from PIL import Image
 from support.detectors import constant_detector, random_detector
 from support.seen import face, frame, track_of, verdict_of
 
-from minimeso import Graph, Model, OutputError, Session
+from minimeso import Detector, Graph, Model, OutputError, Session
 from minimeso import report as report_module
 from minimeso.notes import Note
 from minimeso.report import Report
 from minimeso.report.page import names
+
+PORTRAIT = Path(__file__).parents[2] / "minimeso" / "samples" / "portrait.jpg"
 
 
 def unreadable(reason: str) -> tuple[Note]:
@@ -311,14 +317,40 @@ def test_a_long_clip_stays_small(session: Session, tmp_path: Path) -> None:
     assert len(page.all("img")) == 2 * 6 * 3
 
 
-def test_nothing_holds_on_to_a_frame(session: Session) -> None:
-    """The caller may use the pixels again: what is kept is a copy."""
-    pixels = np.full((120, 160, 3), 200, np.uint8)
-    report = Report(session)
-    report.add(frame(0.0, [face(1, 0.5)], pixels))
-    pixels[:] = 0
-    (kept,) = report._seen.highlights[1].pick(1)[0]
-    assert kept.crop.min() == 200
+def test_what_was_judged_is_what_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network reacted to these very crops, not to others made like them."""
+    judged: list[npt.NDArray[np.float32]] = []
+    explained: list[npt.NDArray[np.float32]] = []
+    run = Session.run
+
+    def recorded(self: Session, x: Any, outputs: Any = None) -> Any:
+        if x.shape[1:] == (3, 256, 256):  # not the finder's
+            (judged if outputs is None else explained).extend(np.array(x))
+        return run(self, x, outputs)
+
+    detector = Detector(random_detector(), threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", recorded)
+        report = Report(detector.session, "default")
+        verdict = detector.check(PORTRAIT, on_frame=lambda seen, done: report.add(seen))
+        report.write(tmp_path / "a.html", verdict)
+    assert len(judged) == len(explained) == 1
+    assert np.array_equal(explained[0], judged[0])
+    assert (np.rint(255 * judged[0]) != 255 * judged[0]).any()
+    _, shown, beneath = images(tmp_path / "a.html")
+    assert np.abs(shown - 255 * judged[0].transpose(1, 2, 0)).mean() < 4  # a JPEG
+    assert np.array_equal(shown, beneath)
+
+
+def images(path: Path) -> list[npt.NDArray[np.float64]]:
+    """The pictures of a page."""
+    found = []
+    for picture in check(path).all("img"):
+        data = base64.b64decode(picture["src"].partition(",")[2])
+        found.append(np.asarray(Image.open(io.BytesIO(data)), np.float64))
+    return found
 
 
 def test_written_whole_or_not_at_all(

@@ -21,15 +21,18 @@ from minimeso.detect.verdict import (
 from support.detectors import photo
 
 THRESHOLDS = {"real": 0.4, "fake": 0.6}
+#: What the network judged of every face.
+CROP = np.ascontiguousarray(photo(256, 256).transpose(2, 0, 1), np.float32) / np.float32(255)
 
 
 def face(
     track: int, p_fake: float | None, x: float = 20, y: float = 30, reason: Any = None
 ) -> SeenFace:
-    """A face of 40 x 50 pixels."""
+    """A face of 40 x 50 pixels; one that is judged has a crop of 256 x 256."""
     eyes = ((x + 12, y + 20), (x + 28, y + 20), (x + 20, y + 30))
     found = FoundFace((x, y, 40.0, 50.0), 0.9, (*eyes, (x + 14, y + 40), (x + 26, y + 40)))
-    return SeenFace(track, found, (x - 2, y + 3, 44.0, 44.0), reason, p_fake)
+    crop = None if p_fake is None else CROP
+    return SeenFace(track, found, (x - 2, y + 3, 44.0, 44.0), reason, p_fake, crop)
 
 
 def frame(
