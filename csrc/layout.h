@@ -4,6 +4,9 @@
 
 #include "minimeso.h"
 
+/* kernels look at no more than the vector behind the one that they need */
+_Static_assert(MM_SLACK == 2 * MM_LANES, "cffi wants numbers in minimeso.h");
+
 /* Lines [start, end). */
 typedef struct {
     int64_t start, end;

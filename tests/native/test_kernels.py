@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from toolchain import COMPILERS, SANITIZE, build, run
+from toolchain import COMPILERS, CSRC, SANITIZE, build, run
+
+from minimeso.engine.native import kernel_names
 
 X86 = platform.machine() in ("x86_64", "AMD64", "i686")
 
@@ -36,6 +40,34 @@ def test_kernels_equal_plain_c(compiler: str, tmp_path: Path) -> None:
         pytest.skip(f"{compiler} is not installed")
     output = run([build(tmp_path, compiler, ["-O2"], NATIVE)])
     assert "\n0 failures" in output
+
+
+DEFECT = "vf right = x; x = VW > 1 ? v_add(x, v_set(1e-6f)) : right;"
+
+
+@pytest.mark.parametrize("defect", ("", DEFECT))
+def test_a_new_activation_is_checked(defect: str, tmp_path: Path) -> None:
+    """A line in activations.h and a formula are all that the check of kernels has to be told: it
+    counts one kernel more, and finds it wrong where one instruction set has other bits."""
+    csrc = tmp_path / "csrc"
+    shutil.copytree(CSRC, csrc)
+    _edit(csrc / "activations.h", "X(with, EXP,", "X(with, CUBE, cube, FUSED, VALLEY) ")
+    formula = f"(void)p; {defect} return v_mul(x, v_mul(x, x));"
+    formula = f"MM_INLINE vf v_cube(vf x, float p) {{ {formula} }}\n"
+    _edit(csrc / "activation.inc", "#define MM_UNARY(", formula)
+    program = build(tmp_path, COMPILERS[0], ["-O1", "-Wno-unused"], NATIVE, csrc)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert f"scalar: {len(kernel_names()) + 1} kernels checked" in done.stdout
+    assert ("\n0 failures" in done.stdout) == (not defect) == (not done.returncode)
+    if defect:
+        assert re.search(r"FAIL (?!scalar)\w+ cube: out of place", done.stdout)
+
+
+def _edit(path: Path, before: str, new: str) -> None:
+    """Insert text before the one place where other text stands."""
+    text = path.read_text()
+    assert text.count(before) == 1, path
+    path.write_text(text.replace(before, new + before))
 
 
 def test_kernels_under_sanitizers(tmp_path: Path) -> None:

@@ -24,17 +24,23 @@ def run(command: Sequence[str | Path], **environment: str) -> str:
     return done.stdout
 
 
-def build(folder: Path, compiler: str, flags: list[str], sources: dict[str, list[str]]) -> Path:
+def build(
+    folder: Path,
+    compiler: str,
+    flags: list[str],
+    sources: dict[str, list[str]],
+    csrc: Path = CSRC,
+) -> Path:
     """Compile each source with its own flags and link; returns the program.
 
     ``kernels_scalar.c#fma`` is ``kernels_scalar.c`` once more, under other flags.
     """
     common = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", *flags]
-    common += [f"-I{CSRC}"]
+    common += [f"-I{csrc}"]
 
     def compiled(source: str, own: list[str]) -> Path:
         name = source.partition("#")[0]
-        path = HERE / name if (HERE / name).exists() else CSRC / name
+        path = HERE / name if (HERE / name).exists() else csrc / name
         target = folder / f"{source}.o"
         run([compiler, *common, *own, "-c", path, "-o", target])
         return target

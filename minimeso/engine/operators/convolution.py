@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import GraphError
-from ..bindings import LANES
+from ..bindings import BLOCK, LANES
 from ..layer import Layer
 from ..memory import round_lanes
 from ..winograd import transform_weights
@@ -115,7 +115,7 @@ def _pack_conv2d(layer: Layer, channels: int) -> Packed:
 
 def block_sizes(filters: int) -> list[int]:
     """Output channels of each weight block: fours, then at most one two and one one."""
-    return [4] * (filters // 4) + [2] * (filters % 4 // 2) + [1] * (filters % 2)
+    return [BLOCK] * (filters // BLOCK) + [2] * (filters % BLOCK // 2) + [1] * (filters % 2)
 
 
 def pack_conv(weight: Weight, groups: int) -> Weight:
