@@ -29,8 +29,8 @@ static void permute_line(const mm_worker *worker, const mm_step *s, int64_t y)
     const int64_t strides[3] = {in->row_stride, in->line_stride, 1};
     const int64_t step = strides[s->axes[2]];
     for (int64_t c = 0; c < out->channels; c++) {
-        const float *from = mm_row(worker, in, 0, 0) + c * strides[s->axes[0]] +
-                            y * strides[s->axes[1]];
+        const float *from =
+            mm_row(worker, in, 0, 0) + c * strides[s->axes[0]] + y * strides[s->axes[1]];
         float *row = mm_row(worker, out, y, c);
         for (int64_t x = 0; x < out->width; x++)
             row[x] = from[x * step];

@@ -129,8 +129,9 @@ static void change_step(draft_t *d, mm_step *s)
     mm_program *p = &d->p;
     int64_t *const in_parameters[] = {&s->weight, &s->bias,  &s->sign,
                                       &s->slopes, &s->scale, &s->shift};
-    int32_t *const numbers[] = {&s->op,      &s->array,   &s->activation, &s->pre_activation,
-                                &s->column_phases, &s->reversed, &s->axes[below(3)]};
+    int32_t *const numbers[] = {
+        &s->op,       &s->array,         &s->activation, &s->pre_activation, &s->column_phases,
+        &s->reversed, &s->axes[below(3)]};
     int windowed = s->op >= 0 && s->op < MM_OP_COUNT &&
                    (mm_is_windowed(s->op) || s->op == MM_OP_PIXEL_SHUFFLE);
     switch (below(windowed ? 12 : 7)) {
