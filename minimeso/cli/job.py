@@ -74,11 +74,11 @@ class Job:
         title = path if self._total == 1 else f"{number}/{self._total} {path}"
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(ClipProgress(title))
+            if path != STDIN or options.size is not None:  # a picture is all or nothing
+                stack.enter_context(self._first_ctrl_c_stops())
             clip = self._open_clip(path)
             if clip is not None:
                 stack.enter_context(clip)
-            if path != STDIN or clip is not None:  # a picture is all or nothing
-                stack.enter_context(self._first_ctrl_c_stops())
             annotation: Annotation | None = None
 
             def on_frame(frame: SeenFrame, done: float | None) -> bool:

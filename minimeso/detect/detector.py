@@ -171,7 +171,7 @@ class Detector:
         notes: tuple[Note, ...] = ()
         with (
             prefetch(clip.unconverted(), _PREFETCHED_FRAMES) as frames,
-            prefetch(_cropped_frames(analyzer, frames), _PREFETCHED_FRAMES) as cropped,
+            prefetch(_cropped_frames(analyzer, frames, clip), _PREFETCHED_FRAMES) as cropped,
         ):
             for few in _in_batches(cropped, session.threads):
                 if self._is_enough(analyzer.judge(few), clip, on_frame):
@@ -242,12 +242,13 @@ def _name_of(source: object) -> str | None:
 
 
 def _cropped_frames(
-    analyzer: Analyzer, frames: Iterable[tuple[float, Convert]]
+    analyzer: Analyzer, frames: Iterable[tuple[float, Convert]], clip: Clip
 ) -> Iterator[CroppedFrame]:
     for t, convert in frames:
         pixels = convert()
         if pixels is not None:
             yield analyzer.crop_faces(t, pixels)
+    clip.require_frames()
 
 
 def _in_batches(items: Iterable[CroppedFrame], size: int) -> Iterator[list[CroppedFrame]]:

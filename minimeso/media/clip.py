@@ -68,7 +68,10 @@ class Clip(ABC):
     def __init__(self, fps: float | None) -> None:
         self._fps = fps
         self._stretch = -1
-        self._given = 0
+        self._given = 0  # frames that went to be converted; only the thread that reads counts them
+        self._failed = 0  # of those, the frames that could not be; under ``_counting``
+        self._ended = False  # by itself
+        self._counting = threading.Lock()  # short, as ``_lock`` is held while a frame is decoded
         self._stopped = False
         self._lock = threading.Lock()  # nothing may be freed while another thread uses it
 
@@ -81,7 +84,11 @@ class Clip(ABC):
 
     def __next__(self) -> Timed:
         while True:
-            t, convert = self.next_unconverted()
+            try:
+                t, convert = self.next_unconverted()
+            except StopIteration:
+                self.require_frames()
+                raise
             pixels = convert()
             if pixels is not None:
                 return Timed(t, pixels)
@@ -92,6 +99,8 @@ class Clip(ABC):
 
     def next_unconverted(self) -> tuple[float, Convert]:
         """The time of the next frame, and what makes its pixels, or None if that fails.
+
+        When all are converted, ask ``require_frames`` whether any could be.
 
         Raises:
             StopIteration: there is none.
@@ -105,10 +114,28 @@ class Clip(ABC):
         was_stopped = was_stopped or self._stopped
         self.close()
         if self._given == 0 and not was_stopped:
-            reason = f" ({self.fault})" if self.fault else ""
-            name = self.path or "stream"
-            raise PictureError(f"{name}: not one frame can be read{reason}: {self._remedy}")
+            raise self._without_frames()
         raise StopIteration
+
+    def require_frames(self) -> None:
+        """Ask, when all frames of a clip that ended by itself are converted, whether any could be.
+
+        Reading and converting may run in threads of their own, so only who knows that both are
+        over can tell a clip without one whole frame.
+
+        Raises:
+            PictureError: none could be.
+        """
+        with self._counting:
+            none = self._ended and self._failed == self._given > 0
+        if none:
+            self._ended = False  # said once, as by any iterator
+            raise self._without_frames()
+
+    def _without_frames(self) -> PictureError:
+        reason = f" ({self.fault})" if self.fault else ""
+        name = self.path or "stream"
+        return PictureError(f"{name}: not one frame can be read{reason}: {self._remedy}")
 
     def _next_due(self) -> tuple[float, Convert] | None:
         while not self._stopped:
@@ -123,7 +150,9 @@ class Clip(ABC):
                     self._given += 1
                     return t, convert
         if not self._stopped:
-            self._sum_up()
+            with self._counting:
+                self._ended = True
+                self._sum_up()
         return None
 
     def stop(self) -> None:
@@ -165,8 +194,18 @@ class Clip(ABC):
     def _conversion_of(self, frame: Any) -> Convert | None:
         """What makes the frame's pixels, (H, W, 3) RGB, upright; None if that fails already."""
 
+    def _has_failed(self) -> None:
+        """A frame could not be converted; any thread may say so, even after the last frame."""
+        with self._counting:
+            self._failed += 1
+            if self._ended:
+                self._sum_up()
+
     def _sum_up(self) -> None:  # noqa: B027 (a pipe promises nothing that could be missing)
-        """Say in ``faults`` what is missing, now that the last frame has gone by."""
+        """Say in ``faults`` what is missing, now that the last frame has gone by.
+
+        ``_counting`` is held.
+        """
 
     @abstractmethod
     def _release(self) -> None:

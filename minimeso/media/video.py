@@ -285,10 +285,7 @@ class _File(Clip):
         try:
             pixels = converter.rgb(frame)
         except Exception:  # a pixel format that cannot be converted, or no memory for it
-            self._damaged += 1
-            self._given -= 1
-            if self._packets is None:  # all has been summed up already
-                self._sum_up()
+            self._has_failed()
             return None
         if not self._is_size_seen:
             self.size, self._is_size_seen = (pixels.shape[1], pixels.shape[0]), True
@@ -296,7 +293,7 @@ class _File(Clip):
 
     def _sum_up(self) -> None:
         faults = []
-        damaged = self._damaged + self._lost
+        damaged = self._damaged + self._lost + self._failed
         if damaged:
             faults.append(Note("damaged_frames", {"frames": damaged}))
         end = (self._clock.t or 0.0) + self._clock.step

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detectors import constant_detector, photo, png_header, saved
 from PIL import Image
+from support.detectors import constant_detector, photo, png_header, saved
 
 import minimeso
 from minimeso.cli import main

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import clip_file
-from detectors import constant_detector, saved
 from PIL import Image
+from support.clips import clip_file
+from support.detectors import constant_detector, saved
 
 import minimeso
 from minimeso.cli import main

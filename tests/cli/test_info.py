@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detectors import constant_detector, random_detector, saved
+from support.detectors import constant_detector, random_detector, saved
 
 import minimeso
 from minimeso import Graph, Model, save_model

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from detectors import random_detector, saved
+from support.detectors import random_detector, saved
 
 from minimeso import Graph, Model, Session
 from minimeso.cli import main, verify

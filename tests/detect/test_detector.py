@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detectors import constant_detector, photo, png_header, random_detector, saved
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
+from support.detectors import constant_detector, photo, png_header, random_detector, saved
 
 import minimeso
 from minimeso import (

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from detectors import photo
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from support.detectors import photo
 
 from minimeso import FaceFinder, FoundFace, Graph, InputError, Model, ModelError, Session
 from minimeso.detect import finder as module

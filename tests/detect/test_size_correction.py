@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detectors import constant_detector
 from hypothesis import given
 from hypothesis import strategies as st
+from support.detectors import constant_detector
 
 from minimeso import Detector
 from minimeso.detect.size_correction import SmallFaces, small_faces

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
-from worlds import World, found
+from support.worlds import World, found
 
 from minimeso.detect.track import FaceTrack, FaceTracks, _least_in_total, appearance
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from worlds import Path, World
+from support.detectors import photo
+from support.worlds import Path, World
 
 from minimeso.detect.finder import FoundFace
 from minimeso.detect.tracker import Tracker
@@ -289,14 +290,18 @@ def test_frames_that_are_not_contiguous() -> None:
 
 
 def test_a_finder_of_odd_faces() -> None:
-    """Boxes without extent and far outside the frame."""
+    """Boxes without extent and far outside the frame are followed, none as another one."""
+    boxes = [(0.0, 0.0, 0.0, 0.0), (1e6, 1e6, 5.0, 5.0), (-1e6, 0.0, 1e-9, 1e9)]
 
     class Odd(World):
         def find(self, picture: object) -> tuple[FoundFace, ...]:
             points = ((0.0, 0.0),) * 5
-            boxes = [(0.0, 0.0, 0.0, 0.0), (1e6, 1e6, 5.0, 5.0), (-1e6, 0.0, 1e-9, 1e9)]
             return tuple(FoundFace(box, 0.7, points) for box in boxes)
 
-    persons_found = Tracker(Odd({}))
-    for t in times(2):
-        persons_found.see(t, np.zeros((20, 20, 3), np.uint8))
+    tracker, owners = Tracker(Odd({})), {}
+    for t in times(2, fps=2):  # every frame is searched wholly
+        found = tracker.see(t, photo(20, 20))
+        assert sorted(face.box for _, face in found) == sorted(boxes)
+        for number, face in found:
+            assert owners.setdefault(number, face.box) == face.box
+    assert tracker.searches == 4 and len(tracker._tracks.tracks) <= 32

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-from seen import face, frame
+from support.seen import face, frame
 
 from minimeso import Session, Verdict
 from minimeso.detect.verdict import SeenFrame

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detectors import photo
 from PIL import Image
-from seen import THRESHOLDS, face, frame
+from support.detectors import photo
+from support.seen import THRESHOLDS, face, frame
 
 from minimeso import OutputError
 from minimeso.report.annotate import Annotation

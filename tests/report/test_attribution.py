@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import random_weights
-from detectors import constant_detector, random_detector
+from support.detectors import constant_detector, random_detector
 
 from minimeso import Graph, Session
 from minimeso.engine.operators import ACTIVATIONS

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import browser, opened
-from detectors import random_detector
 from pages import HOSTILE, clip_of, written
-from seen import face, frame, verdict_of
+from support.browser import browser, opened
+from support.detectors import random_detector
+from support.seen import face, frame, verdict_of
 
 from minimeso import Session
 from minimeso.report import Report

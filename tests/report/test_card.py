@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from detectors import random_detector, saved
+from support.detectors import random_detector, saved
 
 from minimeso import save_model
 from minimeso.report.card import as_html, limits

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seen import face, frame
+from support.seen import face, frame
 
 from minimeso.report.highlights import Collector, Highlight, Highlights
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from detectors import constant_detector, random_detector
 from pages import HOSTILE, check, clip_of, written
 from PIL import Image
-from seen import face, frame, track_of, verdict_of
+from support.detectors import constant_detector, random_detector
+from support.seen import face, frame, track_of, verdict_of
 
 from minimeso import Detector, Graph, Model, OutputError, Session
 from minimeso import report as report_module

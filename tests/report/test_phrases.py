@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seen import THRESHOLDS, face, frame, track_of, verdict_of
+from support.seen import THRESHOLDS, face, frame, track_of, verdict_of
 
 from minimeso.detect.verdict import Verdict
 from minimeso.notes import DOUBTS, Note

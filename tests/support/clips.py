@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -11,6 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
+
+from minimeso import PictureError
+from minimeso.media.video import open_clip
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -135,3 +140,54 @@ def animation_bytes(kind: str, frames: int = 6, milliseconds: int = 200) -> byte
         file, kind, save_all=True, append_images=images[1:], duration=milliseconds, **more
     )
     return file.getvalue()
+
+
+#: Muxer, encoder, pixel format.
+KINDS = [
+    ("mp4", "mpeg4", None),
+    ("mp4", "libx264", "yuv420p"),
+    ("mp4", "libx264", "yuv444p"),
+    ("mp4", "libx264", "yuv420p10le"),
+    ("mov", "mjpeg", "yuvj420p"),
+    ("avi", "mjpeg", "yuvj420p"),
+    ("avi", "mpeg4", None),
+    ("matroska", "libx264", "yuv420p"),
+    ("matroska", "ffv1", "yuv420p"),
+    ("webm", "libvpx", "yuv420p"),
+    ("webm", "libvpx-vp9", "yuv420p"),
+    ("mpegts", "libx264", "yuv420p"),
+    ("mpegts", "mpeg2video", "yuv420p"),
+    ("mpeg", "mpeg1video", "yuv420p"),
+    ("flv", "flv", "yuv420p"),
+    ("asf", "msmpeg4", None),
+    ("ivf", "libvpx", "yuv420p"),
+    ("h264", "libx264", "yuv420p"),
+    ("yuv4mpegpipe", "rawvideo", "yuv420p"),
+    ("gif", "gif", "rgb8"),
+    ("apng", "apng", "rgb24"),
+]
+
+
+def made(kind: str, codec: str, pix_fmt: str | None, **arguments: Any) -> bytes:
+    """``clip_bytes``, or skip where this FFmpeg lacks the encoder."""
+    import av
+
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV has no {codec}")
+    return clip_bytes(kind, codec, pix_fmt=pix_fmt, **arguments)
+
+
+def read(path: Path, **options: Any) -> tuple[list[float], list[int], Any]:
+    """Times, numbers and the clip, closed."""
+    with open_clip(path, **options) as clip:
+        frames = list(clip)
+    assert all(f.pixels.dtype == np.uint8 and f.pixels.flags.c_contiguous for f in frames)
+    times = [f.t for f in frames]
+    assert all(a < b for a, b in itertools.pairwise(times))
+    return times, [number_of(f.pixels) for f in frames], clip
+
+
+def refused(path: Path | str, match: str) -> None:
+    with pytest.raises(PictureError, match=match) as caught, open_clip(path) as clip:
+        list(clip)
+    assert str(path) in str(caught.value)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from detectors import photo
 
 from minimeso.detect.finder import FoundFace
 from minimeso.detect.verdict import (
@@ -19,6 +18,7 @@ from minimeso.detect.verdict import (
     doubts_of_face,
     judge,
 )
+from support.detectors import photo
 
 THRESHOLDS = {"real": 0.4, "fake": 0.6}
 #: What the network judged of every face.

@@ -1,0 +1,37 @@
+"""Time stamps as they are in files become times that start at 0 and grow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("stamps", "expected"),
+    [
+        ([None] * 4, [0, 0.04, 0.08, 0.12]),
+        ([5.0, 5.04, None, 5.12], [0, 0.04, 0.08, 0.12]),
+        ([0.0, 0.04, 0.04, 0.08], [0, 0.04, 0.041, 0.08]),
+        ([0.0, 0.12, 0.04, 0.08, 0.16], [0, 0.12, 0.121, 0.122, 0.16]),
+        ([0.0, 0.04, 0.08, 0.0, 0.04, 3.0], [0, 0.04, 0.08, 0.081, 0.082, 3.0]),
+        ([90.0, 90.04, 1.0, 1.04], [0, 0.04, 0.08, 0.12]),
+        ([0.0, 0.04, 7e5, 7e5 + 0.04], [0, 0.04, 0.08, 0.12]),
+        ([0.0, 30.0, 31.0], [0, 30.0, 31.0]),
+        ([0.0, -0.5, -0.4, 0.1], [0, 0.001, 0.002, 0.1]),
+    ],
+)
+def test_clock(stamps: list[float | None], expected: list[float]) -> None:
+    from minimeso.media.containers import Clock
+
+    clock = Clock(25.0, 10.0)
+    assert [clock.read(stamp) for stamp in stamps] == pytest.approx(expected)
+
+
+def test_clock_that_stands_still() -> None:
+    from minimeso.media.containers import Clock
+
+    clock = Clock(25.0, None)
+    times = [clock.read(3.0) for _ in range(100)]
+    assert (np.diff(times) > 0).all()
+    clock = Clock(None, None)
+    assert clock.step == 1 / 25

@@ -1,0 +1,227 @@
+"""What a file is: the content decides; bombs, playlists and odd files are refused."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import os
+import random
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support.clips import (
+    KINDS,
+    SIZE,
+    animation_bytes,
+    clip_bytes,
+    clip_file,
+    made,
+    numbered,
+    read,
+    refused,
+    sound_bytes,
+)
+from support.detectors import photo
+
+from minimeso import PictureError
+from minimeso.media import video
+from minimeso.media.pictures import PICTURE_ENDINGS
+from minimeso.media.video import CLIP_ENDINGS, is_clip, open_clip
+
+av = pytest.importorskip("av")
+
+
+def test_content_decides(tmp_path: Path) -> None:
+    picture = tmp_path / "holiday.mp4"
+    Image.fromarray(photo()).save(picture, "JPEG")
+    assert not is_clip(picture)
+    refused(picture, "a picture")
+    clip = clip_file(tmp_path, "holiday.jpg")
+    assert is_clip(clip) and len(read(clip, every_frame=True)[0]) == 10
+    for kind in ("png", "gif", "webp", "bmp", "tiff"):
+        still = tmp_path / f"still_{kind}.mp4"
+        Image.fromarray(photo()).save(still, kind)
+        assert not is_clip(still)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "matroska"])
+def test_sound_only(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "song.mp4"
+    path.write_bytes(sound_bytes(kind))
+    refused(path, "only sound in it")
+
+
+def test_cover_picture_is_no_clip(tmp_path: Path) -> None:
+    path = tmp_path / "song.m4a"
+    path.write_bytes(sound_bytes(cover=True))
+    refused(path, "only sound and a cover picture")
+
+
+def test_sound_beside_the_picture(tmp_path: Path) -> None:
+    path = clip_file(tmp_path, frames=50, sound=True)
+    assert read(path, every_frame=True)[1] == list(range(50))
+
+
+def test_the_best_of_several_tracks(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        streams: list[Any] = [container.add_stream("mpeg4", rate=25) for _ in range(2)]
+        for stream, size in zip(streams, ((32, 24), (128, 96)), strict=True):
+            stream.width, stream.height = size
+        for number in range(5):
+            for stream in streams:
+                picture = numbered(number, (stream.width, stream.height))
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+                frame.pts = number
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    assert read(path, every_frame=True)[1] == list(range(5))
+    assert read(path)[2].size == (128, 96)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"just some text\n" * 100,
+        b"\x1b[31mcoloured text\x1b[0m\n" * 100,
+        b"1\n00:00:01,000 --> 00:00:02,000\nsubtitles\n\n" * 5,
+        bytes(5000),
+        bytes(random.Random(1).randbytes(5000)),
+    ],
+)
+def test_neither_picture_nor_clip(tmp_path: Path, data: bytes) -> None:
+    for name in ("a.mp4", "a.txt", "a.ans"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        refused(path, "neither|not a picture or clip|no clip")
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile '{}'\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 96\n",
+    ],
+)
+def test_a_playlist_opens_no_other_file(tmp_path: Path, playlist: str) -> None:
+    secret = clip_file(tmp_path, "secret.ts", kind="mpegts", codec="mpeg2video")
+    for name in ("list.m3u8", "list.mp4", "list.ffconcat", "list.sdp"):
+        path = tmp_path / name
+        path.write_text(playlist.format(secret))
+        refused(path, "neither|not a picture or clip")
+
+
+@pytest.mark.parametrize("side", [9_000, 60_000])
+def test_bomb(tmp_path: Path, side: int) -> None:
+    """A stream may promise frames of any size; none is made."""
+    data = clip_bytes("yuv4mpegpipe", "rawvideo", pix_fmt="yuv420p")
+    assert b"W64 H48" in data
+    path = tmp_path / "bomb.y4m"
+    path.write_bytes(data.replace(b"W64 H48", b"W%d H%d" % (side, side)))
+    assert is_clip(path)
+    refused(path, "bomb" if side * side * 3 < 1 << 31 else "before the first frame can be read")
+
+
+def test_a_size_that_only_the_container_promises(tmp_path: Path) -> None:
+    """The frames are as large as the frames say."""
+    data = bytearray(clip_bytes())
+    at = data.index(b"mp4v") + 4 + 24
+    assert data[at : at + 4] == struct.pack(">HH", *SIZE)
+    data[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
+    path = tmp_path / "promise.mp4"
+    path.write_bytes(data)
+    _, numbers, clip = read(path, every_frame=True)
+    assert (numbers, clip.size, clip.fault) == (list(range(10)), SIZE, None)
+
+
+def test_bomb_of_webp(tmp_path: Path) -> None:
+    data = bytearray(animation_bytes("WEBP"))
+    data[24:30] = b"\xff\x3f\0\xff\x3f\0"
+    path = tmp_path / "bomb.webp"
+    path.write_bytes(data)
+    assert is_clip(path)
+    refused(path, "bomb")
+
+
+def test_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = clip_file(tmp_path)
+    monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48 - 1)
+    refused(path, "bomb|not one frame")
+
+
+@pytest.mark.parametrize("name", ["gone.mp4", "", "nul\0.mp4"])
+def test_missing(name: str) -> None:
+    assert not is_clip(name)
+    with pytest.raises(PictureError):
+        open_clip(name)
+
+
+def test_empty_folder_and_pipe(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    assert not is_clip(empty) and not is_clip(tmp_path)
+    refused(empty, "empty")
+    refused(tmp_path, "a folder")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.mp4")
+        assert not is_clip(tmp_path / "pipe.mp4")
+        refused(tmp_path / "pipe.mp4", "a pipe")
+
+
+def test_without_the_right_to_read(tmp_path: Path) -> None:
+    path = clip_file(tmp_path)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything")
+    refused(path, "ask for the right")
+
+
+def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_find, real_import = importlib.util.find_spec, builtins.__import__
+
+    def find(name: str, *more: Any) -> Any:
+        return None if name == "av" else real_find(name, *more)
+
+    def refuse(name: str, *more: Any, **other: Any) -> Any:
+        if name.split(".")[0] == "av":
+            raise ImportError(name)
+        return real_import(name, *more, **other)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    for kind, codec, pix_fmt in KINDS:
+        if kind in ("gif", "apng"):
+            continue
+        monkeypatch.undo()
+        path = tmp_path / f"clip.{kind}"
+        path.write_bytes(made(kind, codec, pix_fmt))
+        monkeypatch.setattr(importlib.util, "find_spec", find)
+        monkeypatch.setattr(builtins, "__import__", refuse)
+        if kind != "asf" or is_clip(path):
+            assert is_clip(path), kind
+            refused(path, r"pip install 'minimeso\[video\]'")
+    for animated in ("GIF", "PNG", "WEBP"):
+        path = tmp_path / animated
+        path.write_bytes(animation_bytes(animated))
+        assert not is_clip(path)
+    path = tmp_path / "text.txt"
+    path.write_text("text")
+    assert not is_clip(path)
+
+
+def test_import_loads_no_pyav() -> None:
+    program = "import minimeso, minimeso.media.video, sys; print({'av', 'tqdm'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.strip() == b"set()"
+
+
+def test_endings() -> None:
+    assert not set(CLIP_ENDINGS) & set(PICTURE_ENDINGS)
+    assert all(ending.startswith(".") and ending == ending.lower() for ending in CLIP_ENDINGS)
