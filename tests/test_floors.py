@@ -43,11 +43,6 @@ KNOWN_LONG: frozenset[str] = frozenset(
     {
         "csrc/coefficients.h",
         "minimeso/media/video.py",
-        "tools/convert/models.py:keras_arrays",
-        "tools/paper/results.py",
-        "tools/paper/results.py:order_statement",
-        "tools/train/release.py:main",
-        "tools/train/__main__.py:parse",
     }
 )
 

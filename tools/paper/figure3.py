@@ -207,10 +207,10 @@ def paired(accuracies: Mapping[str, Sequence[float]]) -> list[Difference]:
     pairs = list(itertools.combinations(accuracies, 2))
     found = []
     for one, other in pairs:
-        test = stats.ttest_rel(accuracies[one], accuracies[other])
-        low, high = test.confidence_interval(1 - (1 - intervals.CONFIDENCE) / len(pairs))
-        mean = statistics.fmean(accuracies[one]) - statistics.fmean(accuracies[other])
-        found.append(Difference(one, other, mean, float(low), float(high)))
+        by = np.subtract(accuracies[one], accuracies[other])
+        quantile = stats.t.ppf(1 - (1 - intervals.CONFIDENCE) / (2 * len(pairs)), len(by) - 1)
+        mean, half = float(np.mean(by)), float(quantile * stats.sem(by))
+        found.append(Difference(one, other, mean, mean - half, mean + half))
     return found
 
 
