@@ -1,4 +1,5 @@
-/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit. */
+/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit.
+   Long because it is a table. */
 #ifndef MINIMESO_COEFFICIENTS_H
 #define MINIMESO_COEFFICIENTS_H
 /* exp(r) = (A + r) / (A - r), A = c0 + c1 r^2; largest relative error 4.3e-07 */

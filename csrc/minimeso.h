@@ -118,6 +118,7 @@ typedef struct {
        the first element of a row vectors are loaded (the lanes beyond the row do not matter). */
     int64_t before, behind, loads;
     int32_t tile_lines; /* lines that it makes at once; tiles start at multiples of it */
+    int32_t stride;     /* lines by which its window moves on from one line to the next; else 1 */
     int32_t is_banded;  /* whether it may share a stage: each line of its output needs a range of
                            lines of its inputs */
 } mm_needs;

@@ -93,7 +93,8 @@ def main() -> None:
     """Print the header."""
     c, exp_error = exp_fraction()
     table, pish_error = pish_table()
-    print("/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit. */")
+    print("/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit.")
+    print("   Long because it is a table. */")
     print("#ifndef MINIMESO_COEFFICIENTS_H\n#define MINIMESO_COEFFICIENTS_H")
     print(
         f"/* exp(r) = (A + r) / (A - r), A = c0 + c1 r^2; largest relative error {exp_error:.1e} */"
