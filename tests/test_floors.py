@@ -42,7 +42,6 @@ _FIRST_LINES = 20
 KNOWN_LONG: frozenset[str] = frozenset(
     {
         "csrc/coefficients.h",
-        "minimeso/media/video.py",
         "tools/convert/models.py:keras_arrays",
         "tools/paper/results.py",
         "tools/paper/results.py:order_statement",
