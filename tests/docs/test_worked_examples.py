@@ -1,5 +1,6 @@
-"""The worked examples of ``docs/extend`` are true: their diffs are applied to a copy of the checkout,
-which is built, and its own tests of the new operators run."""
+"""The worked examples of ``docs/extend`` are true: their diffs are applied to a copy of the house,
+which is then built, and whose own tests of the new operators run.
+"""
 
 from __future__ import annotations
 
