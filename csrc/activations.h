@@ -20,7 +20,13 @@
     X(with, PISH, pish, APART, VALLEY)                                                             \
     X(with, SIGMOID, sigmoid, APART, SLOPE)                                                        \
     X(with, TANH, tanh, APART, SLOPE)                                                              \
-    X(with, EXP, exp, APART, SLOPE)
+    X(with, EXP, exp, APART, SLOPE)                                                                \
+    X(with, HARDSIGMOID, hardsigmoid, APART, SLOPE)                                                \
+    X(with, HARDSWISH, hardswish, APART, VALLEY)                                                   \
+    X(with, GELU, gelu, APART, VALLEY)                                                             \
+    X(with, GELU_TANH, gelu_tanh, APART, VALLEY)                                                   \
+    X(with, ELU, elu, APART, SLOPE)                                                                \
+    X(with, SOFTPLUS, softplus, APART, SLOPE)
 
 /* X(NAME, name) for all of them, for those that are fused, and for valleys. */
 #define MM_ACTIVATIONS(X) MM_ACTIVATION_LIST(MM_ANY_ACTIVATION, X)

@@ -108,10 +108,10 @@ static int64_t common_multiple(int64_t a, int64_t b)
     return mm_times(a / x, b);
 }
 
-/* How many bands from the top until tiles and doublings meet bands as before, or none is left.  A
+/* How many bands from the top until tiles and repeats meet bands as before, or none is left.  A
    band that starts at a multiple of all tiles needs tiles cut as the first one does; but behind a
-   sum that doubles, the lines of a map count half as much, so behind d of them that multiple must
-   be one of 2 ** d tiles. */
+   sum that doubles, say, the lines of a map count half as much, so behind d of them that multiple
+   must be one of 2 ** d tiles. */
 static int64_t different_bands(const mm_program *p, const mm_stage *stage)
 {
     int64_t repeats[MM_MAX_STAGE], tiles = 1, most = 1;
@@ -127,7 +127,7 @@ static int64_t different_bands(const mm_program *p, const mm_stage *stage)
                 continue;
             int64_t repeat = repeat_of(&o, second);
             if (!repeat)
-                return INT64_MAX;
+                return mm_bands(p, stage);
             repeats[in->ring] = common_multiple(repeats[in->ring], mm_times(behind, repeat));
             most = common_multiple(most, repeats[in->ring]);
         }

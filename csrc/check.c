@@ -104,6 +104,7 @@ int mm_measure(const mm_program *p, int64_t step, mm_needs *needs)
     const mm_operands o = mm_operands_of(p, &p->steps[step]);
     MM_OPS[o.step->op].measure(&o, needs);
     needs->tile_lines = (int32_t)mm_tile_lines(o.step);
+    needs->stride = mm_is_windowed(o.step->op) ? o.step->stride_h : 1;
     needs->is_banded = MM_OPS[o.step->op].banded(&o);
     return MM_OK;
 }

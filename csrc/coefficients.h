@@ -1,8 +1,18 @@
-/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit. */
+/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit.
+   Long because it is a table. */
 #ifndef MINIMESO_COEFFICIENTS_H
 #define MINIMESO_COEFFICIENTS_H
 /* exp(r) = (A + r) / (A - r), A = c0 + c1 r^2; largest relative error 4.3e-07 */
 static const float MM_EXP_FRACTION[] = {2.0000124f, 0.166250914f};
+/* the tail of the normal distribution at t: exp(-ln 2 + t (c0 + c1 t + ...)), t <= 6;
+   largest error, times t, 9.0e-09 */
+static const float MM_NORMAL_TAIL[] = {
+    -0.797889352f, -0.318266958f, -0.0364786834f, 0.00502214627f,
+    -0.000188590391f, -9.11296374e-05f, 1.94474705e-05f, -1.31840284e-06f,
+};
+/* log(1 + a / b) = s (c0 + c1 s^2 + ...), s = a / (a + 2 b), a <= b;
+   largest relative error 4.0e-09 */
+static const float MM_LOG1P[] = {2.0f, 0.66666317f, 0.400249004f, 0.279607117f, 0.281778961f};
 /* cubics for Pish around (row - MM_PISH_ZERO) / 8; largest error 8.0e-08 */
 #define MM_PISH_ROWS 512
 #define MM_PISH_ZERO 152

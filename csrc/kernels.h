@@ -90,7 +90,7 @@ typedef void mm_window_fn(const mm_window *w);
 typedef void mm_unary_fn(const float *x, float *y, size_t n, float p);
 /* y[i] = f(a[i], b[i]); add_doubled: a[i] + b[i / 2] */
 typedef void mm_binary_fn(const float *a, const float *b, float *y, size_t n);
-/* y[i] = x[i] * scale + shift */
+/* y[i] = x[i] * scale + shift; clamp: min(max(x[i], scale), shift) */
 typedef void mm_affine_fn(const float *x, float *y, size_t n, float scale, float shift);
 /* y[i] = f over r < count of rows[r][i], in that order; count >= 1 */
 typedef void mm_fold_fn(const float *const *rows, size_t count, float *y, size_t n);
@@ -150,6 +150,7 @@ typedef void mm_resample_x_fn(const mm_resample_x *s);
     X(binary, prelu)                                                                               \
     X(binary, add_doubled)                                                                         \
     X(affine, affine)                                                                              \
+    X(affine, clamp)                                                                               \
     X(fold, fold_max)                                                                              \
     X(fold, fold_min)                                                                              \
     X(fold, fold_sum)                                                                              \

@@ -98,3 +98,48 @@ void mm_measure_softmax(const mm_operands *o, mm_needs *needs)
     needs->max_list = o->in->channels;
     needs->scratch_floats = mm_round_lanes(o->in->width);
 }
+
+/* A NaN is larger than any number, as in PyTorch; of equals, the first. */
+static int is_larger(float a, float b) { return a > b || (a != a && b == b); }
+
+static void argmax_line(const mm_worker *worker, const mm_step *s, int64_t y)
+{
+    const mm_tensor *in = &worker->program->tensors[s->input];
+    const mm_tensor *out = &worker->program->tensors[s->output];
+    float *row = mm_row(worker, out, y, 0), *best = worker->scratch;
+    if (in->is_vector) {
+        const float *x = mm_row(worker, in, 0, 0);
+        int64_t largest = 0;
+        for (int64_t i = 1; i < in->width; i++)
+            largest = is_larger(x[i], x[largest]) ? i : largest;
+        row[0] = (float)largest;
+    } else {
+        memcpy(best, mm_row(worker, in, y, 0), (size_t)in->width * sizeof *best);
+        for (int64_t x = 0; x < in->width; x++)
+            row[x] = 0.0f;
+        for (int64_t c = 1; c < in->channels; c++) {
+            const float *value = mm_row(worker, in, y, c);
+            for (int64_t x = 0; x < in->width; x++)
+                if (is_larger(value[x], best[x])) {
+                    best[x] = value[x];
+                    row[x] = (float)c;
+                }
+        }
+    }
+    mm_finish_row(worker, s, out, row, 0, 0);
+}
+
+MM_RUN_EACH_LINE(argmax, argmax_line)
+
+int mm_check_argmax(const mm_operands *o)
+{
+    const mm_tensor *in = o->in, *out = o->out;
+    if (in->is_vector != out->is_vector || out->channels != 1 || out->height != in->height)
+        return 0;
+    return out->width == (in->is_vector ? 1 : in->width);
+}
+
+void mm_measure_argmax(const mm_operands *o, mm_needs *needs)
+{
+    needs->scratch_floats = mm_round_lanes(o->in->width);
+}

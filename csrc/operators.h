@@ -56,6 +56,21 @@
     /* index_y, index_x in tables; epilogue */                                                     \
     X(NEAREST, 1, 1, all, never, nearest, nothing, nearest)                                        \
     /* index_y, index_x in tables, weights in constants; epilogue */                               \
-    X(BILINEAR, 1, 1, all, never, bilinear, nothing, bilinear)
+    X(BILINEAR, 1, 1, all, never, bilinear, nothing, bilinear)                                     \
+    /* input - second, or second - input with `reversed`; second may be (C, 1, 1); epilogue */     \
+    X(SUB, 2, 1, same, no_factor, ordered, ordered, sub)                                           \
+    /* input / second, or second / input with `reversed`; second may be (C, 1, 1); epilogue */     \
+    X(DIV, 2, 1, same, no_factor, ordered, ordered, div)                                           \
+    /* min(max(input, low), high); epilogue */                                                     \
+    X(CLAMP, 1, 1, same, maps, clamp, nothing, clamp)                                              \
+    /* elements in the order (C, H, W), in another shape; epilogue */                              \
+    X(RESHAPE, 1, 1, all, never, reshape, nothing, reshape)                                        \
+    /* axis i of the output is axis axes[i] of the input; epilogue */                              \
+    X(PERMUTE, 1, 1, all, never, permute, nothing, permute)                                        \
+    /* blocks of stride_h x stride_w channels become blocks of pixels, the first pad_top lines and \
+       pad_left columns of which are left out; epilogue */                                         \
+    X(PIXEL_SHUFFLE, 1, 1, shuffle, maps, pixel_shuffle, nothing, pixel_shuffle)                   \
+    /* the first channel (feature) with the largest value, or a NaN; epilogue */                   \
+    X(ARGMAX, 1, 1, same, maps, argmax, argmax, argmax)
 
 #endif

@@ -21,9 +21,9 @@ typedef int mm_check_fn(const mm_operands *o);
 typedef void mm_measure_fn(const mm_operands *o, mm_needs *needs);
 
 /* Lines of `in` (of `second`, if that is set) that lines of the output need, if the picture had no
-   edges: any numbers, also below zero.  Larger ranges never need less.  Asked of those only that
-   are banded; and so many lines further down, at most 16, they need as many lines, further down,
-   too. */
+   edges: any numbers, also below zero.  Only banded operators are asked.  Larger ranges never need
+   less; and for some d up to 16, lines that lie d further down need the same, further down (bands.c
+   looks for the d, to know after how many bands it has seen all there are). */
 typedef mm_range mm_lines_fn(const mm_operands *o, int second, mm_range out);
 
 /* Whether the step may share a stage: a line of its output needs a range of lines of its inputs. */

@@ -1,4 +1,4 @@
-"""Meso-4 and MesoInception-4 as graphs (Afchar et al. 2018, WIFS; blueprint of both papers).
+"""Meso-4 and MesoInception-4 as graphs (Afchar et al. 2018, WIFS).
 
 Node names are the module paths of the PyTorch twins in ``tools/train/networks.py``, so a
 ``state_dict`` key is an array name.  Order inside a block: convolution, activation,

@@ -39,16 +39,7 @@ REASON = "Long because"
 _FIRST_LINES = 20
 
 #: What does not hold yet: a file, or ``file:function``.  What holds has to leave this table.
-KNOWN_LONG: frozenset[str] = frozenset(
-    {
-        "csrc/coefficients.h",
-        "tools/convert/models.py:keras_arrays",
-        "tools/paper/results.py",
-        "tools/paper/results.py:order_statement",
-        "tools/train/release.py:main",
-        "tools/train/__main__.py:parse",
-    }
-)
+KNOWN_LONG: frozenset[str] = frozenset()
 
 
 class Import(NamedTuple):

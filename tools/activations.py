@@ -29,6 +29,12 @@ MODULES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "pish": lambda a: Pish(),
     "sigmoid": lambda a: nn.Sigmoid(),
     "tanh": lambda a: nn.Tanh(),
+    "hardsigmoid": lambda a: nn.Hardsigmoid(),
+    "hardswish": lambda a: nn.Hardswish(),
+    "gelu": lambda a: nn.GELU(a["approximate"]),
+    "elu": lambda a: nn.ELU(a["alpha"]),
+    "softplus": lambda a: nn.Softplus(),
+    "silu": lambda a: nn.SiLU(),
 }
 
 

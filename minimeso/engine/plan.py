@@ -17,6 +17,7 @@ from .bindings import LANES, SLACK
 from .layer import Layer
 from .memory import Buffer, place, round_lanes
 from .operators import OPERATORS, kernel_of
+from .operators.operator import Field
 from .pack import Parameters
 from .stages import make_stages
 from .steps import Step, Tensor
@@ -172,14 +173,30 @@ class Plan:
     def channels(self, name: str) -> int:
         return self.shape(name)[0]
 
-    def emit(self, op: str, layer: Layer, *inputs: str, **fields: int | float | str) -> None:
-        first, second = (*(self._index[name] for name in inputs or layer.inputs[:1]), -1)[:2]
-        fields = {**fields, **self._parameters.offsets(layer)}
+    def temporary(self, layer: Layer, shape: tuple[int, ...]) -> str:
+        name = f"{layer.name}@{len(self.tensors)}"
+        self._tensor(name, shape)
+        return name
+
+    def emit(self, op: str, layer: Layer, *inputs: str, **fields: Field) -> None:
+        self._emit(self._index[layer.name], op, layer, inputs, fields)
+        fields = self.steps[-1].fields
         if layer.activation is not None:
             fields["activation"], fields["slope"] = kernel_of(layer.activation)
         if layer.pre_activation is not None:
             fields["pre_activation"] = kernel_of(layer.pre_activation)[0]
-        self.steps.append(Step(op, self._index[layer.name], first, second, fields, layer))
+
+    def emit_into(self, output: str, op: str, layer: Layer, *inputs: str, **fields: Field) -> None:
+        self._emit(self._index[output], op, layer, inputs, fields)
+        for name in ("slopes", "scale", "shift"):
+            self.steps[-1].fields.pop(name, None)
+
+    def _emit(
+        self, output: int, op: str, layer: Layer, inputs: Sequence[str], fields: dict[str, Field]
+    ) -> None:
+        first, second = (*(self._index[name] for name in inputs or layer.inputs[:1]), -1)[:2]
+        fields = {**fields, **self._parameters.offsets(layer)}
+        self.steps.append(Step(op, output, first, second, fields, layer))
 
     def copy(self, layer: Layer, source: str, at: int) -> None:
         whole, part = (self.tensors[self._index[name]] for name in (layer.name, source))

@@ -67,7 +67,7 @@ class _Search:
         return int(self.structs.needs[step].tile_lines)
 
     def stride(self, step: int) -> int:
-        return int(self.steps[step].fields.get("stride_h", 1))
+        return int(self.structs.needs[step].stride)
 
     def band(self, last: int) -> int:
         """Lines of a band of a stage that ends with a step: about ``_BAND_LINES``, whole tiles."""

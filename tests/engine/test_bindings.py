@@ -9,6 +9,7 @@ from conftest import random_weights
 from minimeso import EngineError, Graph, Session
 from minimeso.engine.bindings import ACTIVATION_NUMBERS, OP_NUMBERS, lib
 from minimeso.engine.native import Program
+from minimeso.engine.operators import OPERATORS, functions, kernel_of
 
 
 def test_numbers_are_those_of_the_compiler() -> None:
@@ -17,6 +18,15 @@ def test_numbers_are_those_of_the_compiler() -> None:
     assert all(getattr(lib, f"MM_OP_{name}") == n for name, n in OP_NUMBERS.items())
     assert len(ACTIVATION_NUMBERS) == lib.MM_ACTIVATION_COUNT
     assert all(getattr(lib, f"MM_{name.upper()}") == n for name, n in ACTIVATION_NUMBERS.items())
+
+
+def test_valleys_are_the_same_on_both_sides() -> None:
+    """Python decides which a pool may take in; C refuses the others."""
+    for function in functions().values():
+        activation = OPERATORS[function.op].activation
+        assert activation is not None
+        number = ACTIVATION_NUMBERS[kernel_of(function)[0]]
+        assert activation.is_valley == bool(lib.mm_activation_is_valley(number)), function
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,10 @@ from minimeso.engine.reference import evaluate
 
 ULP = 2.0**-24
 
+#: What takes vectors as well as maps; activations have no more to show there.
+VECTORS_TOO = (
+    "softmax", "batch_norm", "prelu", "add", "sub", "div", "clamp", "concat", "argmax", "reshape",
+)  # fmt: skip
 small = st.integers(1, 3)
 pads = st.tuples(*[st.integers(0, 3)] * 4).map(list)
 
@@ -59,6 +63,31 @@ def attributes(draw: st.DrawFn, op: str, channels: int) -> dict[str, Any]:
         return {"before": draw(st.integers(0, 3)), "after": draw(st.integers(0, 3))}
     if op == "leaky_relu":
         return {"negative_slope": draw(st.floats(-1, 2))}
+    if op == "conv_transpose2d":
+        groups = draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
+        stride, dilation = [draw(small), draw(small)], [draw(small), draw(small)]
+        extra = [draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)]
+        return {
+            "out_channels": groups * draw(st.integers(1, 5)),
+            "kernel_size": [draw(st.integers(1, 5)), draw(st.integers(1, 5))],
+            "stride": stride,
+            "padding": [draw(st.integers(0, 4)), draw(st.integers(0, 4))],
+            "output_padding": extra,
+            "dilation": dilation,
+            "groups": groups,
+            "bias": draw(st.booleans()),
+        }
+    if op == "clamp":
+        low, high = draw(st.tuples(st.floats(-1, 1), st.floats(-1, 1)))
+        return draw(st.sampled_from([{"min": low}, {"max": high}, {"min": low, "max": high}]))
+    if op == "reshape":
+        shapes = [[-1], [channels, 1, -1], [1, 1, -1], [channels, -1, 1], [1, -1, channels]]
+        return {"shape": draw(st.sampled_from(shapes))}
+    if op == "permute":
+        return {"dims": list(draw(st.permutations([0, 1, 2])))}
+    if op == "pixel_shuffle":
+        factors = [f for f in range(1, 5) if channels % f**2 == 0]
+        return {"upscale_factor": draw(st.sampled_from(factors))}
     if op == "prelu":
         return {"num_parameters": draw(st.sampled_from([1, channels]))}
     return draw(st.sampled_from(examples(op)))
@@ -69,15 +98,20 @@ def cases(draw: st.DrawFn, op: str) -> Graph:
     """A graph of one operation between a pointwise layer and, sometimes, an epilogue."""
     graph = Graph()
     channels = draw(st.integers(1, 37))
+    if op == "pixel_shuffle":
+        channels *= draw(st.sampled_from([1, 4, 9]))
     x = graph.input("x", (channels, draw(st.integers(1, 67)), draw(st.integers(1, 45))))
-    if op in ("linear",) or (op in ("softmax", "batch_norm", "prelu") and draw(st.booleans())):
+    if op == "linear" or (op in VECTORS_TOO and draw(st.booleans())):
         x = graph.node("flatten", x)
         channels = graph.shapes()[x][0] or 0
     inputs = [x]
     if OPERATORS[op].arity[1] > 1:
         inputs.append(graph.node("swish", x))
         if OPERATORS[op].arity == (2, 2) and draw(st.booleans()):
-            inputs[draw(st.integers(0, 1))] = graph.node("global_avg_pool2d", x)
+            factor = graph.node("global_avg_pool2d", x)
+            if op == "div":  # by a mean near 0 nothing is well conditioned
+                factor = graph.node("sigmoid", factor)
+            inputs[draw(st.integers(0, 1))] = factor
         if op == "concat":
             inputs.append(inputs[draw(st.integers(0, 1))])
     values = (
@@ -222,11 +256,12 @@ def _terms(graph: Graph) -> int:
     """Terms of the longest sum that the operation adds up."""
     node = next(n for n in graph.nodes if n.name == "y")
     shape = [d or 0 for d in graph.shapes()[node.inputs[0]]]
-    if node.op == "conv2d":
+    if node.op in ("conv2d", "conv_transpose2d"):
         return int(shape[0] // node.attributes["groups"] * np.prod(node.attributes["kernel_size"]))
     if node.op == "avg_pool2d":
         return int(np.prod(node.attributes["kernel_size"]))
-    return int(np.prod(shape)) if node.op in ("linear", "global_avg_pool2d", "softmax") else 1
+    sums = ("linear", "global_avg_pool2d", "mean", "softmax")
+    return int(np.prod(shape)) if node.op in sums else 1
 
 
 def _amplification(graph: Graph, weights: dict[str, Any]) -> float:

@@ -22,6 +22,10 @@ torch_graph = pytest.importorskip("torch_graph")
 BOUND = 2e-5
 
 
+#: Small errors before them become any error behind; ``test_operations`` has them alone.
+ILL_CONDITIONED = ("div", "argmax")
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
     """A chain of two to seven nodes with side branches that are joined again."""
@@ -32,7 +36,7 @@ def graphs(draw: st.DrawFn) -> Graph:
         shape = graph.shapes()[x]
         channels = shape[0] or 0
         maps = [n for n, s in graph.shapes().items() if s == shape]
-        op = draw(st.sampled_from([*OPERATORS]))
+        op = draw(st.sampled_from([op for op in OPERATORS if op not in ILL_CONDITIONED]))
         inputs = [x]
         if OPERATORS[op].arity[1] > 1:
             inputs.append(draw(st.sampled_from(maps)))

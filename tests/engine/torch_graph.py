@@ -60,6 +60,29 @@ def _apply(node: Node, x: list[torch.Tensor], w: dict[str, torch.Tensor]) -> tor
             return x[0] + x[1]
         case "mul":
             return x[0] * x[1]
+        case "sub":
+            return x[0] - x[1]
+        case "div":
+            return x[0] / x[1]
+        case "clamp":
+            return torch.clamp(x[0], a["min"], a["max"])
+        case "global_max_pool2d":
+            return F.adaptive_max_pool2d(x[0], 1)
+        case "mean":
+            return x[0].mean((2, 3), a["keepdim"])
+        case "reshape":
+            return x[0].reshape(len(x[0]), *a["shape"])
+        case "permute":
+            return x[0].permute(0, *(axis + 1 for axis in a["dims"]))
+        case "pixel_shuffle":
+            return F.pixel_shuffle(x[0], a["upscale_factor"])
+        case "argmax":
+            return x[0].argmax(1, True).float()
+        case "conv_transpose2d":
+            return F.conv_transpose2d(
+                x[0], w["weight"], w.get("bias"), a["stride"], a["padding"], a["output_padding"],
+                a["groups"], a["dilation"],
+            )  # fmt: skip
         case "flatten":
             return x[0].flatten(1)
         case "softmax":

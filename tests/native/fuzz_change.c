@@ -129,9 +129,11 @@ static void change_step(draft_t *d, mm_step *s)
     mm_program *p = &d->p;
     int64_t *const in_parameters[] = {&s->weight, &s->bias,  &s->sign,
                                       &s->slopes, &s->scale, &s->shift};
-    int32_t *const numbers[] = {&s->op, &s->array, &s->activation, &s->pre_activation,
-                                &s->column_phases};
-    int windowed = s->op >= 0 && s->op < MM_OP_COUNT && mm_is_windowed(s->op);
+    int32_t *const numbers[] = {
+        &s->op,       &s->array,         &s->activation, &s->pre_activation, &s->column_phases,
+        &s->reversed, &s->axes[below(3)]};
+    int windowed = s->op >= 0 && s->op < MM_OP_COUNT &&
+                   (mm_is_windowed(s->op) || s->op == MM_OP_PIXEL_SHUFFLE);
     switch (below(windowed ? 12 : 7)) {
     case 0:
         change_operand(d, &s->output);
@@ -149,7 +151,7 @@ static void change_step(draft_t *d, mm_step *s)
         change_offset(one_in(2) ? &s->first_table : &s->second_table, p->table_count);
         break;
     case 5:
-        change32(numbers[below(5)]);
+        change32(numbers[below(7)]);
         break;
     default:
         if (windowed)

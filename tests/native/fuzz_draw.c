@@ -274,6 +274,79 @@ static void draw_binary(draft_t *d, int32_t op)
     new_step(d, op, in, like(d, in))->second = second;
 }
 
+/* What is not commutative takes a factor on either side. */
+static void draw_ordered(draft_t *d, int32_t op)
+{
+    int32_t in = source(d, -1), second = in;
+    mm_tensor t = d->tensors[in];
+    if (!t.is_vector && one_in(2))
+        second = new_input(d, MM_OP_INPUT_F32, new_tensor(d, t.channels, 1, 1, 0));
+    else if (one_in(2))
+        second = new_input(d, MM_OP_INPUT_F32, like(d, in));
+    mm_step *s = new_step(d, op, in, like(d, in));
+    s->second = second;
+    s->reversed = one_in(2);
+    measure(d);
+}
+
+static void draw_clamp(draft_t *d)
+{
+    int32_t in = source(d, -1);
+    mm_step *s = new_step(d, MM_OP_CLAMP, in, like(d, in));
+    s->low = (float)below(3) - 1.0f;
+    s->high = (float)below(3);
+}
+
+static void draw_reshape(draft_t *d)
+{
+    int32_t in = source(d, -1);
+    mm_tensor t = d->tensors[in];
+    int32_t count = t.channels * t.height * t.width, channels = between(1, 6);
+    while (count % channels)
+        channels--;
+    int32_t height = between(1, 9), vector = one_in(3);
+    while (count / channels % height)
+        height--;
+    int32_t out = vector ? new_tensor(d, 1, 1, count, 1)
+                         : new_tensor(d, channels, height, count / channels / height, 0);
+    new_step(d, MM_OP_RESHAPE, in, out);
+}
+
+static void draw_permute(draft_t *d)
+{
+    static const int32_t orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                         {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    int32_t in = source(d, 0);
+    mm_tensor t = d->tensors[in];
+    const int32_t sizes[3] = {t.channels, t.height, t.width}, *axes = orders[below(6)];
+    int32_t out = new_tensor(d, sizes[axes[0]], sizes[axes[1]], sizes[axes[2]], 0);
+    memcpy(new_step(d, MM_OP_PERMUTE, in, out)->axes, axes, 3 * sizeof *axes);
+}
+
+static void draw_pixel_shuffle(draft_t *d)
+{
+    int32_t height = between(1, 3), width = between(1, 3), channels = between(1, 3);
+    int32_t in = new_input(d, MM_OP_INPUT_F32, new_map(d, channels * height * width));
+    mm_tensor t = d->tensors[in];
+    int32_t top = below(t.height * height), left = below(t.width * width);
+    int32_t lines = between(1, t.height * height - top);
+    int32_t columns = between(1, t.width * width - left);
+    mm_step *s = new_step(d, MM_OP_PIXEL_SHUFFLE, in, new_tensor(d, channels, lines, columns, 0));
+    s->stride_h = height;
+    s->stride_w = width;
+    s->pad_top = top;
+    s->pad_left = left;
+}
+
+static void draw_argmax(draft_t *d)
+{
+    int32_t in = source(d, -1);
+    mm_tensor t = d->tensors[in];
+    int32_t out = t.is_vector ? new_tensor(d, 1, 1, 1, 1) : new_tensor(d, 1, t.height, t.width, 0);
+    new_step(d, MM_OP_ARGMAX, in, out);
+    measure(d);
+}
+
 static void draw_softmax(draft_t *d)
 {
     int32_t in = source(d, -1);
@@ -379,6 +452,25 @@ static void draw_step(draft_t *d, int32_t op)
     case MM_OP_NEAREST:
     case MM_OP_BILINEAR:
         draw_resize(d, op);
+        return;
+    case MM_OP_SUB:
+    case MM_OP_DIV:
+        draw_ordered(d, op);
+        return;
+    case MM_OP_CLAMP:
+        draw_clamp(d);
+        return;
+    case MM_OP_RESHAPE:
+        draw_reshape(d);
+        return;
+    case MM_OP_PERMUTE:
+        draw_permute(d);
+        return;
+    case MM_OP_PIXEL_SHUFFLE:
+        draw_pixel_shuffle(d);
+        return;
+    case MM_OP_ARGMAX:
+        draw_argmax(d);
         return;
     default:
         printf("%s: nobody here draws it\n", mm_op_name(op));

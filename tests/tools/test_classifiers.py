@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from minimeso import Session, load_model  # noqa: E402
 from minimeso.cli import main  # noqa: E402
 from tools.convert import __main__ as convert_command  # noqa: E402
-from tools.convert import models, reference  # noqa: E402
+from tools.convert import checkpoints, reference, source  # noqa: E402
 from tools.train import classifiers  # noqa: E402
 
 BOUND = 2e-5  # of a layer's largest value, as for the MesoNets
@@ -64,12 +64,12 @@ def test_graphs_are_the_modules(architecture: str) -> None:
 
 
 def test_shapes_on_the_way() -> None:
-    shapes = models.graph_of("squeezenet", "relu", 1e-5).shapes()
+    shapes = source.graph_of("squeezenet", "relu", 1e-5).shapes()
     assert shapes["pool1"] == (96, 16, 16) and shapes["fire4.concat"] == (256, 16, 16)
     assert shapes["fire8.concat"] == (512, 8, 8) and shapes["fire9.concat"] == (512, 4, 4)
     bypasses = [name for name in shapes if name.endswith("bypass")]
     assert bypasses == ["fire3.bypass", "fire5.bypass", "fire7.bypass"]
-    assert models.graph_of("mnist15", "relu", 1e-5).shapes()["pool"] == (50, 10, 10)
+    assert source.graph_of("mnist15", "relu", 1e-5).shapes()["pool"] == (50, 10, 10)
 
 
 def test_unknown_names() -> None:
@@ -192,7 +192,7 @@ def test_every_depth_is_recognised(tmp_path: Path) -> None:
             for name, array in state.items()
             if not name.endswith("num_batches_tracked")
         }
-        assert models._recognise(tmp_path, arrays, "relu") == f"mnist{depth}"
+        assert checkpoints._recognise(tmp_path, arrays, "relu") == f"mnist{depth}"
 
 
 def test_hostile_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

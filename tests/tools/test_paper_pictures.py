@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pd = pytest.importorskip("pandas")
 pytest.importorskip("tqdm")
 pytest.importorskip("matplotlib")
 
@@ -24,6 +25,7 @@ from tools.convert import __main__ as convert_command  # noqa: E402
 from tools.paper import classify, figure3, images, stages, table5  # noqa: E402
 from tools.paper.__main__ import main  # noqa: E402
 from tools.paper.results import Budget, ResultsError  # noqa: E402
+from tools.train.trainer import Epoch  # noqa: E402
 
 CPU = torch.device("cpu")
 PRECISION = stages.precision(CPU)
@@ -233,7 +235,7 @@ def test_augmentation_mirrors_and_turns() -> None:
 @pytest.mark.parametrize("activation", figure3.ACTIVATIONS)
 def test_activations_are_computed_in_float32(activation: str, tmp_path: Path) -> None:
     """In bfloat16, too: PyTorch's own Mish would be rounded once, a Pish of four parts more."""
-    run = classify.Run(recipe(activation=activation, precision="bf16"), tmp_path / "x", CPU)
+    run = classify.ClassifierTrainer(recipe(activation=activation, precision="bf16"), tmp_path, CPU)
     kinds: list[tuple[object, object]] = []
     for module in run.network.modules():
         if isinstance(module, classify.ACTIVATION_MODULES):
@@ -244,7 +246,8 @@ def test_activations_are_computed_in_float32(activation: str, tmp_path: Path) ->
     run.network.fire4.squeeze.register_forward_hook(
         lambda module, inputs, output: seen.append(output.dtype)
     )
-    run.train_epoch(images.Images(np.zeros((4, 32, 32, 3), np.uint8), np.zeros(4, np.int64)))
+    black = images.Images(np.zeros((4, 32, 32, 3), np.uint8), np.zeros(4, np.int64))
+    run.train_epoch(Epoch(classify.batches(black, 4, CPU), 1, 4))
     assert kinds == [(torch.float32, torch.float32)] * 25
     assert seen == [torch.bfloat16]
 
@@ -269,7 +272,7 @@ def test_it_learns(tmp_path: Path) -> None:
     for number, label in enumerate(labels):
         pictures[number, :, 16 * label : 16 * label + 16] += 127
     plan = recipe(epochs=5, batch=8, augment=False)
-    run = classify.Run(plan, tmp_path / "last.pt", CPU)
+    run = classify.ClassifierTrainer(plan, tmp_path, CPU)
     run.train(*[images.Images(pictures, labels)] * 2)
     assert run.history[-1]["train_accuracy"] > 0.9
     assert run.history[-1]["train_loss"] < 0.5 * run.history[0]["train_loss"]
@@ -329,7 +332,7 @@ def test_a_cut_experiment_goes_on_with_the_same_numbers(
     # the data may as well be the folder itself
     inner = data / ("mnist" if name == "figure3" else "cifar10")
     assert main([name, "--data", str(inner), "--out", str(cut)]) == 0
-    assert "going on after epoch 1" in capsys.readouterr().err
+    assert "resuming after epoch 1" in capsys.readouterr().err
     assert rows(cut, name) == rows(whole, name)
     assert [row["activation"] for row in rows(whole, name)] == (
         ["relu", "pish"] if name == "figure3" else ["pish", "relu"]
@@ -378,8 +381,9 @@ def test_checkpoints_of_something_else(
     path = tmp_path / "table5" / "checkpoints" / "pish-0" / "last.pt"
     path.parent.mkdir(parents=True)
     command = ["table5", "--data", str(data), "--out", str(tmp_path)]
-    run = classify.Run(recipe(activation="mish"), path, CPU)
-    whole = classify.Run(recipe(epochs=2, examples=24, precision=PRECISION), path, CPU).checkpoint()
+    run = classify.ClassifierTrainer(recipe(activation="mish"), path.parent, CPU)
+    plan = recipe(epochs=2, examples=24, precision=PRECISION)
+    whole = classify.ClassifierTrainer(plan, path.parent, CPU).checkpoint()
     states = [
         *(b"text", b"", None, {"format": 1}, [1], run.checkpoint(), {**whole, "recipe": {}}),
         *({**whole, "history": history} for history in (1, [1], [{"seconds": 1.0}])),
@@ -394,7 +398,7 @@ def test_checkpoints_of_something_else(
             torch.save(state, path)
         assert main(command) == 2
         error = capsys.readouterr().err.splitlines()[-1]
-        assert error.startswith(f"paper: {path}: ") and "remove it" in error
+        assert error.startswith(f"paper: {path}: ") and "delete it" in error
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -464,7 +468,7 @@ def test_order_is_noise_or_not() -> None:
 
 def test_a_page_says_what_ran_where() -> None:
     row = {"activation": "relu", "device": "cpu", "precision": "bf16", "seconds": "1800"}
-    rows = [row, row, {**row, "activation": "pish"}, {**row, "device": "cuda"}]
+    rows = pd.DataFrame([row, row, {**row, "activation": "pish"}, {**row, "device": "cuda"}])
     assert "bf16, on cpu; 1.5 hours" in table5.machine(rows[:3])
     assert "on cpu (runs: Pish 1, ReLU 2) and cuda (runs: ReLU 1); 2.0" in table5.machine(rows)
 
@@ -479,7 +483,7 @@ def test_another_seed_is_judged_by_the_same_pictures() -> None:
     row = {"depth": "15", "activation": "relu", "test_pictures": "1000"}
     row |= {"test_accuracy": "0.95", "test_loss": "0.2", "train_accuracy": "0.9"}
     for rows in ([row], [row | {"seed": "0"}, row | {"seed": "1"}]):
-        (found,) = figure3.summarise(rows)
+        (found,) = figure3.summarise(pd.DataFrame(rows))
         interval = found["test_accuracy_low"], found["test_accuracy_high"]
         assert interval == figure3.wilson(950, 1000)
 

@@ -177,8 +177,8 @@ def test_the_pilot_and_stage_1_on_a_set(
     arguments = ["--data", str(data), "--out", str(tmp_path / "out")]
     monkeypatch.setitem(SETS, "ffpp-swaps", SETS["ffpp"])  # val has neither swap here
     assert command.main(["pilot", *arguments]) == 0
-    rows = results.read_rows(tmp_path / "out" / "pilot" / "runs.csv")
-    assert [row["set"] for row in rows] == list(SETS)
+    rows = results.read_table(tmp_path / "out" / "pilot" / "runs.csv")
+    assert rows["set"].tolist() == list(SETS)
     page = (tmp_path / "out" / "pilot" / "pilot.md").read_text()
     assert all(f"`{name}`" in page for name in SETS) and "V.AUC 0.85" in page
     assert command.main(["table1", "--set", "ffpp", *arguments]) == 0

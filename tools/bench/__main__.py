@@ -13,7 +13,7 @@ pictures and more threads do to time and memory, `--video CLIP` the whole job fr
 verdict beside PyAV's decoding and the usual route, `--finder` the search of one frame beside
 OpenCV's.
 
-Needs the extras `bench` and `video`; see tools/NOTES.md for the peers.
+Needs the extras `bench` and `video`; see NOTES.md for the peers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes csrc/coefficients.h: the approximations inside Swish, Mish and Pish (needs only NumPy).
+"""Makes csrc/coefficients.h: the approximations inside activations (needs NumPy and SciPy).
 
     python -m tools.bench.coefficients > csrc/coefficients.h
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import log_ndtr, ndtr
 
 Array = npt.NDArray[np.float64]
 _ITERATIONS = 80
@@ -68,20 +69,46 @@ def pish_table() -> tuple[Array, float]:
     return np.array(rows), worst
 
 
+def gelu_tail() -> tuple[Array, float]:
+    """c0 .. c7 so that the tail of the normal distribution, Q(t) = 1 - Phi(t), is
+    exp(-ln 2 + t (c0 + c1 t + ...)), 0 <= t <= 6, and the error of t Q(t)."""
+    t = chebyshev(1e-6, 6.0, 1500)
+    return fit(t, (log_ndtr(-t) + np.log(2)) / t, 7, t * t * ndtr(-t))
+
+
+def log1p_ratio() -> tuple[Array, float]:
+    """c0 .. c4 so that log(1 + a / b) = s (c0 + c1 s^2 + ...), s = a / (a + 2 b), 0 <= a <= b, and
+    the relative error of that."""
+    s = chebyshev(1e-4, 1 / 3, 400)
+    ratio = 2 * np.arctanh(s) / s
+    return fit(s * s, ratio, 4, 1 / ratio)
+
+
 def _numbers(values: Array) -> str:
-    return ", ".join(f"{np.float32(v):.9g}f" if v % 1 else f"{v:.1f}f" for v in values)
+    floats = [float(np.float32(v)) for v in values]
+    return ", ".join(f"{v:.9g}f" if v % 1 else f"{v:.1f}f" for v in floats)
 
 
 def main() -> None:
     """Print the header."""
     c, exp_error = exp_fraction()
     table, pish_error = pish_table()
-    print("/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit. */")
+    print("/* coefficients.h - made by `python -m tools.bench.coefficients`; do not edit.")
+    print("   Long because it is a table. */")
     print("#ifndef MINIMESO_COEFFICIENTS_H\n#define MINIMESO_COEFFICIENTS_H")
     print(
         f"/* exp(r) = (A + r) / (A - r), A = c0 + c1 r^2; largest relative error {exp_error:.1e} */"
     )
     print(f"static const float MM_EXP_FRACTION[] = {{{_numbers(c)}}};")
+    tail, tail_error = gelu_tail()
+    print("/* the tail of the normal distribution at t: exp(-ln 2 + t (c0 + c1 t + ...)), t <= 6;")
+    print(f"   largest error, times t, {tail_error:.1e} */")
+    print("static const float MM_NORMAL_TAIL[] = {")
+    print(f"    {_numbers(tail[:4])},\n    {_numbers(tail[4:])},\n}};")
+    ratio, ratio_error = log1p_ratio()
+    print("/* log(1 + a / b) = s (c0 + c1 s^2 + ...), s = a / (a + 2 b), a <= b;")
+    print(f"   largest relative error {ratio_error:.1e} */")
+    print(f"static const float MM_LOG1P[] = {{{_numbers(ratio)}}};")
     print(f"/* cubics for Pish around (row - MM_PISH_ZERO) / 8; largest error {pish_error:.1e} */")
     print(f"#define MM_PISH_ROWS {PISH_ROWS}\n#define MM_PISH_ZERO {PISH_ZERO}")
     print("static const float MM_PISH_TABLE[4 * MM_PISH_ROWS] = {")

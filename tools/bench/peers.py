@@ -4,7 +4,7 @@ An engine is a function from a `Case` to one that runs the network on images and
 Conversion, packing and the layout of the input are not timed. A peer runs a batch in the faster of
 two ways: at once (OpenVINO: as streams of images), or image by image, which most of them are
 better at. All peers get the network from one export to ONNX, except PyTorch itself and LiteRT,
-whose file we write (tflite.py). tools/NOTES.md says what each of them needs.
+whose file we write (tflite.py). NOTES.md says what each of them needs.
 
 Nothing here may send anything anywhere: see `openvino` and `mnn`.
 """

@@ -10,7 +10,8 @@ from pathlib import Path
 from minimeso.engine.model_file import save_model
 from minimeso.errors import GraphError, MinimesoError
 from minimeso.networks import ACTIVATION_SETTINGS
-from tools.convert.models import ConvertError, read_source, to_model
+from tools.convert.models import read_source, to_model
+from tools.convert.source import ConvertError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -45,6 +45,7 @@ from minimeso.engine.operators import Shape
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
 from tools.convert import models
+from tools.convert.source import WHOLE_CROP, Arrays, ConvertError, Source, graph_of
 from tools.train import classifiers, networks
 
 KNOWN = (*networks.ARCHITECTURES, *classifiers.ARCHITECTURES)
@@ -56,15 +57,15 @@ MANTISSA_BITS = 10
 DEEP_GAIN = 0.4
 
 
-def random_arrays(architecture: str, activation: str, eps: float, seed: int) -> models.Arrays:
+def random_arrays(architecture: str, activation: str, eps: float, seed: int) -> Arrays:
     """Random weights and running statistics, all float32, by `node.parameter`.
 
     Values keep 10 bits of mantissa, which halves the file. The last layer is scaled so that the
     logits of the random picture are about 1: a saturated sigmoid or softmax would hide errors.
     """
     random = np.random.default_rng(seed)
-    graph = models.graph_of(architecture, activation, eps)
-    arrays: models.Arrays = {}
+    graph = graph_of(architecture, activation, eps)
+    arrays: Arrays = {}
     gain = 1.0 if architecture in NETWORKS else DEEP_GAIN
     for name, shape in graph.parameters().items():
         parameter = name.rpartition(".")[2]
@@ -99,9 +100,7 @@ def _whole(shape: Shape) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _wither(
-    arrays: models.Arrays, graph: Graph, batch_norm: Node, channel: int, variance: float
-) -> None:
+def _wither(arrays: Arrays, graph: Graph, batch_norm: Node, channel: int, variance: float) -> None:
     """Makes a channel nearly dead: the layer before it small, and its running statistics with it.
 
     That layer may stand behind an activation, and behind one branch of a concatenation.
@@ -140,7 +139,7 @@ def picture(seed: int, shape: tuple[int, int, int] = (3, 256, 256)) -> NDArray[n
     return np.ascontiguousarray(whole[:, :height, :width])
 
 
-def _network(architecture: str, activation: str, eps: float, arrays: models.Arrays) -> nn.Module:
+def _network(architecture: str, activation: str, eps: float, arrays: Arrays) -> nn.Module:
     build = networks.build if architecture in NETWORKS else classifiers.build
     network = build(architecture, activation, eps)
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -222,8 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     f"unknown architecture {architecture!r}; known: {', '.join(KNOWN)}"
                 )
             arrays = random_arrays(architecture, activation, options.eps, options.seed)
-            framing = {"resample": "bilinear", "side": models.WHOLE_CROP}
-            source = models.Source(
+            framing = {"resample": "bilinear", "side": WHOLE_CROP}
+            source = Source(
                 architecture,
                 activation,
                 options.eps,
@@ -238,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dump(model, network, picture(options.seed, _whole(shape)), options.dst)
         if options.model:
             save_model(model, options.model)
-    except (models.ConvertError, MinimesoError, OSError, ValueError) as error:
+    except (ConvertError, MinimesoError, OSError, ValueError) as error:
         print(f"reference: {error}", file=sys.stderr)
         return 2
     return 0

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize
 
 from tools.paper import figures_of_paper as paper
-from tools.paper import results
-from tools.paper.results import Array, Options, Row, Runs
+from tools.paper import pages, results
+from tools.paper.intervals import Array
+from tools.paper.results import Options, Runs
 
 NAME = "figure1"
 X = np.arange(-8 * 32, 8 * 32 + 1) / 32
@@ -104,7 +106,7 @@ def run(options: Options) -> None:
             {"x": f"{x:g}"} | {name: f"{values[i]:.17g}" for name, values in named.items()}
             for i, x in enumerate(X)
         ]
-        results.write_rows(folder / "curves.csv", table)
+        results.write_table(folder / "curves.csv", table)
         figures = _figures(named) | {"seconds": time.perf_counter() - start}
         runs.add(points, {"budget": options.budget} | figures)
 
@@ -135,19 +137,19 @@ def _figures(curves: Mapping[str, NDArray[np.floating[Any]]]) -> dict[str, objec
 
 def render(folder: Path) -> None:
     """`figure1.csv`, `.md` and `.png` of `runs.csv` and `curves.csv`."""
-    row = results.read_rows(folder / "runs.csv")[-1]
-    results.write_rows(
+    row = results.read_table(folder / "runs.csv").iloc[-1]
+    results.write_table(
         folder / f"{NAME}.csv",
         [
             {"figure": what, "found": row[key], "wanted": f"{wanted:.9g}"}
             for key, (what, wanted) in FIGURES.items()
         ],
     )
-    results.write_page(folder / f"{NAME}.md", page(row))
-    _draw(results.read_rows(folder / "curves.csv"), folder / f"{NAME}.png")
+    pages.write_page(folder / f"{NAME}.md", page(row))
+    _draw(results.read_table(folder / "curves.csv"), folder / f"{NAME}.png")
 
 
-def page(row: Row) -> Iterator[str]:
+def page(row: Mapping[str, str]) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Figure 1: Pish and its derivative"
     yield f"![Pish and its derivative]({NAME}.png)\n\nMade by `python -m tools.paper {NAME}`."
@@ -156,7 +158,7 @@ def page(row: Row) -> Iterator[str]:
         found = float(row[key])
         texts = [f"{found:.1e}", ""] if wanted == 0 else [f"{found:.6f}", f"{wanted:.6f}"]
         lines.append([what, *texts])
-    yield results.markdown_table(["", "found", "paper"], lines)
+    yield pages.markdown_table(["", "found", "paper"], lines)
     yield (
         f"Maxima are over {row['points']} points from {X[0]:g} to {X[-1]:g}. The engine computes in"
         " float32, the rest in float64; difference quotients are of minimeso's definition, with a"
@@ -172,25 +174,23 @@ def page(row: Row) -> Iterator[str]:
     )
 
 
-def _draw(curves: list[Row], path: Path) -> None:
+def _draw(curves: pd.DataFrame, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    def curve(name: str) -> Any:
-        return [float(row[name]) for row in curves]
-
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    x = curve("x")
-    axes.plot(x, curve("pish_minimeso"), color="#b3261e", label="Pish, minimeso")
-    axes.plot(x, curve("pish_printed"), "--", color="#2563eb", label="Pish, as printed")
-    axes.plot(x, curve("derivative_autograd"), color="#e9b44c", label="derivative, autograd")
-    axes.plot(x, curve("derivative_printed"), ":", color="#111827", label="derivative, as printed")
+    curve = curves.astype(float)
+    x = curve["x"]
+    axes.plot(x, curve["pish_minimeso"], color="#b3261e", label="Pish, minimeso")
+    axes.plot(x, curve["pish_printed"], "--", color="#2563eb", label="Pish, as printed")
+    axes.plot(x, curve["derivative_autograd"], color="#e9b44c", label="derivative, autograd")
+    axes.plot(x, curve["derivative_printed"], ":", color="#111827", label="derivative, as printed")
     axes.set_xlim(-6, 4)
     axes.set_ylim(-1, 4)
     axes.grid(color="#e5e7eb")
     axes.set_axisbelow(True)
     axes.set_xlabel("x")
     axes.legend(frameon=False)
-    results.save_figure(figure, path)
+    pages.save_figure(figure, path)

@@ -8,18 +8,19 @@ Misra's notebook of this experiment takes (see `tools/train/classifiers.py`), an
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from tools.paper import figures_of_paper as paper
-from tools.paper import results
-from tools.paper.results import Budget, Difference, Interval, Options, Row, Runs
+from tools.paper import intervals, pages, results
+from tools.paper.intervals import Difference, Interval
+from tools.paper.results import Budget, Options, Runs
 from tools.paper.table5 import machine
 
 if TYPE_CHECKING:
@@ -79,19 +80,19 @@ def run(options: Options) -> None:
 
 def render(folder: Path) -> None:
     """`figure3.csv`, `.md` and `.png` of `runs.csv`."""
-    rows = results.read_rows(folder / "runs.csv")
+    rows = results.read_table(folder / "runs.csv")
     summary = summarise(rows)
-    results.write_rows(folder / f"{NAME}.csv", summary)
-    results.write_page(folder / f"{NAME}.md", page(rows, summary))
-    write_chart(folder / f"{NAME}.png", rows[0]["budget"], summary)
+    results.write_table(folder / f"{NAME}.csv", summary)
+    pages.write_page(folder / f"{NAME}.md", page(rows, summary))
+    write_chart(folder / f"{NAME}.png", rows["budget"].iloc[0], summary)
 
 
-def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def summarise(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """A row a depth and activation, in the order of depths and of `ACTIVATIONS`."""
     summary: list[dict[str, Any]] = []
     for (depth, activation), group in results.grouped(rows, ("depth", "activation")).items():
         mean = statistics.fmean(results.values(group, "test_accuracy"))
-        pictures = int(group[0]["test_pictures"])  # every run is judged by the same ones
+        pictures = int(group["test_pictures"].iloc[0])  # every run is judged by the same ones
         low, high = wilson(round(mean * pictures), pictures)
         summary.append(
             {
@@ -110,25 +111,25 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def wilson(right: int, count: int) -> tuple[float, float]:
     """95 % interval of a share, `right` of `count`."""
-    found = stats.binomtest(right, count).proportion_ci(results.CONFIDENCE, method="wilson")
+    found = stats.binomtest(right, count).proportion_ci(intervals.CONFIDENCE, method="wilson")
     return float(found.low), float(found.high)
 
 
-def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str]:
+def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     by_depth: dict[int, dict[str, dict[str, Any]]] = {}
     for row in summary:
         by_depth.setdefault(row["depth"], {})[row["activation"]] = row
     yield "# Figure 3: depth and activation on MNIST"
-    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     yield f"![Accuracy by depth]({NAME}.png)"
-    yield results.markdown_table(
+    yield pages.markdown_table(
         ["Hidden layers", *(paper.NAMES[activation] for activation in ACTIVATIONS)],
         [
             [
                 str(depth),
                 *(
-                    f"{results.interval(found[activation], 'test_accuracy'):.4f}"
+                    f"{intervals.interval(found[activation], 'test_accuracy'):.4f}"
                     if activation in found
                     else ""
                     for activation in ACTIVATIONS
@@ -188,7 +189,7 @@ def order(accuracies: Mapping[str, Sequence[float]]) -> str:
     )
     if len(apart) == len(between):
         return text + "**So all of the order holds.**"
-    if chance < 1 - results.CONFIDENCE:
+    if chance < 1 - intervals.CONFIDENCE:
         return text + (
             f"**So the order is more than noise, though {'not all' if apart else 'none'} of its"
             " differences hold one by one.**"
@@ -206,10 +207,9 @@ def paired(accuracies: Mapping[str, Sequence[float]]) -> list[Difference]:
     pairs = list(itertools.combinations(accuracies, 2))
     found = []
     for one, other in pairs:
-        by = [x - y for x, y in zip(accuracies[one], accuracies[other], strict=True)]
-        quantile = stats.t.ppf(1 - (1 - results.CONFIDENCE) / (2 * len(pairs)), len(by) - 1)
-        half = float(quantile) * statistics.stdev(by) / math.sqrt(len(by))
-        mean = statistics.fmean(by)
+        by = np.subtract(accuracies[one], accuracies[other])
+        quantile = stats.t.ppf(1 - (1 - intervals.CONFIDENCE) / (2 * len(pairs)), len(by) - 1)
+        mean, half = float(np.mean(by)), float(quantile * stats.sem(by))
         found.append(Difference(one, other, mean, mean - half, mean + half))
     return found
 
@@ -222,7 +222,7 @@ def agreement(accuracies: Mapping[str, Sequence[float]]) -> tuple[float, float]:
     ranks = [stats.rankdata(found) for found in zip(*accuracies.values(), strict=True)]
     depths, count = len(ranks), len(accuracies)
 
-    def concordance(*of: results.Array, axis: int) -> results.Array:
+    def concordance(*of: intervals.Array, axis: int) -> intervals.Array:
         sums = np.stack([one.sum(axis=axis) for one in of])
         scatter = ((sums - depths * (count + 1) / 2) ** 2).sum(axis=0)
         return np.asarray(12 * scatter / (depths**2 * (count**3 - count)))
@@ -234,17 +234,18 @@ def agreement(accuracies: Mapping[str, Sequence[float]]) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-def differs(rows: Sequence[Row], depths: Sequence[int]) -> str:
+def differs(rows: pd.DataFrame, depths: Sequence[int]) -> str:
     """What these runs had less of than the paper's and what the paper does not tell, as a list."""
+    budget = rows["budget"].iloc[0]
     full = BUDGETS["full"]
     points = [
-        f"Budget `{rows[0]['budget']}` (`python -m tools.paper {NAME} --budget {rows[0]['budget']}"
+        f"Budget `{budget}` (`python -m tools.paper {NAME} --budget {budget}"
         f" --data DIR`): {len(depths)} of {len(DEPTHS['full'])} depths"
         f" ({', '.join(map(str, depths))}), runs of a point:"
-        f" {results.counted(map(len, results.grouped(rows, ('depth', 'activation')).values()))},"
-        f" {rows[0]['epochs']} of the paper's {full.epochs}"
-        f" epochs, {results.counted(row['train_pictures'] for row in rows)} of 60,000 pictures to"
-        f" train and {results.counted(row['test_pictures'] for row in rows)} of 10,000 to test.",
+        f" {pages.counted(map(len, results.grouped(rows, ('depth', 'activation')).values()))},"
+        f" {rows['epochs'].iloc[0]} of the paper's {full.epochs}"
+        f" epochs, {pages.counted(rows['train_pictures'])} of 60,000 pictures to"
+        f" train and {pages.counted(rows['test_pictures'])} of 10,000 to test.",
         "The paper does not give the learning rate. Here it is plain SGD at 0.01 without momentum,"
         " the default of Keras, which Misra, the author of Mish, used in his published notebook of"
         " this experiment. What the paper says of the network fits that notebook, so its two 5x5"
@@ -266,7 +267,7 @@ def write_chart(path: Path, budget: str, summary: Sequence[Mapping[str, Any]]) -
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     for number, activation in enumerate(ACTIVATIONS):
         rows = [row for row in summary if row["activation"] == activation]
-        found = [results.interval(row, "test_accuracy") for row in rows]
+        found = [intervals.interval(row, "test_accuracy") for row in rows]
         axes.errorbar(
             [row["depth"] + 0.08 * (number - 1.5) for row in rows],  # beside each other
             [interval.mean for interval in found],
@@ -289,4 +290,4 @@ def write_chart(path: Path, budget: str, summary: Sequence[Mapping[str, Any]]) -
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.legend(frameon=False)
-    results.save_figure(figure, path)
+    pages.save_figure(figure, path)

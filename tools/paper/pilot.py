@@ -10,8 +10,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tools.paper import results
-from tools.paper.results import Budget, Options, Row
+import pandas as pd
+
+from tools.paper import pages, results
+from tools.paper.results import Budget, Options
 from tools.train.sets import SETS
 
 NAME = "pilot"
@@ -48,41 +50,38 @@ def run(options: Options) -> None:
 
 def _gather(options: Options) -> None:
     """`runs.csv` of all sets that have runs."""
-    rows: list[Row] = []
-    for name in SETS:
-        path = options.out / f"{NAME}-{name}" / "runs.csv"
-        if path.exists():
-            rows += results.read_rows(path)
-    if rows:
-        results.write_rows(options.folder(NAME) / "runs.csv", rows)
+    paths = [options.out / f"{NAME}-{name}" / "runs.csv" for name in SETS]
+    tables = [results.read_table(path) for path in paths if path.exists()]
+    if tables:
+        results.write_table(options.folder(NAME) / "runs.csv", pd.concat(tables))
 
 
 def render(folder: Path) -> None:
     """`pilot.csv` and `.md` of `runs.csv`."""
-    rows = results.read_rows(folder / "runs.csv")
+    rows = results.read_table(folder / "runs.csv")
     summary = [
         {"set": name, "about": SETS[name].about}
         | {figure: row[figure] for figure in ("train_faces", "val_faces", "train_accuracy",
                                               "val_accuracy", "val_loss", "val_auc")}
         for name in SETS
-        for row in rows
+        for row in rows.to_dict("records")
         if row["set"] == name
     ]  # fmt: skip
-    results.write_rows(folder / f"{NAME}.csv", summary)
-    results.write_page(folder / f"{NAME}.md", page(rows, summary))
+    results.write_table(folder / f"{NAME}.csv", summary)
+    pages.write_page(folder / f"{NAME}.md", page(rows, summary))
 
 
-def page(rows: Sequence[Row], summary: Sequence[dict[str, str]]) -> Iterator[str]:
+def page(rows: pd.DataFrame, summary: Sequence[dict[str, str]]) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Pilot: on which faces does the paper's protocol learn?"
-    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     yield (
         "MesoInception-4 with Leaky ReLU, rate 1e-3, batches of 75, mean squared error, the paper's"
-        f" augmentation, {rows[0]['epochs']} epochs; as many fakes as real faces in each set;"
+        f" augmentation, {rows['epochs'].iloc[0]} epochs; as many fakes as real faces in each set;"
         " nobody of the validation faces is in a training set. Made by `python -m tools.paper pilot"
-        f" --data DIR --budget {rows[0]['budget']}`."
+        f" --data DIR --budget {rows['budget'].iloc[0]}`."
     )
-    yield results.markdown_table(
+    yield pages.markdown_table(
         ["Set", "faces to train", "to validate", "Acc", "V.Acc", "V.Loss", "V.AUC"],
         [
             [f"`{row['set']}`: {row['about']}", row["train_faces"], row["val_faces"]]

@@ -17,6 +17,7 @@ import torch
 from tools.paper.results import Budget, Options, ResultsError, Runs, cell
 from tools.train import detectors, faces, sources
 from tools.train.device import bfloat16_is_fast, device_of
+from tools.train.trainer import TrainError
 
 #: What names a run; the other columns of `runs.csv` are settings and figures.
 KEY = ("activation", "learning_rate", "split", "seed")
@@ -71,7 +72,7 @@ def train_runs(
 def _same_faces(runs: Runs, number: int, splits: Splits) -> None:
     """Refuses a --data that is evidently not that of the runs there are."""
     now = _sizes(splits)
-    for row in runs.rows:
+    for row in runs.table.to_dict("records"):
         if row["split"] == cell(number) and any(row.get(key) != cell(now[key]) for key in now):
             there = ", ".join(f"{key} {row.get(key)}" for key in now)
             raise ResultsError(
@@ -100,9 +101,9 @@ def load(options: Options, split: str, limit: int) -> faces.Faces:
 def _trained(
     recipe: detectors.Recipe, out: Path, device: torch.device, splits: Splits
 ) -> dict[str, object]:
-    run = detectors.Run(recipe, out, device)
+    run = detectors.DetectorTrainer(recipe, out, device)
     run.resume()
-    detectors.train(recipe, *splits, run)
+    run.train(*splits)
     last = run.history[-1]
     shown = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc")
     return {
@@ -121,7 +122,7 @@ def told() -> Iterator[None]:
     """What the training tools complain about, as an error of ours."""
     try:
         yield
-    except (detectors.TrainError, faces.DataError) as error:
+    except (TrainError, faces.DataError) as error:
         raise ResultsError(str(error)) from None
 
 

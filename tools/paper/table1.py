@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 import minimeso
 from tools.paper import figures_of_paper as paper
-from tools.paper import results
-from tools.paper.results import Budget, Options, Row
+from tools.paper import intervals, ordering, pages, results
+from tools.paper.results import Budget, Options
 from tools.train.sets import SETS
 
 NAME = "table1"
@@ -46,7 +48,7 @@ def run(options: Options) -> None:
     folder = options.folder(NAME)
     models = list(shipped(MODELS))
     if models:
-        results.write_rows(folder / "shipped.csv", models)
+        results.write_table(folder / "shipped.csv", models)
     budget = BUDGETS[options.budget]
     wanted = [
         {"activation": activation, "learning_rate": RATE, "split": 1, "seed": options.seed + run}
@@ -76,24 +78,24 @@ def shipped(models: Path) -> Iterator[dict[str, object]]:
 
 def render(folder: Path) -> None:
     """`table1.csv`, `.md` and `.png` of `runs.csv` and `shipped.csv`."""
-    rows = results.read_rows(folder / "runs.csv")
+    rows = results.read_table(folder / "runs.csv")
     summary = summarise(rows)
-    results.write_rows(folder / f"{NAME}.csv", summary)
+    results.write_table(folder / f"{NAME}.csv", summary)
     models = folder / "shipped.csv"
-    bundled = results.read_rows(models) if models.exists() else []
-    results.write_page(folder / f"{NAME}.md", page(rows, summary, bundled))
-    results.write_chart_of_runs(
+    bundled = results.read_table(models) if models.exists() else None
+    pages.write_page(folder / f"{NAME}.md", page(rows, summary, bundled))
+    pages.write_chart_of_runs(
         folder / f"{NAME}.png",
         "Stage 1: accuracy on the validation faces",
         rows,
         summary,
         SETTING,
         paper.NAMES.__getitem__,
-        results.Shown("val_accuracy", "val_accuracy", "paper_val_accuracy"),
+        pages.Shown("val_accuracy", "val_accuracy", "paper_val_accuracy"),
     )
 
 
-def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def summarise(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """A row a setting, the best on the validation faces first."""
     summary = results.summarise(rows, SETTING, FIGURES)
     for row in summary:
@@ -103,13 +105,13 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def page(
-    rows: Sequence[Row], summary: Sequence[dict[str, Any]], bundled: Sequence[Row]
+    rows: pd.DataFrame, summary: Sequence[dict[str, Any]], bundled: pd.DataFrame | None
 ) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 1 (stage 1): activations of MesoInception-4"
-    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     yield f"![The runs]({NAME}.png)"
-    yield results.markdown_table(
+    yield pages.markdown_table(
         ["Activation", "runs", "Acc", "paper", "Loss", "paper", "V.Acc", "paper", "V.Loss", "paper",
          "V.AUC"],
         [
@@ -117,9 +119,9 @@ def page(
             + [
                 text
                 for ours, theirs in zip(FIGURES[:-1], paper.Stage1._fields, strict=True)
-                for text in (f"{results.interval(row, ours)}", f"{row[f'paper_{theirs}']:.3f}")
+                for text in (f"{intervals.interval(row, ours)}", f"{row[f'paper_{theirs}']:.3f}")
             ]
-            + [f"{results.interval(row, FIGURES[-1])}"]
+            + [f"{intervals.interval(row, FIGURES[-1])}"]
             for row in summary
         ],
     )  # fmt: skip
@@ -131,8 +133,8 @@ def page(
             key: results.values(group, figure)
             for (key,), group in results.grouped(rows, SETTING).items()
         }
-        between = results.differences(of_runs)
-        statement = results.order_statement(
+        between = intervals.differences(of_runs)
+        statement = ordering.order_statement(
             means, paper.TABLE1, between, paper.NAMES, again=figure == "val_auc"
         )
         yield f"By {name}. {statement}"
@@ -141,72 +143,74 @@ def page(
     yield from _shipped(bundled)
 
 
-def reductions(name: str, rows: Sequence[Row], full: Budget, *more: str) -> str:
+def reductions(name: str, rows: pd.DataFrame, full: Budget, *more: str) -> str:
     """What these runs had less of than the paper's, as a list, and `more`; of `table2`, too."""
     of_a_setting = map(len, results.grouped(rows, ("activation", "learning_rate")).values())
-    steps = results.counted(row["steps"] for row in rows)
-    faces = f" --set {rows[0]['set']}" if rows[0].get("set") else ""
+    steps = pages.counted(rows["steps"])
+    budget = rows["budget"].iloc[0]
+    of_set = rows["set"].iloc[0] if "set" in rows else ""
+    faces = f" --set {of_set}" if of_set else ""
     points = [
-        f"Budget `{rows[0]['budget']}` (`python -m tools.paper {name}{faces} --budget"
-        f" {rows[0]['budget']} --data DIR`): {results.counted(of_a_setting)} of the paper's"
-        f" {full.runs} runs of a setting, {rows[0]['epochs']} of its {full.epochs} epochs,"
-        f" {results.counted(row['train_faces'] for row in rows)} faces to train and"
-        f" {results.counted(row['val_faces'] for row in rows)} to validate (12,353 in all there,"
+        f"Budget `{budget}` (`python -m tools.paper {name}{faces} --budget"
+        f" {budget} --data DIR`): {pages.counted(of_a_setting)} of the paper's"
+        f" {full.runs} runs of a setting, {rows['epochs'].iloc[0]} of its {full.epochs} epochs,"
+        f" {pages.counted(rows['train_faces'])} faces to train and"
+        f" {pages.counted(rows['val_faces'])} to validate (12,353 in all there,"
         " a tenth of them to validate)."
     ]
-    same = all(float(row["last_rate"]) == float(row["learning_rate"]) for row in rows)
-    last = sorted({float(row["last_rate"]) for row in rows})
+    last = results.values(rows, "last_rate")
+    same = last == results.values(rows, "learning_rate")
     points.append(
         f"The learning rate falls to a tenth every 1,000 steps. A run here has {steps} steps of 75"
         " faces, "
         + (
             "so it kept its first rate to the end."
             if same
-            else f"so it ended at {' or '.join(f'{rate:g}' for rate in last)}."
+            else f"so it ended at {' or '.join(f'{rate:g}' for rate in sorted(set(last)))}."
         )
         + " The paper's have about 4,500."
     )
-    if {row["faces_in"] for row in rows} == {"pairs"}:
+    if (rows["faces_in"] == "pairs").all():
         points.append(
             "The faces are not the paper's (Afchar et al.) but pairs of DFDC, a real face and the"
             " fake made of it, divided by person. They are harder: nothing but the swap tells them"
             " apart. Absolute figures therefore differ from the paper's."
         )
-    elif rows[0].get("set"):
+    elif of_set:
         points.append(
-            f"The faces are not the paper's (Afchar et al.) but those of `--set {rows[0]['set']}`:"
-            f" {SETS[rows[0]['set']].about}, as many fakes as real faces, divided by person."
+            f"The faces are not the paper's (Afchar et al.) but those of `--set {of_set}`:"
+            f" {SETS[of_set].about}, as many fakes as real faces, divided by person."
         )
     else:
         points.append("The faces come from folders `df/` and `real/`, as the paper's do.")
-    lost = [row for row in rows if not math.isfinite(float(row["val_loss"]))]
-    if lost:
+    lost = rows[~np.isfinite(results.values(rows, "val_loss"))]
+    if len(lost):
         settings = sorted(
-            {f"{paper.NAMES[r['activation']]} at {float(r['learning_rate']):g}" for r in lost}
+            f"{paper.NAMES[activation]} at {float(rate):g}"
+            for activation, rate in results.grouped(lost, ("activation", "learning_rate"))
         )
         points.append(
             f"Runs that diverged, so that their loss is no number: {len(lost)}"
             f" ({', '.join(settings)}). Their accuracy counts as it is."
         )
     points.append(
-        f"Precision {' and '.join(sorted({row['precision'] for row in rows}))}, on"
-        f" {' and '.join(sorted({row['device'] for row in rows}))};"
-        f" {sum(float(row['seconds']) for row in rows) / 3600:.1f} hours of training in all."
+        f"Precision {' and '.join(sorted(set(rows['precision'])))}, on"
+        f" {' and '.join(sorted(set(rows['device'])))};"
+        f" {sum(results.values(rows, 'seconds')) / 3600:.1f} hours of training in all."
     )
     return "\n".join(f"- {point}" for point in (*points, *more))
 
 
-def _shipped(models: Sequence[Row]) -> Iterator[str]:
+def _shipped(models: pd.DataFrame | None) -> Iterator[str]:
     """The largest group of bundled models with one recipe, if there are two."""
-    groups: dict[str, list[Row]] = {}
-    for row in models:
-        groups.setdefault(row["recipe"], []).append(row)
-    group = max(groups.values(), key=len, default=[])
-    if len(group) < 2:
+    if models is None:
         return
-    group = sorted(group, key=lambda row: -float(row["val_auc"]))
+    largest = max(results.grouped(models, ("recipe",)).values(), key=len)
+    if len(largest) < 2:
+        return
+    group = sorted(largest.to_dict("records"), key=lambda row: -float(row["val_auc"]))
     yield "## The full-length runs behind the shipped models"
-    yield results.markdown_table(
+    yield pages.markdown_table(
         ["Activation", "model", "epochs", "V.Acc", "V.AUC", "test Acc", "test AUC"],
         [
             [paper.NAMES[row["activation"]], f"`{row['model']}`", row["epochs"]]
@@ -225,11 +229,11 @@ def _shipped(models: Sequence[Row]) -> Iterator[str]:
         " calibration."
     )
     aucs = {row["activation"]: float(row["val_auc"]) for row in group}
-    statement = results.order_statement(aucs, paper.TABLE1, [], paper.NAMES)
+    statement = ordering.order_statement(aucs, paper.TABLE1, [], paper.NAMES)
     yield f"By V.AUC{NO_AUC}. {statement}"
 
 
-def _auc(row: Row, split: str) -> str:
+def _auc(row: Mapping[str, str], split: str) -> str:
     return "{:.3f} [{:.3f}, {:.3f}]".format(
         *(float(row[f"{split}_{figure}"]) for figure in ("auc", "auc_low", "auc_high"))
     )

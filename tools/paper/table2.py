@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from tools.paper import figures_of_paper as paper
-from tools.paper import results, table1
-from tools.paper.results import Budget, Options, ResultsError, Row
+from tools.paper import intervals, ordering, pages, results, table1
+from tools.paper.results import Budget, Options, ResultsError
 
 if TYPE_CHECKING:
     from tools.paper.stages import Splits
@@ -106,18 +107,18 @@ def divide(given: Splits, number: int) -> Splits:
 
 def render(folder: Path) -> None:
     """`table2.csv`, `.md` and `.png` of `runs.csv`."""
-    rows = results.read_rows(folder / "runs.csv")
+    rows = results.read_table(folder / "runs.csv")
     summary = summarise(rows)
-    results.write_rows(folder / f"{NAME}.csv", summary)
-    results.write_page(folder / f"{NAME}.md", page(rows, summary))
-    results.write_chart_of_runs(
+    results.write_table(folder / f"{NAME}.csv", summary)
+    pages.write_page(folder / f"{NAME}.md", page(rows, summary))
+    pages.write_chart_of_runs(
         folder / f"{NAME}.png",
         "Stage 2: accuracy on the validation faces",
         rows,
         summary,
         SETTING,
         label,
-        results.Shown("val_accuracy", "val_accuracy", "paper_val_accuracy"),
+        pages.Shown("val_accuracy", "val_accuracy", "paper_val_accuracy"),
     )
 
 
@@ -131,7 +132,7 @@ def label(activation: str, rate: str | float) -> str:
     return f"{paper.NAMES[activation]} {f'{float(rate):.0e}'.replace('e-0', 'e-')}"
 
 
-def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def summarise(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """A row for every activation and rate, the best on the validation faces first."""
     summary = results.summarise(rows, SETTING, FIGURES)
     for row in summary:
@@ -141,21 +142,21 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return sorted(summary, key=lambda row: (-row["val_accuracy"], row["val_loss"]))
 
 
-def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str]:
+def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 2 (stage 2): activations and learning rates of MesoInception-4"
-    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     yield f"![The runs]({NAME}.png)"
-    yield results.markdown_table(
+    yield pages.markdown_table(
         ["Activation, rate", "runs", "V.Acc", "paper", "V.Loss", "paper", "V.AUC"],
         [
             [label(row["activation"], row["learning_rate"]), str(row["runs"])]
             + [
                 text
                 for figure in paper.Stage2._fields
-                for text in (f"{results.interval(row, figure)}", theirs(row[f"paper_{figure}"]))
+                for text in (f"{intervals.interval(row, figure)}", theirs(row[f"paper_{figure}"]))
             ]
-            + [f"{results.interval(row, 'val_auc')}"]
+            + [f"{intervals.interval(row, 'val_auc')}"]
             for row in summary
         ],
     )
@@ -169,8 +170,10 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
             for setting, group in results.grouped(rows, SETTING).items()
         }
         means = {name_of(row["activation"], row["learning_rate"]): row[figure] for row in summary}
-        between = results.differences(of_runs, blocks=True)  # a division of the faces each
-        statement = results.order_statement(means, order, between, names, again=figure == "val_auc")
+        between = intervals.differences(of_runs, blocks=True)  # a division of the faces each
+        statement = ordering.order_statement(
+            means, order, between, names, again=figure == "val_auc"
+        )
         yield f"By {name}. {statement}"
     slow = [label(*(row[key] for key in SETTING)) for row in summary if at_chance(row)]
     if slow:
@@ -180,7 +183,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
             " get."
         )
     yield "## What was reduced, and what else differs"
-    both = len({row["split"] for row in rows}) > 1
+    both = rows["split"].nunique() > 1
     yield table1.reductions(
         NAME,
         rows,
@@ -193,7 +196,7 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
 
 def at_chance(row: Mapping[str, Any]) -> bool:
     """Whether the AUC of a setting may be that of guessing."""
-    low = results.interval(row, "val_auc").low
+    low = intervals.interval(row, "val_auc").low
     return math.isfinite(low) and low <= 0.5
 
 

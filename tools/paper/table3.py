@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tools.paper import figures_of_paper as paper
-from tools.paper import results, table2
-from tools.paper.results import Options, ResultsError, Row, Runs
+from tools.paper import intervals, ordering, pages, results, table2
+from tools.paper.results import Options, ResultsError, Runs
 
 if TYPE_CHECKING:
     from tools.train.faces import Faces
@@ -39,11 +40,11 @@ def run(options: Options) -> None:
     source = options.out / table2.NAME
     trained = _trained(source, options)
     chosen = choose(trained)
-    limit = int(trained[0]["limit"])
+    limit = int(trained["limit"].iloc[0])
     settings = {"budget": options.budget, "limit": limit}
     runs = Runs(options.folder(NAME), settings, KEY)
     keys = [{name: row[name] for name in KEY} for row in chosen]
-    if any({name: row[name] for name in KEY} not in keys for row in runs.rows):
+    if any(row not in keys for row in runs.done()):
         raise ResultsError(
             f"{runs.path}: holds other models than the best of {source} now; the test faces are"
             " looked at once, so choose another --out for both, or remove that folder"
@@ -63,17 +64,18 @@ def run(options: Options) -> None:
             runs.add(model, figures | {"seconds": time.perf_counter() - start})
 
 
-def _trained(source: Path, options: Options) -> list[Row]:
+def _trained(source: Path, options: Options) -> pd.DataFrame:
     """The runs of table2; all settings must be there."""
     if not (source / "runs.csv").exists():
         raise ResultsError(f"{source}: no runs of table2; {_command(options)}")
-    rows = results.read_rows(source / "runs.csv")
-    if rows[0]["budget"] != options.budget:
+    rows = results.read_table(source / "runs.csv")
+    budget = rows["budget"].iloc[0]
+    if budget != options.budget:
         raise ResultsError(
-            f"{source}: of budget {rows[0]['budget']}, not {options.budget}; give that --budget, or"
+            f"{source}: of budget {budget}, not {options.budget}; give that --budget, or"
             " another --out"
         )
-    there = {(row["activation"], float(row["learning_rate"])) for row in rows}
+    there = {(activation, float(rate)) for activation, rate in results.grouped(rows, SETTING)}
     missing = [pair for pair in table2.SETTINGS if pair not in there]
     if missing:
         raise ResultsError(
@@ -89,28 +91,28 @@ def _command(options: Options) -> str:
     )
 
 
-def choose(trained: Sequence[Row]) -> list[Row]:
+def choose(trained: pd.DataFrame) -> list[dict[str, str]]:
     """Of the runs of table2 the best ones of the best settings, best first. A run that diverged
     has no model to judge."""
-
-    def goodness(row: Mapping[str, Any]) -> tuple[float, float]:
-        return -float(row["val_accuracy"]), float(row["val_loss"])
-
-    finite = [row for row in trained if math.isfinite(float(row["val_loss"]))]
+    goodness = trained[["val_accuracy", "val_loss"]].astype(float)
+    order = goodness.sort_values(["val_accuracy", "val_loss"], ascending=[False, True]).index
+    finite = trained.loc[[i for i in order if math.isfinite(goodness["val_loss"][i])]]
     groups = results.grouped(finite, SETTING)
     ranked = [(row["activation"], row["learning_rate"]) for row in table2.summarise(trained)]
     best = [setting for setting in ranked if setting in groups][:BEST_SETTINGS]
-    return [row for setting in best for row in sorted(groups[setting], key=goodness)[:BEST_MODELS]]
+    found = pd.concat([groups[setting][:BEST_MODELS] for setting in best])
+    rows: list[dict[str, str]] = found.to_dict("records")
+    return rows
 
 
 def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
     """p_fake (N,) of the faces by the engine."""
     import minimeso
-    from tools.convert import models
+    from tools.convert import checkpoints, models, source
 
     try:
-        model = models.to_model(models.checkpoint_arrays(checkpoint), "stage3")
-    except models.ConvertError as error:
+        model = models.to_model(checkpoints.checkpoint_arrays(checkpoint), "stage3")
+    except source.ConvertError as error:
         raise ResultsError(str(error)) from None
     session = minimeso.Session(model)
     starts = range(0, len(test), IMAGES)
@@ -127,7 +129,7 @@ def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
     counts = np.bincount(person, minlength=len(people))
     return {
         "accuracy": float(right.mean()),
-        "auc": measures.area_under_curve(test.fake, p_fake),
+        "auc": measures.roc_auc(test.fake, p_fake),
         "test_faces": len(test),
         "faces_in": "pairs" if test.pair[0] >= 0 else "folders",
         "people": len(people),
@@ -137,44 +139,45 @@ def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
 
 def render(folder: Path) -> None:
     """`table3.csv`, `.md` and `.png` of `runs.csv`."""
-    rows = results.read_rows(folder / "runs.csv")
+    rows = results.read_table(folder / "runs.csv")
     draws = accuracies(rows)
     summary = summarise(rows, draws)
-    results.write_rows(folder / f"{NAME}.csv", summary)
-    results.write_page(folder / f"{NAME}.md", page(rows, summary, draws))
-    results.write_chart_of_runs(
+    results.write_table(folder / f"{NAME}.csv", summary)
+    pages.write_page(folder / f"{NAME}.md", page(rows, summary, draws))
+    pages.write_chart_of_runs(
         folder / f"{NAME}.png",
         "Stage 3: accuracy on the test faces",
         rows,
         summary,
         SETTING,
         table2.label,
-        results.Shown("accuracy", "mean", "paper_mean"),
+        pages.Shown("accuracy", "mean", "paper_mean"),
     )
 
 
-def accuracies(rows: Sequence[Row]) -> dict[tuple[str, ...], results.Array]:
+def accuracies(rows: pd.DataFrame) -> dict[tuple[str, ...], intervals.Array]:
     """Of every setting the mean accuracy of its models, on (RESAMPLES,) drawn sets of people: the
     same people for all."""
     drawn: NDArray[np.int64] | None = None
     means = {}
     for setting, group in results.grouped(rows, SETTING).items():
-        parts = [[part.split("/") for part in row["right_of_each_person"].split()] for row in group]
+        of_models = group["right_of_each_person"]
+        parts = [[part.split("/") for part in of_people.split()] for of_people in of_models]
         right, faces = np.moveaxis(np.array(parts, int), -1, 0)  # (models, people) each
         if drawn is None:
-            drawn = results.drawn(faces.shape[1])
+            drawn = intervals.drawn(faces.shape[1])
         means[setting] = (drawn @ right.mean(0)) / (drawn @ faces[0])
     return means
 
 
 def summarise(
-    rows: Sequence[Row], draws: Mapping[tuple[str, ...], results.Array]
+    rows: pd.DataFrame, draws: Mapping[tuple[str, ...], intervals.Array]
 ) -> list[dict[str, Any]]:
     """A row a setting, the most accurate on the test faces first."""
     summary = []
     for setting, group in results.grouped(rows, SETTING).items():
         found = results.values(group, "accuracy")
-        mean, low, high = results.percentiles(float(np.mean(found)), draws[setting])
+        mean, low, high = intervals.percentiles(float(np.mean(found)), draws[setting])
         row: dict[str, Any] = dict(zip(SETTING, setting, strict=True))
         row |= {"models": len(group), "least": min(found), "mean": mean, "mean_low": low}
         row |= {"mean_high": high, "most": max(found)}
@@ -187,15 +190,15 @@ def summarise(
 
 
 def page(
-    rows: Sequence[Row],
+    rows: pd.DataFrame,
     summary: Sequence[dict[str, Any]],
-    draws: Mapping[tuple[str, ...], results.Array],
+    draws: Mapping[tuple[str, ...], intervals.Array],
 ) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 3 (stage 3): the best models of stage 2 on the test faces"
-    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     yield f"![The runs]({NAME}.png)"
-    yield results.markdown_table(
+    yield pages.markdown_table(
         ["Activation, rate", "models", "min", "paper", "mean", "paper", "max", "paper", "AUC"],
         [
             [
@@ -203,7 +206,7 @@ def page(
                 str(row["models"]),
                 f"{row['least']:.3f}",
                 table2.theirs(row["paper_least"]),
-                f"{results.interval(row, 'mean')}",
+                f"{intervals.interval(row, 'mean')}",
                 table2.theirs(row["paper_mean"]),
                 f"{row['most']:.3f}",
                 table2.theirs(row["paper_most"]),
@@ -212,8 +215,8 @@ def page(
             for row in summary
         ],
     )
-    pairs = rows[0]["faces_in"] == "pairs"
-    people = results.counted(row["people"] for row in rows)
+    pairs = rows["faces_in"].iloc[0] == "pairs"
+    people = pages.counted(rows["people"])
     yield (
         "Accuracy on the test faces at p_fake 0.5, by minimeso's own engine. Settings and models"
         " were chosen by the validation faces, as in the paper. The 95 % intervals are of the mean"
@@ -222,7 +225,7 @@ def page(
         " them. A dash: that setting is not among the paper's five."
     )
     yield "## The paper's five"
-    yield results.markdown_table(
+    yield pages.markdown_table(
         ["Activation, rate", "min", "mean", "max"],
         [
             [table2.label(activation, rate), *(f"{value:.3f}" for value in theirs)]
@@ -236,20 +239,26 @@ def page(
     yield "## The paper's order, or noise?"
     yield _order(summary, draws)
     yield "## What was reduced, and what else differs"
+    yield _reductions(rows, summary, pairs)
+
+
+def _reductions(rows: pd.DataFrame, summary: Sequence[dict[str, Any]], pairs: bool) -> str:
+    """What was less than in the paper, as a list."""
+    budget = rows["budget"].iloc[0]
     points = [
-        f"Budget `{rows[0]['budget']}` (`python -m tools.paper table3 --budget {rows[0]['budget']}"
+        f"Budget `{budget}` (`python -m tools.paper table3 --budget {budget}"
         " --data DIR`, after `table2`, which says what was reduced in training).",
-        f"Models of a setting: {results.counted(row['models'] for row in summary)}, in the paper"
-        f" {BEST_MODELS}. Test faces: {results.counted(row['test_faces'] for row in rows)}, there"
+        f"Models of a setting: {pages.counted(row['models'] for row in summary)}, in the paper"
+        f" {BEST_MODELS}. Test faces: {pages.counted(rows['test_faces'])}, there"
         " 7,104.",
     ]
     if pairs:
         points.append("The faces are pairs of DFDC, not the paper's: see `table2`.")
-    yield "\n".join(f"- {point}" for point in points)
+    return "\n".join(f"- {point}" for point in points)
 
 
 def _order(
-    summary: Sequence[dict[str, Any]], draws: Mapping[tuple[str, ...], results.Array]
+    summary: Sequence[dict[str, Any]], draws: Mapping[tuple[str, ...], intervals.Array]
 ) -> str:
     means = {
         table2.name_of(row["activation"], row["learning_rate"]): row["mean"] for row in summary
@@ -257,12 +266,12 @@ def _order(
     named = {table2.name_of(*setting): values for setting, values in draws.items()}
     pairs = list(itertools.combinations(named, 2))
     # each interval at such a level that all of them together hold at 95 %
-    tail = (1 - results.CONFIDENCE) / 2 / max(len(pairs), 1)
+    tail = (1 - intervals.CONFIDENCE) / 2 / max(len(pairs), 1)
     between = []
     for one, other in pairs:
         low, high = np.quantile(named[one] - named[other], (tail, 1 - tail)).tolist()
-        between.append(results.Difference(one, other, means[one] - means[other], low, high))
+        between.append(intervals.Difference(one, other, means[one] - means[other], low, high))
     names = {table2.name_of(*setting): table2.label(*setting) for setting in table2.SETTINGS}
     order = {table2.name_of(*setting): found for setting, found in paper.TABLE3.items()}
-    statement = results.order_statement(means, order, between, names)
+    statement = ordering.order_statement(means, order, between, names)
     return f"{statement} All of that is about these models: others of the same settings may differ."

@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from tools.paper import figures_of_paper as paper
-from tools.paper import results
-from tools.paper.results import Array, Interval, Options, ResultsError, Row, Runs
+from tools.paper import intervals, ordering, pages, results
+from tools.paper.intervals import Array, Interval
+from tools.paper.results import Options, ResultsError, Runs
 
 NAME = "table4"
 IMAGES = {"smoke": 50, "cpu": 2000, "gpu": 2000, "full": 2000}
@@ -139,19 +141,19 @@ def _round(takers: Sequence[Taker], number: int) -> dict[str, object]:
 
 def render(folder: Path) -> None:
     """`table4.csv`, `.md` and `.png` of `runs.csv`."""
-    rows = results.read_rows(folder / "runs.csv")
+    rows = results.read_table(folder / "runs.csv")
     summary = summarise(rows)
-    results.write_rows(folder / f"{NAME}.csv", summary)
-    results.write_page(folder / f"{NAME}.md", page(rows, summary))
-    results.write_chart(
+    results.write_table(folder / f"{NAME}.csv", summary)
+    pages.write_page(folder / f"{NAME}.md", page(rows, summary))
+    pages.write_chart(
         folder / f"{NAME}.png",
-        f"Time of an image, one thread, budget {rows[0]['budget']}",
+        f"Time of an image, one thread, budget {rows['budget'].iloc[0]}",
         "% over ReLU",
         [
-            results.Line(
+            pages.Line(
                 f"{paper.NAMES[row['activation']]}, {ENGINES[row['engine']]}",
                 [],
-                Interval(*(100 * value for value in results.interval(row, "over"))),
+                Interval(*(100 * value for value in intervals.interval(row, "over"))),
                 100 * row["paper_over"],
             )
             for row in summary
@@ -160,7 +162,7 @@ def render(folder: Path) -> None:
     )
 
 
-def over(rows: Sequence[Row], engine: str, activation: str) -> Array:
+def over(rows: pd.DataFrame, engine: str, activation: str) -> Array:
     """(rounds,) how much longer the median image takes than ReLU's in the same round: 0.1 is
     10 %."""
     ours, base = (
@@ -169,13 +171,13 @@ def over(rows: Sequence[Row], engine: str, activation: str) -> Array:
     return np.asarray(ours / base - 1)
 
 
-def median(values: Array, confidence: float = results.CONFIDENCE) -> Interval:
+def median(values: Array, confidence: float = intervals.CONFIDENCE) -> Interval:
     """Of rounds; the interval is exact whatever their distribution, and NaN for few of them."""
     found = stats.quantile_test(values, p=0.5).confidence_interval(confidence)
     return Interval(float(np.median(values)), float(found.low), float(found.high))
 
 
-def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def summarise(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """A row for every engine and activation, in the paper's order."""
     summary = []
     for engine, (activation, theirs) in itertools.product(ENGINES, paper.TABLE4.items()):
@@ -201,20 +203,20 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return summary
 
 
-def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str]:
+def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 4: what an activation costs"
-    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     yield f"![The runs]({NAME}.png)"
     for engine, title in ENGINES.items():
         yield f"## {title}"
-        yield results.markdown_table(
+        yield pages.markdown_table(
             ["Activation", "median", "over ReLU", "mean", "over ReLU", "paper"],
             [
                 [
                     paper.NAMES[row["activation"]],
                     f"{row['median_ms']:.3f} ms",
-                    _percent(results.interval(row, "over"), row["activation"]),
+                    _percent(intervals.interval(row, "over"), row["activation"]),
                     f"{row['mean_ms']:.3f} ms",
                     _percent(Interval(row["mean_over"], math.nan, math.nan), row["activation"]),
                     _percent(Interval(row["paper_over"], math.nan, math.nan), row["activation"]),
@@ -223,13 +225,13 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
                 if row["engine"] == engine
             ],
         )
-    images = len(rows) * int(rows[0]["turn"])
+    images = len(rows) * int(rows["turn"].iloc[0])
     yield (
         f"MesoInception-4 with random weights, {images:,} random images, one at a time, one thread,"
-        f" on {rows[0]['cpu']} ({rows[0]['isa']}); `python -m tools.paper table4 --budget"
-        f" {rows[0]['budget']}`. The paper's time with ReLU is"
+        f" on {rows['cpu'].iloc[0]} ({rows['isa'].iloc[0]}); `python -m tools.paper table4 --budget"
+        f" {rows['budget'].iloc[0]}`. The paper's time with ReLU is"
         f" {paper.TABLE4_RELU_MS} ms, a mean of 2,000 images. Engines and activations take turns of"
-        f' {rows[0]["turn"]} images; "over ReLU" beside the median is the median over the'
+        f' {rows["turn"].iloc[0]} images; "over ReLU" beside the median is the median over the'
         f" {len(rows)} rounds of a turn's median against ReLU's in the same round, with its 95 %"
         " interval."
     )
@@ -242,19 +244,19 @@ def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str
     yield "## The paper's order, or noise?"
     for engine, title in ENGINES.items():
         figures = {row["activation"]: row["over"] for row in summary if row["engine"] == engine}
-        statement = results.order_statement(
+        statement = ordering.order_statement(
             figures, paper.TABLE4, differences(rows, engine), paper.NAMES, higher=False,
             again=engine != next(iter(ENGINES)),
         )  # fmt: skip
         yield f"{title}, fastest first and in parts of ReLU's time. {statement}"
 
 
-def differences(rows: Sequence[Row], engine: str) -> list[results.Difference]:
+def differences(rows: pd.DataFrame, engine: str) -> list[intervals.Difference]:
     """Between every two activations, round by round; the intervals hold together at 95 %."""
     pairs = list(itertools.combinations(paper.TABLE4, 2))
-    level = 1 - (1 - results.CONFIDENCE) / len(pairs)
+    level = 1 - (1 - intervals.CONFIDENCE) / len(pairs)
     return [
-        results.Difference(one, other, *median(apart, level))
+        intervals.Difference(one, other, *median(apart, level))
         for one, other in pairs
         for apart in [over(rows, engine, one) - over(rows, engine, other)]
     ]

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from tools.paper import figures_of_paper as paper
-from tools.paper import results
-from tools.paper.results import Budget, Options, Row, Runs
+from tools.paper import intervals, ordering, pages, results
+from tools.paper.results import Budget, Options, Runs
 
 if TYPE_CHECKING:
     from tools.paper.classify import Recipe
@@ -71,22 +73,22 @@ def run(options: Options) -> None:
 
 def render(folder: Path) -> None:
     """`table5.csv`, `.md` and `.png` of `runs.csv`."""
-    rows = results.read_rows(folder / "runs.csv")
+    rows = results.read_table(folder / "runs.csv")
     summary = summarise(rows)
-    results.write_rows(folder / f"{NAME}.csv", summary)
-    results.write_page(folder / f"{NAME}.md", page(rows, summary))
-    results.write_chart_of_runs(
+    results.write_table(folder / f"{NAME}.csv", summary)
+    pages.write_page(folder / f"{NAME}.md", page(rows, summary))
+    pages.write_chart_of_runs(
         folder / f"{NAME}.png",
         "SqueezeNet on CIFAR-10: accuracy on the test pictures",
         rows,
         summary,
         SETTING,
         paper.NAMES.__getitem__,
-        results.Shown("test_accuracy", "test_accuracy", "paper_accuracy"),
+        pages.Shown("test_accuracy", "test_accuracy", "paper_accuracy"),
     )
 
 
-def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def summarise(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """A row an activation, the best on the test pictures first."""
     summary = results.summarise(rows, SETTING, FIGURES)
     for row in summary:
@@ -94,47 +96,48 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return sorted(summary, key=lambda row: (-row["test_accuracy"], row["test_loss"]))
 
 
-def page(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> Iterator[str]:
+def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 5: SqueezeNet on CIFAR-10"
-    yield results.SMOKE if rows[0]["budget"] == "smoke" else ""
+    yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     yield f"![The runs]({NAME}.png)"
-    yield results.markdown_table(
+    yield pages.markdown_table(
         ["Activation", "runs", "test Acc", "paper", "test Loss", "Acc", "Loss"],
         [
             [
                 paper.NAMES[row["activation"]],
                 str(row["runs"]),
-                f"{results.interval(row, 'test_accuracy')}",
+                f"{intervals.interval(row, 'test_accuracy')}",
                 f"{row['paper_accuracy']:.3f}",
-                *(f"{results.interval(row, figure)}" for figure in FIGURES[1:]),
+                *(f"{intervals.interval(row, figure)}" for figure in FIGURES[1:]),
             ]
             for row in summary
         ],
     )
     yield LEGEND
     yield "## The paper's order, or noise?"
-    between = results.differences(
+    between = intervals.differences(
         {
             activation: results.values(group, "test_accuracy")
             for (activation,), group in results.grouped(rows, SETTING).items()
         }
     )
     means = {row["activation"]: row["test_accuracy"] for row in summary}
-    yield results.order_statement(means, paper.TABLE5, between, paper.NAMES)
+    yield ordering.order_statement(means, paper.TABLE5, between, paper.NAMES)
     yield "## What was reduced, and what else differs"
     yield differs(rows, BUDGETS["full"])
 
 
-def differs(rows: Sequence[Row], full: Budget) -> str:
+def differs(rows: pd.DataFrame, full: Budget) -> str:
     """What these runs had less of than the paper's and what the paper does not tell, as a list."""
-    of_a_setting = results.counted(map(len, results.grouped(rows, SETTING).values()))
+    of_a_setting = pages.counted(map(len, results.grouped(rows, SETTING).values()))
+    budget = rows["budget"].iloc[0]
     points = [
-        f"Budget `{rows[0]['budget']}` (`python -m tools.paper {NAME} --budget {rows[0]['budget']}"
+        f"Budget `{budget}` (`python -m tools.paper {NAME} --budget {budget}"
         f" --data DIR`): {of_a_setting} of the paper's {full.runs} runs of an"
-        f" activation, {rows[0]['epochs']} of its {full.epochs} epochs,"
-        f" {results.counted(row['train_pictures'] for row in rows)} of 50,000 pictures to train and"
-        f" {results.counted(row['test_pictures'] for row in rows)} of 10,000 to test.",
+        f" activation, {rows['epochs'].iloc[0]} of its {full.epochs} epochs,"
+        f" {pages.counted(rows['train_pictures'])} of 50,000 pictures to train and"
+        f" {pages.counted(rows['test_pictures'])} of 10,000 to test.",
         "CIFAR-10 here is a JPEG copy (quality 92, 37 dB from the original), so that absolute"
         " figures are not comparable to the last tenth of a percent.",
         "The paper says of the network only that it is SqueezeNet. Here it is the one that Misra,"
@@ -148,19 +151,19 @@ def differs(rows: Sequence[Row], full: Budget) -> str:
     return "\n".join(f"- {point}" for point in points)
 
 
-def machine(rows: Sequence[Row]) -> str:
+def machine(rows: pd.DataFrame) -> str:
     """What trained, in which precision, for how long; of `figure3`, too."""
-    precisions = sorted({row["precision"] for row in rows})
+    precisions = sorted(set(rows["precision"]))
     devices = results.grouped(rows, ("device",))
     places = []
     for (device,), group in sorted(devices.items()):
-        runs = Counter(paper.NAMES[row["activation"]] for row in group)
+        runs = Counter(paper.NAMES[activation] for activation in group["activation"])
         told = ", ".join(f"{name} {count}" for name, count in sorted(runs.items()))
         # another device rounds otherwise, and may have had more runs of one activation
         places.append(device if len(devices) == 1 else f"{device} (runs: {told})")
     text = (
         f"Precision {' and '.join(precisions)}, on {' and '.join(places)};"
-        f" {sum(float(row['seconds']) for row in rows) / 3600:.1f} hours of training in all."
+        f" {sum(results.values(rows, 'seconds')) / 3600:.1f} hours of training in all."
     )
     if "bf16" in precisions:
         text += " All activations themselves are computed in float32."

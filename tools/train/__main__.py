@@ -6,28 +6,44 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tools.arguments import number
 from tools.train import batches, detectors, faces, networks, teacher
 from tools.train.device import bfloat16_is_fast, device_of, set_environment
+from tools.train.trainer import TrainError
+
+#: `ArgumentParser.add_argument`.
+Add = Callable[..., Any]
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    default = detectors.Recipe()
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.train",
         description="Train Meso-4 or MesoInception-4 on face crops. The defaults are the paper's.",
         epilog="--data: faces.csv with train.zip and val.zip, or folders df/ and real/.",
     )
-    add = parser.add_argument
+    add: Add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with the faces")
     add("--out", type=Path, required=True, help="folder for checkpoints and log; resumes if used")
     add("--cache", type=Path, help="folder for decoded faces (default: OUT/cache)")
+    default = detectors.Recipe()
+    _add_network(add, default)
+    _add_losses(add, default)
+    _add_distillation(add, default)
+    _add_machine(add)
+    add("--limit", type=int, default=default.limit, help="only so many faces of a split, for tests")
+    return parser.parse_args(arguments)
+
+
+def _add_network(add: Add, default: detectors.Recipe) -> None:
+    """What is trained, on what changes of the faces, how long."""
     add(
         "--architecture",
         choices=(*networks.ARCHITECTURES, *teacher.ARCHITECTURES),
@@ -48,6 +64,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         " some pairs compressed, rescaled, blurred or noisy; broad: more of all that, and some"
         " fakes blended with their real twins (default: %(default)s)",
     )
+    add("--schedule", choices=("paper", "cosine", "trapezoid"), default=default.schedule)
+    add("--seed", type=int, default=default.seed)
+
+
+def _add_losses(add: Add, default: detectors.Recipe) -> None:
+    """What is minimised, and what keeps the weights from fitting the training faces alone."""
     add("--loss", choices=("mse", "cross-entropy"), default=default.loss)
     add(
         "--rank",
@@ -70,6 +92,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="of the dense layers (default: %(default)s)",
     )
     add(
+        "--average",
+        type=_share,
+        default=default.average,
+        help="judge and keep the moving average of the weights, with this decay a step, such as"
+        " 0.999 (default: %(default)s, the weights themselves)",
+    )
+
+
+def _add_distillation(add: Add, default: detectors.Recipe) -> None:
+    """Learning from teachers."""
+    add(
         "--teacher",
         type=Path,
         metavar="TABLE.npz",
@@ -88,15 +121,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=default.distill,
         help="how much of the label is the teachers', with --teacher (default: %(default)s)",
     )
-    add(
-        "--average",
-        type=_share,
-        default=default.average,
-        help="judge and keep the moving average of the weights, with this decay a step, such as"
-        " 0.999 (default: %(default)s, the weights themselves)",
-    )
-    add("--schedule", choices=("paper", "cosine", "trapezoid"), default=default.schedule)
-    add("--seed", type=int, default=default.seed)
+
+
+def _add_machine(add: Add) -> None:
+    """Where and how it is computed."""
     add("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
     add(
         "--precision",
@@ -112,8 +140,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         " rounding and dropout differ from those without",
     )
     add("--threads", type=number(1 << 20), help="CPU threads (default: PyTorch's choice)")
-    add("--limit", type=int, default=default.limit, help="only so many faces of a split, for tests")
-    return parser.parse_args(arguments)
 
 
 def _weight(text: str) -> float:
@@ -139,14 +165,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings["teacher"] = options.teacher.name if options.teacher else ""
     try:
         if options.keep_draws and not options.teacher:
-            raise detectors.TrainError(
+            raise TrainError(
                 "--keep-draws: only the draws of a --teacher come again; name its table"
             )
         device = device_of(options.device)
         if options.precision == "auto":
             settings["precision"] = "bf16" if bfloat16_is_fast(device) else "fp32"
         options.out.mkdir(parents=True, exist_ok=True)
-        run = detectors.Run(detectors.Recipe(**settings), options.out, device)
+        run = detectors.DetectorTrainer(detectors.Recipe(**settings), options.out, device)
         if run.resume():
             print(f"resuming after epoch {run.epoch}", file=sys.stderr)
         cache = options.cache or options.out / "cache"
@@ -155,14 +181,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.teacher:
             run.table = teacher.read_table(options.teacher, train_set, run.recipe.augment)
             if run.taught_by not in (None, run.table.origin):
-                raise detectors.TrainError(
+                raise TrainError(
                     f"{options.teacher}: another table than that of the run in {options.out}, of"
                     " other teachers or of more draws; choose another --out, or that table"
                 )
         if options.compile:
             run.network.compile(dynamic=False)
-        detectors.train(run.recipe, train_set, val_set, run, cache if options.keep_draws else None)
-    except (detectors.TrainError, faces.DataError, OSError) as error:
+        run.train(train_set, val_set, cache if options.keep_draws else None)
+    except (TrainError, faces.DataError, OSError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
     except RuntimeError as error:

@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from tools.train.detectors import TrainError
+from tools.train.trainer import TrainError
 
 # Keep freed memory in the process, in huge pages: without this, page faults take two thirds of the
 # time of a step on a CPU. And let threads sleep where they wait for each other: beside other work

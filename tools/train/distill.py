@@ -28,6 +28,7 @@ from tools import files
 from tools.arguments import number
 from tools.train import batches, detectors, faces, measures, teacher
 from tools.train.device import device_of, set_environment
+from tools.train.trainer import TrainError, load_checkpoint
 
 BATCH = {"cpu": 32, "cuda": 128}  # a GPU would wait for a CPU that launches small ones
 
@@ -42,7 +43,7 @@ class Asked(NamedTuple):
 
 def load(path: Path, device: torch.device) -> Asked:
     """The teacher of a checkpoint."""
-    saved = detectors.load_checkpoint(path)
+    saved = load_checkpoint(path)
     try:
         recipe = detectors.Recipe(**saved["recipe"])
         network = detectors.build(recipe).to(device)
@@ -50,11 +51,11 @@ def load(path: Path, device: torch.device) -> Asked:
         asked = Asked(network.eval(), recipe, saved["faces"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).split("\n", 1)[0][:200]
-        raise detectors.TrainError(
+        raise TrainError(
             f"{path}: not a whole checkpoint of this version ({reason}); train it anew"
         ) from None
     if recipe.augment == "paper":
-        raise detectors.TrainError(
+        raise TrainError(
             f"{path}: trained with --augment paper, whose changes cannot be drawn again for a"
             " pupil; train it with another one"
         )
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data = faces.load(options.data, "train", cache, first.limit)
         for path, asked in zip(options.checkpoints, teachers, strict=True):
             if asked.faces != faces.digest(data) or asked.recipe.augment != first.augment:
-                raise detectors.TrainError(
+                raise TrainError(
                     f"{path}: trained on other faces, or with another --augment than"
                     f" {options.checkpoints[0]}; all must have seen the same"
                 )
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.table.exists():
             before = teacher.read_table(options.table, data, supply.augmentation)
             if before.recipes != recipes:
-                raise detectors.TrainError(
+                raise TrainError(
                     f"{options.table}: of teachers of other recipes than those of"
                     f" {', '.join(map(str, options.checkpoints))}; choose another table, or delete"
                     " that one"
@@ -124,9 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table = teacher.Table(np.stack(rows), faces.digest(data), recipes)
             with files.replacing(options.table) as part, part.open("wb") as file:
                 table.save(file)
-            auc = measures.area_under_curve(data.fake, rows[-1])
+            auc = measures.roc_auc(data.fake, rows[-1])
             print(f"draw {draw + 1}/{options.draws}: AUC {auc:.4f}", file=sys.stderr, flush=True)
-    except (detectors.TrainError, faces.DataError, OSError) as error:
+    except (TrainError, faces.DataError, OSError) as error:
         print(f"distill: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 BINS = 10
 RESAMPLES = 1000
@@ -15,12 +17,14 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.uint8]
 
 
-def area_under_curve(fake: NDArray[np.uint8], score: NDArray[np.floating]) -> float:
-    """The chance that a fake scores above a real face; ties count half. Needs both labels."""
-    ranks = rankdata(score)
-    fakes = int((fake == 1).sum())
-    above = float(ranks[fake == 1].sum()) - fakes * (fakes + 1) / 2
-    return float(above / (fakes * (len(fake) - fakes)))
+def roc_auc(fake: Labels, score: NDArray[np.floating]) -> float:
+    """The chance that a fake scores above a real face; ties count half.
+
+    NaN where one label or a number is missing (a run that diverged); infinities are large numbers.
+    """
+    if np.isnan(score).any() or len(np.unique(fake)) < 2:
+        return math.nan
+    return float(roc_auc_score(fake, np.nan_to_num(score)))
 
 
 def above_twin(score: Array, fake: Labels, pair: NDArray[np.int64]) -> Array:
@@ -35,10 +39,13 @@ def above_twin(score: Array, fake: Labels, pair: NDArray[np.int64]) -> Array:
 
 def reliability(p_fake: Array, fake: Labels) -> list[tuple[float, float, int]]:
     """Of BINS equally wide bins those with any face: mean p_fake, share of fakes, faces."""
-    bins = np.minimum((p_fake * BINS).astype(int), BINS - 1)
+    edges = np.arange(BINS + 1) / BINS
+    means, _, place = stats.binned_statistic(p_fake, np.stack((p_fake, fake)), "mean", edges)
+    counts = np.bincount(place - 1, minlength=BINS)
     return [
-        (float(p_fake[bins == b].mean()), float(fake[bins == b].mean()), int((bins == b).sum()))
-        for b in np.unique(bins)
+        (float(said), float(true), int(count))
+        for said, true, count in zip(*means, counts, strict=True)
+        if count
     ]
 
 
@@ -55,9 +62,8 @@ def judged(
     decided = (p_fake <= thresholds["real"]) | (p_fake >= thresholds["fake"])
     right = (p_fake >= 0.5) == (fake == 1)
     twins = above_twin(p_fake, fake, pair)
-    both = 0 < int((fake == 1).sum()) < len(fake)
     return {
-        "auc": area_under_curve(fake, p_fake) if both else np.nan,
+        "auc": roc_auc(fake, p_fake),
         "accuracy": float(right.mean()),
         "fake_above_its_real_twin": _mean(twins[~np.isnan(twins)]),
         "expected_calibration_error": calibration_error(p_fake, fake),
@@ -96,10 +102,9 @@ def intervals(
 
 def rank_correlation(one: Array, other: Array) -> float:
     """Spearman's; 0 where one of them is the same everywhere."""
-    ranks = rankdata(one), rankdata(other)
-    if np.ptp(ranks[0]) == 0 or np.ptp(ranks[1]) == 0:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(stats.spearmanr(one, other).statistic)
 
 
 def _mean(values: NDArray[np.bool_] | Array) -> float:

@@ -136,8 +136,8 @@ def compare(
     values = {
         "found": float(there.mean()),
         "spearman": measures.rank_correlation(before[there], after),
-        "auc_before": measures.area_under_curve(fake, before[there]),
-        "auc": measures.area_under_curve(fake, after),
+        "auc_before": measures.roc_auc(fake, before[there]),
+        "auc": measures.roc_auc(fake, after),
         "moved": float(np.median(np.abs(after - before[there]))),
     }
     return {key: round(value, 4) for key, value in values.items()}

@@ -33,7 +33,7 @@ from sklearn.linear_model import LogisticRegression
 from minimeso import Detector, Model, save_model
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS, trainable_parameters
-from tools.convert import models
+from tools.convert import checkpoints, keras, models, source
 from tools.train import batches, card, detectors, faces, measures, networks, pasted
 
 CONFIDENT = 0.8
@@ -73,7 +73,7 @@ def calibrate(model: Model, val: faces.Faces) -> Model:
     """The model with Platt scaling fitted on the views of val, and thresholds."""
     logit = np.concatenate([pasted.score(model, view(val), "fc2") for view in VIEWS.values()])
     fit = LogisticRegression(C=1e6).fit(logit[:, None], np.tile(val.fake, len(VIEWS)))
-    graph = NETWORKS[model.meta["architecture"]](model.meta["activation"], models.TORCH_EPS, True)
+    graph = NETWORKS[model.meta["architecture"]](model.meta["activation"], source.TORCH_EPS, True)
     graph.name = model.name
     weights = {
         **model.weights,
@@ -138,7 +138,7 @@ def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
         values |= {f"{name}_low": low, f"{name}_high": high}
     for name, p in scores.items():
         if name != "as trained":
-            values[f"auc: {name}"] = measures.area_under_curve(split.fake, p)
+            values[f"auc: {name}"] = measures.roc_auc(split.fake, p)
     found = scores["pasted and found"]
     values["rank correlation: pasted and found"] = measures.rank_correlation(p_fake, found)
     return {key: _rounded(value) for key, value in values.items()} | {
@@ -160,12 +160,12 @@ def published(folder: Path, split: faces.Faces) -> dict[str, float]:
     """AUC on a split of the weights that the MesoNet authors published (their Keras files)."""
     values = {}
     for path in sorted(folder.glob("*.h5")):
-        model = models.to_model(models.keras_arrays(path), path.stem)
+        model = models.to_model(keras.keras_arrays(path), path.stem)
         whole = (
             pasted.Face(picture, (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])))
             for picture in split.images  # as their own faces were: tight crops, whole
         )
-        auc = measures.area_under_curve(split.fake, pasted.score(model, whole))
+        auc = measures.roc_auc(split.fake, pasted.score(model, whole))
         values[path.stem] = round(auc, 4)
     return values
 
@@ -222,6 +222,64 @@ def _flags(recipe: Mapping[str, Any]) -> str:
     )
 
 
+def released(
+    model: Model,
+    data: Path,
+    cache: Path,
+    published_weights: Path | None,
+    videos: Path | None,
+    note: str = "",
+) -> Model:
+    """A converted checkpoint calibrated on val, with all that its card says in its `meta`."""
+    val = faces.load(data, "val", cache)
+    test = faces.load(data, "test", cache)
+    model = calibrate(replace(model, framing=dict(faces.FRAMING)), val)
+    calibration = {**(model.calibration or {}), "small_faces": small_faces(model, val)}
+    model = replace(model, calibration=calibration)
+    recipe, epoch = model.meta["recipe"], model.meta["metrics"]["epoch"]
+    if recipe["schedule"] == "paper":  # does not depend on how many more were planned
+        recipe["epochs"] = epoch
+    train_split = faces.load(data, "train", cache)
+    meta = {
+        **model.meta,
+        "best_epoch": epoch,
+        "trained_values": trainable_parameters(model.graph),
+        "date": datetime.date.today().isoformat(),
+        "licence": "MIT",
+        **({"note": note} if note else {}),
+        "train_faces": len(train_split),
+        "faces_in": train_split.layout,
+        "commands": commands(model.meta, model.name),
+        "metrics": {"val": metrics(model, val), "test": metrics(model, test)},
+        "published": {},
+        "clips": [],
+    }
+    if published_weights:
+        meta["published"] = published(published_weights, test)
+    model = replace(model, meta=meta)
+    if videos:
+        meta["clips"] = clips(model, videos)
+        model = replace(model, meta=meta)
+    return model
+
+
+def read_trained(path: Path, name: str) -> Model:
+    """The model of a checkpoint, which must say how it was trained.
+
+    Raises:
+        ConvertError: it is none, or says too little.
+    """
+    model = models.to_model(checkpoints.checkpoint_arrays(path), name)
+    if not model.is_detector or not {"recipe", "metrics"} <= model.meta.keys():
+        raise source.ConvertError(f"{path}: not a checkpoint of tools.train with its recipe")
+    if "recipes" not in model.meta.get("teacher", {"recipes": []}):
+        raise source.ConvertError(
+            f"{path}: does not say how its teachers were trained; it is of an"
+            " older version, train it anew"
+        )
+    return model
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -237,54 +295,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--note", default="", help="what else the card says of the recipe")
     options = parser.parse_args(arguments)
     try:
-        model = models.to_model(models.checkpoint_arrays(options.checkpoint), options.name)
-        if not model.is_detector or not {"recipe", "metrics"} <= model.meta.keys():
-            raise models.ConvertError(
-                f"{options.checkpoint}: not a checkpoint of tools.train with its recipe"
-            )
-        if "recipes" not in model.meta.get("teacher", {"recipes": []}):
-            raise models.ConvertError(
-                f"{options.checkpoint}: does not say how its teachers were trained; it is of an"
-                " older version, train it anew"
-            )
-        val = faces.load(options.data, "val", options.cache)
-        test = faces.load(options.data, "test", options.cache)
-        model = calibrate(replace(model, framing=dict(faces.FRAMING)), val)
-        calibration = {**(model.calibration or {}), "small_faces": small_faces(model, val)}
-        model = replace(model, calibration=calibration)
-        recipe, epoch = model.meta["recipe"], model.meta["metrics"]["epoch"]
-        if recipe["schedule"] == "paper":  # does not depend on how many more were planned
-            recipe["epochs"] = epoch
-        train_split = faces.load(options.data, "train", options.cache)
-        meta = {
-            **model.meta,
-            "best_epoch": epoch,
-            "trained_values": trainable_parameters(model.graph),
-            "date": datetime.date.today().isoformat(),
-            "licence": "MIT",
-            **({"note": options.note} if options.note else {}),
-            "train_faces": len(train_split),
-            "faces_in": train_split.layout,
-            "commands": commands(model.meta, options.name),
-            "metrics": {"val": metrics(model, val), "test": metrics(model, test)},
-            "published": {},
-            "clips": [],
-        }
-        if options.published:
-            meta["published"] = published(options.published, test)
-        model = replace(model, meta=meta)
-        if options.videos:
-            meta["clips"] = clips(model, options.videos)
-            model = replace(model, meta=meta)
+        model = read_trained(options.checkpoint, options.name)
+        model = released(
+            model, options.data, options.cache, options.published, options.videos, options.note
+        )
         save_model(model, options.destination)
         card.write(model, options.destination)
-    except (MinimesoError, models.ConvertError, faces.DataError, OSError) as error:
+    except (MinimesoError, source.ConvertError, faces.DataError, OSError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
         return 130
-    print(f"{options.destination}: {meta['metrics']}")
+    print(f"{options.destination}: {model.meta['metrics']}")
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..layer import Function
-from . import activations, convolution, elementwise, normalization, pooling, shape
+from . import activations, convolution, elementwise, normalization, order, pooling, shape
 from .attributes import MAX_EXTENT, Attribute
 from .operator import MAX_ELEMENTS, Attributes, Operator, Shape
 
@@ -24,6 +24,7 @@ OPERATORS: dict[str, Operator] = {
     **pooling.OPERATORS,
     **elementwise.OPERATORS,
     **shape.OPERATORS,
+    **order.OPERATORS,
     **activations.OPERATORS,
 }
 

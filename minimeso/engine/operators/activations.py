@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import GraphError
-from .attributes import Attribute, integer, number
+from .attributes import Attribute, choice, integer, number
 from .operator import (
     Activation,
     Array,
@@ -95,6 +95,30 @@ def leaky_relu(x: Array, negative_slope: float | Array) -> Array:
     return np.asarray(np.where(x > 0, x, x * negative_slope))
 
 
+def hardsigmoid(x: Array) -> Array:
+    """0 up to -3, 1 from 3 on, a straight line between."""
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+def hardswish(x: Array) -> Array:
+    """x hardsigmoid(x); -0 at -inf."""
+    return _tail(x, x * hardsigmoid(x))
+
+
+def gelu(x: Array, approximate: str) -> Array:
+    """x Phi(x) with the normal distribution Phi, or nearly so with tanh; -0 at -inf."""
+    from scipy.special import ndtr
+
+    if approximate == "none":
+        return _tail(x, x * ndtr(x))
+    return _tail(x, x * sigmoid(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def elu(x: Array, alpha: float) -> Array:
+    """x if x > 0 else alpha (exp(x) - 1)."""
+    return np.asarray(np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
+
+
 def _prelu_parameters(shapes: Shapes, a: Attributes) -> dict[str, tuple[int, ...]]:
     if a["num_parameters"] not in (1, shapes[0][0]):
         raise GraphError(f"num_parameters must be 1 or the channel count {shapes[0][0]}")
@@ -132,7 +156,7 @@ OPERATORS = {
             False,
         ),
     ),
-    "swish": _entry("swish", "x * sigmoid(x), also called SiLU", swish, is_valley=True),
+    "swish": _entry("swish", "x * sigmoid(x), also called silu", swish, is_valley=True),
     "mish": _entry("mish", "x * tanh(softplus(x))", mish, is_valley=True),
     "pish": _entry(
         "pish",
@@ -140,4 +164,25 @@ OPERATORS = {
         pish,
         is_valley=True,
     ),
+    "hardsigmoid": _entry(
+        "hardsigmoid", "min(max(x + 3, 0), 6) / 6", hardsigmoid, never_falls=True
+    ),
+    "hardswish": _entry("hardswish", "x * hardsigmoid(x)", hardswish, is_valley=True),
+    "gelu": _entry(
+        lambda a: "gelu" if a["approximate"] == "none" else "gelu_tanh",
+        "x * Phi(x), Phi the normal distribution; or 'tanh' in place of erf, as in PyTorch",
+        gelu,
+        attributes={"approximate": Attribute(choice("none", "tanh"), "none", ("tanh",))},
+        is_valley=True,
+    ),
+    "elu": _entry(
+        "elu",
+        "x if x > 0 else alpha * (exp(x) - 1)",
+        elu,
+        attributes={"alpha": Attribute(number, 1.0, (0.5, 2.5, -0.3))},
+        slope="alpha",
+        never_falls=lambda a, arrays: bool(a["alpha"] >= 0),
+    ),
+    "softplus": _entry("softplus", "log(1 + exp(x))", softplus, never_falls=True),
+    "silu": _entry("swish", "x * sigmoid(x), the same as swish", swish, is_valley=True),
 }

@@ -18,6 +18,7 @@ from .operator import (
     Array,
     Arrays,
     Attributes,
+    Field,
     Lowering,
     Operator,
     Packed,
@@ -180,6 +181,115 @@ def pack_linear(weight: Weight) -> Weight:
     return np.ravel(padded.reshape(-1, LANES, inputs).transpose(0, 2, 1))
 
 
+# --- conv_transpose2d --------------------------------------------------------------------
+
+
+def _infer_conv_transpose2d(shapes: Shapes, a: Attributes) -> Shape:
+    channels, height, width = map_of(shapes[0])
+    if channels % a["groups"] or a["out_channels"] % a["groups"]:
+        raise GraphError(
+            f"{channels} input and {a['out_channels']} output channels cannot be split "
+            f"into {a['groups']} groups"
+        )
+    extents: list[int | None] = []
+    for axis, size in enumerate((height, width)):
+        stride, dilation = a["stride"][axis], a["dilation"][axis]
+        extra = a["output_padding"][axis]
+        if extra >= max(stride, dilation):
+            raise GraphError(f"output_padding {extra} is not below the stride or the dilation")
+        if size is None:
+            extents.append(None)
+            continue
+        reach = dilation * (a["kernel_size"][axis] - 1) + 1 + extra
+        extents.append((size - 1) * stride - 2 * a["padding"][axis] + reach)
+        if (extents[-1] or 0) < 1:
+            raise GraphError(f"padding {a['padding'][axis]} leaves nothing of {size}")
+    return (a["out_channels"], extents[0], extents[1])
+
+
+def _conv_transpose2d_parameters(shapes: Shapes, a: Attributes) -> dict[str, tuple[int, ...]]:
+    channels = map_of(shapes[0])[0]
+    arrays = {"weight": (channels, a["out_channels"] // a["groups"], *a["kernel_size"])}
+    if a["bias"]:
+        arrays["bias"] = (a["out_channels"],)
+    return arrays
+
+
+def _conv_transpose2d(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    x, weight, groups = sources[0], arrays["weight"], a["groups"]
+    (sh, sw), (dh, dw), (top, left) = a["stride"], a["dilation"], a["padding"]
+    out = _infer_conv_transpose2d([x.shape[1:]], a)
+    out_h, out_w = (int(n or 0) for n in out[1:])
+    batch, channels, height, width = x.shape
+    kh, kw = weight.shape[2:]
+    # as wide as all taps reach, whatever the padding then cuts off
+    full_h = max((height - 1) * sh + dh * (kh - 1) + 1, top + out_h)
+    full_w = max((width - 1) * sw + dw * (kw - 1) + 1, left + out_w)
+    y = np.zeros((batch, groups, weight.shape[1], full_h, full_w))
+    x = x.reshape(batch, groups, channels // groups, height, width)
+    w = weight.reshape(groups, channels // groups, *weight.shape[1:])
+    for i in range(kh):
+        for j in range(kw):
+            rows = slice(i * dh, i * dh + (height - 1) * sh + 1, sh)
+            columns = slice(j * dw, j * dw + (width - 1) * sw + 1, sw)
+            y[..., rows, columns] += np.einsum("gco,ngchw->ngohw", w[..., i, j], x)
+    y = y[..., top : top + out_h, left : left + out_w].reshape(batch, -1, out_h, out_w)
+    return y + per_channel(arrays["bias"], y) if "bias" in arrays else y
+
+
+def _phase_taps(a: Attributes, axis: int) -> int:
+    """Taps of each phase of the output: every stride-th of the kernel with its holes."""
+    reach = a["dilation"][axis] * (a["kernel_size"][axis] - 1) + 1
+    return int(-(-reach // a["stride"][axis]))
+
+
+def _lower_conv_transpose2d(plan: Lowering, layer: Layer) -> None:
+    """The pixels of the output that are a stride apart come from one convolution of the input:
+    all of these side by side as channels, which are then shuffled into pixels."""
+    a = layer.attributes
+    channels, *size = plan.map_shape(layer.name)
+    stride, groups = a["stride"], a["groups"]
+    taps = [_phase_taps(a, axis) for axis in range(2)]
+    skipped = [min(a["padding"][i] // stride[i], taps[i] - 1) for i in range(2)]
+    cut = [a["padding"][i] - stride[i] * skipped[i] for i in range(2)]
+    window = {
+        "kernel_size": taps,
+        "stride": (1, 1),
+        "padding": [taps[i] - 1 - skipped[i] for i in range(2)],
+    }
+    if stride == (1, 1) and cut == [0, 0]:
+        plan.emit("CONV", layer, **window_fields(window), groups=groups)
+        return
+    height, width = ((size[i] - 1 + cut[i]) // stride[i] + 1 for i in range(2))
+    phases = plan.temporary(layer, (channels * stride[0] * stride[1], height, width))
+    plan.emit_into(phases, "CONV", layer, **window_fields(window), groups=groups)
+    shuffle: dict[str, Field] = {"stride_h": stride[0], "stride_w": stride[1]}
+    plan.emit("PIXEL_SHUFFLE", layer, phases, **shuffle, pad_top=cut[0], pad_left=cut[1])
+
+
+def _pack_conv_transpose2d(layer: Layer, channels: int) -> Packed:
+    """As the weights of ``_lower_conv_transpose2d``'s convolution: output channel o at line i and
+    column j of a stride is its channel (o * strides_h + i) * strides_w + j."""
+    a, weight = layer.attributes, layer.arrays["weight"]
+    groups, (sh, sw) = a["groups"], a["stride"]
+    inputs, filters, kh, kw = weight.shape
+    mh, mw = (_phase_taps(a, axis) for axis in range(2))
+    spread = np.zeros((inputs, filters, mh * sh, mw * sw), np.float32)
+    dh, dw = a["dilation"]
+    spread[:, :, : dh * (kh - 1) + 1 : dh, : dw * (kw - 1) + 1 : dw] = weight
+    # [group][input][filter][tap][line][tap][column], taps backwards
+    taps = spread.reshape(groups, inputs // groups, filters, mh, sh, mw, sw)[:, :, :, ::-1, :, ::-1]
+    phases = taps.transpose(0, 2, 4, 6, 1, 3, 5)
+    phases = phases.reshape(groups * filters * sh * sw, inputs // groups, mh, mw)
+    bias = layer.arrays.get("bias", np.zeros(channels, np.float32))
+    return {"weight": pack_conv(phases, groups), "bias": np.repeat(bias, sh * sw)}
+
+
+def _conv_transpose2d_multiply_adds(shapes: Shapes, a: Attributes, output: Shape) -> int:
+    weight = _conv_transpose2d_parameters(shapes, a)["weight"]
+    return math.prod(weight) * math.prod(n or 0 for n in shapes[0][1:])
+
+
 OPERATORS = {
     "conv2d": Operator(
         "2-D convolution (cross-correlation) with zero padding; groups as in PyTorch",
@@ -216,5 +326,25 @@ OPERATORS = {
         multiply_adds=lambda shapes, a, output: math.prod(_linear_parameters(shapes, a)["weight"]),
         takes_epilogue=True,
         folds_batch_norm=True,
+    ),
+    "conv_transpose2d": Operator(
+        "2-D transposed convolution: the gradient of conv2d; groups as in PyTorch",
+        _infer_conv_transpose2d,
+        _conv_transpose2d,
+        _lower_conv_transpose2d,
+        attributes={
+            "out_channels": Attribute(integer(1)),
+            "kernel_size": Attribute(pair(1)),
+            "stride": Attribute(pair(1), 1),
+            "padding": Attribute(pair(0), 0),
+            "output_padding": Attribute(pair(0), 0),
+            "dilation": Attribute(pair(1), 1),
+            "groups": Attribute(integer(1), 1),
+            "bias": Attribute(flag, True),
+        },
+        parameters=_conv_transpose2d_parameters,
+        pack=_pack_conv_transpose2d,
+        multiply_adds=_conv_transpose2d_multiply_adds,
+        takes_epilogue=True,
     ),
 }

@@ -22,7 +22,7 @@ Attributes = Mapping[str, Any]
 Array = npt.NDArray[np.float64]
 Arrays = Mapping[str, Array]
 Packed = dict[str, npt.NDArray[np.float32]]
-Field = int | float | str
+Field = int | float | str | Sequence[int]
 
 #: Most elements of one tensor of one image (1 GiB of float32).
 MAX_ELEMENTS = 1 << 28
@@ -37,11 +37,17 @@ class Lowering(Protocol):
     def channels(self, name: str) -> int:
         """C of an input or layer; of a vector its features."""
 
+    def temporary(self, layer: Layer, shape: tuple[int, ...]) -> str:
+        """The name of a new tensor between two steps of a layer."""
+
     def emit(self, op: str, layer: Layer, *inputs: str, **fields: Field) -> None:
         """The step that makes a layer's output, with its packed arrays and its epilogue.
 
         ``inputs`` are its one or two inputs, by default the layer's first.
         """
+
+    def emit_into(self, output: str, op: str, layer: Layer, *inputs: str, **fields: Field) -> None:
+        """A step before it that writes a temporary tensor, without the epilogue."""
 
     def copy(self, layer: Layer, source: str, at: int) -> None:
         """Copy an input into channels (features) ``at`` on of the output, if it is not there."""

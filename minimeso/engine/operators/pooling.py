@@ -154,6 +154,34 @@ def _counts(
     return np.asarray(np.maximum(end - start, 1), np.float64)
 
 
+# --- whole channels ----------------------------------------------------------------------
+
+
+def _lower_global_max_pool2d(plan: Lowering, layer: Layer) -> None:
+    """A window as large as the map."""
+    size = plan.map_shape(layer.inputs[0])[1:]
+    window = {"kernel_size": size, "stride": size, "padding": (0, 0, 0, 0)}
+    plan.emit("MAX_POOL", layer, **window_fields(window))
+
+
+def _infer_mean(shapes: Shapes, a: Attributes) -> Shape:
+    channels = map_of(shapes[0])[0]
+    return (channels, 1, 1) if a["keepdim"] else (channels,)
+
+
+def _mean(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    return np.asarray(sources[0].mean(axis=(2, 3), keepdims=a["keepdim"]))
+
+
+def _lower_mean(plan: Lowering, layer: Layer) -> None:
+    if layer.attributes["keepdim"]:
+        plan.emit("GLOBAL_AVG_POOL", layer)
+        return
+    means = plan.temporary(layer, (plan.channels(layer.name), 1, 1))
+    plan.emit_into(means, "GLOBAL_AVG_POOL", layer)
+    plan.emit("FLATTEN", layer, means)
+
+
 _POOL = {
     "kernel_size": Attribute(pair(1)),
     "stride": Attribute(optional(pair(1)), None),
@@ -188,6 +216,21 @@ OPERATORS = {
         _infer_global,
         _global_avg_pool2d,
         lower_as("GLOBAL_AVG_POOL"),
+        takes_epilogue=True,
+    ),
+    "global_max_pool2d": Operator(
+        "largest value of each channel: (C, H, W) to (C, 1, 1)",
+        _infer_global,
+        lambda sources, a, arrays: np.asarray(sources[0].max(axis=(2, 3), keepdims=True)),
+        _lower_global_max_pool2d,
+        takes_epilogue=True,
+    ),
+    "mean": Operator(
+        "mean over H and W: (C, H, W) to (C,), or with keepdim to (C, 1, 1)",
+        _infer_mean,
+        _mean,
+        _lower_mean,
+        attributes={"keepdim": Attribute(flag, False, (True,))},
         takes_epilogue=True,
     ),
 }

@@ -1,0 +1,149 @@
+"""What puts the elements of a tensor in another order, or says where the largest is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...errors import GraphError
+from ..layer import Layer
+from .attributes import MAX_EXTENT, Attribute, integer
+from .operator import (
+    Array,
+    Arrays,
+    Attributes,
+    Lowering,
+    Operator,
+    Shape,
+    Shapes,
+    known_channels,
+    lower_as,
+    map_of,
+)
+
+#: Integers up to this one are float32 numbers.
+_EXACT = 1 << 24
+
+
+def _read_shape(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)) or len(value) not in (1, 3):
+        raise GraphError(f"must be (C, H, W) or (F,), not {value!r}")
+    for size in value:
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise GraphError(f"must hold integers, not {size!r}")
+        if size != -1 and not 1 <= size <= MAX_EXTENT:
+            raise GraphError(f"must hold sizes in 1..{MAX_EXTENT}, or -1, not {size}")
+    if list(value).count(-1) > 1:
+        raise GraphError("may hold one -1 only")
+    return tuple(value)
+
+
+def _infer_reshape(shapes: Shapes, a: Attributes) -> Shape:
+    wanted: Shape = a["shape"]
+    known = math.prod(d for d in wanted if d not in (-1, None))
+    if None in shapes[0]:
+        if len(wanted) == 3 and wanted[0] == -1:
+            raise GraphError("needs a picture of fixed size: give the input's height and width")
+        return tuple(None if d == -1 else d for d in wanted)
+    total = math.prod(d for d in shapes[0] if d is not None)
+    if total % known or (-1 not in wanted and total != known):
+        raise GraphError(f"{shapes[0]} does not have as many elements as {wanted}")
+    return tuple(total // known if d == -1 else d for d in wanted)
+
+
+def _reshape(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    return np.reshape(sources[0], (len(sources[0]), *a["shape"]))
+
+
+def _read_dims(value: Any) -> tuple[int, int, int]:
+    if not isinstance(value, (list, tuple)) or sorted(map(repr, value)) != ["0", "1", "2"]:
+        raise GraphError(f"must be 0, 1 and 2 in some order, not {value!r}")
+    first, second, third = value
+    return first, second, third
+
+
+def _infer_permute(shapes: Shapes, a: Attributes) -> Shape:
+    before = map_of(shapes[0])
+    after = tuple(before[axis] for axis in a["dims"])
+    known_channels(after)
+    return after
+
+
+def _permute(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    return np.transpose(sources[0], (0, *(axis + 1 for axis in a["dims"])))
+
+
+def _lower_permute(plan: Lowering, layer: Layer) -> None:
+    plan.emit("PERMUTE", layer, axes=list(layer.attributes["dims"]))
+
+
+def _infer_pixel_shuffle(shapes: Shapes, a: Attributes) -> Shape:
+    (channels, height, width), factor = map_of(shapes[0]), a["upscale_factor"]
+    if channels % factor**2:
+        raise GraphError(f"{channels} channels are no multiple of {factor} * {factor}")
+    return (
+        channels // factor**2,
+        None if height is None else height * factor,
+        None if width is None else width * factor,
+    )
+
+
+def _pixel_shuffle(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    x, factor = sources[0], a["upscale_factor"]
+    batch, channels, height, width = x.shape
+    x = x.reshape(batch, channels // factor**2, factor, factor, height, width)
+    shape = (batch, channels // factor**2, height * factor, width * factor)
+    return np.reshape(x.transpose(0, 1, 4, 2, 5, 3), shape)
+
+
+def _lower_pixel_shuffle(plan: Lowering, layer: Layer) -> None:
+    factor = layer.attributes["upscale_factor"]
+    plan.emit("PIXEL_SHUFFLE", layer, stride_h=factor, stride_w=factor)
+
+
+def _infer_argmax(shapes: Shapes, a: Attributes) -> Shape:
+    if known_channels(shapes[0]) > _EXACT:
+        raise GraphError(f"float32 numbers no more than {_EXACT} features")
+    return (1, *shapes[0][1:])
+
+
+def _argmax(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    return np.asarray(sources[0].argmax(axis=1)[:, None], np.float64)
+
+
+OPERATORS = {
+    "reshape": Operator(
+        "the same elements in the same order, in another shape; one size may be -1",
+        _infer_reshape,
+        _reshape,
+        lower_as("RESHAPE"),
+        attributes={"shape": Attribute(_read_shape)},
+        takes_epilogue=True,
+    ),
+    "permute": Operator(
+        "axis i of the output is axis dims[i] of the input, of (C, H, W) counted from 0",
+        _infer_permute,
+        _permute,
+        _lower_permute,
+        attributes={"dims": Attribute(_read_dims)},
+        takes_epilogue=True,
+    ),
+    "pixel_shuffle": Operator(
+        "(C * r * r, H, W) to (C, H * r, W * r), r the upscale_factor",
+        _infer_pixel_shuffle,
+        _pixel_shuffle,
+        _lower_pixel_shuffle,
+        attributes={"upscale_factor": Attribute(integer(1))},
+        takes_epilogue=True,
+    ),
+    "argmax": Operator(
+        "number of the channel (feature) with the largest value: (C, H, W) to (1, H, W)",
+        _infer_argmax,
+        _argmax,
+        lower_as("ARGMAX"),
+        takes_epilogue=True,
+    ),
+}

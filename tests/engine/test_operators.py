@@ -1,0 +1,159 @@
+"""Operators one by one: what they refuse, special values, and PyTorch where graphs do not go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from conftest import random_weights
+
+from minimeso import Graph, GraphError, InputError, Session
+from minimeso.engine.reference import evaluate
+
+Floats = npt.NDArray[np.float32]
+RNG = np.random.default_rng(3)
+NAN, INF = float("nan"), float("inf")
+
+
+def one(op: str, *shapes: tuple[int | None, ...], **attributes: Any) -> Graph:
+    """A network of one operator."""
+    graph = Graph()
+    inputs = [graph.input(f"x{i}", shape) for i, shape in enumerate(shapes)]
+    graph.output(graph.node(op, *inputs, name="y", **attributes))
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "attributes", "message"),
+    [
+        ("clamp", (3, 4, 5), {}, "min"),
+        ("clamp", (3, 4, 5), {"min": "0"}, "min"),
+        ("clamp", (3, 4, 5), {"max": NAN}, "finite"),
+        ("reshape", (3, 4, 5), {"shape": [61]}, "elements"),
+        ("reshape", (3, 4, 5), {"shape": [7, -1, 1]}, "elements"),
+        ("reshape", (3, 4, 5), {"shape": [-1, -1, 1]}, "-1"),
+        ("reshape", (3, 4, 5), {"shape": [3, 20]}, "shape"),
+        ("reshape", (3, 4, 5), {"shape": [0]}, "sizes"),
+        ("reshape", (3, 4, 5), {"shape": [60.0]}, "integers"),
+        ("reshape", (3, 4, 5), {"shape": 60}, "shape"),
+        ("reshape", (3, 4, 5), {}, "missing"),
+        ("reshape", (3, None, None), {"shape": [-1, 3, 1]}, "fixed size"),
+        ("permute", (3, 4, 5), {"dims": [0, 1]}, "dims"),
+        ("permute", (3, 4, 5), {"dims": [0, 1, 1]}, "dims"),
+        ("permute", (3, 4, 5), {"dims": [1, 2, 3]}, "dims"),
+        ("permute", (3, 4, 5), {"dims": [False, 1, 2]}, "dims"),
+        ("permute", (60,), {"dims": [0, 1, 2]}, "map"),
+        ("permute", (3, None, None), {"dims": [1, 0, 2]}, "fixed size"),
+        ("pixel_shuffle", (3, 4, 5), {"upscale_factor": 2}, "multiple"),
+        ("pixel_shuffle", (4, 4, 5), {"upscale_factor": 0}, "upscale_factor"),
+        (
+            "conv_transpose2d",
+            (4, 4, 5),
+            {"kernel_size": 2, "out_channels": 3, "groups": 2},
+            "group",
+        ),
+        (
+            "conv_transpose2d",
+            (4, 4, 5),
+            {"kernel_size": 2, "out_channels": 3, "padding": 5},
+            "leaves",
+        ),
+        (
+            "conv_transpose2d",
+            (4, 4, 5),
+            {"kernel_size": 2, "out_channels": 3, "stride": 2, "output_padding": 2},
+            "output_padding",
+        ),
+        ("mean", (60,), {}, "map"),
+        ("global_max_pool2d", (60,), {}, "map"),
+        ("gelu", (3, 4, 5), {"approximate": "erf"}, "none, tanh"),
+    ],
+)
+def test_what_cannot_be(
+    op: str, shape: tuple[int | None, ...], attributes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(GraphError, match=message):
+        one(op, shape, **attributes)
+
+
+@pytest.mark.parametrize("first", [(2, 1, 1), (2, 3, 17)])
+@pytest.mark.parametrize("second", [(2, 1, 1), (2, 3, 17)])
+@pytest.mark.parametrize("op", ["sub", "div"])
+def test_order_counts(op: str, first: tuple[int, ...], second: tuple[int, ...], isa: str) -> None:
+    """Exactly, zeros and infinities among the operands: these operators round once."""
+    specials = np.array([0.0, -0.0, INF, 1.0, -3.0, 1e-40, 3e38], np.float32)
+    a, b = (RNG.choice(specials, (2, *shape)) for shape in (first, second))
+    with np.errstate(all="ignore"):
+        wanted = a - b if op == "sub" else a / b
+    result = Session(one(op, first, second), isa=isa).run({"x0": a, "x1": b})
+    np.testing.assert_array_equal(result, wanted)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 2), (None, 2), (-1, None), (2, -1)])
+def test_clamp(low: float | None, high: float | None, isa: str) -> None:
+    x = np.array([[NAN, INF, -INF, 0.0, -1.0, 2.0, 1.9999999, 3e38]], np.float32)
+    given = {k: v for k, v in (("min", low), ("max", high)) if v is not None}
+    result = Session(one("clamp", (8,), **given), isa=isa).run(x)
+    np.testing.assert_array_equal(result, np.clip(x, low, high))
+
+
+def test_largest_of_all_and_of_none(isa: str) -> None:
+    x = np.full((1, 3, 5, 19), -INF, np.float32)
+    x[0, 1, 4, 18] = -3e38
+    x[0, 2, 0, 0] = INF
+    result = Session(one("global_max_pool2d", (3, 5, 19)), isa=isa).run(x)
+    np.testing.assert_array_equal(result.ravel(), np.array([-INF, -3e38, INF], np.float32))
+
+
+def test_argmax_of_nan_and_equals(isa: str) -> None:
+    x = RNG.choice(np.array([NAN, INF, -INF, 1, 2], np.float32), (4, 5, 6, 33))
+    for values in (x, x[..., 0, 0]):
+        result = Session(one("argmax", values.shape[1:]), isa=isa).run(values)
+        np.testing.assert_array_equal(result, values.argmax(1)[:, None])
+
+
+@pytest.mark.parametrize("dims", [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
+def test_what_only_moves_moves_bits(dims: list[int], isa: str) -> None:
+    """Through a permutation and two shapes, odd bits among them."""
+    bits = RNG.integers(0, 2**32, (2, 6, 5, 7), dtype=np.uint32)
+    graph = Graph()
+    x = graph.node("permute", graph.input("x", (6, 5, 7)), dims=dims)
+    x = graph.node("reshape", x, shape=[-1])
+    graph.output(graph.node("reshape", x, shape=[15, 2, 7]))
+    result = Session(graph, isa=isa).run(bits.view(np.float32))
+    wanted = bits.transpose(0, *(d + 1 for d in dims)).reshape(2, 15, 2, 7)
+    np.testing.assert_array_equal(result.view(np.uint32), wanted)
+
+
+def test_pictures_of_any_size() -> None:
+    graph = Graph()
+    x = graph.input("x", (4, None, None))
+    x = graph.node("pixel_shuffle", x, upscale_factor=2)
+    x = graph.node("permute", x, dims=[0, 2, 1])
+    x = graph.node("conv_transpose2d", x, out_channels=4, kernel_size=3, stride=2)
+    x = graph.node("clamp", x, min=-1, max=1)
+    graph.output(graph.node("reshape", x, shape=[4, -1, 1]))
+    weights = random_weights(graph, RNG)
+    session = Session(Graph.from_json(graph.to_json()), weights)
+    for height, width in ((1, 1), (3, 2), (7, 20)):
+        x = RNG.normal(0, 1, (2, 4, height, width)).astype(np.float32)
+        wanted = evaluate(graph, weights, {"x": x})[graph.outputs[0]]
+        np.testing.assert_allclose(session.run(x), wanted, rtol=0, atol=1e-5)
+
+
+def test_a_shape_that_does_not_fit_the_picture() -> None:
+    session = Session(one("reshape", (3, None, None), shape=[3, 5, 5]))
+    assert session.run(np.zeros((1, 3, 1, 25), np.float32)).shape == (1, 3, 5, 5)
+    with pytest.raises(InputError, match="elements"):
+        session.run(np.zeros((1, 3, 4, 6), np.float32))
+
+
+def test_division_and_argmax_as_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    a, b = (RNG.normal(0, 1, (2, 5, 6, 7)).astype(np.float32) for _ in range(2))
+    result = Session(one("div", (5, 6, 7), (5, 6, 7))).run({"x0": a, "x1": b})
+    assert (torch.from_numpy(result) == torch.from_numpy(a) / torch.from_numpy(b)).all()
+    result = Session(one("argmax", (5, 6, 7))).run(a)
+    assert (torch.from_numpy(result) == torch.from_numpy(a).argmax(1, True)).all()

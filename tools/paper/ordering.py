@@ -1,0 +1,112 @@
+"""Is it the paper's order of the settings, or noise?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+from scipy import stats
+
+from tools.paper.intervals import Difference
+
+
+def order_statement(
+    figures: Mapping[str, float],
+    paper: Mapping[str, object],
+    between: Sequence[Difference],
+    names: Mapping[str, str],
+    higher: bool = True,
+    again: bool = False,
+) -> str:
+    """Says, from the figures alone, whether the order of the settings is the paper's or noise.
+
+    Args:
+        figures: our figure of every setting.
+        paper: the paper's figures, the best setting first; equal figures share a place. Settings
+            that we lack, or that it lacks, do not count.
+        between: differences of every two settings.
+        names: what settings are called.
+        higher: whether the highest figure is the best.
+        again: the paper's order was said already, of another figure.
+    """
+    theirs = [name for name in paper if math.isfinite(figures.get(name, math.nan))]
+    if len(theirs) < 2:
+        return "Fewer than two settings are in both tables, so there is no order to compare."
+    sign = 1 if higher else -1
+    places = {name: list(paper.values()).index(paper[name]) for name in theirs}
+    lost = [names[name] for name in paper if not math.isfinite(figures.get(name, 0.0))]
+    ours = sorted(theirs, key=lambda name: -sign * figures[name])
+    lines = [
+        *([f"Left out, because a run of it diverged: {', '.join(lost)}."] if lost else []),
+        f"Best first, here: {_ranked(ours, figures, names)}"
+        + ("." if again else f"; in the paper: {_ranked(theirs, places, names)}."),
+        _rank_correlation(list(places.values()), [-sign * figures[name] for name in theirs]),
+    ]
+    counted = [d for d in between if d.one in theirs and d.other in theirs and math.isfinite(d.low)]
+    if not counted:
+        lines.append("**With so few runs nobody can say whether that order is noise.**")
+        return " ".join(lines)
+    # turned so that the better one comes first
+    apart = [
+        d if sign * d.by > 0 else Difference(d.other, d.one, -d.by, -d.high, -d.low)
+        for d in counted
+        if d.low > 0 or d.high < 0
+    ]
+    contrary = [d for d in apart if places[d.one] > places[d.other]]
+    lines.append(_differences(len(counted), apart, contrary, names))
+    if not apart:
+        verdict = "**So the order here is noise: the runs do not tell the settings apart.**"
+    elif contrary:
+        verdict = "**So the order here is not the paper's.**"
+    elif len(apart) == len(counted):
+        verdict = "**So the order here is the paper's.**"
+    else:
+        verdict = (
+            "**So what the runs tell apart lies as in the paper; the rest of the order is noise.**"
+        )
+    return " ".join([*lines, verdict])
+
+
+def _rank_correlation(theirs: Sequence[int], ours: Sequence[float]) -> str:
+    """Kendall's tau of two orders, each given by its places, and how probable it is by chance."""
+    tied = min(len(set(ours)), len(set(theirs))) < len(theirs)
+    tau = stats.kendalltau(
+        theirs, ours, method="asymptotic" if tied else "exact", alternative="greater"
+    )
+    if math.isnan(tau.statistic):
+        return "All are equal here."
+    return (
+        f"Kendall's tau of the two orders is {tau.statistic:+.2f}; an order drawn at random"
+        f" agrees as well or better with probability {tau.pvalue:.3f}"
+        f" ({'approximate, some are equal' if tied else 'exact'})."
+    )
+
+
+def _differences(
+    count: int,
+    apart: Sequence[Difference],
+    contrary: Sequence[Difference],
+    names: Mapping[str, str],
+) -> str:
+    """Which of `count` differences have an interval without zero, the better setting first."""
+    text = (
+        f"Differences between two settings: {count}, of which {len(apart) or 'none'}"
+        f" {'has' if len(apart) == 1 else 'have'} a 95 % interval (all together) without zero"
+    )
+    if apart:
+        text += ": " + "; ".join(
+            f"{names[d.one]} before {names[d.other]} by {abs(d.by):.3f}"
+            f" [{min(abs(d.low), abs(d.high)):.3f}, {max(abs(d.low), abs(d.high)):.3f}]"
+            + (" (in the paper the other way round)" if d in contrary else "")
+            for d in apart
+        )
+    return text + "."
+
+
+def _ranked(settings: Sequence[str], figures: Mapping[str, float], names: Mapping[str, str]) -> str:
+    """In their order, with an equals sign between equals."""
+    text = names[settings[0]]
+    for before, name in itertools.pairwise(settings):
+        text += (" = " if figures[before] == figures[name] else ", ") + names[name]
+    return text

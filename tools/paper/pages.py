@@ -1,0 +1,117 @@
+"""What the experiments show: Markdown pages and charts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from tools.files import replacing
+from tools.paper.intervals import Interval, interval
+from tools.paper.results import grouped, values, write_text
+
+SMOKE = (
+    "**A smoke run: it shows that the machinery works. Its figures mean nothing;** see `--budget"
+    " cpu`, `gpu` and `full`."
+)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Names to the left, figures to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
+
+
+def counted(values: Iterable[str | int]) -> str:
+    """What rows say of a count: `8,802`, or `11 to 12` where they differ."""
+    found = sorted({int(value) for value in values})
+    return " to ".join(f"{count:,}" for count in sorted({found[0], found[-1]}))
+
+
+def write_page(path: Path, parts: Iterable[str]) -> None:
+    """A Markdown file of paragraphs, headings and tables; empty ones are left out."""
+    write_text(path, "\n\n".join(part for part in parts if part) + "\n")
+
+
+class Line(NamedTuple):
+    """A line of a chart: our runs, their mean with its interval, and the paper's figure."""
+
+    label: str
+    runs: Sequence[float]
+    ours: Interval | None
+    paper: float | None
+
+
+def write_chart(path: Path, title: str, axis: str, lines: Sequence[Line]) -> None:
+    """A PNG: a line for every setting, ours filled and the paper's hollow."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.42 * len(lines)), layout="constrained")
+    for y, line in enumerate(lines):
+        if line.runs:
+            dots = [y] * len(line.runs)
+            axes.scatter(line.runs, dots, s=12, color="#e9b44c", zorder=4, label="a run")
+        if line.ours is not None:
+            mean, low, high = line.ours
+            axes.plot([low, high], [y, y], color="#b3261e")  # nothing where they are NaN
+            axes.scatter(mean, y, s=50, color="#b3261e", zorder=3, label="ours, 95 % interval")
+        if line.paper is not None:
+            axes.scatter(
+                line.paper, y, s=50, facecolors="none", edgecolors="#2563eb", label="the paper's"
+            )
+    axes.set_yticks(range(len(lines)), [line.label for line in lines])
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_xlabel(axis)
+    axes.set_title(title)
+    axes.grid(axis="x", color="#e5e7eb")
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(length=0)
+    handles, labels = axes.get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))
+    figure.legend(shown.values(), shown, loc="outside lower center", ncols=3, frameon=False)
+    save_figure(figure, path)
+
+
+class Shown(NamedTuple):
+    """What a chart of runs shows: a column of `runs.csv`, and of the summary our mean of it and the
+    paper's figure."""
+
+    figure: str
+    mean: str
+    paper: str
+
+
+def write_chart_of_runs(
+    path: Path,
+    title: str,
+    table: pd.DataFrame,
+    summary: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    label: Callable[..., str],
+    shown: Shown,
+) -> None:
+    """The chart of an accuracy: a line a setting, which `columns` tell and `label` names."""
+    groups = grouped(table, columns)
+    lines = []
+    for row in summary:
+        setting = tuple(row[column] for column in columns)
+        runs = values(groups[setting], shown.figure)
+        ours, theirs = interval(row, shown.mean), row[shown.paper] or None
+        lines.append(Line(label(*setting), runs, ours, theirs))
+    write_chart(path, f"{title}, budget {table['budget'][0]}", "accuracy", lines)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """A Matplotlib figure as PNG, whole or not at all; the figure is closed."""
+    from matplotlib import pyplot
+
+    with replacing(path) as part:
+        figure.savefig(part, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)

@@ -1,0 +1,335 @@
+"""The training loop, of detectors and of the paper's other networks alike.
+
+A `Trainer` goes through the epochs that its recipe wants, saves after each, and goes on from its
+last whole epoch after an interruption, with the numbers that the run would have had without it.
+What is trained, on what and by which loss, its subclasses say. Checkpoints hold only what
+`torch.load(weights_only=True)` accepts.
+
+It is not a framework: one network, one process, one device.
+"""
+
+from __future__ import annotations
+
+import abc
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim import swa_utils
+from tqdm import tqdm
+
+from tools import files
+
+CHECKPOINT_FORMAT = 1
+#: What an epoch gave: a row of the history.
+Figures = dict[str, float]
+#: A dataclass of all that the numbers of a run depend on; it has `architecture`, `activation`,
+#: `epochs` and `precision`.
+R = TypeVar("R", bound=Any)
+B = TypeVar("B")
+
+
+class TrainError(Exception):
+    """The run cannot start or go on; the message names the cause and the remedy."""
+
+
+class Step(NamedTuple):
+    """What a batch gave: what is minimised, how many of its examples are right, and how many there
+    are; the first two as scalars on the device, so that nothing waits for it."""
+
+    loss: Tensor
+    right: Tensor
+    examples: int
+
+
+class Epoch(NamedTuple, Generic[B]):
+    """The batches of one epoch, how many there are, and how many examples in all."""
+
+    batches: Iterable[B]
+    batch_count: int
+    examples: int
+
+
+class Trainer(abc.ABC, Generic[R, B]):
+    """A network in training: everything that changes from epoch to epoch, and its checkpoint.
+
+    Args:
+        recipe: all that the numbers of the run depend on. `epochs` may change later, see `resume`.
+        folder: for `last.pt` (all that an exact resume needs) and, where the subclass has a
+            `best_by`, `best.pt` (the epoch with most of that figure) and `log.csv` (a row an
+            epoch).
+        device: where it trains.
+        average: the decay a step of a moving average of weights and statistics, which is then what
+            is judged and kept; 0: no average.
+    """
+
+    #: The figure that tells the best epoch; None: nothing is chosen.
+    best_by: ClassVar[str | None] = None
+    #: What a row of the history must have.
+    figures: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, recipe: R, folder: Path, device: torch.device, average: float = 0.0) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.device = device
+        torch.manual_seed(recipe.seed)
+        self.network = self.build()
+        self.averaged = self._averaged(average) if average else None
+        self.optimizer = self.make_optimizer()
+        self.step = 0
+        self.history: list[Figures] = []
+
+    # --- what a subclass says ----------------------------------------------------------------
+
+    @abc.abstractmethod
+    def build(self) -> nn.Module:
+        """The new network, on the device."""
+
+    @abc.abstractmethod
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """For the network's parameters, and whatever else is trained."""
+
+    @abc.abstractmethod
+    def forward(self, batch: B) -> Step:
+        """The loss of a batch, whose gradient is taken."""
+
+    def learning_rate(self, recipe: R, step: int, steps: int) -> float:
+        """The rate of a recipe for step 0, 1, 2, ... of `steps`; as it is: a constant."""
+        rate: float = recipe.learning_rate
+        return rate
+
+    def extra(self) -> dict[str, Any]:
+        """What else a checkpoint holds."""
+        return {}
+
+    def restore_extra(self, saved: dict[str, Any]) -> None:
+        """Takes it back out of a checkpoint, which may be older than an entry."""
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """How many are done."""
+        return len(self.history)
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is judged and kept: the trained network itself, or the average of its past."""
+        return self.network if self.averaged is None else self.averaged.module
+
+    def fit(
+        self,
+        supply: Callable[[], Epoch[B]],
+        evaluate: Callable[[], Figures],
+        describe: Callable[[Figures], str],
+        further: int = 0,
+    ) -> None:
+        """Trains to the last epoch of the recipe, saving after each.
+
+        Args:
+            supply: gives the batches of the next epoch.
+            evaluate: judges `judged` on other examples.
+            describe: a line of what an epoch gave.
+            further: so many runs like this one are to come; for the estimate of the time.
+        """
+        while self.epoch < self.recipe.epochs:
+            start = time.perf_counter()
+            row: Figures = {"epoch": self.epoch + 1}
+            row |= self.train_epoch(supply())
+            row |= evaluate()
+            row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+            row["seconds"] = time.perf_counter() - start
+            self.history.append(row)
+            self.save()
+            left = (1 + further) * self.recipe.epochs - self.epoch
+            print(
+                f"epoch {self.epoch}/{self.recipe.epochs}"
+                f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.3f}"
+                f"  {describe(row)}"
+                f"  {row['seconds']:.0f} s, {left * row['seconds'] / 60:.0f} min left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def train_epoch(self, epoch: Epoch[B]) -> Figures:
+        """One pass over the training examples; loss and accuracy are those under dropout."""
+        self.network.train()
+        bar = tqdm(
+            epoch.batches,
+            f"epoch {self.epoch + 1}/{self.recipe.epochs}",
+            epoch.batch_count,
+            unit="batch",
+            disable=None,  # a bar only where stderr is a terminal
+            leave=False,
+        )
+        steps = self.recipe.epochs * epoch.batch_count
+        loss_sum = torch.zeros((), device=self.device)
+        right = torch.zeros((), device=self.device)
+        for batch in bar:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate(self.recipe, self.step, steps)
+            done = self.forward(batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            done.loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
+            self.optimizer.step()
+            self.step += 1
+            if self.averaged is not None:
+                self.averaged.update_parameters(self.network)
+            loss_sum += done.loss.detach() * done.examples
+            right += done.right
+        return {
+            "train_loss": loss_sum.item() / epoch.examples,
+            "train_accuracy": right.item() / epoch.examples,
+        }
+
+    def autocast(self) -> torch.autocast:
+        """In which the network computes: bfloat16 where the recipe says so."""
+        enabled = self.recipe.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def _averaged(self, average: float) -> swa_utils.AveragedModel:
+        """Weights and statistics that follow the trained ones.
+
+        The decay starts small, so that the first weights, which mean nothing, are soon forgotten.
+        """
+
+        def update(
+            averaged: Sequence[Tensor], trained: Sequence[Tensor], _count: Tensor | int
+        ) -> None:
+            decay = min(average, self.step / (self.step + 9))
+            for value, new in zip(averaged, trained, strict=True):
+                if value.is_floating_point():
+                    value.lerp_(new, 1 - decay)
+                else:
+                    value.copy_(new)
+
+        model = swa_utils.AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
+        model.n_averaged.fill_(1)  # the first weights count
+        return model
+
+    # --- checkpoints -------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint of the last whole epoch."""
+        return self.folder / "last.pt"
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Tensors, numbers, strings, lists and dicts only: torch.load(weights_only=True).
+
+        `state_dict` is the judged network; `trained` stands beside it where they differ.
+        """
+        return {
+            "format": CHECKPOINT_FORMAT,
+            "architecture": self.recipe.architecture,
+            "activation": self.recipe.activation,
+            "recipe": asdict(self.recipe),
+            "state_dict": self.judged.state_dict(),
+            **({"trained": self.network.state_dict()} if self.averaged else {}),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "history": self.history,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            **self.extra(),
+        }
+
+    def resume(self) -> bool:
+        """Continues from `last.pt` if there is one; only the number of epochs may differ, and only
+        where no step so far would have had another rate.
+
+        Raises:
+            TrainError: it is damaged, or of another recipe.
+        """
+        if not self.path.exists():
+            return False
+        saved = load_checkpoint(self.path)
+        try:
+            self._restore(saved)
+        except (
+            *(AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError),
+            ZeroDivisionError,
+        ) as error:
+            reason = (str(error).strip() or type(error).__name__).split("\n", 1)[0][:200]
+            raise TrainError(f"{self.path}: not a whole checkpoint ({reason}); delete it") from None
+        return True
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        for key, value in asdict(self.recipe).items():
+            before = saved["recipe"].get(key, getattr(type(self.recipe), key, None))  # or older
+            if before != value and not (key == "epochs" and self._same_rates(saved, before)):
+                raise TrainError(
+                    f"{self.path}: a run with {key} {before}, but now {key} is {value};"
+                    " choose another --out, or the same settings to continue it, or delete it"
+                )
+        self.network.load_state_dict(saved["trained" if self.averaged else "state_dict"])
+        self.judged.load_state_dict(saved["state_dict"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step = saved.get("step", 0)  # of a constant rate, and older
+        self.history = [dict(row) for row in saved["history"]]
+        for row in self.history:
+            if missing := set(self.figures) - row.keys():
+                raise KeyError(f"an epoch without {', '.join(sorted(missing))}")
+        self.restore_extra(saved)
+        torch.set_rng_state(saved["random"])
+        if self.device.type == "cuda" and saved["random_cuda"]:
+            torch.cuda.set_rng_state_all(saved["random_cuda"])
+
+    def _same_rates(self, saved: dict[str, Any], epochs: int) -> bool:
+        """Whether the steps done had their rates of now when `epochs` were planned."""
+        planned = replace(self.recipe, epochs=epochs)
+        done, an_epoch = saved["step"], saved["step"] // saved["epoch"]
+        return all(
+            self.learning_rate(planned, step, epochs * an_epoch)
+            == self.learning_rate(self.recipe, step, self.recipe.epochs * an_epoch)
+            for step in range(done)
+        )
+
+    def save(self) -> None:
+        """Best first, then last: whenever a kill falls between, the epoch is simply repeated."""
+        checkpoint = self.checkpoint()
+        if self.best_by is not None:
+            scores = [row[self.best_by] for row in self.history]
+            if scores[-1] >= max(scores):
+                write_checkpoint(checkpoint, self.folder / "best.pt")
+            write_log(self.history, self.folder / "log.csv")
+        write_checkpoint(checkpoint, self.path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of a trainer. No pickled code is executed.
+
+    Raises:
+        TrainError: it cannot be read, or is none of this version.
+    """
+    try:
+        saved = files.read_checkpoint(path)
+    except OSError as error:
+        raise TrainError(f"{path}: cannot be read ({error.strerror}); name another file") from None
+    except ValueError:
+        raise TrainError(
+            f"{path}: not a checkpoint of tools.train, or cut short; delete it, or name another"
+        ) from None
+    if not isinstance(saved, dict) or saved.get("format") != CHECKPOINT_FORMAT:
+        raise TrainError(f"{path}: not a checkpoint of this version of tools.train; delete it")
+    return saved
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Whole or not at all: a kill in the middle leaves the former file as it was."""
+    with files.replacing(path) as part:
+        torch.save(checkpoint, part)
+
+
+def write_log(history: Sequence[Figures], path: Path) -> None:
+    """A CSV row an epoch, written anew each time so that it always matches the checkpoint."""
+    table = pd.DataFrame(history).astype(float)
+    with files.replacing(path) as part:
+        table.to_csv(part, index=False, float_format="%.6g", na_rep="nan", lineterminator="\r\n")
