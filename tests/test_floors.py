@@ -39,11 +39,7 @@ REASON = "Long because"
 _FIRST_LINES = 20
 
 #: What does not hold yet: a file, or ``file:function``.  What holds has to leave this table.
-KNOWN_LONG: frozenset[str] = frozenset(
-    {
-        "minimeso/media/video.py",
-    }
-)
+KNOWN_LONG: frozenset[str] = frozenset()
 
 
 class Import(NamedTuple):

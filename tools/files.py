@@ -11,7 +11,7 @@ from minimeso.media.atomic_file import AtomicFile
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` when all went well and vanishes when not: a kill in
     the middle leaves the former file as it was. The folder is made if need be.
 

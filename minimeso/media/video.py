@@ -13,23 +13,16 @@ import importlib.util
 import os
 from collections import deque
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from ..errors import PictureError
 from ..notes import Note
+from .animation import Animation, check_webp, is_animated_webp
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
-from .containers import Clock, begins_like_a_clip, duration_of, ends_early, last_whole_box, rate_of
-from .pictures import (
-    Unreadable,
-    format_of,
-    has_frames,
-    identify,
-    open_regular,
-    pillow_silence,
-    reason_of,
-    remedy_of,
-)
-from .pixels import Pixels, rgb_of_image
+from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
+from .opening import NamelessFile, best_stream, check_size, open_container, text_of
+from .pictures import Unreadable, format_of, has_frames, identify, open_regular, pillow_silence
+from .pixels import Pixels
 from .raw import raw_frames
 from .to_rgb import Converter
 
@@ -38,7 +31,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
-    from PIL import Image
 
 __all__ = ["CLIP_ENDINGS", "DEFAULT_FPS", "Clip", "Timed", "is_clip", "open_clip", "raw_frames"]
 
@@ -63,21 +55,13 @@ _NO_STAMPS = ("h264", "hevc")
 _SKIPPING_FROM = 3
 #: Errors of the container in a row after which nothing more is expected.
 _MAX_ERRORS = 64
-_BUFFER_BYTES = 1 << 16
 #: Enough of a file to tell what it is.
 _START_BYTES = 32
 #: Containers that promise a length and nothing by which one could tell better whether it is there.
 _LENGTH_ONLY = ("flv", "asf")
 #: Pictures that can move.
 _ANIMATED = ("GIF", "PNG", "WEBP")
-#: What FFmpeg also opens and nobody means by a clip: lists of other files, text as pictures.
-_NO_CLIPS = (
-    "hls", "dash", "concat", "sdp", "rtsp", "imf", "image2", "ffmetadata", "tty", "bin", "xbin",
-    "adf", "idf",
-)  # fmt: skip
 
-_COPY_AGAIN = "copy or download it again"
-_SAVE_AS = "save it as JPEG, PNG or MP4"
 _INSTALL = "needs PyAV: pip install 'minimeso[video]'"
 
 
@@ -97,7 +81,7 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
             if name not in _ANIMATED or not _has_pyav():
                 return False
             if name == "WEBP":
-                return _is_animated_webp(start)
+                return is_animated_webp(start)
             file.seek(0)
             with identify(file) as image:
                 return has_frames(image)
@@ -144,8 +128,8 @@ def _open(name: str, file: IO[bytes], fps: float | None) -> Clip:
     file.seek(0)
     kind = format_of(start)
     if kind == "WEBP":  # FFmpeg's decoder refuses animated ones
-        _check_webp(start)
-        return _Animation(name, file, fps)
+        check_webp(start)
+        return Animation(name, file, fps)
     if kind is not None and kind not in _ANIMATED:
         raise Unreadable(f"a picture ({kind}), no clip: read it as one")
     return _File(name, file, fps, start)
@@ -159,10 +143,10 @@ class _File(Clip):
     def __init__(self, name: str, file: IO[bytes], fps: float | None, start: bytes) -> None:
         super().__init__(fps)
         self.path = name
-        self._file = _Bytes(file)
-        self._container = _open_container(self._file, start)
+        self._file = NamelessFile(file)
+        self._container = open_container(self._file, start)
         try:
-            self._set_up(_best_stream(self._container, self._file))
+            self._set_up(best_stream(self._container, self._file))
         except BaseException:
             self._release()
             raise
@@ -175,7 +159,7 @@ class _File(Clip):
             if other.index != stream.index:
                 other.discard = Discard.all  # not even read
         decoder = stream.codec_context
-        _check_size(decoder.width, decoder.height)
+        check_size(decoder.width, decoder.height)
         decoder.thread_type = "AUTO"
         many = decoder.width * decoder.height <= _MANY_THREADS_PIXELS
         decoder.thread_count = _DECODER_THREADS if many else _FEWER_THREADS
@@ -271,7 +255,7 @@ class _File(Clip):
                 return None
             except Exception as error:  # PyAV's errors, and those of the file while it is read
                 errors += 1
-                reason = _reason(error)
+                reason = text_of(error)
                 self._packets = self._container.demux(self._stream)
         self._broken = reason
         return None
@@ -325,166 +309,5 @@ class _File(Clip):
                 self._file.file.close()
 
 
-class _Bytes:
-    """A file without its name, by which FFmpeg would guess a format.
-
-    PyAV prints exceptions that come while FFmpeg deals with another one, so none leave it.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.end: int | None = None  # where the file ends for FFmpeg
-        self.fault: str | None = None
-
-    def read(self, size: int) -> bytes:
-        try:
-            if self.end is not None:
-                size = max(0, min(size, self.end - self.file.tell()))
-            return self.file.read(size)
-        except (OSError, ValueError) as error:  # ValueError: closed
-            self.fault = _reason(error)
-            return b""
-
-    def seek(self, offset: int, whence: int) -> int:
-        try:
-            if whence == os.SEEK_END and self.end is not None:
-                offset, whence = self.end + offset, os.SEEK_SET
-            return self.file.seek(offset, whence)
-        except (OSError, ValueError, OverflowError):  # to where no file reaches
-            return -1
-
-    def tell(self) -> int:
-        return self.file.tell()
-
-
-def _open_container(file: _Bytes, start: bytes) -> InputContainer:
-    try:
-        container = _probe(file)
-    except MemoryError:
-        raise Unreadable("too large for the memory of this machine: scale it down") from None
-    except Exception as error:  # whatever PyAV raises
-        if begins_like_a_clip(start) or format_of(start):
-            raise Unreadable(_damaged(file.fault or _reason(error))) from None
-        raise Unreadable(f"neither a picture nor a clip of a known format: {_SAVE_AS}") from None
-    name = container.format.name
-    if name.split(",")[0] in _NO_CLIPS or name.endswith("_pipe"):
-        container.close()
-        raise Unreadable(f"not a picture or clip of a known format, but {name}: {_SAVE_AS}")
-    return container
-
-
-def _probe(file: _Bytes) -> InputContainer:
-    import av
-
-    options: dict[str, Any] = {
-        "buffer_size": _BUFFER_BYTES,
-        "metadata_errors": "replace",
-        "options": {"max_pixels": str(MAX_PIXELS)},
-        "container_options": {"protocol_whitelist": "none"},
-    }
-    try:
-        return av.open(file, "r", **options)
-    except Exception:
-        file.end = last_whole_box(file.file)  # half a description in front of a fragment is fatal
-        file.file.seek(0)
-        if file.end is None:
-            raise
-        return av.open(file, "r", **options)
-
-
-def _damaged(reason: str) -> str:
-    return f"damaged, or cut short before the first frame can be read ({reason}): {_COPY_AGAIN}"
-
-
-def _best_stream(container: InputContainer, file: _Bytes) -> VideoStream:
-    """The picture track, of several the largest."""
-    from av.stream import Disposition
-
-    still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    moving = [stream for stream in container.streams.video if not stream.disposition & still]
-    if not moving:
-        if ends_early(file.file):
-            raise Unreadable(_damaged("no picture track is described"))
-        what = "only sound" if container.streams.audio else "nothing that moves"
-        cover = " and a cover picture" if container.streams.video else ""
-        raise Unreadable(f"no clip, {what}{cover} in it: give a file with a picture track")
-    known = [stream for stream in moving if stream.codec_context is not None]
-    if not known:
-        raise Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
-    return max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
-
-
-def _is_animated_webp(start: bytes) -> bool:
-    return len(start) >= 30 and start[12:16] == b"VP8X" and bool(start[20] & 2)
-
-
-def _check_webp(start: bytes) -> None:
-    """Refuse a canvas that is too large; Pillow would fill it before it says its size."""
-    if _is_animated_webp(start):
-        width = 1 + int.from_bytes(start[24:27], "little")
-        height = 1 + int.from_bytes(start[27:30], "little")
-        _check_size(width, height)
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise Unreadable(f"frames of {width} x {height} pixels, taken for a bomb: scale it down")
-
-
-class _Animation(Clip):
-    """An animated WebP, by Pillow."""
-
-    _image: Image.Image | None = None
-
-    def __init__(self, name: str, file: IO[bytes], fps: float | None) -> None:
-        super().__init__(fps)
-        self.path = name
-        self._file = file
-        try:
-            with pillow_silence:
-                self._image = identify(file)
-            self._count = int(getattr(self._image, "n_frames", 1))
-        except Unreadable:
-            raise
-        except Exception as error:  # Pillow's alarm for bombs, and whatever a plugin raises
-            raise Unreadable(f"{reason_of(error)}: {remedy_of(error)}") from None
-        self._t = 0.0
-        self.size = self._image.size
-
-    def _read(self) -> tuple[float, int] | None:
-        if self._image is None or self.frames_read >= self._count:
-            return None
-        t, number = self._t, self.frames_read
-        try:
-            with pillow_silence:
-                self._image.seek(number)
-                self._image.load()
-        except Exception as error:
-            counts = {"frames": number, "whole": self._count}
-            self.faults = (Note("damaged_after", {**counts, "reason": _reason(error)}),)
-            return None
-        self.frames_read += 1
-        milliseconds = self._image.info.get("duration", 0)
-        self._t += max(float(milliseconds), 10.0) / 1000
-        return t, number
-
-    def _conversion_of(self, frame: int) -> Convert:
-        assert self._image is not None
-        pixels = rgb_of_image(self._image)  # here, as the next frame replaces this one
-        return lambda: pixels
-
-    def _release(self) -> None:
-        with self._lock:
-            image, self._image = self._image, None
-            if image is not None:
-                image.close()
-                self._file.close()
-
-
 def _has_pyav() -> bool:
     return importlib.util.find_spec("av") is not None
-
-
-def _reason(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) else getattr(error, "strerror", None)
-    return str(text or error).partition("\n")[0][:200] or type(error).__name__

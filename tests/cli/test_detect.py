@@ -20,7 +20,6 @@ from support.detectors import constant_detector, photo, png_header, saved
 
 import minimeso
 from minimeso.cli import main
-from minimeso.engine import bundled_models
 
 PHOTO = photo()
 KEYS = [
@@ -418,17 +417,3 @@ def test_progress_only_on_a_terminal(
     assert re.search(r"\r\x1b\[K12/12 .*b", terminal.getvalue())
     assert terminal.getvalue().endswith("\r\x1b[K")
     assert len(capsys.readouterr().out.splitlines()) == 12
-
-
-# --- the README --------------------------------------------------------------------------
-
-
-def test_the_readme_command(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "default" not in bundled_models():
-        pytest.skip("no bundled model yet")
-    monkeypatch.chdir(ROOT)
-    path = "minimeso/samples/portrait.jpg"
-    assert main(["detect", path]) == 0
-    output = capsys.readouterr()
-    pattern = rf"(real|fake|uncertain) +p_fake +[0-9.]+ %  {re.escape(path)}(  \(.*\))?\n"
-    assert re.fullmatch(pattern, output.out) and output.err == ""

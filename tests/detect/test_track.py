@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 from support.worlds import World, found
 
-from minimeso.detect.track import FaceTrack, FaceTracks, _least_in_total, appearance
+from minimeso.detect.track import FaceTrack, FaceTracks, appearance
 
 FRAME = World({}).frame(0)
 
@@ -90,15 +89,3 @@ def test_nobody_and_nothing() -> None:
     assert tracks.link(0.0, [], FRAME) == []
     tracks.link(0.0, [found(100, 90, 40)], FRAME)
     assert tracks.link(0.04, [], FRAME) == [] and len(tracks.tracks) == 1
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (2, 3), (4, 2), (3, 4), (4, 4), (6, 5)])
-def test_assignments_are_the_best(shape: tuple[int, int]) -> None:
-    """Tried out for few, SciPy's for many."""
-    rng = np.random.default_rng(5)
-    for _ in range(20):
-        costs = rng.uniform(0, 9, shape)
-        rows, columns = linear_sum_assignment(costs)
-        pairs = _least_in_total(costs)
-        assert sum(costs[i, j] for i, j in pairs) == pytest.approx(costs[rows, columns].sum())
-        assert len(pairs) == min(shape)

@@ -141,10 +141,13 @@ def test_options_exist(asked: tuple[str, ...]) -> None:
 
 
 def test_files_that_are_named_exist() -> None:
-    """In backquotes, with a folder: `csrc/kernels.h`, `tests/native`."""
+    """In backquotes, with a folder (`csrc/kernels.h`, `csrc/simd/NAME.h`), and those of pytest."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for path in re.findall(r"`((?:csrc|minimeso|tools|tests|docs|\.ci)/[\w./*-]+)`", text):
-            if path.startswith("docs/_build"):
-                continue
-            assert any(ROOT.glob(path.rstrip("/"))), f"{name_of(page)} names {path}"
+        named = re.findall(r"`((?:csrc|minimeso|tools|tests|docs|\.ci)/[\w./*-]+)`", text)
+        for line in re.findall(r"^\$ pytest (.*)", text, re.M):
+            named += [word for word in line.split() if word.startswith("tests/")]
+        for path in named:
+            if not path.startswith("docs/_build"):
+                pattern = path.rstrip("/").replace("NAME", "*")
+                assert any(ROOT.glob(pattern)), f"{name_of(page)} names {path}"

@@ -21,7 +21,7 @@ from support.clips import (
 )
 
 from minimeso import PictureError
-from minimeso.media import video
+from minimeso.media import opening
 from minimeso.media.video import is_clip, open_clip
 
 pytest.importorskip("av")
@@ -171,16 +171,16 @@ def test_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 def test_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "clip.ts"
     path.write_bytes(made("mpegts", "mpeg2video", "yuv420p", frames=NOISY * 20))
-    assert path.stat().st_size > 4 * video._BUFFER_BYTES
-    real = video._Bytes.read
+    assert path.stat().st_size > 4 * opening._BUFFER_BYTES
+    real = opening.NamelessFile.read
 
-    def failing(self: video._Bytes, size: int) -> bytes:
-        if self.file.tell() > 2 * video._BUFFER_BYTES:
+    def failing(self: opening.NamelessFile, size: int) -> bytes:
+        if self.file.tell() > 2 * opening._BUFFER_BYTES:
             self.fault = "Input/output error"
             return b""
         return real(self, size)
 
-    monkeypatch.setattr(video._Bytes, "read", failing)
+    monkeypatch.setattr(opening.NamelessFile, "read", failing)
     _, numbers, clip = read(path, every_frame=True)
     assert len(numbers) > 50 and clip.fault is not None
     assert "reading failed" in clip.fault and "Input/output error" in clip.fault

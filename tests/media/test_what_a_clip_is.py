@@ -29,7 +29,7 @@ from support.clips import (
 from support.detectors import photo
 
 from minimeso import PictureError
-from minimeso.media import video
+from minimeso.media import opening, video
 from minimeso.media.pictures import PICTURE_ENDINGS
 from minimeso.media.video import CLIP_ENDINGS, is_clip, open_clip
 
@@ -152,7 +152,8 @@ def test_bomb_of_webp(tmp_path: Path) -> None:
 
 def test_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clip_file(tmp_path)
-    monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48 - 1)
+    for module in (opening, video):
+        monkeypatch.setattr(module, "MAX_PIXELS", 64 * 48 - 1)
     refused(path, "bomb|not one frame")
 
 

@@ -19,7 +19,7 @@ from tools.train import (  # noqa: E402
     patches,
 )
 
-pytest_plugins = ["tests.tools.face_fixtures"]
+pytest_plugins = ["support.face_fixtures"]
 CPU = torch.device("cpu")
 
 

@@ -112,8 +112,8 @@ def test_a_small_run(
     assert [row["frames"] for row in found["memory"]] == [12, 12, 48, 48]
     for stages in found["stages"].values():
         assert stages["frames_read"] == 12
-        # nobody is in view, so nothing is looked for again, refused or cut
-        unused = {"find near the last place", "refuse", "cut"}
+        # nobody is in view, so nothing is looked for again, refused or cropped
+        unused = {"find near the last place", "refuse", "crop"}
         calls = {name: stage["calls"] for name, stage in stages["stages"].items()}
         assert {name for name, count in calls.items() if not count} == unused
     printed = capsys.readouterr().out

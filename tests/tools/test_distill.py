@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tqdm")
 
 
-from tests.tools.made_faces import arguments, assert_same  # noqa: E402
+from support.made_faces import arguments, assert_same  # noqa: E402
+
 from tools.convert import checkpoints  # noqa: E402
 from tools.train import __main__ as train_command  # noqa: E402
 from tools.train import (  # noqa: E402
@@ -26,7 +27,7 @@ from tools.train import (  # noqa: E402
     trainer,
 )
 
-pytest_plugins = ["tests.tools.face_fixtures"]
+pytest_plugins = ["support.face_fixtures"]
 CPU = torch.device("cpu")
 
 

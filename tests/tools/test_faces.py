@@ -15,16 +15,16 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tqdm")
 
 from PIL import Image  # noqa: E402
+from support.made_faces import noise_picture  # noqa: E402
 
 from minimeso import FaceFinder  # noqa: E402
 from minimeso.detect import framing  # noqa: E402
-from tests.tools.made_faces import noise_picture  # noqa: E402
 from tools.train import (  # noqa: E402
     batches,
     faces,
 )
 
-pytest_plugins = ["tests.tools.face_fixtures"]
+pytest_plugins = ["support.face_fixtures"]
 CPU = torch.device("cpu")
 
 

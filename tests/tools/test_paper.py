@@ -20,10 +20,10 @@ pytest.importorskip("kornia")
 pytest.importorskip("matplotlib")
 
 from PIL import Image  # noqa: E402
+from support.paper_runs import paper_main, rows_of  # noqa: E402
 
 from minimeso import Model, save_model  # noqa: E402
 from minimeso.networks import NETWORKS  # noqa: E402
-from tests.tools.paper_runs import paper_main, rows_of  # noqa: E402
 from tools.paper import figures_of_paper as paper  # noqa: E402
 from tools.paper import results, table1, table2, table3  # noqa: E402  # noqa: E402
 from tools.train import detectors, faces, trainer  # noqa: E402

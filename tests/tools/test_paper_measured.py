@@ -16,7 +16,8 @@ pytest.importorskip("kornia")
 pytest.importorskip("matplotlib")
 
 
-from tests.tools.paper_runs import paper_main, rows_of  # noqa: E402
+from support.paper_runs import paper_main, rows_of  # noqa: E402
+
 from tools.paper import __main__ as command  # noqa: E402
 from tools.paper import figures_of_paper as paper  # noqa: E402
 from tools.paper import results, table1, table4  # noqa: E402  # noqa: E402

@@ -12,21 +12,22 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tqdm")
 
 
+from support.made_faces import arguments  # noqa: E402
+
 from minimeso import FaceFinder, Graph, Model, Session, load_model  # noqa: E402
 from minimeso.networks import NETWORKS  # noqa: E402
-from tests.tools.made_faces import arguments  # noqa: E402
 from tools.train import __main__ as train_command  # noqa: E402
 from tools.train import (  # noqa: E402
     card,
     faces,
-    measures,
+    metrics,
     networks,
     pasted,
     release,
     trainer,
 )
 
-pytest_plugins = ["tests.tools.face_fixtures"]
+pytest_plugins = ["support.face_fixtures"]
 CPU = torch.device("cpu")
 
 
@@ -107,7 +108,7 @@ def test_release_calibrates_and_tells_its_limits(
     monkeypatch.setattr(  # the fixture has no test split
         faces, "load", lambda data, split, *rest: load(data, "val", *rest)
     )
-    monkeypatch.setattr(measures, "RESAMPLES", 3)
+    monkeypatch.setattr(metrics, "RESAMPLES", 3)
     target = tmp_path / "probe.npz"
     options = ["--data", str(archive), "--cache", str(cache), "--name", "probe"]
     assert release.main([str(tmp_path / "best.pt"), str(target), *options]) == 0
@@ -138,7 +139,7 @@ def test_release_calibrates_and_tells_its_limits(
     assert "crop the picture to the face" not in text
     assert model.meta["faces_in"] == "pairs" and "It knows one family of swaps (DFDC" in text
     strangers = replace(load(archive, "val", cache), pair=np.full(8, -1))
-    strangers_metrics = release.metrics(model, strangers)
+    strangers_metrics = release.metrics_of(model, strangers)
     assert strangers_metrics["decided"] == 0
     other = {"faces_in": "folders", "metrics": dict.fromkeys(("val", "test"), strangers_metrics)}
     for said in ("DFDC", "whole people", "| people |", "0% right"):

@@ -14,8 +14,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tqdm")
 
 
+from support.made_faces import arguments, assert_same, noise_picture  # noqa: E402
+
 from minimeso import Session, load_model  # noqa: E402
-from tests.tools.made_faces import arguments, assert_same, noise_picture  # noqa: E402
 from tools.convert import __main__ as convert_command  # noqa: E402
 from tools.convert import checkpoints, source  # noqa: E402
 from tools.paper import classify  # noqa: E402
@@ -29,7 +30,7 @@ from tools.train import (  # noqa: E402
     trainer,
 )
 
-pytest_plugins = ["tests.tools.face_fixtures"]
+pytest_plugins = ["support.face_fixtures"]
 CPU = torch.device("cpu")
 
 

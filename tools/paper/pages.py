@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tools.files import replacing
+from tools.files import atomic_file
 from tools.paper.intervals import Interval, interval
 from tools.paper.results import grouped, values, write_text
 
@@ -112,6 +112,6 @@ def save_figure(figure: Any, path: Path) -> None:
     """A Matplotlib figure as PNG, whole or not at all; the figure is closed."""
     from matplotlib import pyplot
 
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         figure.savefig(part, dpi=120, metadata={"Software": None})
     pyplot.close(figure)

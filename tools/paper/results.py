@@ -1,4 +1,4 @@
-"""What the experiments share: options, finished runs, intervals, tables and charts.
+"""What the experiments share: options, finished runs, and tables of them.
 
 An experiment keeps a row a finished run in `runs.csv` and never does that run again. All else that
 it shows (`NAME.csv`, `NAME.md`, `NAME.png`) is made of that file by its `render`, and can be made
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tools.files import replacing
+from tools.files import atomic_file
 from tools.paper.intervals import over_runs
 
 BUDGETS = ("smoke", "cpu", "gpu", "full")
@@ -172,7 +172,7 @@ def write_table(path: Path, rows: pd.DataFrame | Sequence[Mapping[str, object]])
 
 def write_text(path: Path, text: str) -> None:
     """A file in UTF-8, whole or not at all."""
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         part.write_bytes(text.encode())
 
 

@@ -121,7 +121,7 @@ def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
 
 def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
     """Accuracy and AUC, and for the intervals how many faces of every person are right."""
-    from tools.train import faces, measures
+    from tools.train import faces, metrics
 
     right = (p_fake >= 0.5) == (test.fake == 1)
     people, person = np.unique(faces.people(test), return_inverse=True)
@@ -129,7 +129,7 @@ def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
     counts = np.bincount(person, minlength=len(people))
     return {
         "accuracy": float(right.mean()),
-        "auc": measures.roc_auc(test.fake, p_fake),
+        "auc": metrics.roc_auc(test.fake, p_fake),
         "test_faces": len(test),
         "faces_in": "pairs" if test.pair[0] >= 0 else "folders",
         "people": len(people),

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tools.train import batches, faces, measures, networks, patches, teacher
+from tools.train import batches, faces, metrics, networks, patches, teacher
 from tools.train.trainer import Epoch, Step, Trainer, TrainError
 
 
@@ -96,7 +96,7 @@ def evaluate(
     return {
         "val_loss": loss_of(loss, logit, fake).item(),
         "val_accuracy": ((logit > 0) == (fake > 0)).float().mean().item(),
-        "val_auc": measures.roc_auc(data.fake, logit.numpy()),
+        "val_auc": metrics.roc_auc(data.fake, logit.numpy()),
     }
 
 

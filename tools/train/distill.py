@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from tools import files
 from tools.arguments import number
-from tools.train import batches, detectors, faces, measures, teacher
+from tools.train import batches, detectors, faces, metrics, teacher
 from tools.train.device import device_of, set_environment
 from tools.train.trainer import TrainError, load_checkpoint
 
@@ -123,9 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for draw in range(len(rows), options.draws):
             rows.append(logits_of(teachers, supply, draw))
             table = teacher.Table(np.stack(rows), faces.digest(data), recipes)
-            with files.replacing(options.table) as part, part.open("wb") as file:
+            with files.atomic_file(options.table) as part, part.open("wb") as file:
                 table.save(file)
-            auc = measures.roc_auc(data.fake, rows[-1])
+            auc = metrics.roc_auc(data.fake, rows[-1])
             print(f"draw {draw + 1}/{options.draws}: AUC {auc:.4f}", file=sys.stderr, flush=True)
     except (TrainError, faces.DataError, OSError) as error:
         print(f"distill: {error}", file=sys.stderr)

@@ -266,7 +266,7 @@ def keep(
     pool = ThreadPoolExecutor(threads)  # Pillow releases the GIL
     some = 32 * threads  # a disk may be slower than they are: no more wait in memory
     parts = (pool.map(make, items[i : i + some]) for i in range(0, len(items), some))
-    with files.replacing(path) as part, part.open("wb") as file:
+    with files.atomic_file(path) as part, part.open("wb") as file:
         shape = (len(items), *size, 3)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -291,7 +291,7 @@ def _squares(
                 for picture, source in zip(bar, sources, strict=True)
             ]
         )
-        with files.replacing(path) as part, part.open("wb") as file:
+        with files.atomic_file(path) as part, part.open("wb") as file:
             np.save(file, squares)
     squares = cached(path, np.float64)
     if squares.shape != (len(images), 4):

@@ -28,7 +28,7 @@ from minimeso.detect import framing
 from minimeso.detect.box import AnyBox
 from minimeso.errors import MinimesoError
 from tools.arguments import number
-from tools.train import faces, measures
+from tools.train import faces, metrics
 
 HEIGHT, WIDTH = 480, 640
 SCALES = (0.7, 1.3)
@@ -135,9 +135,9 @@ def compare(
     fake = split.fake[there]
     values = {
         "found": float(there.mean()),
-        "spearman": measures.rank_correlation(before[there], after),
-        "auc_before": measures.roc_auc(fake, before[there]),
-        "auc": measures.roc_auc(fake, after),
+        "spearman": metrics.rank_correlation(before[there], after),
+        "auc_before": metrics.roc_auc(fake, before[there]),
+        "auc": metrics.roc_auc(fake, after),
         "moved": float(np.median(np.abs(after - before[there]))),
     }
     return {key: round(value, 4) for key, value in values.items()}

@@ -34,7 +34,7 @@ from minimeso import Detector, Model, save_model
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS, trainable_parameters
 from tools.convert import checkpoints, keras, models, source
-from tools.train import batches, card, detectors, faces, measures, networks, pasted
+from tools.train import batches, card, detectors, faces, metrics, networks, pasted
 
 CONFIDENT = 0.8
 FULL = 107  # pixels of a square from which on a face looks no more fake; the least in training
@@ -123,7 +123,7 @@ def scaled(split: faces.Faces, side: int) -> Iterator[pasted.Face]:
         yield pasted.Face(worse, (x, y, width, height))
 
 
-def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
+def metrics_of(model: Model, split: faces.Faces) -> dict[str, Any]:
     """What the card says of one split."""
     scores = {name: pasted.score(model, view(split)) for name, view in VIEWS.items()}
     p_fake = scores["as trained"]
@@ -132,19 +132,19 @@ def metrics(model: Model, split: faces.Faces) -> dict[str, Any]:
     values: dict[str, Any] = {
         "faces": len(split),
         **({"people": len(set(faces.people(split)))} if split.layout == "pairs" else {}),
-        **measures.judged(*judged),
+        **metrics.judged(*judged),
     }
-    for name, (low, high) in measures.intervals(*judged, faces.people(split).tolist()).items():
+    for name, (low, high) in metrics.intervals(*judged, faces.people(split).tolist()).items():
         values |= {f"{name}_low": low, f"{name}_high": high}
     for name, p in scores.items():
         if name != "as trained":
-            values[f"auc: {name}"] = measures.roc_auc(split.fake, p)
+            values[f"auc: {name}"] = metrics.roc_auc(split.fake, p)
     found = scores["pasted and found"]
-    values["rank correlation: pasted and found"] = measures.rank_correlation(p_fake, found)
+    values["rank correlation: pasted and found"] = metrics.rank_correlation(p_fake, found)
     return {key: _rounded(value) for key, value in values.items()} | {
         "reliability": [
             (round(said, 4), round(true, 4), count)
-            for said, true, count in measures.reliability(p_fake, split.fake)
+            for said, true, count in metrics.reliability(p_fake, split.fake)
         ]
     }
 
@@ -165,7 +165,7 @@ def published(folder: Path, split: faces.Faces) -> dict[str, float]:
             pasted.Face(picture, (0.0, 0.0, float(picture.shape[1]), float(picture.shape[0])))
             for picture in split.images  # as their own faces were: tight crops, whole
         )
-        auc = measures.roc_auc(split.fake, pasted.score(model, whole))
+        auc = metrics.roc_auc(split.fake, pasted.score(model, whole))
         values[path.stem] = round(auc, 4)
     return values
 
@@ -250,7 +250,7 @@ def released(
         "train_faces": len(train_split),
         "faces_in": train_split.layout,
         "commands": commands(model.meta, model.name),
-        "metrics": {"val": metrics(model, val), "test": metrics(model, test)},
+        "metrics": {"val": metrics_of(model, val), "test": metrics_of(model, test)},
         "published": {},
         "clips": [],
     }

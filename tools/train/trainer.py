@@ -324,12 +324,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Whole or not at all: a kill in the middle leaves the former file as it was."""
-    with files.replacing(path) as part:
+    with files.atomic_file(path) as part:
         torch.save(checkpoint, part)
 
 
 def write_log(history: Sequence[Figures], path: Path) -> None:
     """A CSV row an epoch, written anew each time so that it always matches the checkpoint."""
     table = pd.DataFrame(history).astype(float)
-    with files.replacing(path) as part:
+    with files.atomic_file(path) as part:
         table.to_csv(part, index=False, float_format="%.6g", na_rep="nan", lineterminator="\r\n")

@@ -1,4 +1,4 @@
-"""The measures of the model cards, against scikit-learn and by hand."""
+"""The metrics of the model cards, against scikit-learn and by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytest.importorskip("sklearn")
 
 from sklearn.metrics import roc_auc_score
 
-from tools.train import measures
+from tools.train import metrics
 
 THRESHOLDS = {"real": 0.2, "fake": 0.8}
 
@@ -24,14 +24,14 @@ def test_area_under_curve(fake: np.ndarray, score: np.ndarray) -> None:
     """With ties."""
     fake[:2] = 0, 1
     wanted = roc_auc_score(fake, score)
-    assert measures.roc_auc(fake, score) == pytest.approx(wanted, abs=1e-12)
+    assert metrics.roc_auc(fake, score) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_judged() -> None:
     p_fake = np.array([0.9, 0.1, 0.7, 0.75, 0.1, 0.3])
     fake = np.array([1, 0, 1, 0, 1, 0], np.uint8)
     pair = np.array([0, 0, 1, 1, 2, 2])
-    found = measures.judged(p_fake, fake, pair, THRESHOLDS)
+    found = metrics.judged(p_fake, fake, pair, THRESHOLDS)
     assert found["auc"] == pytest.approx(roc_auc_score(fake, p_fake))
     assert found["accuracy"] == pytest.approx(4 / 6)
     assert found["fake_above_its_real_twin"] == pytest.approx(1 / 3)
@@ -41,7 +41,7 @@ def test_judged() -> None:
     wanted = (2 * 0.4 + 0.3 + 2 * 0.225 + 0.1) / 6
     assert found["expected_calibration_error"] == pytest.approx(wanted)
 
-    nobody = measures.judged(np.array([0.5, 0.5]), np.array([1, 1], np.uint8), -np.ones(2, int), {
+    nobody = metrics.judged(np.array([0.5, 0.5]), np.array([1, 1], np.uint8), -np.ones(2, int), {
         "real": 0.1, "fake": 0.9,
     })  # fmt: skip
     for name in ("auc", "fake_above_its_real_twin", "right_of_decided"):
@@ -53,10 +53,10 @@ def test_people_are_drawn_whole() -> None:
     right = np.arange(20) % 2 == 0
     one = np.stack([np.where(right, 0.9, 0.1), np.full(20, 0.5)], 1)
     fake = np.tile(np.array([1, 0], np.uint8), 20)
-    few = measures.intervals(
+    few = metrics.intervals(
         one.reshape(-1), fake, np.arange(20).repeat(2), THRESHOLDS, [str(i // 2) for i in range(40)]
     )
-    many = measures.intervals(
+    many = metrics.intervals(
         one.repeat(10, 0).reshape(-1),
         np.tile(fake, 10),
         np.arange(200).repeat(2),
@@ -73,7 +73,7 @@ def test_a_draw_may_hold_fakes_only() -> None:
     """Where every face is its own person, and there are no pairs."""
     fake = np.array([0, 1, 1, 1], np.uint8)
     p_fake = np.array([0.2, 0.1, 0.5, 0.6])
-    found = measures.intervals(p_fake, fake, np.full(4, -1), THRESHOLDS, list("abcd"))
+    found = metrics.intervals(p_fake, fake, np.full(4, -1), THRESHOLDS, list("abcd"))
     low, high = found["auc"]
     assert 0 <= low < high <= 1
     assert all(map(np.isnan, found["fake_above_its_real_twin"]))

@@ -16,7 +16,7 @@ import pytest
 from minimeso import FaceFinder
 from minimeso.detect import framing
 from minimeso.media.pictures import read_picture
-from tests.tools.made_faces import PORTRAIT, noise_picture
+from support.made_faces import PORTRAIT, noise_picture
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,126 @@
+"""Opening: a file becomes a container of FFmpeg's with a picture track, or a reason why not."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, TYPE_CHECKING, Any
+
+from .clip import MAX_PIXELS
+from .containers import begins_like_a_clip, ends_early, last_whole_box
+from .pictures import Unreadable, format_of
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+_BUFFER_BYTES = 1 << 16
+#: What FFmpeg also opens and nobody means by a clip: lists of other files, text as pictures.
+_NO_CLIPS = (
+    "hls", "dash", "concat", "sdp", "rtsp", "imf", "image2", "ffmetadata", "tty", "bin", "xbin",
+    "adf", "idf",
+)  # fmt: skip
+
+_COPY_AGAIN = "copy or download it again"
+_SAVE_AS = "save it as JPEG, PNG or MP4"
+
+
+class NamelessFile:
+    """A file without its name, by which FFmpeg would guess a format.
+
+    PyAV prints exceptions that come while FFmpeg deals with another one, so none leave it.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.end: int | None = None  # where the file ends for FFmpeg
+        self.fault: str | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            if self.end is not None:
+                size = max(0, min(size, self.end - self.file.tell()))
+            return self.file.read(size)
+        except (OSError, ValueError) as error:  # ValueError: closed
+            self.fault = text_of(error)
+            return b""
+
+    def seek(self, offset: int, whence: int) -> int:
+        try:
+            if whence == os.SEEK_END and self.end is not None:
+                offset, whence = self.end + offset, os.SEEK_SET
+            return self.file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):  # to where no file reaches
+            return -1
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+def open_container(file: NamelessFile, start: bytes) -> InputContainer:
+    """The container of a file that begins so; ``Unreadable`` if it is none."""
+    try:
+        container = _probe(file)
+    except MemoryError:
+        raise Unreadable("too large for the memory of this machine: scale it down") from None
+    except Exception as error:  # whatever PyAV raises
+        if begins_like_a_clip(start) or format_of(start):
+            raise Unreadable(_damaged(file.fault or text_of(error))) from None
+        raise Unreadable(f"neither a picture nor a clip of a known format: {_SAVE_AS}") from None
+    name = container.format.name
+    if name.split(",")[0] in _NO_CLIPS or name.endswith("_pipe"):
+        container.close()
+        raise Unreadable(f"not a picture or clip of a known format, but {name}: {_SAVE_AS}")
+    return container
+
+
+def _probe(file: NamelessFile) -> InputContainer:
+    import av
+
+    options: dict[str, Any] = {
+        "buffer_size": _BUFFER_BYTES,
+        "metadata_errors": "replace",
+        "options": {"max_pixels": str(MAX_PIXELS)},
+        "container_options": {"protocol_whitelist": "none"},
+    }
+    try:
+        return av.open(file, "r", **options)
+    except Exception:
+        file.end = last_whole_box(file.file)  # half a description in front of a fragment is fatal
+        file.file.seek(0)
+        if file.end is None:
+            raise
+        return av.open(file, "r", **options)
+
+
+def _damaged(reason: str) -> str:
+    return f"damaged, or cut short before the first frame can be read ({reason}): {_COPY_AGAIN}"
+
+
+def best_stream(container: InputContainer, file: NamelessFile) -> VideoStream:
+    """The picture track, of several the largest."""
+    from av.stream import Disposition
+
+    still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    moving = [stream for stream in container.streams.video if not stream.disposition & still]
+    if not moving:
+        if ends_early(file.file):
+            raise Unreadable(_damaged("no picture track is described"))
+        what = "only sound" if container.streams.audio else "nothing that moves"
+        cover = " and a cover picture" if container.streams.video else ""
+        raise Unreadable(f"no clip, {what}{cover} in it: give a file with a picture track")
+    known = [stream for stream in moving if stream.codec_context is not None]
+    if not known:
+        raise Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
+    return max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
+
+
+def check_size(width: int, height: int) -> None:
+    """``Unreadable`` for frames that are too large."""
+    if width * height > MAX_PIXELS:
+        raise Unreadable(f"frames of {width} x {height} pixels, taken for a bomb: scale it down")
+
+
+def text_of(error: Exception) -> str:
+    """What an exception of PyAV's, Pillow's or the system's says, in one line."""
+    text = error.strerror if isinstance(error, OSError) else getattr(error, "strerror", None)
+    return str(text or error).partition("\n")[0][:200] or type(error).__name__
