@@ -1,9 +1,10 @@
 """The engine: knows networks.  graph -> rewrites -> plan -> program -> one C call.
 
-``ops`` what there is, ``graph`` a network as data, ``rewrites`` shorter networks, ``pack``
-parameters for the kernels, ``memory`` and ``plan`` where everything lies, ``native`` the border to
-C, ``session`` the front door, ``profile`` where time goes, ``model_file`` and ``library`` files,
-``reference`` the definition.
+``operators`` what there is, each with its definition, ``graph`` a network as data, ``layer`` and
+``rewrites`` shorter networks, ``pack`` parameters for the kernels, ``memory``, ``steps``,
+``stages`` and ``plan`` where everything lies and when it runs, ``bindings``, ``structs`` and
+``native`` the border to C, ``session`` the front door, ``profile`` where time goes,
+``model_file`` and ``library`` files, ``reference`` a network by definition.
 """
 
 from .graph import Graph, Node
