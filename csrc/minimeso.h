@@ -76,7 +76,7 @@ typedef struct {
                          linear: [block of MM_LANES][features][MM_LANES] */
     int64_t bias;     /* per output channel (linear: padded to MM_LANES) */
     int64_t sign;     /* per channel, max-pool */
-    float low, high;  /* of CLAMP */
+    float low, high;  /* of CLAMP; MOMENTS: low */
     int32_t reversed; /* SUB, DIV, 1: the second tensor comes first */
     int32_t axes[3];  /* PERMUTE: which of C, H, W each axis was before */
     int64_t first_table, second_table;       /* indices of y and x */

@@ -71,6 +71,12 @@
        pad_left columns of which are left out; epilogue */                                         \
     X(PIXEL_SHUFFLE, 1, 1, shuffle, maps, pixel_shuffle, nothing, pixel_shuffle)                   \
     /* the first channel (feature) with the largest value, or a NaN; epilogue */                   \
-    X(ARGMAX, 1, 1, same, maps, argmax, argmax, argmax)
+    X(ARGMAX, 1, 1, same, maps, argmax, argmax, argmax)                                            \
+    /* `groups` groups of channels (features) -> (groups, 1, 3): mean, what float32 leaves of it,  \
+       and 1 / sqrt(variance + low); epilogue */                                                             \
+    X(MOMENTS, 1, 1, all, never, moments, moments, moments)                                        \
+    /* (input - mean) * factor of its group, moments in second, then * first_constant +            \
+       second_constant per channel (feature); epilogue */                                          \
+    X(NORMALIZE, 2, 1, all, never, normalize, nothing, normalize)
 
 #endif

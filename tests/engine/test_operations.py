@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,16 @@ ULP = 2.0**-24
 #: What takes vectors as well as maps; activations have no more to show there.
 VECTORS_TOO = (
     "softmax", "batch_norm", "prelu", "add", "sub", "div", "clamp", "concat", "argmax", "reshape",
+    "group_norm", "layer_norm",
 )  # fmt: skip
 small = st.integers(1, 3)
 pads = st.tuples(*[st.integers(0, 3)] * 4).map(list)
 
 
 @st.composite
-def attributes(draw: st.DrawFn, op: str, channels: int) -> dict[str, Any]:
+def attributes(draw: st.DrawFn, op: str, shape: Sequence[int | None]) -> dict[str, Any]:
     """Random attributes, valid but for windows that turn out larger than the picture."""
+    channels = shape[0] or 0
     if op == "conv2d":
         groups = draw(st.sampled_from([g for g in range(1, channels + 1) if channels % g == 0]))
         return {
@@ -77,6 +80,15 @@ def attributes(draw: st.DrawFn, op: str, channels: int) -> dict[str, Any]:
             "groups": groups,
             "bias": draw(st.booleans()),
         }
+    if op == "group_norm":
+        groups = [g for g in range(1, channels + 1) if channels % g == 0]
+        return {"num_groups": draw(st.sampled_from(groups)), "affine": draw(st.booleans())}
+    if op == "layer_norm":
+        return {
+            "normalized_shape": list(shape[draw(st.integers(0, len(shape) - 1)) :]),
+            "elementwise_affine": draw(st.booleans()),
+            "bias": draw(st.booleans()),
+        }
     if op == "clamp":
         low, high = draw(st.tuples(st.floats(-1, 1), st.floats(-1, 1)))
         return draw(st.sampled_from([{"min": low}, {"max": high}, {"min": low, "max": high}]))
@@ -117,7 +129,7 @@ def cases(draw: st.DrawFn, op: str) -> Graph:
     values = (
         {"out_features": draw(st.integers(1, 40))}
         if op == "linear"
-        else draw(attributes(op, channels))
+        else draw(attributes(op, graph.shapes()[x]))
     )
     y = graph.node(op, *inputs, name="y", **values)
     if draw(st.booleans()):
@@ -260,7 +272,8 @@ def _terms(graph: Graph) -> int:
         return int(shape[0] // node.attributes["groups"] * np.prod(node.attributes["kernel_size"]))
     if node.op == "avg_pool2d":
         return int(np.prod(node.attributes["kernel_size"]))
-    sums = ("linear", "global_avg_pool2d", "mean", "softmax")
+    sums = ("linear", "global_avg_pool2d", "mean", "softmax", "group_norm", "instance_norm",
+            "layer_norm")  # fmt: skip
     return int(np.prod(shape)) if node.op in sums else 1
 
 

@@ -66,6 +66,13 @@ def one(op: str, *shapes: tuple[int | None, ...], **attributes: Any) -> Graph:
             {"kernel_size": 2, "out_channels": 3, "stride": 2, "output_padding": 2},
             "output_padding",
         ),
+        ("group_norm", (6, 4, 5), {"num_groups": 4}, "groups"),
+        ("group_norm", (6, 4, 5), {}, "missing"),
+        ("instance_norm", (60,), {}, "map"),
+        ("layer_norm", (6, 4, 5), {"normalized_shape": [4, 4]}, "end in"),
+        ("layer_norm", (6, 4, 5), {"normalized_shape": [2, 6, 4, 5]}, "sizes"),
+        ("layer_norm", (5,), {"normalized_shape": [1, 5]}, "end in"),
+        ("layer_norm", (5,), {"normalized_shape": 0}, "normalized_shape"),
         ("mean", (60,), {}, "map"),
         ("global_max_pool2d", (60,), {}, "map"),
         ("gelu", (3, 4, 5), {"approximate": "erf"}, "none, tanh"),
@@ -125,6 +132,47 @@ def test_what_only_moves_moves_bits(dims: list[int], isa: str) -> None:
     result = Session(graph, isa=isa).run(bits.view(np.float32))
     wanted = bits.transpose(0, *(d + 1 for d in dims)).reshape(2, 15, 2, 7)
     np.testing.assert_array_equal(result.view(np.uint32), wanted)
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "attributes"),
+    [
+        ("group_norm", (12, 5, 19), {"num_groups": 3}),
+        ("group_norm", (12,), {"num_groups": 3}),
+        ("instance_norm", (3, 17, 33), {"affine": True}),
+        ("layer_norm", (40,), {"normalized_shape": 40}),
+        ("layer_norm", (3, 5, 40), {"normalized_shape": [5, 40], "bias": False}),
+        ("layer_norm", (3, 5, 40), {"normalized_shape": [40]}),
+        ("layer_norm", (3, 5, 7), {"normalized_shape": [3, 5, 7], "elementwise_affine": False}),
+    ],
+)
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_norms_as_pytorch(
+    op: str, shape: tuple[int, ...], attributes: dict[str, Any], offset: float, isa: str
+) -> None:
+    """Also where the mean is far larger than the deviation, and with an epilogue behind."""
+    torch_graph = pytest.importorskip("torch_graph")
+    graph = Graph()
+    y = graph.node(op, graph.input("x", shape), **attributes)
+    graph.output(graph.node("mish", y))
+    weights = random_weights(graph, RNG)
+    x = (RNG.normal(0, 1, (2, *shape)) + offset).astype(np.float32)
+    wanted = evaluate(graph, weights, {"x": x})[graph.outputs[0]]
+    for threads in (1, 2):
+        result = Session(graph, weights, isa=isa, threads=threads).run(x)
+        np.testing.assert_allclose(result, wanted, rtol=0, atol=3e-6)
+    theirs = torch_graph.evaluate(graph, weights, x).numpy()
+    np.testing.assert_allclose(result, theirs, rtol=0, atol=3e-6 if offset == 0 else 2e-3)
+
+
+def test_norms_of_equals_are_their_bias(isa: str) -> None:
+    x = np.full((1, 4, 3, 17), 0.1, np.float32)
+    graph = one("instance_norm", (4, 3, 17), affine=True)
+    weights = random_weights(graph, RNG)
+    result = Session(graph, weights, isa=isa).run(x)
+    np.testing.assert_allclose(
+        result, np.broadcast_to(weights["y.bias"].reshape(1, 4, 1, 1), x.shape), rtol=0, atol=1e-6
+    )
 
 
 def test_pictures_of_any_size() -> None:

@@ -60,6 +60,14 @@ def _apply(node: Node, x: list[torch.Tensor], w: dict[str, torch.Tensor]) -> tor
             return x[0] + x[1]
         case "mul":
             return x[0] * x[1]
+        case "group_norm":
+            return F.group_norm(x[0], a["num_groups"], w.get("weight"), w.get("bias"), a["eps"])
+        case "instance_norm":
+            return F.instance_norm(x[0], None, None, w.get("weight"), w.get("bias"), eps=a["eps"])
+        case "layer_norm":
+            return F.layer_norm(
+                x[0], a["normalized_shape"], w.get("weight"), w.get("bias"), a["eps"]
+            )
         case "sub":
             return x[0] - x[1]
         case "div":

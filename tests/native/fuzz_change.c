@@ -132,8 +132,9 @@ static void change_step(draft_t *d, mm_step *s)
     int32_t *const numbers[] = {
         &s->op,       &s->array,         &s->activation, &s->pre_activation, &s->column_phases,
         &s->reversed, &s->axes[below(3)]};
-    int windowed = s->op >= 0 && s->op < MM_OP_COUNT &&
-                   (mm_is_windowed(s->op) || s->op == MM_OP_PIXEL_SHUFFLE);
+    int windowed =
+        s->op >= 0 && s->op < MM_OP_COUNT &&
+        (mm_is_windowed(s->op) || s->op == MM_OP_PIXEL_SHUFFLE || s->op == MM_OP_MOMENTS);
     switch (below(windowed ? 12 : 7)) {
     case 0:
         change_operand(d, &s->output);

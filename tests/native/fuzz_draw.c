@@ -347,6 +347,31 @@ static void draw_argmax(draft_t *d)
     measure(d);
 }
 
+static int32_t draw_moments(draft_t *d, int32_t in)
+{
+    mm_tensor t = d->tensors[in];
+    int32_t count = t.is_vector ? t.width : t.channels, groups = between(1, 9);
+    while (count % groups)
+        groups--;
+    int32_t out = new_tensor(d, groups, 1, 3, 0);
+    mm_step *s = new_step(d, MM_OP_MOMENTS, in, out);
+    s->groups = groups;
+    s->low = 0.25f;
+    measure(d);
+    return out;
+}
+
+static void draw_normalize(draft_t *d)
+{
+    int32_t in = source(d, -1), moments = draw_moments(d, in);
+    mm_tensor t = d->tensors[in];
+    int32_t count = t.is_vector ? t.width : t.channels;
+    mm_step *s = new_step(d, MM_OP_NORMALIZE, in, like(d, in));
+    s->second = moments;
+    s->first_constant = new_constants(d, count);
+    s->second_constant = new_constants(d, count);
+}
+
 static void draw_softmax(draft_t *d)
 {
     int32_t in = source(d, -1);
@@ -468,6 +493,12 @@ static void draw_step(draft_t *d, int32_t op)
         return;
     case MM_OP_PIXEL_SHUFFLE:
         draw_pixel_shuffle(d);
+        return;
+    case MM_OP_MOMENTS:
+        draw_moments(d, source(d, -1));
+        return;
+    case MM_OP_NORMALIZE:
+        draw_normalize(d);
         return;
     case MM_OP_ARGMAX:
         draw_argmax(d);

@@ -50,7 +50,7 @@ static double work(const mm_program *p)
             each = 36.0;
         else if (s->op == MM_OP_MAX_POOL || s->op == MM_OP_AVG_POOL)
             each = (double)s->kernel_w + (double)s->kernel_h * in->width;
-        else if (s->op == MM_OP_LINEAR || s->op == MM_OP_GLOBAL_AVG_POOL)
+        else if (s->op == MM_OP_LINEAR || s->op == MM_OP_GLOBAL_AVG_POOL || s->op == MM_OP_MOMENTS)
             each = elements(in);
         if (s->op == MM_OP_WINOGRAD)
             each += 8.0 * in->width;

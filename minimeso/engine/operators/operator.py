@@ -31,6 +31,9 @@ MAX_ELEMENTS = 1 << 28
 class Lowering(Protocol):
     """The plan, as far as a lowering needs it: it appends steps (``MM_OP_*`` of ``csrc``)."""
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """(C, H, W) or (F,) of an input or layer."""
+
     def map_shape(self, name: str) -> tuple[int, int, int]:
         """(C, H, W) of an input or layer; a vector of F features is (1, 1, F)."""
 

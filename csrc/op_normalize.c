@@ -1,0 +1,125 @@
+/* op_normalize.c - normalization by the moments of the input itself, group by group of its channels
+   (a vector: of its features).  The order of all sums is fixed; moments are added up in double. */
+#include <math.h>
+
+#include "check.h"
+#include "lines.h"
+
+typedef struct {
+    double sum, count;
+} mm_total;
+
+static mm_total total_of_features(const float *x, int64_t count, double mean, int squares)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        double apart = x[i] - mean;
+        sum += squares ? apart * apart : x[i];
+    }
+    return (mm_total){sum, (double)count};
+}
+
+/* Channels [first, end): of the values, or of the squares of their distances from the mean. */
+static mm_total total_of_channels(const mm_worker *worker, const mm_tensor *in, int64_t first,
+                                  int64_t end, float mean, int squares)
+{
+    const mm_kernels *k = worker->kernels;
+    const size_t width = (size_t)in->width;
+    double sum = 0.0;
+    for (int64_t c = first; c < end; c++)
+        for (int64_t y = 0; y < in->height; y++) {
+            const float *row = mm_row(worker, in, y, c);
+            if (squares) {
+                float *apart = worker->scratch;
+                k->affine(row, apart, width, 1.0f, -mean);
+                k->mul(apart, apart, apart, width);
+                for (int64_t x = in->width; x < mm_round_lanes(in->width); x++)
+                    apart[x] = 0.0f;
+                row = apart;
+            }
+            sum += k->reduce_sum(row, width);
+        }
+    return (mm_total){sum, (double)(end - first) * in->height * in->width};
+}
+
+void mm_run_moments(const mm_worker *worker, const mm_step *s, int64_t y, int64_t end)
+{
+    const mm_tensor *in = &worker->program->tensors[s->input];
+    const mm_tensor *out = &worker->program->tensors[s->output];
+    const int64_t each = (in->is_vector ? in->width : in->channels) / s->groups;
+    (void)y, (void)end;
+    for (int64_t g = 0; g < out->channels; g++) {
+        float *row = mm_row(worker, out, 0, g);
+        const float *features = mm_row(worker, in, 0, 0) + (in->is_vector ? g * each : 0);
+        mm_total all = in->is_vector
+                           ? total_of_features(features, each, 0.0, 0)
+                           : total_of_channels(worker, in, g * each, (g + 1) * each, 0.0f, 0);
+        const double mean = all.sum / all.count;
+        const float rounded = (float)mean;
+        const double left = mean - rounded;
+        mm_total squares =
+            in->is_vector ? total_of_features(features, each, mean, 1)
+                          : total_of_channels(worker, in, g * each, (g + 1) * each, rounded, 1);
+        double variance = squares.sum / squares.count;
+        if (!in->is_vector)
+            variance -= left * left; /* may round to less than 0 */
+        row[0] = rounded;
+        row[1] = (float)left;
+        row[2] = (float)(1.0 / sqrt((variance > 0.0 ? variance : variance * 0.0) + s->low));
+        mm_finish_row(worker, s, out, row, g, 0);
+    }
+}
+
+static void normalize_line(const mm_worker *worker, const mm_step *s, int64_t y)
+{
+    const mm_tensor *in = &worker->program->tensors[s->input];
+    const mm_tensor *moments = &worker->program->tensors[s->second];
+    const mm_tensor *out = &worker->program->tensors[s->output];
+    const mm_kernels *k = worker->kernels;
+    const float *weight = worker->program->constants + s->first_constant;
+    const float *bias = worker->program->constants + s->second_constant;
+    const int64_t each = (in->is_vector ? in->width : in->channels) / moments->channels;
+    if (in->is_vector) {
+        const float *x = mm_row(worker, in, 0, 0);
+        float *row = mm_row(worker, out, 0, 0);
+        for (int64_t i = 0; i < in->width; i++) {
+            const float *m = mm_row(worker, moments, 0, i / each);
+            row[i] = ((x[i] - m[0]) - m[1]) * m[2] * weight[i] + bias[i];
+        }
+        mm_finish_row(worker, s, out, row, 0, 0);
+        return;
+    }
+    for (int64_t c = 0; c < in->channels; c++) {
+        const float *m = mm_row(worker, moments, 0, c / each);
+        const float factor = m[2] * weight[c], shift = bias[c] - m[1] * factor, mean = m[0];
+        float *row = mm_row(worker, out, y, c);
+        k->affine(mm_row(worker, in, y, c), row, (size_t)in->width, 1.0f, -mean);
+        k->affine(row, row, (size_t)in->width, factor, shift);
+        mm_finish_row(worker, s, out, row, c, 0);
+    }
+}
+
+MM_RUN_EACH_LINE(normalize, normalize_line)
+
+int mm_check_moments(const mm_operands *o)
+{
+    const int32_t groups = o->step->groups;
+    return groups >= 1 && (o->in->is_vector ? o->in->width : o->in->channels) % groups == 0 &&
+           !o->out->is_vector && o->out->channels == groups && o->out->height == 1 &&
+           o->out->width == 3;
+}
+
+void mm_measure_moments(const mm_operands *o, mm_needs *needs)
+{
+    needs->scratch_floats = mm_round_lanes(o->in->width);
+}
+
+int mm_check_normalize(const mm_operands *o)
+{
+    const mm_tensor *in = o->in, *moments = o->second;
+    const int64_t count = in->is_vector ? in->width : in->channels;
+    return mm_same_shape(in, o->out) && !moments->is_vector && moments->height == 1 &&
+           moments->width == 3 && count % moments->channels == 0 &&
+           mm_has_constants(o, o->step->first_constant, count) &&
+           mm_has_constants(o, o->step->second_constant, count);
+}
