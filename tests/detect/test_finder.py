@@ -180,7 +180,7 @@ def test_scaled_pictures(finder: FaceFinder, face: FoundFace, scale: float, off:
 def test_turned_pictures(finder: FaceFinder, face: FoundFace, quarters: int, turned: int) -> None:
     """np.rot90 turns counterclockwise, so the face must be turned back clockwise."""
     (found,) = finder.find(np.ascontiguousarray(np.rot90(PORTRAIT, quarters)))
-    assert found.rotation == turned
+    assert found.rotation == found.turned == turned
     height, width = PORTRAIT.shape[:2]
     x, y = np.array(face.landmarks).T
     expected = np.stack([y, width - x] if quarters == 1 else [height - y, x], 1)
