@@ -66,6 +66,18 @@ def one(op: str, *shapes: tuple[int | None, ...], **attributes: Any) -> Graph:
             {"kernel_size": 2, "out_channels": 3, "stride": 2, "output_padding": 2},
             "output_padding",
         ),
+        (
+            "conv_transpose2d",
+            (4, 1, 1),
+            {"kernel_size": 1, "out_channels": 3, "stride": 1 << 20},
+            "phases",
+        ),
+        (
+            "conv_transpose2d",
+            (1, 1, 1),
+            {"kernel_size": 2, "out_channels": 1, "dilation": 1 << 13, "padding": 1 << 12},
+            "phases",
+        ),
         ("group_norm", (6, 4, 5), {"num_groups": 4}, "groups"),
         ("group_norm", (6, 4, 5), {}, "missing"),
         ("instance_norm", (60,), {}, "map"),

@@ -32,6 +32,9 @@ from .operator import (
 
 Weight = npt.NDArray[np.float32]
 
+#: Most weights of a transposed convolution, zeros for strides and dilations included: 256 MiB.
+_MOST_SPREAD = 1 << 26
+
 
 def _extent(size: int | None, kernel: int, stride: int, dilation: int, pads: int) -> int | None:
     """Output extent along one axis (PyTorch ``Conv2d``)."""
@@ -204,6 +207,9 @@ def _infer_conv_transpose2d(shapes: Shapes, a: Attributes) -> Shape:
         extents.append((size - 1) * stride - 2 * a["padding"][axis] + reach)
         if (extents[-1] or 0) < 1:
             raise GraphError(f"padding {a['padding'][axis]} leaves nothing of {size}")
+    per_filter = math.prod(_phase_taps(a, axis) * a["stride"][axis] for axis in range(2))
+    if channels * (a["out_channels"] // a["groups"]) * per_filter > _MOST_SPREAD:
+        raise GraphError(f"a stride of {a['stride']} spreads its weights over too many phases")
     return (a["out_channels"], extents[0], extents[1])
 
 
