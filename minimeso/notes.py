@@ -99,3 +99,13 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     ),
     "too_short_for_fake": lambda seconds, least: f"uncertain: judged over {seconds:.1f} s only",
 }
+
+
+def clock(t: float, tenths: bool = True) -> str:
+    """``0:04.2``, from an hour on ``1:02:03.4``."""
+    total = round(max(t, 0) * 10)
+    minutes, rest = divmod(total, 600)
+    seconds = f"{rest / 10:04.1f}" if tenths else f"{rest // 10:02d}"
+    if minutes >= 60:
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds}"
+    return f"{minutes}:{seconds}"

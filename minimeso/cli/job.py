@@ -15,7 +15,7 @@ from ..detect.verdict import Verdict
 from ..errors import PictureError
 from ..media.clip import DEFAULT_FPS, Clip
 from ..media.video import is_clip, open_clip, raw_frames
-from ..notes import Note
+from ..notes import Note, clock
 from .inputs import DEFAULT_RATE, STDIN, Input
 from .output import json_line, line, message, printable
 from .progress import ClipProgress, Progress
@@ -189,5 +189,5 @@ def _people(verdict: Verdict) -> str:
         return ""
     worst = verdict.tracks[0]
     seconds = int(max(worst.frames, key=lambda moment: moment.p_fake).t)
-    when = f" at {seconds // 60}:{seconds % 60:02}" if verdict.frames_read > 1 else ""
+    when = f" at {clock(seconds, tenths=False)}" if verdict.frames_read > 1 else ""
     return f"{len(verdict.tracks)} faces, most fake: number {worst.id}{when}"

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from ..detect.box import Box
 from ..detect.verdict import Crop, Track
+from ..notes import clock
 from .attribution import LayerGradientXActivation
 from .highlights import Collector, Highlight
-from .phrases import INFLUENCE, clock, counted, escaped, percent
+from .phrases import INFLUENCE, counted, escaped, percent
 from .timeline import scale, timeline
 
 _CROP_QUALITY = 85

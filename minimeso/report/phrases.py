@@ -32,16 +32,6 @@ def percent(p: float) -> str:
     return f"{100 * p:.1f}".removesuffix(".0") + f"{_NO_BREAK}%"
 
 
-def clock(t: float, tenths: bool = True) -> str:
-    """``0:04.2``, from an hour on ``1:02:03.4``."""
-    total = round(max(t, 0) * 10)
-    minutes, rest = divmod(total, 600)
-    seconds = f"{rest / 10:04.1f}" if tenths else f"{rest // 10:02d}"
-    if minutes >= 60:
-        return f"{minutes // 60}:{minutes % 60:02d}:{seconds}"
-    return f"{minutes}:{seconds}"
-
-
 def counted(number: int, one: str, many: str | None = None) -> str:
     """``1 person``, ``2,000 persons``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from ..detect.verdict import Interval, Moment
+from ..notes import clock
 from .highlights import Segment
-from .phrases import clock, escaped, percent
+from .phrases import escaped, percent
 
 #: Columns of a timeline: more moments than that are drawn as mean, least and most of a column, so
 #: that no clip makes a drawing of more than 16 KB.

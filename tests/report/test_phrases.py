@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.seen import THRESHOLDS, face, frame, track_of, verdict_of
 
 from minimeso.detect.verdict import Verdict
-from minimeso.notes import DOUBTS, Note
+from minimeso.notes import DOUBTS, Note, clock
 from minimeso.report import phrases
-from minimeso.report.phrases import clock, escaped, headline, percent, statements
+from minimeso.report.phrases import escaped, headline, percent, statements
 
 
 @given(st.text())
