@@ -56,20 +56,15 @@ def values_of(read: Callable[[Any], Any]) -> str:
 
 def arrays_of(entry: Operator) -> list[str]:
     """Names of the arrays that an operator learns."""
-    attributes = {
-        name: a.read((a.examples or (1,))[0]) if a.default is ... else a.default
-        for name, a in entry.attributes.items()
-    }
-    try:
-        values = entry.read_attributes(attributes)
-        for shape in ((4, 8, 8), (4,)):
-            try:
-                entry.infer([shape] * entry.arity[0], values)
-            except ValueError:
-                continue
-            return sorted(entry.parameters([shape] * entry.arity[0], values))
-    except ValueError:
-        pass
+    for shape in ((4, 8, 8), (4,)):
+        with contextlib.suppress(ValueError):
+            given = {
+                name: a.read((a.examples or (1,))[0]) if a.default is ... else a.default
+                for name, a in entry.attributes.items()
+            }
+            shapes, values = [shape] * entry.arity[0], entry.read_attributes(given)
+            entry.infer(shapes, values)
+            return sorted(entry.parameters(shapes, values))
     return []
 
 

@@ -35,10 +35,14 @@ ACTIVATIONS = tuple(name for name, entry in OPERATORS.items() if entry.activatio
 def examples(op: str) -> list[dict[str, Any]]:
     """Attributes that the checks try: all defaults, and each example among defaults.
 
-    Attributes without a default are left out.
+    An attribute without a default has its first example for one; without examples it is left out.
     """
     attributes = OPERATORS[op].attributes
-    plain = {name: a.default for name, a in attributes.items() if a.default is not ...}
+    plain = {
+        name: a.examples[0] if a.default is ... else a.default
+        for name, a in attributes.items()
+        if a.examples or a.default is not ...
+    }
     more = [{**plain, name: value} for name, a in attributes.items() for value in a.examples]
     return [plain, *more]
 
