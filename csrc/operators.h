@@ -73,7 +73,7 @@
     /* the first channel (feature) with the largest value, or a NaN; epilogue */                   \
     X(ARGMAX, 1, 1, same, maps, argmax, argmax, argmax)                                            \
     /* `groups` groups of channels (features) -> (groups, 1, 3): mean, what float32 leaves of it,  \
-       and 1 / sqrt(variance + low); epilogue */                                                             \
+       and 1 / sqrt(variance + low); epilogue */                                                   \
     X(MOMENTS, 1, 1, all, never, moments, moments, moments)                                        \
     /* (input - mean) * factor of its group, moments in second, then * first_constant +            \
        second_constant per channel (feature); epilogue */                                          \
