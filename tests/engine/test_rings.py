@@ -63,6 +63,28 @@ def test_nested_doublings(levels: int, before: str, between: str, stride: int, h
         np.testing.assert_array_equal(result, wanted, err_msg=f"{threads} threads")
 
 
+@pytest.mark.parametrize("scale", (2, 3, 4))
+@pytest.mark.parametrize("size", (3, 5, 7))
+def test_windows_behind_a_pixel_shuffle(scale: int, size: int) -> None:
+    """The first band of a picture wants lines above it, and rings long enough for later bands."""
+    graph = Graph()
+    x = graph.input("x", (CHANNELS, 40, 32))
+    x = graph.node("conv2d", x, out_channels=CHANNELS * scale**2, kernel_size=3, padding=1)
+    x = graph.node("pixel_shuffle", x, upscale_factor=scale)
+    for size_here in (size, 3):
+        x = graph.node(
+            "conv2d", x, out_channels=CHANNELS, kernel_size=size_here, padding=size_here // 2
+        )
+    graph.output(x)
+    rng = np.random.default_rng(0)
+    weights = random_weights(graph, rng)
+    maps = rng.normal(0, 1, (1, CHANNELS, 40, 32)).astype(np.float32)
+    wanted = Session(graph, weights, threads=1, without=("row_bands",)).run(maps)
+    for threads in (1, 3):
+        result = Session(graph, weights, threads=threads).run(maps)
+        np.testing.assert_array_equal(result, wanted, err_msg=f"{threads} threads")
+
+
 @pytest.mark.parametrize("height", (24, 3000, 200_000))
 def test_tiles_without_a_common_divisor(height: int) -> None:
     """Tiles of such dilations meet bands as before after 10 ** 10 lines only: nobody walks so far,
