@@ -93,10 +93,13 @@ int mm_check_pixel_shuffle(const mm_operands *o)
            (int64_t)out->width + s->pad_left <= mm_times(in->width, s->stride_w);
 }
 
+/* a / b for b > 0, but not towards zero where a lies above the picture */
+static int64_t rounded_down(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
 mm_range mm_lines_shuffle(const mm_operands *o, int second, mm_range out)
 {
     const mm_step *s = o->step;
     (void)second;
-    return (mm_range){(out.start + s->pad_top) / s->stride_h,
-                      (out.end - 1 + s->pad_top) / s->stride_h + 1};
+    return (mm_range){rounded_down(out.start + s->pad_top, s->stride_h),
+                      rounded_down(out.end - 1 + s->pad_top, s->stride_h) + 1};
 }
