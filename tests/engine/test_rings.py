@@ -85,6 +85,25 @@ def test_windows_behind_a_pixel_shuffle(scale: int, size: int) -> None:
         np.testing.assert_array_equal(result, wanted, err_msg=f"{threads} threads")
 
 
+@pytest.mark.parametrize("count", (1, 2, 3, 6))
+def test_strides_beyond_any_picture(count: int) -> None:
+    """Lines that bands would need of a picture without edges are no numbers to be afraid of."""
+    graph = Graph()
+    x = graph.input("x", (1, 3, 16))
+    first = x = graph.node("conv2d", x, out_channels=1, kernel_size=1)
+    far = 1 << 20
+    for _ in range(count):
+        x = graph.node(
+            "conv2d", x, out_channels=1, kernel_size=1, stride=[far, 1], padding=[far, 0] * 2
+        )
+    graph.output(graph.node("add", first, x))
+    rng = np.random.default_rng(0)
+    weights = random_weights(graph, rng)
+    maps = rng.normal(0, 1, (1, 1, 3, 16)).astype(np.float32)
+    wanted = Session(graph, weights, threads=1, without=("row_bands",)).run(maps)
+    np.testing.assert_array_equal(Session(graph, weights, threads=1).run(maps), wanted)
+
+
 @pytest.mark.parametrize("height", (24, 3000, 200_000))
 def test_tiles_without_a_common_divisor(height: int) -> None:
     """Tiles of such dilations meet bands as before after 10 ** 10 lines only: nobody walks so far,
