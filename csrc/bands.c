@@ -10,6 +10,9 @@ int64_t mm_bands(const mm_program *p, const mm_stage *stage)
     return (mm_made(p, last)->height + stage->band - 1) / stage->band;
 }
 
+/* Further away than a line of any picture, and few enough for products with strides. */
+#define MM_FAR_LINES ((int64_t)1 << 40)
+
 /* Add the lines of an input that lines `out` of a step need to what is needed of its ring. */
 static void add_need(const mm_operands *o, int second, mm_range out, int edges, mm_range *needs)
 {
@@ -19,6 +22,9 @@ static void add_need(const mm_operands *o, int second, mm_range out, int edges, 
     mm_range *need = &needs[in->ring], lines = MM_OPS[o->step->op].lines(o, second, out);
     if (edges)
         lines = (mm_range){mm_larger(lines.start, 0), mm_smaller(lines.end, in->height)};
+    else /* strides multiply from step to step */
+        lines = (mm_range){mm_smaller(mm_larger(lines.start, -MM_FAR_LINES), MM_FAR_LINES - 1),
+                           mm_larger(mm_smaller(lines.end, MM_FAR_LINES), 1 - MM_FAR_LINES)};
     need->start = mm_smaller(need->start, lines.start);
     need->end = mm_larger(need->end, lines.end);
 }
@@ -146,9 +152,13 @@ int mm_measure_stage(const mm_program *p, const mm_stage *stage, int64_t *ring_l
         ring_lines[i] = 0;
     for (int64_t b = 0; b < bands; b++) {
         lines_of(p, stage, (mm_range){b * stage->band, (b + 1) * stage->band}, 0, own, needs);
-        for (int i = 0; i < stage->count; i++)
-            if (needs[i].start < needs[i].end)
-                ring_lines[i] = mm_larger(ring_lines[i], needs[i].end - needs[i].start);
+        for (int i = 0; i < stage->count; i++) {
+            if (needs[i].start >= needs[i].end)
+                continue;
+            if (needs[i].start <= -MM_FAR_LINES || needs[i].end >= MM_FAR_LINES)
+                return MM_E_PROGRAM;
+            ring_lines[i] = mm_larger(ring_lines[i], needs[i].end - needs[i].start);
+        }
     }
     return MM_OK;
 }

@@ -147,7 +147,8 @@ int mm_measure(const mm_program *program, int64_t step, mm_needs *needs);
 #define MM_MAX_DIFFERENT_BANDS 256
 
 /* ring_lines[r], r < stage->count: the lines of ring r that one band of a stage may need at once.
-   Of the tensors only shapes and ring numbers count.  MM_E_PROGRAM: its bands differ too much. */
+   Of the tensors only shapes and ring numbers count.  MM_E_PROGRAM: its bands differ too much, or
+   need lines further away than a picture can be high. */
 int mm_measure_stage(const mm_program *program, const mm_stage *stage, int64_t *ring_lines);
 
 /* A pool of `threads` threads, the caller's among them.  Not for use across fork. */

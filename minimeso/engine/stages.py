@@ -112,7 +112,10 @@ class _Search:
         lines = self.structs.ring_lines(stage, buffers)
         if lines is None:
             return None
-        return [(b, 1 << (max(n, 1) - 1).bit_length()) for b, n in zip(buffers, lines, strict=True)]
+        return [
+            (b, 1 << (min(max(n, 1), b.height) - 1).bit_length())
+            for b, n in zip(buffers, lines, strict=True)
+        ]
 
     def make_rings(self, stage: Stage) -> None:
         """Also: whatever a stage touches lives from its first step to its last."""
