@@ -7,7 +7,7 @@ height or width that is known only when a picture arrives.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,11 @@ import numpy.typing as npt
 from ...errors import GraphError
 from ..layer import Layer
 from .attributes import Attribute
+
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object  # making one takes longer than all else that this module does
 
 Shape = tuple[int | None, ...]
 Shapes = Sequence[Shape]
