@@ -38,9 +38,14 @@ float *random_floats(int64_t count);
 
 /* --- fuzz_draw.c: programs that are right ----------------------------------------------- */
 
-int32_t new_tensor(draft_t *d, int32_t channels, int32_t height, int32_t width, int vector);
 /* Returns the step of `op`; another may stand before it, or an output behind. */
 mm_step *draw(draft_t *d, int32_t op);
+
+/* --- fuzz_memory.c ---------------------------------------------------------------------- */
+
+int32_t new_tensor(draft_t *d, int32_t channels, int32_t height, int32_t width, int vector);
+/* What the engine says of a step. */
+mm_needs needs_of(const draft_t *d, int64_t step);
 /* Lay the tensors behind one another, in any order, into the smallest arena. */
 void place(draft_t *d);
 /* Room for the last vector that a step loads. */

@@ -22,10 +22,10 @@ SOURCES: dict[str, list[str]] = {
         *sorted({path.name for path in CSRC.glob("*.c")} - {"program.c", "resize.c"}),
     )
 }
-COUNT = 300_000 if os.environ.get("MINIMESO_HYPOTHESIS") == "long" else 6_000
-
-#: Programs take turns with the operators: so many of those of each must run.
-LEAST = 0.3 * COUNT / len(OP_NUMBERS)
+#: Programs take turns with the operators: so many are drawn of each, and so many must run.
+EACH = 16_700 if os.environ.get("MINIMESO_HYPOTHESIS") == "long" else 334
+COUNT = EACH * len(OP_NUMBERS)
+LEAST = 0.36 * EACH
 
 
 def counts(output: str) -> dict[str, tuple[int, ...]]:
