@@ -142,7 +142,7 @@ static int64_t different_bands(const mm_program *p, const mm_stage *stage)
     return mm_smaller(common_multiple(tiles, stage->band) / stage->band, mm_bands(p, stage));
 }
 
-int mm_measure_stage(const mm_program *p, const mm_stage *stage, int64_t *ring_lines)
+int mm_ring_lines(const mm_program *p, const mm_stage *stage, int64_t *ring_lines)
 {
     mm_range own[MM_MAX_STAGE], needs[MM_MAX_STAGE];
     int64_t bands = different_bands(p, stage);

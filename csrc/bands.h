@@ -10,4 +10,7 @@ int64_t mm_bands(const mm_program *p, const mm_stage *stage);
    band before. */
 void mm_lines_of_band(const mm_program *p, const mm_stage *stage, int64_t number, mm_range *own);
 
+/* mm_measure_stage of a stage whose steps can be measured. */
+int mm_ring_lines(const mm_program *p, const mm_stage *stage, int64_t *ring_lines);
+
 #endif

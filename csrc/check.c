@@ -96,10 +96,27 @@ static int step_fits(const mm_program *p, const mm_step *s)
     return needs_fit(&o, &needs);
 }
 
+/* Whether a step can be measured: its numbers are none that a measure could not count with. */
+static int is_measurable(const mm_program *p, const mm_step *s)
+{
+    if (!operands_fit(p, s))
+        return 0;
+    const mm_operands o = mm_operands_of(p, s);
+    const mm_tensor *tensors[] = {o.in, o.second, o.out};
+    for (int i = 0; i < 3; i++)
+        if (tensors[i] &&
+            (!shape_fits(tensors[i]) || tensors[i]->ring < -1 || tensors[i]->ring >= MM_MAX_STAGE))
+            return 0;
+    if (mm_is_windowed(s->op) && !mm_window_fits(s))
+        return 0;
+    return mm_tile_lines(s) >= 1 && (s->op != MM_OP_CONV || s->groups >= 1) &&
+           (MM_OPS[s->op].lines != mm_lines_shuffle || mm_is_dim(s->stride_h, 1));
+}
+
 int mm_measure(const mm_program *p, int64_t step, mm_needs *needs)
 {
     *needs = (mm_needs){0};
-    if (step < 0 || step >= p->step_count || !operands_fit(p, &p->steps[step]))
+    if (step < 0 || step >= p->step_count || !is_measurable(p, &p->steps[step]))
         return MM_E_PROGRAM;
     const mm_operands o = mm_operands_of(p, &p->steps[step]);
     MM_OPS[o.step->op].measure(&o, needs);
@@ -107,6 +124,17 @@ int mm_measure(const mm_program *p, int64_t step, mm_needs *needs)
     needs->stride = mm_is_windowed(o.step->op) ? o.step->stride_h : 1;
     needs->is_banded = MM_OPS[o.step->op].banded(&o);
     return MM_OK;
+}
+
+int mm_measure_stage(const mm_program *p, const mm_stage *stage, int64_t *ring_lines)
+{
+    if (stage->count < 1 || stage->count > MM_MAX_STAGE || !mm_is_dim(stage->band, 1) ||
+        !mm_within(stage->first, stage->count, p->step_count))
+        return MM_E_PROGRAM;
+    for (int32_t i = 0; i < stage->count; i++)
+        if (!is_measurable(p, &p->steps[stage->first + i]))
+            return MM_E_PROGRAM;
+    return mm_ring_lines(p, stage, ring_lines);
 }
 
 /* Rings keep all lines of themselves that one band needs, whatever band it is.  A thread may begin

@@ -7,7 +7,7 @@ import pytest
 from conftest import random_weights
 
 from minimeso import EngineError, Graph, Session
-from minimeso.engine.bindings import ACTIVATION_NUMBERS, OP_NUMBERS, lib
+from minimeso.engine.bindings import ACTIVATION_NUMBERS, OP_NUMBERS, ffi, lib
 from minimeso.engine.native import Program
 from minimeso.engine.operators import OPERATORS, functions, kernel_of
 
@@ -52,3 +52,44 @@ def test_measures_are_what_the_guard_asks_for(kernel: int, size: str) -> None:
         setattr(plan, size, getattr(plan, size) - 1)
     with pytest.raises(EngineError, match="contradicts itself"):
         Program(plan, parameters)
+
+
+@pytest.mark.parametrize(
+    ("op", "fields"),
+    [
+        ("CONV", {"groups": 0}),
+        ("CONV", {"stride_h": 0}),
+        ("WINOGRAD", {"kernel_h": 9}),
+        ("WINOGRAD", {"channels": -4}),
+        ("PIXEL_SHUFFLE", {"stride_h": 0}),
+        ("MAX_POOL", {"ring": lib.MM_MAX_STAGE}),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(op: str, fields: dict[str, int]) -> None:
+    """A division by zero would end the process."""
+    tensors = ffi.new("mm_tensor[2]")
+    for tensor in tensors:
+        tensor.channels, tensor.height, tensor.width = 16, 20, 20
+        tensor.ring = tensor.line_mask = -1
+    step = ffi.new("mm_step *", {"op": OP_NUMBERS[op], "output": 1, "second": -1, "groups": 1})
+    for axis in ("kernel", "stride", "dilation"):
+        setattr(step, f"{axis}_h", 3 if axis == "kernel" else 1)
+        setattr(step, f"{axis}_w", 3 if axis == "kernel" else 1)
+    program = ffi.new("mm_program *", {"tensors": tensors, "tensor_count": 2})
+    program.steps, program.step_count = step, 1
+    needs, lines = ffi.new("mm_needs *"), ffi.new("int64_t[]", lib.MM_MAX_STAGE)
+    stage = ffi.new("mm_stage *", (0, 1, 4))
+    assert lib.mm_measure(program, 0, needs) == lib.MM_OK
+    assert lib.mm_measure_stage(program, stage, lines) == lib.MM_OK
+    for name, value in fields.items():
+        setattr(tensors[0] if name in ("channels", "ring") else step, name, value)
+    assert lib.mm_measure(program, 0, needs) == lib.MM_E_PROGRAM
+    assert lib.mm_measure_stage(program, stage, lines) == lib.MM_E_PROGRAM
+
+
+@pytest.mark.parametrize("stage", [(0, 0, 4), (0, 1, 0), (-1, 1, 4), (1, 1, 4), (0, 65, 4)])
+def test_a_stage_outside_of_the_program_is_refused(stage: tuple[int, int, int]) -> None:
+    program = ffi.new("mm_program *", {"step_count": 1})
+    lines = ffi.new("int64_t[]", lib.MM_MAX_STAGE)
+    found = ffi.new("mm_stage *", stage)
+    assert lib.mm_measure_stage(program, found, lines) == lib.MM_E_PROGRAM
