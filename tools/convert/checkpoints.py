@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from minimeso.errors import GraphError
 from minimeso.networks import ACTIVATION_SETTINGS, NETWORKS
 from tools import files
+from tools.convert import efficientnet
 from tools.convert.source import (
     TORCH_EPS,
     WHOLE_CROP,
@@ -44,9 +46,13 @@ def checkpoint_arrays(path: Path, activation: str | None = None) -> Source:
             raise ConvertError(f"{path}: {str(name)[:80]!r} is not an array")
         if name.rpartition(".")[2] == "num_batches_tracked":
             continue
-        if tensor.dtype != torch.float32 or tensor.layout != torch.strided:
-            raise ConvertError(f"{path}: {name!r} is {tensor.dtype}; known is torch.float32")
-        arrays[name] = np.ascontiguousarray(tensor.numpy())
+        if tensor.dtype not in (torch.float32, torch.float16) or tensor.layout != torch.strided:
+            raise ConvertError(
+                f"{path}: {name!r} is {tensor.dtype}; known are torch.float32 and torch.float16"
+            )
+        arrays[name] = np.ascontiguousarray(tensor.float().numpy())
+    if any(name.startswith("body.") for name in arrays):  # of `Teacher`
+        return _efficientnet(path, arrays, saved if whole else {})
     found = str(saved.get("activation")) if whole else activation
     if found is None:
         raise ConvertError(f"{path}: does not say its activation; give it with --activation")
@@ -57,14 +63,33 @@ def checkpoint_arrays(path: Path, activation: str | None = None) -> Source:
     meta = _training_meta(saved) if whole else {}
     framing = None
     if architecture in NETWORKS:
-        framing = _framing(path, saved.get("framing") if whole else None)
+        framing = _framing(path, saved.get("framing") if whole else None, WHOLE_CROP)
     return Source(architecture, found, TORCH_EPS, arrays, framing, meta)
 
 
-def _framing(path: Path, found: object) -> dict[str, Any]:
-    """How training cut its faces; older checkpoints do not say so, they saw whole crops."""
+def _efficientnet(path: Path, arrays: Arrays, saved: Mapping[str, Any]) -> Source:
+    """EfficientNet-Lite0, of the usual widths or pruned."""
+    from tools.train import faces
+
+    architecture = efficientnet.ARCHITECTURE
+    said = str(saved.get("architecture", architecture))
+    if said != architecture:
+        raise ConvertError(f"{path}: is {said[:80]!r}; of its kind, {architecture} alone is known")
+    arrays = {**arrays, **efficientnet.SCALING}
+    try:
+        graph = efficientnet.efficientnet_lite0(widths=efficientnet.widths_of(arrays))
+    except GraphError as error:
+        raise ConvertError(f"{path}: not {architecture}: {error}") from None
+    _compare(path, architecture, graph.parameters(), arrays)
+    framing = _framing(path, saved.get("framing"), faces.FRAME_SIDE)
+    meta = _training_meta(saved)
+    return Source(architecture, efficientnet.ACTIVATION, efficientnet.EPS, arrays, framing, meta)
+
+
+def _framing(path: Path, found: object, usual: float) -> dict[str, Any]:
+    """How training cut its faces; older checkpoints do not say so, they saw the usual side."""
     if found is None:
-        return {"resample": "bilinear", "side": WHOLE_CROP}
+        return {"resample": "bilinear", "side": usual}
     resample, side = (
         (found.get("resample"), found.get("side")) if isinstance(found, dict) else (0, 0)
     )
@@ -94,12 +119,22 @@ def _recognise(path: Path, arrays: Arrays, activation: str) -> str:
             f"{path}: array {name[:80]!r} {shapes[name]} belongs to no network;"
             f" known are {', '.join(networks)}"
         )
-    for name, shape in wanted.items():
-        if name not in shapes:
-            raise ConvertError(f"{path}: {name!r} of {nearest} is missing")
-        if shapes[name] != shape:
-            raise ConvertError(f"{path}: {name!r} is {shapes[name]}, in {nearest} it is {shape}")
+    _compare(path, nearest, wanted, arrays)
     return nearest
+
+
+def _compare(
+    path: Path, architecture: str, wanted: Mapping[str, tuple[int, ...]], arrays: Arrays
+) -> None:
+    """Whether the arrays are those of a network, by names and shapes."""
+    for name in arrays:
+        if name not in wanted:
+            raise ConvertError(f"{path}: array {name[:80]!r} belongs to no node of {architecture}")
+    for name, shape in wanted.items():
+        if name not in arrays:
+            raise ConvertError(f"{path}: {name!r} of {architecture} is missing")
+        if (found := arrays[name].shape) != shape:
+            raise ConvertError(f"{path}: {name!r} is {found}, in {architecture} it is {shape}")
 
 
 def _training_meta(saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Makes a minimeso model file of trained weights: `python -m tools.convert SRC DST.npz`.
 
 SRC is a Keras file of the MesoNet authors (`Meso4_DF.h5` and its three siblings) or a checkpoint of
-`tools.train` or of the paper's experiments on MNIST and CIFAR-10 (or a bare PyTorch `state_dict`
-of `tools/train/networks.py` or `tools/train/classifiers.py`, with --activation). MesoNets become
-detectors; the others plain networks whose output is the softmax.
+`tools.train` or of the paper's experiments on MNIST and CIFAR-10, or a bare PyTorch `state_dict`:
+of `tools/train/networks.py` or `tools/train/classifiers.py`, with --activation, or of
+`tools/train/teacher.py` (EfficientNet-Lite0, also pruned). Weights may be float16. MesoNets and
+EfficientNet-Lite0 become detectors; the others plain networks whose output is the softmax.
 The architecture is read off the arrays; what is unknown is refused by name. Nothing in SRC is
 trusted: no pickled code runs, no other file is opened on its behalf, sizes are checked before
 arrays are read.
@@ -14,7 +15,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from minimeso.engine.model_file import SIZE_LIMIT, Model
-from minimeso.networks import NETWORKS
 from tools.convert.checkpoints import checkpoint_arrays
 from tools.convert.keras import HDF5_MAGIC, keras_arrays
 from tools.convert.source import ConvertError, Source, graph_of
@@ -47,7 +47,7 @@ def read_source(path: Path, architecture: str | None, activation: str | None) ->
 
 def to_model(source: Source, name: str) -> Model:
     """The model file's content: of a MesoNet a detector, uncalibrated, fake from p_fake 0.5 on."""
-    graph = graph_of(source.architecture, source.activation, source.eps)
+    graph = graph_of(source.architecture, source.activation, source.eps, source.arrays)
     meta = {
         "architecture": source.architecture,
         "activation": source.activation,
@@ -59,5 +59,5 @@ def to_model(source: Source, name: str) -> Model:
         weights=graph.check_weights(source.arrays),
         meta=meta,
         framing=source.framing,
-        thresholds={"real": 0.5, "fake": 0.5} if source.architecture in NETWORKS else None,
+        thresholds={"real": 0.5, "fake": 0.5} if source.framing else None,
     )

@@ -3,8 +3,8 @@
     python -m tools.convert.reference ARCHITECTURE ACTIVATION DST.npz    random weights
     python -m tools.convert.reference CHECKPOINT DST.npz                 trained ones
 
-ARCHITECTURE is meso4 or mesoinception4 or one of tools/train/classifiers.py: squeezenet, mnist15
-to 25.
+ARCHITECTURE is meso4 or mesoinception4, efficientnet_lite0 (its ACTIVATION is relu6), or one of
+tools/train/classifiers.py: squeezenet, mnist15 to 25.
 
 DST is a NumPy .npz (no pickle) with these entries, for one input picture and a network of nodes:
 
@@ -44,11 +44,13 @@ from minimeso.engine.model_file import Model, save_model
 from minimeso.engine.operators import Shape
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS
-from tools.convert import models
+from tools.convert import efficientnet, models
 from tools.convert.source import WHOLE_CROP, Arrays, ConvertError, Source, graph_of
-from tools.train import classifiers, networks
+from tools.train import classifiers, networks, teacher
 
-KNOWN = (*networks.ARCHITECTURES, *classifiers.ARCHITECTURES)
+LITE0 = efficientnet.ARCHITECTURE
+KNOWN = (*networks.ARCHITECTURES, LITE0, *classifiers.ARCHITECTURES)
+DETECTORS = (*NETWORKS, LITE0)
 SAMPLES = 96
 TILE = 32
 MANTISSA_BITS = 10
@@ -79,8 +81,10 @@ def random_arrays(architecture: str, activation: str, eps: float, seed: int) -> 
         else:
             values = random.normal(0, 0.2, shape)
         arrays[name] = _round(values)
+    if architecture == LITE0:
+        arrays |= efficientnet.SCALING
     for node in graph.nodes:
-        if node.op == "batch_norm":
+        if node.op == "batch_norm" and f"{node.name}.weight" not in efficientnet.SCALING:
             channels = arrays[f"{node.name}.running_var"].size
             for channel in random.permutation(channels)[:2]:
                 _wither(arrays, graph, node, int(channel), 10 ** random.uniform(-6, -4))
@@ -111,11 +115,13 @@ def _wither(arrays: Arrays, graph: Graph, batch_norm: Node, channel: int, varian
     first = 0
     for name in branches:
         layer = name if f"{name}.weight" in arrays else before[name].inputs[0]
-        weight, bias = arrays[f"{layer}.weight"], arrays[f"{layer}.bias"]
-        if first <= channel < first + len(bias):
-            for array in (weight, bias):
+        own = [
+            arrays[f"{layer}.{part}"] for part in ("weight", "bias") if f"{layer}.{part}" in arrays
+        ]
+        if first <= channel < first + len(own[0]):
+            for array in own:
                 array[channel - first] = _round(array[channel - first] * variance**0.5)
-        first += len(bias)
+        first += len(own[0])
     mean = arrays[f"{batch_norm.name}.running_mean"]
     mean[channel] = _round(mean[channel] * variance**0.5)
     arrays[f"{batch_norm.name}.running_var"][channel] = _round(np.float64(variance))
@@ -140,13 +146,37 @@ def picture(seed: int, shape: tuple[int, int, int] = (3, 256, 256)) -> NDArray[n
 
 
 def _network(architecture: str, activation: str, eps: float, arrays: Arrays) -> nn.Module:
-    build = networks.build if architecture in NETWORKS else classifiers.build
-    network = build(architecture, activation, eps)
-    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    network: nn.Module
+    if architecture == LITE0:
+        network = _lite0(arrays)
+    else:
+        build = networks.build if architecture in NETWORKS else classifiers.build
+        network = build(architecture, activation, eps)
+    state = {
+        name: torch.from_numpy(array)
+        for name, array in arrays.items()
+        if name not in efficientnet.SCALING
+    }
     missing = network.load_state_dict(state, strict=False)
     assert not missing.unexpected_keys
     assert all(name.endswith("num_batches_tracked") for name in missing.missing_keys)
     return network.double().eval()
+
+
+def _lite0(arrays: Arrays) -> nn.Module:
+    """EfficientNet-Lite0 with convolutions and batch norms as wide as these arrays."""
+    network = teacher.Teacher(LITE0)
+    for name, module in network.named_modules():
+        found = arrays.get(f"{name}.weight")
+        if isinstance(module, nn.Conv2d) and found is not None:
+            module.weight = nn.Parameter(torch.from_numpy(found))
+            module.groups = len(found) if module.groups > 1 else 1
+        elif isinstance(module, nn.BatchNorm2d) and found is not None:
+            for part in ("weight", "bias", "running_mean", "running_var"):
+                getattr(module, part).data = torch.from_numpy(arrays[f"{name}.{part}"])
+        elif isinstance(module, nn.Linear) and found is not None:
+            module.weight = nn.Parameter(torch.from_numpy(found))
+    return network
 
 
 def layer_outputs(network: nn.Module, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
@@ -154,8 +184,15 @@ def layer_outputs(network: nn.Module, images: NDArray[np.uint8]) -> dict[str, ND
     outputs: dict[str, NDArray[np.float64]] = {}
 
     def keep(name: str) -> None:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            outputs[name] = output.numpy()
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if isinstance(_module, nn.ReLU6):  # one module, called again and again
+                calls = sum(known.startswith(name) for known in outputs)
+                outputs[f"{name}{calls}"] = output.numpy()
+            elif name == "body":
+                outputs["scaled"] = inputs[0].numpy()
+                outputs["flatten"] = outputs["body._avg_pooling"].reshape(len(images), -1)
+            else:
+                outputs[name] = output.numpy()
 
         network.get_submodule(name).register_forward_hook(hook)
 
@@ -227,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 activation,
                 options.eps,
                 arrays,
-                framing if architecture in NETWORKS else None,
+                framing if architecture in DETECTORS else None,
             )
         else:
             parser.error("give an architecture and an activation, or one file, and then DST")

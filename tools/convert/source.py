@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from minimeso.engine.graph import Graph
 from minimeso.networks import NETWORKS
+from tools.convert import efficientnet
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -34,10 +36,15 @@ class Source:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def graph_of(architecture: str, activation: str, eps: float) -> Graph:
-    """The graph of any network that this script knows."""
+def graph_of(
+    architecture: str, activation: str, eps: float, arrays: Mapping[str, Any] | None = None
+) -> Graph:
+    """The graph of any network that this script knows; `arrays` tell how wide it is, where that
+    may differ."""
     if architecture in NETWORKS:
         return NETWORKS[architecture](activation, eps, False)
+    if architecture == efficientnet.ARCHITECTURE:
+        return efficientnet.efficientnet_lite0(widths=efficientnet.widths_of(arrays or {}))
     import torch
 
     from tools.train import classifiers
