@@ -1,5 +1,6 @@
-"""Model files: one ``.npz`` with ``model.json`` and one float32 array per parameter.
+"""Model files: one ``.npz`` with ``model.json`` and one array per parameter.
 
+Weights are float32, or float16 where a file is to be small; the engine sees float32 alone.
 Everything in a file is hostile until checked: sizes are compared with the real length before
 anything is allocated, nothing is unpickled, and every failure is a ``ModelError`` that names
 the file and, where there is one, the node.
@@ -14,7 +15,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,9 @@ from ..errors import GraphError, ModelError
 from .archive import entries
 from .graph import Graph, Weights
 
-FORMAT = 1
+#: The newest format.  Files of float32 alone are written as the first, which old readers know.
+FORMAT = 2
+_FIRST_FORMAT_WITH_FLOAT16 = 2
 SIZE_LIMIT = 64 << 20
 _JSON = "model.json"
 _RESAMPLE = ("bilinear", "nearest")
@@ -67,13 +70,23 @@ class Model:
         return self.thresholds is not None
 
 
-def save_model(model: Model, path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> None:
+def save_model(
+    model: Model,
+    path: str | os.PathLike[str],
+    size_limit: int = SIZE_LIMIT,
+    *,
+    dtype: Literal["float32", "float16"] = "float32",
+) -> None:
     """Write ``model`` to ``path`` at once or not at all; same model, same bytes.
 
     Args:
         model: what to write.
         path: the ``.npz`` file, replaced if there is one.
         size_limit: most bytes that the file may hold, packed or unpacked.
+        dtype: of the weights of convolutions and dense layers in the file.  With ``float16`` it is
+            half as large, and what ``load_model`` gives back is rounded to 11 bits.  Vectors
+            (biases, batch norm) are float32 in any case: they are few, and a variance may be
+            smaller than any float16.
 
     Raises:
         ModelError: the model would not load again as it is.
@@ -82,7 +95,9 @@ def save_model(model: Model, path: str | os.PathLike[str], size_limit: int = SIZ
     import tempfile  # not above: who only loads models need not wait for these two
     from pathlib import Path
 
-    data = _packed(model, os.fspath(path), size_limit)
+    if dtype not in ("float32", "float16"):
+        raise ModelError(f"dtype is {dtype!r}: give 'float32' or 'float16'")
+    data = _packed(model, os.fspath(path), size_limit, dtype)
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
@@ -95,7 +110,7 @@ def save_model(model: Model, path: str | os.PathLike[str], size_limit: int = SIZ
         raise
 
 
-def _packed(model: Model, where: str, size_limit: int) -> bytes:
+def _packed(model: Model, where: str, size_limit: int, dtype: str) -> bytes:
     """The bytes of a model file, after they have been read back as ``load_model`` would."""
     import io
 
@@ -103,7 +118,7 @@ def _packed(model: Model, where: str, size_limit: int) -> bytes:
         if not isinstance(value, dict) and (value is not None or what == "meta"):
             raise ModelError(f"{where}: {what!r} is {value!r}, not a dict")
     description = {
-        "format": FORMAT,
+        "format": 1 if dtype == "float32" else _FIRST_FORMAT_WITH_FLOAT16,
         "name": model.name,
         "graph": model.graph.to_json(),
         "meta": model.meta,
@@ -113,18 +128,36 @@ def _packed(model: Model, where: str, size_limit: int) -> bytes:
     }
     try:
         weights = model.graph.check_weights(model.weights)
+        stored = weights if dtype == "float32" else _as_float16(weights, where)
         text = json.dumps(description, indent=1, allow_nan=False).encode()
     except GraphError as error:
         raise ModelError(f"{where}: {error}") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{where}: the model has a value that JSON has not: {error}") from None
-    arrays: dict[str, Any] = {_JSON: np.frombuffer(text, np.uint8), **weights}
+    arrays: dict[str, Any] = {_JSON: np.frombuffer(text, np.uint8), **stored}
     file = io.BytesIO()
     # without allow_pickle: NumPy below 2.2 would take it for an array; numbers are never pickled
     np.savez_compressed(file, **arrays)
     data = file.getvalue()
     _model_of(_arrays_of(data, where, size_limit), where)
     return data
+
+
+def _as_float16(weights: Weights, where: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays as they are stored where float16 is wanted."""
+    stored: dict[str, npt.NDArray[Any]] = {}
+    for name, array in weights.items():
+        stored[name] = array
+        if array.ndim > 1:
+            with np.errstate(over="ignore"):
+                stored[name] = array.astype(np.float16)
+            if not np.isfinite(stored[name]).all():
+                largest = float(np.abs(array).max())
+                raise ModelError(
+                    f"{where}: array {name!r} reaches {largest:g}, float16 only 65504: "
+                    "store the model as float32"
+                )
+    return stored
 
 
 def load_model(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> Model:
@@ -158,7 +191,7 @@ def _model_of(arrays: dict[str, Any], where: str) -> Model:
         raise ModelError(f"{where}: 'name' is not a short printable string")
     try:
         graph = Graph.from_json(description.get("graph"), name)
-        weights = graph.check_weights(arrays)
+        weights = graph.check_weights(_widened(arrays, version, where))
     except GraphError as error:
         raise ModelError(f"{where}: {error}") from None
     _check_detector(description, where)
@@ -173,6 +206,19 @@ def _model_of(arrays: dict[str, Any], where: str) -> Model:
         calibration if isinstance(calibration, dict) else None,
         description.get("thresholds"),
     )
+
+
+def _widened(arrays: dict[str, Any], version: int, where: str) -> dict[str, Any]:
+    """The arrays with float32 in the place of float16; infinities and NaN stay what they are."""
+    widened = {}
+    for name, array in arrays.items():
+        if array.dtype == np.float16 and version < _FIRST_FORMAT_WITH_FLOAT16:
+            raise ModelError(
+                f"{where}: array {name!r} is float16, which format {version} has not: "
+                f"save the model again, or say format {_FIRST_FORMAT_WITH_FLOAT16}"
+            )
+        widened[name] = array.astype(np.float32) if array.dtype == np.float16 else array
+    return widened
 
 
 def read_arrays(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> dict[str, Any]:

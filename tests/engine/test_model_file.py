@@ -86,6 +86,89 @@ def test_roundtrip(tmp_path: Path, blob: bytes) -> None:
     assert [p.name for p in tmp_path.iterdir() if "part" in p.name] == []
 
 
+# --- float16 -----------------------------------------------------------------------------
+
+
+def _stored(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Description and arrays of a file as they lie in it."""
+    with np.load(path) as file:
+        content = {name: file[name] for name in file.files}
+    return json.loads(content.pop("model.json").tobytes()), content
+
+
+def test_half_the_size_is_rounded_once(tmp_path: Path) -> None:
+    model = tiny()
+    save_model(model, tmp_path / "a.npz", dtype="float16")
+    description, arrays = _stored(tmp_path / "a.npz")
+    assert description["format"] == 2
+    for name, array in arrays.items():
+        assert array.dtype == (np.float16 if array.ndim > 1 else np.float32), name
+    loaded = load_model(tmp_path / "a.npz")
+    for name, array in loaded.weights.items():
+        assert array.dtype == np.float32
+        assert (array == arrays[name].astype(np.float32)).all()
+        bound = 2.0**-11 * np.abs(model.weights[name]) + 2.0**-25
+        assert (np.abs(array - model.weights[name]) <= bound).all()
+    save_model(loaded, tmp_path / "b.npz", dtype="float16")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert Session(tmp_path / "a.npz").run(np.zeros((1, 3, 8, 8), np.float32)).shape == (1,)
+
+
+def test_without_float16_old_readers_are_served(tmp_path: Path) -> None:
+    save_model(tiny(), tmp_path / "a.npz")
+    assert _stored(tmp_path / "a.npz")[0]["format"] == 1
+
+
+@pytest.mark.parametrize(("value", "fits"), [(65519.0, True), (65520.0, False), (-1e30, False)])
+def test_what_float16_cannot_hold_is_not_saved(tmp_path: Path, value: float, fits: bool) -> None:
+    model = tiny()
+    model.weights["fc.weight"][0, 3] = value
+    if fits:  # the largest float16 is 65504, and half a step more is rounded down to it
+        save_model(model, tmp_path / "a.npz", dtype="float16")
+        assert load_model(tmp_path / "a.npz").weights["fc.weight"][0, 3] == 65504
+        return
+    with pytest.raises(ModelError, match=r"a\.npz.*'fc\.weight'.*65504"):
+        save_model(model, tmp_path / "a.npz", dtype="float16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dtype_that_is_none(tmp_path: Path) -> None:
+    wrong: Any = "bfloat16"
+    with pytest.raises(ModelError, match="bfloat16"):
+        save_model(tiny(), tmp_path / "a.npz", dtype=wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _half(value: float = 0.5, dtype: str = "<f2") -> dict[str, Any]:
+    return {"conv1.weight": np.full((2, 3, 3, 3), value, dtype)}
+
+
+def test_float16_by_hand(write: Callable[..., Path]) -> None:
+    model = load_model(write(lambda d: d.update(format=2), _half()))
+    assert (model.weights["conv1.weight"] == np.float32(0.5)).all()
+
+
+@pytest.mark.parametrize(
+    ("version", "arrays", "message"),
+    [
+        (1, _half(), r"changed\.npz.*'conv1\.weight' is float16.*format 1"),
+        (2, _half(np.nan), "conv1.*finite"),
+        (2, _half(-np.inf), "conv1.*finite"),
+        (2, _half(dtype=">f2"), "conv1.*f2"),
+        (2, _half(dtype="<f8"), "conv1.*float64"),
+        (2, _half(dtype="<u2"), "conv1.*uint16"),
+        (2, {"conv1.weight": np.zeros((2, 3, 3), np.float16)}, "conv1.*shape"),
+        (2, {"bn1.running_var": np.array([-0.5, 1], np.float16)}, "bn1.*variance"),
+        (2, {"ghost.weight": np.zeros(3, np.float16)}, "ghost"),
+    ],
+)
+def test_hostile_float16(
+    write: Callable[..., Path], version: int, arrays: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_model(write(lambda d: d.update(format=version), arrays))
+
+
 def _changed(**values: Any) -> Model:
     return dataclasses.replace(tiny(), **values)
 
