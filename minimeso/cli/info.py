@@ -69,11 +69,12 @@ def _installation() -> dict[str, Any]:
 
 
 def _summary(name: str) -> dict[str, Any]:
-    from ..engine import find_model
+    from ..engine import ALIASES, find_model
 
     model = find_model(name)
     return {
         "name": name,
+        "aliases": [alias for alias, known in ALIASES.items() if known == name],
         "architecture": model.meta.get("architecture"),
         "activation": model.meta.get("activation"),
         "detector": model.is_detector,
@@ -91,7 +92,8 @@ def _installation_text(data: dict[str, Any]) -> Iterator[str]:
         kind = "detector" if model["detector"] else "network"
         parts = [kind, model["architecture"], model["activation"]]
         about = ", ".join(printable(str(part)) for part in parts if part)
-        yield f"  {model['name']}: {about}, {model['parameters']:,} parameters"
+        short = f" ({', '.join(model['aliases'])})" if model["aliases"] else ""
+        yield f"  {model['name']}{short}: {about}, {model['parameters']:,} parameters"
 
 
 # --- a model -----------------------------------------------------------------------------

@@ -8,11 +8,12 @@
 """
 
 from .graph import Graph, Node
-from .library import bundled_models, find_model
+from .library import ALIASES, bundled_models, find_model, model_path
 from .model_file import Model, load_model, save_model
 from .session import Session
 
 __all__ = [
+    "ALIASES",
     "Graph",
     "Model",
     "Node",
@@ -20,5 +21,6 @@ __all__ = [
     "bundled_models",
     "find_model",
     "load_model",
+    "model_path",
     "save_model",
 ]

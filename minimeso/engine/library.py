@@ -11,14 +11,31 @@ from .model_file import Model, load_model
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
 _ENDING = ".npz"
+#: Short names, of which ``default`` is the network that looks at every frame.
+ALIASES = {
+    "default": "mesoinception4-mish",
+    "mish": "mesoinception4-mish",
+    "relu": "mesoinception4-relu",
+    "leaky_relu": "mesoinception4-leaky_relu",
+    "swish": "mesoinception4-swish",
+    "pish": "mesoinception4-pish",
+    "meso4": "meso4-leaky_relu",
+}
 _lock = threading.Lock()
 _loaded: weakref.WeakValueDictionary[tuple[str, int, int], Model] = weakref.WeakValueDictionary()
 
 
 def bundled_models() -> dict[str, str]:
-    """Name and file of every model that comes with the package."""
+    """Name and file of every model that comes with the package, without the short names."""
     files = sorted(name for name in os.listdir(_FOLDER) if name.endswith(_ENDING))
     return {name.removesuffix(_ENDING): os.path.join(_FOLDER, name) for name in files}
+
+
+def model_path(name_or_path: str | os.PathLike[str]) -> str:
+    """The file of the bundled model of that name, short or long; any other path as it is."""
+    name = os.fspath(name_or_path)
+    bundled = bundled_models()
+    return bundled.get(ALIASES.get(name, name), name)
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Model:
@@ -28,11 +45,11 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
         ModelError: there is no such model, or its file cannot be trusted.
     """
     name = os.fspath(name_or_path)
-    path = bundled_models().get(name, name)
+    path = model_path(name)
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
-        known = ", ".join(bundled_models()) or "none"
+        known = ", ".join(["default", *bundled_models()])
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ModelError(
             f"{name}: no bundled model ({known}) and no model file of that name: {reason}"

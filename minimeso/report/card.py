@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from ..engine import Model, bundled_models
+from ..engine import Model, bundled_models, model_path
 from .phrases import escaped
 
 _SECTION = "What it cannot do"
@@ -25,7 +25,7 @@ def limits(model: str | os.PathLike[str] | Model) -> str | None:
             (of which only the name is known, so only a bundled one has a card).
     """
     name = model.name if isinstance(model, Model) else os.fspath(model)
-    path = os.path.splitext(bundled_models().get(name, name))[0] + ".md"  # noqa: PTH122
+    path = os.path.splitext(model_path(name))[0] + ".md"  # noqa: PTH122
     if isinstance(model, Model) and name not in bundled_models():
         return None
     try:

@@ -81,13 +81,14 @@ def test_profile(capsys: Captured, isa: str) -> None:
     arguments = ["bench", "default", "--profile", "--images", "3", "--isa", isa]
     assert main([*arguments, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["model"], report["isa"], report["runs"]) == ("default", isa, 3)
+    assert report["model"] == "mesoinception4-mish"
+    assert (report["isa"], report["runs"]) == (isa, 3)
     assert sum(step["share"] for step in report["steps"]) == pytest.approx(1)
     assert any(step["gflops"] for step in report["steps"])
 
     assert main(arguments) == 0
     head, names, *rows = capsys.readouterr().out.splitlines()
-    assert head.startswith(f"default, one picture, 1 thread, {isa}: ")
+    assert head.startswith(f"mesoinception4-mish, one picture, 1 thread, {isa}: ")
     assert names.split() == ["step", "nodes", "output", "ms", "share", "GFLOP/s"]
     assert len(rows) == len(report["steps"]) + 2
     assert [row.split()[0] for row in rows[:-2]] == [step["op"] for step in report["steps"]]

@@ -56,7 +56,7 @@ def test_bundled_models_are_listed(
     monkeypatch.setattr("minimeso.engine.library._FOLDER", Path(model).parent)
     assert info(capsys)["models"] == [
         {
-            "name": "random", "architecture": "mesoinception4", "activation": None,
+            "name": "random", "aliases": [], "architecture": "mesoinception4", "activation": None,
             "detector": True, "parameters": 28725,
         }
     ]  # fmt: skip
