@@ -16,6 +16,7 @@ from tools.train import (  # noqa: E402
     batches,
     detectors,
     faces,
+    harms,
     patches,
 )
 
@@ -27,7 +28,7 @@ CPU = torch.device("cpu")
 def test_pairs_share_batch_square_and_augmentation(
     archive: Path, cache: Path, augmentation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for strength in batches.STRENGTHS.values():
+    for strength in harms.STRENGTHS.values():
         for name, harm in strength.harms.items():
             monkeypatch.setitem(strength.harms, name, harm._replace(share=0.7))
     data = faces.load(archive, "train", cache, limit=4)  # both pairs are twins
@@ -51,7 +52,7 @@ def test_changes_are_of_the_square() -> None:
     change = batches.Change(zoom=0.9, x=0.05, y=-0.02)
     wanted = faces.frame(picture, (20 + 80 + 8 - 72, 30 + 80 - 3.2 - 72, 144, 144))
     assert np.array_equal(batches.changed(picture, square, change), wanted)
-    for name, harm in batches.STRENGTHS["broad"].harms.items():
+    for name, harm in harms.STRENGTHS["broad"].harms.items():
         harmed = batches.changed(picture, square, change._replace(harms=((name, harm.strong),)))
         steps = 8 if name == "palette" else 4  # 64 colours for a plane full of them
         assert abs(harmed.astype(float) - wanted).mean() < steps, name
@@ -63,16 +64,16 @@ def test_harms_are_mild_and_named(archive: Path, cache: Path) -> None:
     picture = np.repeat(smooth[:, :, None], 3, 2).astype(np.uint8)
     picture[96:160, 96:160] = 255
     before = faces.frame(picture, (0, 0, 224, 224))
-    for name, (_, mild, strong) in batches.STRENGTHS["broad"].harms.items():
+    for name, (_, mild, strong) in harms.STRENGTHS["broad"].harms.items():
         errors = []
         for amount in (mild, strong):
-            harmed = batches.harm(picture, name, amount, seed=7)
+            harmed = harms.harm(picture, name, amount, seed=7)
             after = faces.frame(harmed, (0, 0, harmed.shape[1], harmed.shape[0]))
             errors.append(np.abs(after.astype(float) - before).mean())
         assert errors[0] < errors[1] < 4, name
 
-    harms = batches.STRENGTHS["pairs"].harms
-    every = tuple((name, harm.mild) for name, harm in harms.items())
+    of_pairs = harms.STRENGTHS["pairs"].harms
+    every = tuple((name, harm.mild) for name, harm in of_pairs.items())
     for seed in (0, 255 + 256 * 255, (1 << 30) - 1):  # the noise must cover what has grown
         change = batches.Change(harms=every, seed=seed)
         assert batches.changed(picture, np.array([0.0, 0, 224, 224]), change).shape == (256, 256, 3)
@@ -82,7 +83,7 @@ def test_harms_are_mild_and_named(archive: Path, cache: Path) -> None:
     supply = batches.Batches(data, 2, "pairs", CPU)
     changes = [change for _ in range(400) for change in supply._draw()]
     assert 0.3 < np.mean([bool(change.harms) for change in changes]) < 0.45
-    for name, (share, mild, strong) in harms.items():
+    for name, (share, mild, strong) in of_pairs.items():
         amounts = [dict(change.harms)[name] for change in changes if name in dict(change.harms)]
         assert len(amounts) / len(changes) == pytest.approx(share, abs=0.04)
         assert min(mild, strong) <= min(amounts) < max(amounts) <= max(mild, strong)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from tools.arguments import number
-from tools.train import batches, detectors, faces, networks, teacher
+from tools.train import batches, detectors, faces, networks, sets, sources, teacher, weights
 from tools.train.device import bfloat16_is_fast, device_of, set_environment
 from tools.train.trainer import TrainError
 
@@ -64,6 +64,26 @@ def _add_network(add: Add, default: detectors.Recipe) -> None:
         " some pairs compressed, rescaled, blurred or noisy; broad: more of all that, and some"
         " fakes blended with their real twins (default: %(default)s)",
     )
+    add(
+        "--set",
+        choices=("", *sets.SETS),
+        default=default.set,
+        help="faces of several sets: --data is the folder that holds faces/ and more/; those called"
+        " all take every fake, for --augment clips",
+    )
+    add(
+        "--self-blended",
+        type=_share,
+        default=default.self_blended,
+        help="share of the pairs of --set all... with a self-blended fake (default: %(default)s)",
+    )
+    add("--start", type=Path, help="weights to begin with: a model file, or a .pt of one network")
+    add(
+        "--freeze",
+        type=number(1 << 10),
+        default=default.freeze,
+        help="of a large network, blocks that keep the weights of the start (default: 0)",
+    )
     add("--schedule", choices=("paper", "cosine", "trapezoid"), default=default.schedule)
     add("--seed", type=int, default=default.seed)
 
@@ -106,7 +126,8 @@ def _add_distillation(add: Add, default: detectors.Recipe) -> None:
         "--teacher",
         type=Path,
         metavar="TABLE.npz",
-        help="what teachers said of the faces, by python -m tools.train.distill",
+        help="what teachers said of the faces, by python -m tools.train.distill; or a .pt of a"
+        " teacher, which is asked about every batch anew",
     )
     add(
         "--keep-draws",
@@ -156,13 +177,20 @@ def _share(text: str) -> float:
     return value
 
 
+def _faces(options: argparse.Namespace, split: str, cache: Path) -> faces.Faces:
+    if options.set:
+        return sources.load(options.data, options.set, split, cache, options.limit)
+    return faces.load(options.data, split, cache, options.limit)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     settings = {key: getattr(options, key) for key in asdict(detectors.Recipe())}
-    settings["teacher"] = options.teacher.name if options.teacher else ""
+    for key in ("teacher", "start"):
+        settings[key] = getattr(options, key).name if getattr(options, key) else ""
     try:
         if options.keep_draws and not options.teacher:
             raise TrainError(
@@ -175,10 +203,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = detectors.DetectorTrainer(detectors.Recipe(**settings), options.out, device)
         if run.resume():
             print(f"resuming after epoch {run.epoch}", file=sys.stderr)
+        elif options.start:
+            run.begin_with(weights.read(options.start))
         cache = options.cache or options.out / "cache"
-        train_set = faces.load(options.data, "train", cache, options.limit)
-        val_set = faces.load(options.data, "val", cache, options.limit)
-        if options.teacher:
+        train_set, val_set = (_faces(options, split, cache) for split in ("train", "val"))
+        if options.teacher and options.teacher.suffix == ".pt":
+            run.teacher = weights.teacher_of(options.teacher, device)
+        elif options.teacher:
             run.table = teacher.read_table(options.teacher, train_set, run.recipe.augment)
             if run.taught_by not in (None, run.table.origin):
                 raise TrainError(

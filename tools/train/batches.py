@@ -6,7 +6,6 @@ state of the global one is enough to resume exactly.
 
 from __future__ import annotations
 
-import io
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -18,74 +17,19 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 from torch import Tensor
 
 from tools.train.faces import SIZE, DataError, Faces, cached, digest, frame, keep
+from tools.train.harms import STRENGTHS, Harm, harm
 
-AUGMENTATIONS = ("paper", "pixel", "pairs", "broad", "none")
-PAIRED = ("pixel", "pairs", "broad")
+AUGMENTATIONS = ("paper", "pixel", "pairs", "broad", "clips", "none")
+PAIRED = ("pixel", "pairs", "broad", "clips")
 MAX_SHIFT = 16  # half a cell of the last feature map (256 / 8 = 32 pixels)
 LOADERS = min(os.cpu_count() or 1, 8)  # threads; Pillow releases the GIL
 CHECKED = 20  # of kept faces, how many are changed again to see whether they are still the same
 # What lies around a crop in use is not known; so it differs in training, too.
 OUTSIDE = ("edge", "wrap", "reflect")
-
-
-class Harm(NamedTuple):
-    """What makes a picture worse: for this share of the pairs, by an amount between two bounds."""
-
-    share: float
-    mild: float
-    strong: float
-
-
-class Strength(NamedTuple):
-    """How much is changed. Of moves and zooms the unit is the side of the square."""
-
-    move: float  # standard deviation
-    zoom: tuple[float, float]
-    light: float  # brightness and contrast differ by up to so much, of 1
-    colour: float  # and each colour alone by so much
-    blend: float  # share of the pairs whose fake is drawn nearer to its twin, or further away
-    harms: dict[str, Harm]  # what befalls a picture before a face is cut out of it, in this order
-
-
-# Together the harms of `pairs` befall 40 % of the pairs, those of `broad` 70 %.
-STRENGTHS = {
-    "pairs": Strength(
-        move=0.025,
-        zoom=(0.9, 1.1),
-        light=0.2,
-        colour=0.1,
-        blend=0.0,
-        harms={
-            "size": Harm(0.16, 1.2, 0.36),  # times that of the file: 0.36 of 224 pixels is 80
-            "blur": Harm(0.08, 0.3, 1.2),  # standard deviation in pixels
-            "noise": Harm(0.05, 1.0, 4.0),  # standard deviation in levels
-            "jpeg": Harm(0.2, 95, 30),  # quality
-        },
-    ),
-    "broad": Strength(
-        move=0.035,
-        zoom=(0.85, 1.2),
-        light=0.25,
-        colour=0.15,
-        blend=0.25,
-        harms={
-            "size": Harm(0.3, 1.3, 0.33),
-            "blur": Harm(0.12, 0.3, 1.4),
-            "sharpen": Harm(0.1, 0.3, 1.5),  # times the difference to a blurred picture
-            "noise": Harm(0.1, 1.0, 5.0),
-            "palette": Harm(0.04, 256, 64),  # colours, dithered, as in an animated GIF
-            "jpeg": Harm(0.3, 95, 25),
-        },
-    ),
-}
 BLEND = (0.5, 1.25)  # fake = real + blend (fake - real)
-_FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
-#: Unit noise, of which a part is taken: drawing it anew takes longer than all the rest.
-_NOISE = np.random.default_rng(0).standard_normal((2 * SIZE, 2 * SIZE, 3), np.float32)
 
 
 class Change(NamedTuple):
@@ -152,6 +96,11 @@ class Batches:
         self._per = 2 if self.paired else 1
         self._kornia = _kornia_augmentation() if augmentation == "paper" else None
 
+    @property
+    def examples(self) -> int:
+        """How many an epoch has."""
+        return len(self.faces)
+
     def __len__(self) -> int:
         return -(-len(self.faces) // self.size)
 
@@ -175,9 +124,9 @@ class Batches:
                 ahead.extend(map(gather, islice(chunks, 1)))
                 yield self._finish(*gathered)
 
-    def _draw(self, generator: torch.Generator | None = None) -> list[Change]:
-        """What happens to each pair, or to each face where there are no pairs."""
-        count = len(self.faces) // self._per
+    def _draw(self, generator: torch.Generator | None = None, count: int = 0) -> list[Change]:
+        """What happens to each of `count` pairs, or to each face where there are no pairs."""
+        count = count or len(self.faces) // self._per
         if self.augmentation not in PAIRED:
             return [Change()] * count
         flips = torch.randint(0, 2, (count,), generator=generator).bool().tolist()
@@ -306,33 +255,6 @@ def changed(
     side *= change.zoom
     box = middle_x - side / 2, middle_y - side / 2, side, side
     return frame(picture, box, change.outside)
-
-
-def harm(picture: NDArray[np.uint8], name: str, amount: float, seed: int = 0) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) after a harm of STRENGTHS; after "size" it has another size.
-
-    `seed` chooses the filter of "size" and the noise.
-    """
-    height, width = picture.shape[:2]
-    if name == "noise":
-        down, right = seed % SIZE, seed // SIZE % SIZE
-        rows, columns = np.arange(down, down + height), np.arange(right, right + width)
-        noise = _NOISE.take(rows, 0, mode="wrap").take(columns, 1, mode="wrap")
-        return np.clip(picture + (amount * noise + 0.5), 0, 255).astype(np.uint8)
-    image = Image.fromarray(picture)
-    if name == "size":
-        size = round(width * amount), round(height * amount)
-        return np.asarray(image.resize(size, _FILTERS[seed % len(_FILTERS)]))
-    if name == "blur":
-        return np.asarray(image.filter(ImageFilter.GaussianBlur(amount)))
-    if name == "sharpen":
-        return np.asarray(image.filter(ImageFilter.UnsharpMask(1, round(100 * amount), 0)))
-    if name == "palette":
-        palette = image.quantize(round(amount))
-        return np.asarray(image.quantize(palette=palette).convert("RGB"))  # now dithered
-    file = io.BytesIO()
-    image.save(file, "jpeg", quality=round(amount))
-    return np.asarray(Image.open(file))
 
 
 def _shifted(shift: int) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tools.train import batches, faces, metrics, networks, patches, teacher
+from tools.train import batches, faces, groups, metrics, networks, patches, sets, teacher
 from tools.train.trainer import Epoch, Step, Trainer, TrainError
 
 
@@ -47,6 +47,10 @@ class Recipe:
     precision: str = "fp32"
     seed: int = 0
     limit: int = 0
+    set: str = ""  # of `sets.SETS`; empty: the faces of one folder
+    self_blended: float = 0.0  # share of pairs with a self-blended fake
+    start: str = ""  # name of the file whose weights it began with
+    freeze: int = 0  # blocks of a teacher's network that are trained no further
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -86,18 +90,30 @@ def rank_loss(logit: Tensor, fake: Tensor) -> Tensor:
 def evaluate(
     network: nn.Module, data: faces.Faces, loss: str, device: torch.device
 ) -> dict[str, float]:
-    """Loss, accuracy at p_fake 0.5 and AUC, in float32 and without augmentation."""
+    """Loss, accuracy at p_fake 0.5 and AUC, in float32 and without augmentation; of several sets
+    the mean of their AUCs, and beside it each, or the 95th percentile of the logits of real faces
+    where there are no fakes."""
     network.eval()
     images = torch.split(torch.from_numpy(data.framed), 32)
     with torch.inference_mode():
         parts = [network(batches.to_float(part.to(device)))[:, 0] for part in images]
         logit = torch.cat(parts).float().cpu()
     fake = torch.from_numpy(data.fake.astype(np.float32))
-    return {
+    figures = {
         "val_loss": loss_of(loss, logit, fake).item(),
         "val_accuracy": ((logit > 0) == (fake > 0)).float().mean().item(),
-        "val_auc": metrics.roc_auc(data.fake, logit.numpy()),
     }
+    if len(set(data.source)) < 2:
+        return figures | {"val_auc": metrics.roc_auc(data.fake, logit.numpy())}
+    source, aucs = np.array(data.source), []
+    for name in sorted(set(data.source)):
+        theirs = source == name
+        if data.fake[theirs].any():
+            aucs.append(metrics.roc_auc(data.fake[theirs], logit.numpy()[theirs]))
+            figures[f"val_auc_{name}"] = aucs[-1]
+        else:
+            figures[f"val_p95_{name}"] = float(np.percentile(logit.numpy()[theirs], 95))
+    return figures | {"val_auc": float(np.mean(aucs))}
 
 
 class DetectorTrainer(Trainer[Recipe, batches.Batch]):
@@ -109,12 +125,18 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
     def __init__(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
         super().__init__(recipe, folder, device, recipe.average)
         self.table: teacher.Table | None = None  # to distil from
+        self.teacher: nn.Module | None = None  # or what is asked about every batch anew
         self.draw: int | None = None  # of its draws of changes, in this epoch
         self.faces = ""  # digest of what was trained on, once anything was
         self.taught_by: dict[str, Any] | None = None  # origin of the table so far
 
     def build(self) -> nn.Module:
-        return build(self.recipe).to(self.device)
+        network = build(self.recipe).to(self.device)
+        if self.recipe.freeze:
+            if not isinstance(network, teacher.Teacher):
+                raise TrainError("--freeze: only networks with blocks, the teachers")
+            network.freeze(self.recipe.freeze)
+        return network
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         channels = cast(dict[str, int], self.network.patch_channels) if self.recipe.patches else {}
@@ -133,8 +155,13 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
             logit = self.network(x)[:, 0]
         logit = logit.float()
         target = fake
+        said = None
         if self.table is not None:
             said = torch.from_numpy(self.table.logits[self.draw, rows]).to(self.device)
+        elif self.teacher is not None:
+            with torch.no_grad(), self.autocast():
+                said = self.teacher(x)[:, 0].float()
+        if said is not None:
             target = torch.lerp(fake, torch.sigmoid(said), self.recipe.distill)
         loss = loss_of(self.recipe.loss, logit, target)
         if self.recipe.rank:
@@ -156,6 +183,37 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
         self.taught_by = saved.get("teacher")
         self.faces = saved.get("faces", "")
 
+    def _supply(self, train_set: faces.Faces, keep_draws: Path | None) -> batches.Batches:
+        recipe, device = self.recipe, self.device
+        chosen = sets.SETS.get(recipe.set)
+        if chosen is None or not chosen.repeat:
+            return batches.Batches(train_set, recipe.batch, recipe.augment, device, keep_draws)
+        if recipe.augment not in batches.PAIRED or self.table is not None:
+            raise TrainError(
+                f"--set {recipe.set}: its pairs are drawn anew each time; take --augment clips and"
+                " no table of a teacher's"
+            )
+        share = recipe.self_blended
+        return groups.Groups(train_set, recipe.batch, recipe.augment, device, chosen.repeat, share)
+
+    def begin_with(self, weights: dict[str, Tensor]) -> None:
+        """Before the first epoch: the weights to start from.
+
+        Raises:
+            TrainError: they are not this network's.
+        """
+        counts = {  # a model file has none
+            name: value
+            for name, value in self.network.state_dict().items()
+            if name.endswith("num_batches_tracked")
+        }
+        try:
+            self.network.load_state_dict(counts | weights)
+        except RuntimeError as error:
+            reason = str(error).split("\n", 2)[:2]
+            raise TrainError(f"--start {self.recipe.start}: {' '.join(reason)[:200]}") from None
+        self.judged.load_state_dict(self.network.state_dict())
+
     def train(
         self, train_set: faces.Faces, val_set: faces.Faces, keep_draws: Path | None = None
     ) -> None:
@@ -170,9 +228,7 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
             TrainError: the recipe wants pairs and the faces are none, or the run was begun with
                 other faces.
         """
-        supply = batches.Batches(
-            train_set, self.recipe.batch, self.recipe.augment, self.device, keep_draws
-        )
+        supply = self._supply(train_set, keep_draws)
         if (self.recipe.rank or self.recipe.patches) and not supply.paired:
             raise TrainError(
                 "--rank and --patches need batches of pairs: --augment pairs, broad or pixel, and"
@@ -188,7 +244,7 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
 
         def next_epoch() -> Epoch[batches.Batch]:
             self.draw = None if self.table is None else self.epoch % len(self.table.logits)
-            return Epoch(supply.epoch(self.draw), len(supply), len(train_set))
+            return Epoch(supply.epoch(self.draw), len(supply), supply.examples)
 
         self.fit(
             next_epoch,

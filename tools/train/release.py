@@ -34,7 +34,7 @@ from minimeso import Detector, Model, save_model
 from minimeso.errors import MinimesoError
 from minimeso.networks import NETWORKS, trainable_parameters
 from tools.convert import checkpoints, keras, models, source
-from tools.train import batches, card, detectors, faces, metrics, networks, pasted
+from tools.train import card, detectors, faces, harms, metrics, networks, pasted
 
 CONFIDENT = 0.8
 FULL = 107  # pixels of a square from which on a face looks no more fake; the least in training
@@ -46,7 +46,7 @@ Array = NDArray[np.float64]
 def harmed(split: faces.Faces, harm: str, amount: float) -> Iterator[pasted.Face]:
     """The faces with the whole picture made worse before they are cut."""
     for picture, square in zip(split.images, split.squares, strict=True):
-        worse = batches.harm(picture, harm, amount)
+        worse = harms.harm(picture, harm, amount)
         x, y, width, height = (square * (worse.shape[1] / picture.shape[1])).tolist()
         yield pasted.Face(worse, (x, y, width, height))
 
@@ -118,7 +118,7 @@ def scaled(split: faces.Faces, side: int) -> Iterator[pasted.Face]:
     """The faces with the picture scaled down until the square has so many pixels."""
     for picture, square in zip(split.images, split.squares, strict=True):
         smaller = min(side / square[2], 1.0)
-        worse = batches.harm(picture, "size", smaller, seed=1)  # bicubic
+        worse = harms.harm(picture, "size", smaller, seed=1)  # bicubic
         x, y, width, height = (square * (worse.shape[1] / picture.shape[1])).tolist()
         yield pasted.Face(worse, (x, y, width, height))
 

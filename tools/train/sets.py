@@ -16,6 +16,9 @@ class Chosen(NamedTuple):
     sets: tuple[str, ...]
     methods: tuple[str, ...] = ()  # of fakes; empty: all
     most: int = 0  # training faces at the most; 0: all
+    #: Not as many fakes as real faces, but all there are, in groups (`groups.py`): how often an
+    #: epoch takes the real faces of each set. Empty: balanced pairs.
+    repeat: dict[str, float] = {}  # noqa: RUF012  # of a NamedTuple, and never changed
 
 
 #: Sets by name, for `--set`.
@@ -27,4 +30,11 @@ SETS = {
         ("ffpp", "dfdc"),
         most=_PAPERS_COUNT,
     ),
+    "all": Chosen(
+        "all of DFDC and FaceForensics++, and stills as both classes",
+        ("dfdc", "ffpp", "stills"),
+        repeat={"dfdc": 0.5, "ffpp": 3.0, "stills": 1.0},
+    ),
+    "all-of-dfdc": Chosen("all of DFDC", ("dfdc",), repeat={"dfdc": 1.0}),
+    "all-of-ffpp": Chosen("all of FaceForensics++", ("ffpp",), repeat={"ffpp": 3.0}),
 }

@@ -43,8 +43,9 @@ class Row(NamedTuple):
 
 
 def load(data: Path, name: str, split: str, cache: Path, limit: int = 0) -> Faces:
-    """The faces of one of `SETS`: as many fakes as real faces in each set, evenly over its methods.
-    `pair` is the number of the video that a face, or the real face of a fake, is from.
+    """The faces of one of `SETS`: as many fakes as real faces in each set, evenly over its methods,
+    or with `repeat` all there are. `pair` is the number of the video that a face, or the real face
+    of a fake, is from.
 
     Args:
         data: the folder that holds `faces/` and `more/`.
@@ -57,7 +58,11 @@ def load(data: Path, name: str, split: str, cache: Path, limit: int = 0) -> Face
         DataError: a table or an archive cannot be used.
     """
     chosen = SETS[name]
-    rows = balanced([row for row in tables(data) if _wanted(row, chosen, split)], chosen.most)
+    rows = [row for row in tables(data) if _wanted(row, chosen, split)]
+    if chosen.repeat:
+        rows = _shuffled(rows) if limit else sorted(rows, key=lambda row: (row.set, row.path))
+    else:
+        rows = balanced(rows, chosen.most)
     rows = rows[: limit or None]
     if len({row.fake for row in rows}) != 2:
         raise DataError(f"{data}: the {split} split of {name} needs real and fake faces")

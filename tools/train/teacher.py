@@ -12,14 +12,17 @@ import contextlib
 import importlib
 import io
 import json
+import types
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tools.train import faces
 
@@ -43,6 +46,9 @@ class Teacher(nn.Module):
         path = getattr(weights, f"{kind}ModelFile").get_model_file_path()
         with contextlib.redirect_stdout(io.StringIO()):  # it reports success
             self.body = EfficientNet.from_pretrained(name, weights_path=path, num_classes=1)
+        for module in self.body.modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                module.forward = types.MethodType(_depthwise, module)  # type: ignore[method-assign]
         blocks = list(self.body._blocks)
         halving = [i for i, block in enumerate(blocks) if block._depthwise_conv.stride[0] == 2]
         #: Feature maps that `patches.py` may look at, and their channels: the last of 16x16
@@ -55,6 +61,61 @@ class Teacher(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logit: Tensor = self.body((x * 255 - 127) / 128)  # as its ImageNet pictures were
         return logit
+
+    def freeze(self, blocks: int) -> None:
+        """The stem and the first blocks are trained no further."""
+        body = self.body
+        for module in (body._conv_stem, body._bn0, *body._blocks[:blocks]) if blocks else ():
+            module.requires_grad_(False)
+            for norm in module.modules():
+                if isinstance(norm, nn.BatchNorm2d):  # neither are its statistics
+                    norm.train = types.MethodType(_never_trains, norm)  # type: ignore[method-assign]
+                    norm.eval()
+
+
+def _never_trains(module: nn.BatchNorm2d, mode: bool = True) -> nn.BatchNorm2d:
+    module.training = False
+    return module
+
+
+def _depthwise(module: nn.Conv2d, x: Tensor) -> Tensor:
+    padded = module.static_padding(x)  # type: ignore[operator]  # of the package's own class
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return functional.conv2d(padded, module.weight, None, module.stride, 0, 1, module.groups)
+    result: Tensor = _Depthwise.apply(padded, module.weight, module.stride[0])  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Depthwise(torch.autograd.Function):
+    """A depthwise convolution in bfloat16 whose gradients are float32's where that is faster: on
+    CPUs oneDNN (PyTorch 2.13) has no bfloat16 kernels for strides and for 5x5, and takes 2 to 5
+    times as long for them (a step of Lite0: `NOTES.md`)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:  # type: ignore[override]
+        x = x.to(torch.bfloat16)
+        ctx.save_for_backward(x, weight)
+        ctx.stride = stride
+        return functional.conv2d(x, weight.to(x.dtype), None, stride, 0, 1, len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, weight = ctx.saved_tensors
+        float32 = ctx.stride > 1, weight.shape[-1] > 3 or ctx.stride > 1
+        found: list[Tensor | None] = []
+        for place, exact in enumerate(float32):
+            if not ctx.needs_input_grad[place]:
+                found.append(None)
+                continue
+            kind = torch.float32 if exact else torch.bfloat16
+            strides = [ctx.stride] * 2
+            mask = [place == 0, place == 1, False]
+            result = torch.ops.aten.convolution_backward(
+                gradient.to(kind), x.to(kind), weight.to(kind), None, strides, [0, 0], [1, 1],
+                False, [0, 0], len(weight), mask,
+            )[place]  # fmt: skip
+            found.append(result.to(weight.dtype if place else x.dtype))
+        return *found, None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+"""Weights to begin with, and teachers to ask: of model files, checkpoints and state_dicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minimeso import load_model
+from minimeso.errors import MinimesoError
+from tools import files
+from tools.train import teacher
+from tools.train.trainer import TrainError
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The state_dict of a model file (.npz), of a checkpoint of `tools.train`, or as it is.
+
+    Half-precision values are widened.
+
+    Raises:
+        TrainError: it cannot be read, or holds something else.
+    """
+    if path.suffix == ".npz":
+        try:
+            arrays = load_model(path).weights
+        except MinimesoError as error:
+            raise TrainError(f"--start: {error}") from None
+        return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    try:
+        saved: Any = files.read_checkpoint(path)
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{path}: cannot be read ({error}); name another file") from None
+    saved = saved.get("state_dict", saved) if isinstance(saved, dict) else None
+    if not saved or not all(isinstance(value, Tensor) for value in saved.values()):
+        raise TrainError(f"{path}: holds no state_dict; name a .pt of one network")
+    return {
+        name: value.float() if value.is_floating_point() else value for name, value in saved.items()
+    }
+
+
+def teacher_of(path: Path, device: torch.device) -> nn.Module:
+    """A large network with the weights of a file, for `DetectorTrainer.teacher`.
+
+    Raises:
+        TrainError: the file is of none.
+    """
+    values = read(path)
+    for architecture in teacher.ARCHITECTURES:
+        network = teacher.Teacher(architecture)
+        if all(
+            name in values and values[name].shape == value.shape
+            for name, value in network.state_dict().items()
+        ):
+            network.load_state_dict(values)
+            return network.to(device).eval().requires_grad_(False)
+    raise TrainError(f"{path}: of none of {', '.join(teacher.ARCHITECTURES)}; name another file")
