@@ -51,7 +51,7 @@ def mask(
 
 
 def _recoloured(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    gains, offsets = random.uniform(0.88, 1.12, 3), random.uniform(-12, 12, 3)
+    gains, offsets = random.uniform(0.95, 1.05, 3), random.uniform(-6, 6, 3)
     scale = random.uniform(0.85, 1.15) * gains
     mean = picture.mean((0, 1))
     table = (np.arange(256)[:, None] - mean) * scale + mean * gains + offsets + 0.5
