@@ -28,7 +28,11 @@ def read(path: Path) -> dict[str, Tensor]:
             arrays = load_model(path).weights
         except MinimesoError as error:
             raise TrainError(f"--start: {error}") from None
-        return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        return {
+            name: torch.from_numpy(array.copy())
+            for name, array in arrays.items()
+            if not name.startswith("calibration.")  # fitted anew by `release.py`
+        }
     try:
         saved: Any = files.read_checkpoint(path)
     except (OSError, ValueError) as error:
