@@ -47,7 +47,7 @@ def mask(
     border = ImageFilter.GaussianBlur(float(side) * random.uniform(0.007, 0.04))
     soft = Image.fromarray(255 * inside.astype(np.uint8)).filter(border)
     opacity = random.choice((0.25, 0.5, 0.75, 1, 1, 1))
-    return np.asarray(soft, np.float32) * np.float32(opacity / 255)
+    return np.asarray(np.asarray(soft) * (opacity / 255), np.float32)
 
 
 def _recoloured(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:

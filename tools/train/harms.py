@@ -135,7 +135,7 @@ def _h264(picture: NDArray[np.uint8], crf: int, seed: int) -> NDArray[np.uint8]:
     packets += encoder.encode(None)
     frames = [frame for packet in packets for frame in decoder.decode(packet)]
     frames += decoder.decode(None)
-    return frames[-1].to_ndarray(format="rgb24")[:height, :width]
+    return np.asarray(frames[-1].to_ndarray(format="rgb24")[:height, :width])
 
 
 def _interlaced(picture: NDArray[np.uint8], moved: int) -> NDArray[np.uint8]:
@@ -144,4 +144,4 @@ def _interlaced(picture: NDArray[np.uint8], moved: int) -> NDArray[np.uint8]:
     woven = picture.copy()
     woven[1::2] = np.roll(picture, moved, 1)[1::2]
     below = np.concatenate([woven[1:], woven[-1:]])
-    return ((woven.astype(np.uint16) + below + 1) // 2).astype(np.uint8)
+    return np.asarray((woven.astype(np.uint16) + below + 1) // 2, np.uint8)

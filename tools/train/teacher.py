@@ -92,14 +92,14 @@ class _Depthwise(torch.autograd.Function):
     times as long for them (a step of Lite0: `NOTES.md`)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
         x = x.to(torch.bfloat16)
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
         return functional.conv2d(x, weight.to(x.dtype), None, stride, 0, 1, len(weight))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         float32 = ctx.stride > 1, weight.shape[-1] > 3 or ctx.stride > 1
         found: list[Tensor | None] = []
