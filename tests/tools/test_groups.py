@@ -53,8 +53,6 @@ def test_pairs_are_of_one_video_and_drawn_anew(several: faces.Faces) -> None:
         for x, fake, rows in supply.epoch():
             assert x.shape == (len(rows), 3, 256, 256)
             assert fake.tolist() == [0, 1] * (len(rows) // 2)
-                len(rows) // 2
-            )
             assert bool(((x >= 0) & (x <= 1)).all())
             for real, other in rows.reshape(-1, 2).tolist():
                 assert several.pair[real] == several.pair[other] and several.fake[real] == 0
