@@ -17,16 +17,18 @@ from typing import Literal
 #: ``stopped``: by somebody, before its end.
 #: Of what was found in it: ``no_face``, ``none_judged``, ``left_out`` (reason -> how many faces).
 #: Doubts, why a person is uncertain: ``between_thresholds`` (``real``, ``fake``),
-#: ``interval_across_half`` (``low``, ``high``), ``too_short_for_fake`` (``seconds``, ``least``).
+#: ``interval_across_half`` (``low``, ``high``), ``too_short_for_fake`` (``seconds``, ``least``);
+#: and of a file, ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were it alone).
 Code = Literal[
     "unreadable", "first_frame_only", "damaged_picture", "damaged_frames", "damaged_after",
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake",
+    "one_of_many",
 ]  # fmt: skip
 #: The codes that say why a person is uncertain.
 DOUBTS: frozenset[Code] = frozenset(
-    {"between_thresholds", "interval_across_half", "too_short_for_fake"}
+    {"between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many"}
 )
 
 
@@ -98,6 +100,10 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
         f"uncertain: too few frames that agree, p_fake may be {100 * low:.0f} to {100 * high:.0f} %"
     ),
     "too_short_for_fake": lambda seconds, least: f"uncertain: judged over {seconds:.1f} s only",
+    "one_of_many": lambda faces, alone: (
+        f"uncertain: alone the most fake face would have a p_fake of {100 * alone:.0f} %, but among"
+        f" {faces} faces one is misjudged now and then"
+    ),
 }
 
 

@@ -44,6 +44,12 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         "uncertain: too few frames that agree, p_fake may be 40 to 97 %",
     ),
     ("too_short_for_fake", {"seconds": 1.0, "least": 1.5}, "uncertain: judged over 1.0 s only"),
+    (
+        "one_of_many",
+        {"faces": 40, "alone": 0.95},
+        "uncertain: alone the most fake face would have a p_fake of 95 %, but among 40 faces one is"
+        " misjudged now and then",
+    ),
 ]
 
 

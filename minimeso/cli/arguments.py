@@ -58,6 +58,17 @@ def positive_number(most: float) -> Callable[[str], float]:
     return parse
 
 
+def fraction(text: str) -> float:
+    """A type for argparse: numbers above 0 and below 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below 1")
+    return number
+
+
 def frame_size(max_side: int) -> Callable[[str], tuple[int, int]]:
     """A type for argparse: ``WIDTHxHEIGHT``, each from 1 to ``max_side``."""
 

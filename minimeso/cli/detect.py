@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from .arguments import (
     add_engine_arguments,
     add_json_argument,
+    fraction,
     frame_size,
     positive_number,
 )
@@ -17,9 +18,9 @@ from .output import INTERRUPTED, SOME_UNREADABLE, message
 
 HELP = "say of pictures and clips whether a face in them was swapped"
 DETAILS = (
-    "Faces are found and, in a clip, followed; each person gets a verdict, and the file that of "
-    "its most fake person. p_fake is the probability that the face was swapped, as the model sees "
-    "it; it proves nothing. A file that cannot be read gets a line with the reason, the others "
+    "Faces are found and, in a clip, followed; each person gets a verdict, and so does the file by "
+    "all of them: the more faces, the more it takes to call one fake. p_fake is the probability "
+    "that a face was swapped, as the model sees it; it proves nothing. A file that cannot be read gets a line with the reason, the others "
     "are still judged. Clips need the extra `video`. Exit status: 0 all judged, 2 wrong usage, 3 "
     "some input could not be read or only in part, 4 an output could not be written, 130 stopped "
     "by Ctrl-C: what was seen of a clip until then is judged."
@@ -53,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "are not judged")  # fmt: skip
     add("--crops", action="store_true",
         help="every picture is a face already: judge it as a whole")  # fmt: skip
+    add("--prior", type=fraction, default=0.5, metavar="P",
+        help="share of files like these in which you expect a swapped face, above 0 and below 1, "
+        "such as 0.05; default 0.5")  # fmt: skip
     add(
         "--fps",
         type=positive_number(_MOST),
@@ -85,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
         finder=options.finder,
         min_face=options.min_face,
         crops=options.crops,
+        prior=options.prior,
         threads=options.threads,
         isa=options.isa,
     )

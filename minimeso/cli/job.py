@@ -70,7 +70,8 @@ class Job:
         if source.fault is not None:
             name = self._detector.model.name
             note = Note("unreadable", {"reason": source.fault})
-            return Verdict(path, "unreadable", None, None, (), name, (note,))
+            prior = self._detector.prior
+            return Verdict(path, "unreadable", None, None, (), name, (note,), prior=prior)
         title = path if self._total == 1 else f"{number}/{self._total} {path}"
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(ClipProgress(title))

@@ -22,8 +22,9 @@ from .decode import FoundFace
 from .finder import FaceFinder
 from .framing import resized_crop, square, whole
 from .quality import SMALLEST, fault
+from .rule import Judged, Rule
 from .size_correction import small_faces
-from .track_score import judge_track, summarize, suspicion, too_short
+from .track_score import suspicion, too_short
 from .tracker import Tracker
 from .verdict import (
     Crop,
@@ -33,8 +34,6 @@ from .verdict import (
     SeenFace,
     SeenFrame,
     Track,
-    doubts_of_face,
-    judge,
 )
 
 #: Frames that count for what ``live`` says of a person, so that it stays fast for ever.
@@ -58,6 +57,7 @@ class Analyzer:
 
     Args:
         session: the detector's network.
+        rule: how words come about.
         size: height and width that it looks at.
         finder: finds the faces; ``None`` takes each frame for one face.
         one_picture: there is one frame only, so nothing is followed.
@@ -66,11 +66,13 @@ class Analyzer:
     def __init__(
         self,
         session: Session,
+        rule: Rule,
         size: tuple[int, int],
         finder: FaceFinder | None,
         one_picture: bool = False,
     ) -> None:
         self._session = session
+        self._rule = rule
         self._size = size
         self._framing = session.model.framing or {}
         self._small = small_faces(session.model)
@@ -128,7 +130,7 @@ class Analyzer:
             else:
                 p_fake = self._checked(next(scores))
                 p_fake = self._small.corrected(p_fake, min(seen.square[2:]))
-                seen = seen._replace(p_fake=p_fake, crop=next(crops))
+                seen = seen._replace(p_fake=self._rule.frame(p_fake), crop=next(crops))
                 moments = self._moments.setdefault(seen.track, Moments())
                 moments.append(frame.t, box_inside(seen.face, frame.pixels), p_fake)
             judged.append(seen)
@@ -162,23 +164,19 @@ class Analyzer:
             short = too_short(times, self._last - self._first)
             if short:
                 left_out["too_short"] = sum(len(times[number]) for number in short)
-        found = [self._track(n, m) for n, m in self._moments.items() if n not in short]
+        persons = {n: m for n, m in self._moments.items() if n not in short}
+        found = [self._track(n, m, len(persons)) for n, m in persons.items()]
         found.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
         return tuple(found), left_out
 
-    def _track(self, number: int, moments: Sequence[Moment]) -> Track:
-        """A person by these frames."""
-        thresholds = self._session.model.thresholds or {}
-        times = [moment.t for moment in moments]
-        scores = [moment.p_fake for moment in moments]
-        summary = summarize(times, scores)
-        p_fake = summary.p_fake if len(scores) > 1 else scores[0]
-        if self._tracker is None:  # one frame shows no spread: the thresholds alone decide
-            word, doubts = judge(p_fake, thresholds), doubts_of_face(p_fake, thresholds)
-        else:
-            seconds = max(times) - min(times)
-            word, doubts = judge_track(p_fake, summary.interval, thresholds, seconds)
-        return Track(number, p_fake, summary.interval, word, tuple(moments), doubts)
+    def judged(self, tracks: Sequence[Track]) -> Judged:
+        """What these persons, all of the file, say of it."""
+        return self._rule.file(tracks, followed=self._tracker is not None)
+
+    def _track(self, number: int, moments: Sequence[Moment], count: int = 1) -> Track:
+        """A person, one of so many, by these frames."""
+        followed = self._tracker is not None
+        return self._rule.person(number, moments, count=count, followed=followed)
 
 
 class Moments(Sequence[Moment]):

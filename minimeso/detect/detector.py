@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,9 @@ from ..media.video import is_clip, open_clip
 from ..notes import Note
 from .analyzer import Analyzer, CroppedFrame
 from .finder import FaceFinder
-from .verdict import Face, LiveFace, SeenFrame, Verdict
+from .prior import EVEN, checked_prior
+from .rule import Rule, spread_of
+from .verdict import Face, LiveFace, SeenFrame, Track, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,6 +49,8 @@ class Detector:
         min_face: side in pixels of the smallest face that is searched for, see ``FaceFinder``.
         crops: every picture is a face already, cut as in the training of the model: nothing is
             searched for.
+        prior: how likely it is, before a file is looked at, that somebody in it was swapped; above
+            0 and below 1, see ``prior``.
         threads: how many threads work; by default one per available core.
         isa: instruction set, as for ``Session``.
 
@@ -54,6 +58,7 @@ class Detector:
 
     Raises:
         ModelError: a model is missing, damaged, no detector or no face finder.
+        InputError: ``prior`` or ``min_face`` makes no sense.
         EngineError: the instruction set is not available.
     """
 
@@ -64,12 +69,15 @@ class Detector:
         finder: str | os.PathLike[str] | Model | FaceFinder = "yunet-s",
         min_face: float | None = None,
         crops: bool = False,
+        prior: float = EVEN,
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
         self.session = Session(model, threads=threads, isa=isa)
         self.model: Model = self.session.model
         self._size = _input_size(self.model)
+        spread = spread_of(self.model.calibration, self.model.name)
+        self._rule = Rule(self.model.thresholds or {}, spread, checked_prior(prior))
         if min_face is not None and (crops or isinstance(finder, FaceFinder)):
             raise InputError("min_face says how to find faces: not with crops or a FaceFinder")
         self.finder: FaceFinder | None = None
@@ -80,6 +88,11 @@ class Detector:
                 else FaceFinder(finder, min_face=min_face, threads=threads, isa=isa)
             )
         self._for_clips: tuple[Session, FaceFinder | None] | None = None
+
+    @property
+    def prior(self) -> float:
+        """How likely it is that somebody in a file is swapped, before it is looked at."""
+        return self._rule.prior
 
     def check(
         self,
@@ -125,7 +138,9 @@ class Detector:
             if path is None:
                 raise
             note = Note("unreadable", {"reason": str(error).removeprefix(f"{path}: ")})
-            return Verdict(path, "unreadable", None, None, (), self.model.name, (note,))
+            return Verdict(
+                path, "unreadable", None, None, (), self.model.name, (note,), prior=self._rule.prior
+            )
         return self._judge_picture(picture, path, on_frame)
 
     def stream(self, frames: Iterable[npt.ArrayLike], rate: float = 25.0) -> Iterator[LiveFace]:
@@ -146,7 +161,7 @@ class Detector:
             raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
         if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
             raise InputError(f"rate {rate!r}: give the frames a second, above 0")
-        analyzer = Analyzer(self.session, self._size, self.finder)
+        analyzer = Analyzer(self.session, self._rule, self._size, self.finder)
         for number, frame in enumerate(frames):
             cropped = analyzer.crop_faces(number / rate, rgb_of_array(frame))
             yield from analyzer.live(analyzer.judge([cropped])[0])
@@ -154,20 +169,21 @@ class Detector:
     def _judge_picture(
         self, picture: Picture, path: str | None, on_frame: OnFrame | None
     ) -> Verdict:
-        analyzer = Analyzer(self.session, self._size, self.finder, one_picture=True)
+        analyzer = Analyzer(self.session, self._rule, self._size, self.finder, one_picture=True)
         seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
+        persons = {track.id: track for track in analyzer.tracks()[0]}
         if on_frame is not None:
-            on_frame(seen, 1.0)
+            on_frame(_of_persons(seen, persons), 1.0)
         faces = tuple(
-            Face(moment.box, moment.p_fake, track.verdict)
-            for track in analyzer.tracks()[0]
+            Face(moment.box, track.p_fake, track.verdict, track.interval)
+            for track in persons.values()
             for moment in track.frames
         )
         return self._verdict(path, analyzer, picture.complete, picture.notes, faces, 1)
 
     def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
         session, finder = self._with_fewer_threads()
-        analyzer = Analyzer(session, self._size, finder)
+        analyzer = Analyzer(session, self._rule, self._size, finder)
         notes: tuple[Note, ...] = ()
         with (
             prefetch(clip.unconverted(), _PREFETCHED_FRAMES) as frames,
@@ -210,18 +226,18 @@ class Detector:
         frames_read: int,
     ) -> Verdict:
         tracks, left_out = analyzer.tracks()
-        most_fake = tracks[0] if tracks else None
-        if most_fake is None:
+        judged = analyzer.judged(tracks) if tracks else None
+        if judged is None:
             notes = (*notes, Note("none_judged" if analyzer.faces_found else "no_face"))
         else:
-            notes = (*notes, *most_fake.doubts[:1])
+            notes = (*notes, *judged.doubts[:1])
         if left_out:
             notes = (*notes, Note("left_out", dict(left_out)))
         return Verdict(
             path,
             "partial" if not complete else "ok" if tracks else "no_face",
-            most_fake.verdict if most_fake else None,
-            most_fake.p_fake if most_fake else None,
+            judged.word if judged else None,
+            judged.p_fake if judged else None,
             faces,
             self.model.name,
             tuple(notes),
@@ -229,6 +245,8 @@ class Detector:
             frames_read,
             analyzer.frames_scored,
             left_out,
+            judged.interval if judged else None,
+            self._rule.prior,
         )
 
 
@@ -239,6 +257,15 @@ def _name_of(source: object) -> str | None:
     if isinstance(source, Clip):
         return source.path
     return STREAM if isinstance(source, io.BufferedIOBase) else None
+
+
+def _of_persons(frame: SeenFrame, persons: Mapping[int, Track]) -> SeenFrame:
+    """The only frame of its persons: what is said of its faces is what is said of them."""
+    faces = (
+        seen if seen.p_fake is None else seen._replace(p_fake=persons[seen.track].p_fake)
+        for seen in frame.faces
+    )
+    return frame._replace(faces=tuple(faces))
 
 
 def _cropped_frames(

@@ -38,9 +38,9 @@ from .verdict import Interval, Word, doubts_of_face, judge
 
 #: Logits beyond are cut: p = 0.0009 and 0.9991, further than any calibration can vouch for.
 MOST_LOGIT = 7.0
-#: The prior's standard deviation s_0 of a person's logits from frame to frame, and nu_0, how many
-#: frames it counts for.  On data/videos the tracks of the ``default`` model have 0.52 to 1.35, the
-#: root of the mean square is 0.89.
+#: The prior's standard deviation s_0 of a person's logits from frame to frame, where a model does
+#: not say its own (``rule.spread_of``), and nu_0, how many frames it counts for.  On data/videos
+#: the tracks of MesoInception-4 with Mish have 0.52 to 1.35, the root of the mean square is 0.89.
 SPREAD, SPREAD_WORTH = 0.9, 4.0
 #: Seconds after which the noise of a frame is forgotten to 1 / e, and how many independent frames
 #: this belief counts for.  On data/videos 0.2 to 2.2 s, mostly 0.2 to 0.8; longer than most,
@@ -82,12 +82,16 @@ class Summary(NamedTuple):
     effective: float
 
 
-def summarize(times: Sequence[float], p_fake: Sequence[float]) -> Summary:
+def summarize(
+    times: Sequence[float], p_fake: Sequence[float], spread: float = SPREAD, by: float = 0.0
+) -> Summary:
     """All frames of a track as one probability.
 
     Args:
         times: seconds, one a frame; only their usual distance matters.
         p_fake: calibrated probabilities, one a frame, at least one.
+        spread: s_0 of the prior.
+        by: what is added to every logit, once cut, see ``prior``.
 
     Raises:
         ValueError: there are no frames, or not as many times.
@@ -99,10 +103,18 @@ def summarize(times: Sequence[float], p_fake: Sequence[float]) -> Summary:
     effective = effective_frames(x, _usual_step(times))
     freedom = SPREAD_WORTH + effective - 1
     shown = float(((x - mean) ** 2).sum())  # its mean is s^2 * n * (1 - 1 / n_eff)
-    variance = (SPREAD_WORTH * SPREAD**2 + shown * effective / count) / freedom
+    variance = (SPREAD_WORTH * spread**2 + shown * effective / count) / freedom
     half = student_quantile(freedom) * math.sqrt(variance / effective)
-    low, centre, high = (1 / (1 + math.exp(-v)) for v in (mean - half, mean, mean + half))
+    low, centre, high = (sigmoid(mean + by + v) for v in (-half, 0.0, half))
     return Summary(centre, (low, high), effective)
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + exp(-x)), however large ``x`` is."""
+    if x >= 0:
+        return 1 / (1 + math.exp(-x))
+    power = math.exp(x)
+    return power / (1 + power)
 
 
 def student_quantile(freedom: float) -> float:

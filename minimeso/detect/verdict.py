@@ -40,9 +40,10 @@ class Track:
 
     Attributes:
         id: number of the person, from 1 in the order in which they are first judged.
-        p_fake: of all frames together, in [0, 1].
+        p_fake: of all frames together, in [0, 1], with the prior of one person of so many, see
+            ``prior``; that of ``frames`` likewise.
         interval: 95 % interval of ``p_fake``, which honours how alike neighbouring frames are.
-        verdict: see ``track_score.judge_track``.
+        verdict: see ``track_score.judge_track``; ``real`` means that no trace was found.
         frames: every frame in which the face was judged, in time.
         doubts: why it is uncertain, what weighs most first; none if it is not.
     """
@@ -70,7 +71,8 @@ class SeenFace(NamedTuple):
 
     ``track`` is the number of the person, 0 as long as none of their frames could be judged;
     ``square`` is what was cropped for the network: x, y, side, side; may reach outside; ``crop`` is
-    what it judged, if it did.
+    what it judged, if it did.  ``p_fake`` has the prior of a face alone; in a picture, which is
+    over at once, that of one of so many.
     """
 
     track: int
@@ -116,15 +118,24 @@ class LiveFace(NamedTuple):
 
 @dataclass(frozen=True)
 class Face:
-    """One face of a picture: where it is, the probability that it was swapped in, and the word."""
+    """One face of a picture: where it is, the probability that it was swapped in, and the word.
+
+    ``interval`` is the 95 % interval of ``p_fake``: how far a second look might differ.
+    """
 
     box: Box
     p_fake: float
     verdict: Word
+    interval: Interval
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able data: ``box`` as ``[x, y, w, h]``, ``p_fake`` and ``verdict``."""
-        return {"box": list(self.box), "p_fake": self.p_fake, "verdict": self.verdict}
+        """JSON-able data: ``box`` as ``[x, y, w, h]``, ``p_fake``, ``interval``, ``verdict``."""
+        return {
+            "box": list(self.box),
+            "p_fake": self.p_fake,
+            "interval": list(self.interval),
+            "verdict": self.verdict,
+        }
 
 
 @dataclass(frozen=True)
@@ -134,8 +145,10 @@ class Verdict:
     Attributes:
         path: of the file; ``None`` for a picture in memory.
         status: whether there was something to judge, see ``Status``.
-        verdict: that of the most fake track; ``None`` where nothing was judged.
-        p_fake: that of the most fake track, in [0, 1]; ``None`` where nothing was judged.
+        verdict: by all tracks together, see ``rule.Rule.file``; ``None`` where nothing was judged.
+            ``real`` means that no trace was found of a swap of the kinds that the model knows.
+        p_fake: that some face of the file was swapped in, in [0, 1]: of one track its own, of
+            several 1 - prod(1 - p_fake); ``None`` where nothing was judged.
         faces: every face of a picture that was judged; empty for a clip, which has ``tracks``.
         model: name of the model that judged.
         notes: what else a reader should know (why a file cannot be read, what was left out).
@@ -143,6 +156,8 @@ class Verdict:
         frames_read: how many frames were decoded; 1 for a picture.
         frames_scored: in how many of them at least one face was judged.
         left_out: how many faces (and tracks) were not judged, by ``Reason``.
+        interval: 95 % interval of ``p_fake``; ``None`` where nothing was judged.
+        prior: how likely it was that some face was swapped, before anybody looked.
         note: the notes in words; ``None`` if there are none.
     """
 
@@ -157,6 +172,8 @@ class Verdict:
     frames_read: int = 0
     frames_scored: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    interval: Interval | None = None
+    prior: float = 0.5
 
     @property
     def note(self) -> str | None:
@@ -169,6 +186,8 @@ class Verdict:
             "status": self.status,
             "verdict": self.verdict,
             "p_fake": self.p_fake,
+            "interval": None if self.interval is None else list(self.interval),
+            "prior": self.prior,
             "faces": [face.to_json() for face in self.faces],
             "model": self.model,
             "note": self.note,

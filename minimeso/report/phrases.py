@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..detect.track_score import FAKE_SECONDS
 from ..detect.verdict import Verdict
-from ..notes import Note
+from ..notes import DOUBTS, Note
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -65,8 +65,9 @@ RULE = (
     "reaches the upper threshold and its whole interval lies at 50 % or above, real where p_fake "
     "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain. "
     f"Nobody is called fake who was judged over less than {FAKE_SECONDS} seconds. "
-    "The verdict of a file is that of its most fake person: one swapped face makes a file fake, "
-    "however many real ones stand beside it."
+    "Where there are several persons, each needs stronger evidence the more there are, because "
+    "among many faces one is misjudged now and then; the file's p_fake is the probability that at "
+    "least one was swapped, and its word follows by the same thresholds."
 )
 INFLUENCE = "The heat map shows influence and proves nothing."
 
@@ -184,7 +185,8 @@ def statements(
         nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
         yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
     else:
-        why = _why_uncertain(verdict.tracks[0].doubts if verdict.tracks else (), thresholds)
+        doubts = [note for note in verdict.notes if note.code in DOUBTS]
+        why = _why_uncertain(doubts, thresholds)
         yield f"The model cannot tell about {most}: {why}"
     yield (
         f"<strong>What it means:</strong> p_fake is the probability that a face was swapped in, as "
@@ -214,12 +216,20 @@ def _too_short_for_fake(seconds: float, least: float) -> str:
     return f"{_BEYOND} a face must be judged over {least} seconds to be called fake."
 
 
+def _one_of_many(faces: int, alone: float) -> str:
+    return (
+        f"alone the face would have a p_fake of {percent(alone)}, but among {faces} faces one is "
+        "misjudged now and then."
+    )
+
+
 _BEYOND = "p_fake lies beyond a threshold, but"
 #: For each code of ``DOUBTS``, what makes the end of a sentence of its values.
 _DOUBTS: dict[str, Callable[..., str]] = {
     "between_thresholds": _between_thresholds,
     "interval_across_half": _interval_across_half,
     "too_short_for_fake": _too_short_for_fake,
+    "one_of_many": _one_of_many,
 }
 
 

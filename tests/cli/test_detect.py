@@ -23,8 +23,8 @@ from minimeso.cli import main
 
 PHOTO = photo()
 KEYS = [
-    "path", "status", "verdict", "p_fake", "faces", "model", "note", "tracks", "frames_read",
-    "frames_scored", "left_out",
+    "path", "status", "verdict", "p_fake", "interval", "prior", "faces", "model", "note", "tracks",
+    "frames_read", "frames_scored", "left_out",
 ]  # fmt: skip
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "minimeso"]
@@ -111,21 +111,25 @@ def test_json(model: str, tmp_path: Path, capsys: Captured) -> None:
     assert list(good) == list(gone) == KEYS
     p_fake = good["p_fake"]
     assert p_fake == pytest.approx(0.952574)
+    interval = good["interval"]
+    box = [0, 0, 90, 120]
     assert good == {
         "path": str(path), "status": "ok", "verdict": "fake", "p_fake": p_fake,
-        "faces": [{"box": [0, 0, 90, 120], "p_fake": p_fake, "verdict": "fake"}],
+        "interval": interval, "prior": 0.5,
+        "faces": [{"box": box, "p_fake": p_fake, "interval": interval, "verdict": "fake"}],
         "model": "constant", "note": None,
         "tracks": [{
-            "id": 1, "p_fake": p_fake, "interval": good["tracks"][0]["interval"], "verdict": "fake",
-            "frames": [{"t": 0.0, "box": [0, 0, 90, 120], "p_fake": p_fake}],
+            "id": 1, "p_fake": p_fake, "interval": interval, "verdict": "fake",
+            "frames": [{"t": 0.0, "box": box, "p_fake": p_fake}],
         }],
         "frames_read": 1, "frames_scored": 1, "left_out": {},
     }  # fmt: skip
-    low, high = good["tracks"][0]["interval"]
+    low, high = interval
     assert 0 < low < p_fake < high < 1
     assert gone == {
         "path": "gone.jpg", "status": "unreadable", "verdict": None, "p_fake": None,
-        "faces": [], "model": "constant", "note": "No such file or directory: check the name",
+        "interval": None, "prior": 0.5, "faces": [], "model": "constant",
+        "note": "No such file or directory: check the name",
         "tracks": [], "frames_read": 0, "frames_scored": 0, "left_out": {},
     }  # fmt: skip
 

@@ -32,6 +32,7 @@ from minimeso import (
     Verdict,
 )
 from minimeso.detect.framing import resized_crop, square, whole
+from minimeso.detect.prior import shift, shifted
 from minimeso.detect.verdict import Moment, SeenFrame, judge
 from minimeso.media.pictures import read_picture
 
@@ -62,13 +63,15 @@ def test_judge_with_one_threshold() -> None:
 
 def test_verdict_to_json() -> None:
     track = Track(1, 0.9, (0.7, 0.95), "fake", (Moment(0.5, (1, 2, 3, 4), 0.9),))
-    face = Face((1, 2, 3, 4), 0.9, "fake")
+    face = Face((1, 2, 3, 4), 0.9, "fake", (0.7, 0.95))
     verdict = Verdict(
-        "a.jpg", "ok", "fake", 0.9, (face,), "default", (), (track,), 7, 1, {"dark": 2}
+        "a.jpg", "ok", "fake", 0.9, (face,), "default", (), (track,), 7, 1, {"dark": 2}, (0.6, 1.0)
     )
     assert json.dumps(verdict.to_json()) == (
         '{"path": "a.jpg", "status": "ok", "verdict": "fake", "p_fake": 0.9, '
-        '"faces": [{"box": [1, 2, 3, 4], "p_fake": 0.9, "verdict": "fake"}], '
+        '"interval": [0.6, 1.0], "prior": 0.5, '
+        '"faces": [{"box": [1, 2, 3, 4], "p_fake": 0.9, "interval": [0.7, 0.95], '
+        '"verdict": "fake"}], '
         '"model": "default", "note": null, "tracks": [{"id": 1, "p_fake": 0.9, '
         '"interval": [0.7, 0.95], "verdict": "fake", '
         '"frames": [{"t": 0.5, "box": [1, 2, 3, 4], "p_fake": 0.9}]}], '
@@ -166,11 +169,10 @@ def test_p_fake_is_that_of_the_session(detector: Detector) -> None:
     crop = resized_crop(PHOTO, whole(PHOTO), (256, 256), "bilinear")
     expected = float(detector.session.run(crop)[0])
     assert 0.01 < expected < 0.99
-    word = judge(expected, {"real": 0.4, "fake": 0.6})
     assert verdict.p_fake == pytest.approx(expected, abs=1e-9)
-    assert (verdict.status, verdict.verdict, verdict.model) == ("ok", word, "random")
-    assert verdict.faces == (Face((0, 0, 90, 120), expected, word),)
     (track,) = verdict.tracks
+    assert (verdict.status, verdict.verdict, verdict.model) == ("ok", track.verdict, "random")
+    assert verdict.faces == (Face((0, 0, 90, 120), expected, track.verdict, track.interval),)
     assert list(track.frames) == [Moment(0.0, (0, 0, 90, 120), expected)]
     assert track.interval[0] < expected < track.interval[1]
     assert (verdict.frames_read, verdict.frames_scored, verdict.left_out) == (1, 1, {})
@@ -253,14 +255,22 @@ def test_a_face_that_lies_on_its_side_is_judged_upright() -> None:
     assert turned.p_fake == pytest.approx(upright.p_fake, abs=0.1)
 
 
-def test_the_most_fake_face_speaks_for_the_picture() -> None:
+def test_all_faces_speak_for_the_picture() -> None:
+    """With the prior of one of two each; and what is drawn is what is said."""
     pixels = read_picture(PORTRAIT).pixels
-    verdict = Detector(random_detector(), threads=1).check(
-        np.concatenate([pixels, pixels[:, ::-1] // 2 + 60], axis=1)
-    )
+    both = np.concatenate([pixels, pixels[:, ::-1] // 2 + 60], axis=1)
+    detector = Detector(random_detector(), threads=1)
+    seen: list[SeenFrame] = []
+    verdict = detector.check(both, on_frame=lambda frame, done: seen.append(frame))
     assert len(verdict.faces) == len(verdict.tracks) == 2
-    assert verdict.p_fake == max(track.p_fake for track in verdict.tracks)
-    assert verdict.tracks[0].p_fake == verdict.p_fake and verdict.faces[0].p_fake >= 0
+    first, second = (track.p_fake for track in verdict.tracks)
+    assert verdict.p_fake == pytest.approx(1 - (1 - first) * (1 - second)) and first >= second
+    assert [face.p_fake for face in verdict.faces] == [first, second]
+    assert {face.p_fake for face in seen[0].faces} == {first, second}
+    alone = detector.check(pixels).p_fake
+    assert alone is not None
+    with_prior = shifted(alone, shift(0.5, 2))
+    assert min(abs(p - with_prior) for p in (first, second)) < 0.02
 
 
 def test_no_face_is_a_status() -> None:
@@ -354,7 +364,7 @@ def test_animation_without_the_extra_is_its_first_frame(
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
     monkeypatch.setattr("minimeso.media.video._has_pyav", lambda: False)
     verdict = detector.check(tmp_path / "a.png")
-    assert verdict.note == "only its first frame"
+    assert verdict.note is not None and verdict.note.startswith("only its first frame")
     assert verdict.p_fake == detector.check(PHOTO).p_fake
 
 

@@ -129,14 +129,15 @@ def test_a_file_that_is_cut_short(session: Session, tmp_path: Path) -> None:
 
 def test_an_interval_that_crosses_the_middle(session: Session, tmp_path: Path) -> None:
     frames = clip_of(2)
+    doubts = (Note("interval_across_half", {"low": 0.45, "high": 0.99}),)
+    interval = (0.45, 0.99)
     track = dataclasses.replace(
-        track_of(1, frames),
-        p_fake=0.9,
-        interval=(0.45, 0.99),
-        verdict="uncertain",
-        doubts=(Note("interval_across_half", {"low": 0.45, "high": 0.99}),),
+        track_of(1, frames), p_fake=0.9, interval=interval, verdict="uncertain", doubts=doubts
     )
-    verdict = verdict_of("x.mp4", frames, tracks=(track,), verdict="uncertain", p_fake=0.9)
+    verdict = verdict_of(
+        "x.mp4", frames, tracks=(track,), verdict="uncertain", p_fake=0.9, interval=interval,
+        notes=doubts,
+    )  # fmt: skip
     page = written(session, frames, verdict, tmp_path / "a.html")
     assert "p_fake lies beyond a threshold, but the interval" in page.text
 

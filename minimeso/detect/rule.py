@@ -1,0 +1,116 @@
+"""The rule: from the scores of a person's frames, and of all persons of a file, to its verdict.
+
+What belongs to a model (thresholds, spread) and to the question (the prior) comes together here,
+once for pictures, clips and streams.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..errors import ModelError
+from ..notes import Note
+from .prior import EVEN, shift, shifted, some_fake
+from .track_score import SPREAD, judge_track, summarize
+from .verdict import Interval, Moment, Track, Word
+
+#: A spread beyond says that a person's frames have nothing in common.
+_MOST_SPREAD = 100.0
+
+
+class Judged(NamedTuple):
+    """What is said of a file."""
+
+    word: Word
+    p_fake: float
+    interval: Interval
+    doubts: tuple[Note, ...]
+
+
+class Rule(NamedTuple):
+    """How a word comes about.
+
+    Attributes:
+        thresholds: ``real`` and ``fake``, of the model.
+        spread: prior standard deviation of a person's logits from frame to frame, see
+            ``track_score``.
+        prior: how likely it is that somebody in a file is swapped, before it is looked at.
+    """
+
+    thresholds: Mapping[str, float]
+    spread: float = SPREAD
+    prior: float = EVEN
+
+    def frame(self, p_fake: float) -> float:
+        """The score of a frame, as long as nobody knows how many persons there will be."""
+        return shifted(p_fake, shift(self.prior))
+
+    def person(
+        self, number: int, frames: Sequence[Moment], *, count: int = 1, followed: bool = True
+    ) -> Track:
+        """A person by some frames, with a word and the doubts about it.
+
+        Args:
+            number: of the person.
+            frames: in which the face was judged, scores at even odds.
+            count: how many persons the file has; a stream, whose end nobody knows, one.
+            followed: by a tracker, so that the seconds in view count.
+        """
+        by = shift(self.prior, count)
+        times = [moment.t for moment in frames]
+        scores = [moment.p_fake for moment in frames]
+        summary = summarize(times, scores, self.spread, by)
+        p_fake = summary.p_fake if len(scores) > 1 or by else scores[0]
+        if by:
+            frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
+        seconds = max(times) - min(times) if followed else math.inf
+        word, doubts = judge_track(p_fake, summary.interval, self.thresholds, seconds)
+        return Track(number, p_fake, summary.interval, word, tuple(frames), doubts)
+
+    def file(self, persons: Sequence[Track], *, followed: bool = True) -> Judged:
+        """The verdict of a file by its persons, at least one, the most suspicious first.
+
+        A file is fake if one of its persons is, and real only if all are; between these, what many
+        faces say together counts.
+        """
+        first = persons[0]
+        if len(persons) == 1:
+            return Judged(first.verdict, first.p_fake, first.interval, first.doubts)
+        p_fake, interval = some_fake(
+            [person.p_fake for person in persons], [person.interval for person in persons]
+        )
+        times = [moment.t for moment in first.frames]
+        seconds = max(times) - min(times) if followed else math.inf
+        word, doubts = judge_track(p_fake, interval, self.thresholds, seconds)
+        return Judged(word, p_fake, interval, (*self._one_of_many(persons, word), *doubts))
+
+    def _one_of_many(self, persons: Sequence[Track], word: Word) -> tuple[Note, ...]:
+        """The doubt about a face that would be called fake, were it not one of so many."""
+        count = len(persons)
+        back = shift(self.prior) - shift(self.prior, count)
+        alone = max(shifted(person.p_fake, back) for person in persons)
+        if word != "uncertain" or alone < self.thresholds["fake"]:
+            return ()
+        return (Note("one_of_many", {"faces": count, "alone": alone}),)
+
+
+def spread_of(calibration: Mapping[str, Any] | None, name: str) -> float:
+    """The ``spread`` that a model says of itself; ``SPREAD`` where it says nothing.
+
+    Args:
+        calibration: of the model.
+        name: of the model.
+
+    Raises:
+        ModelError: it is no number above 0.
+    """
+    spread = (calibration or {}).get("spread", SPREAD)
+    is_number = isinstance(spread, (int, float)) and not isinstance(spread, bool)
+    if not is_number or not 0 < spread <= _MOST_SPREAD:
+        raise ModelError(
+            f"{name}: calibration has spread {str(spread)[:80]}, not a number above 0 and at most "
+            f"{_MOST_SPREAD:g}; get the model again"
+        )
+    return float(spread)
