@@ -20,10 +20,11 @@ HELP = "say of pictures and clips whether a face in them was swapped"
 DETAILS = (
     "Faces are found and, in a clip, followed; each person gets a verdict, and so does the file by "
     "all of them: the more faces, the more it takes to call one fake. p_fake is the probability "
-    "that a face was swapped, as the model sees it; it proves nothing. A file that cannot be read gets a line with the reason, the others "
-    "are still judged. Clips need the extra `video`. Exit status: 0 all judged, 2 wrong usage, 3 "
-    "some input could not be read or only in part, 4 an output could not be written, 130 stopped "
-    "by Ctrl-C: what was seen of a clip until then is judged."
+    "that a face was swapped, as the model sees it; it proves nothing. A file that cannot be read "
+    "gets a line with the reason, the others are still judged. Clips need the extra `video`. Exit "
+    "status: 0 all judged, 2 wrong usage, 3 some input could not be read or only in part, 4 an "
+    "output could not be written, 130 stopped by Ctrl-C: what was seen of a clip until then is "
+    "judged."
 )
 EXAMPLES = """\
   minimeso detect holiday.mp4 --report holiday.html

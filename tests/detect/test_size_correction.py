@@ -33,10 +33,10 @@ def test_by_how_much() -> None:
 
 
 def test_a_detector_corrects_by_the_size_of_the_face() -> None:
-    calibration = {"small_faces": {"below": 100, "shift": 4.0}}
+    calibration = {"spread": 0.1, "small_faces": {"below": 100, "shift": 4.0}}
     plain, small = (
         Detector(constant_detector(1.0, calibration=given), crops=True)
-        for given in (None, calibration)
+        for given in ({"spread": 0.1}, calibration)
     )
     for side, lower in ((200, False), (100, False), (99, True), (60, True)):
         picture = np.full((side, side + 20, 3), 99, np.uint8)
