@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from ..errors import GraphError, ModelError
 from .archive import entries
+from .files import parse_object, read_file, write_file
 from .graph import Graph, Weights
 
 #: The newest format.  Files of float32 alone are written as the first, which old readers know.
@@ -92,22 +92,9 @@ def save_model(
         ModelError: the model would not load again as it is.
         OSError: the folder cannot be written.
     """
-    import tempfile  # not above: who only loads models need not wait for these two
-    from pathlib import Path
-
     if dtype not in ("float32", "float16"):
         raise ModelError(f"dtype is {dtype!r}: give 'float32' or 'float16'")
-    data = _packed(model, os.fspath(path), size_limit, dtype)
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).chmod(0o644)  # mkstemp makes it private
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_file(path, _packed(model, os.fspath(path), size_limit, dtype))
 
 
 def _packed(model: Model, where: str, size_limit: int, dtype: str) -> bytes:
@@ -178,17 +165,8 @@ def _model_of(arrays: dict[str, Any], where: str) -> Model:
     text = arrays.pop(_JSON, None)
     if text is None or text.dtype != np.uint8 or text.ndim != 1:
         raise ModelError(f"{where}: no 'model.json' inside: not a minimeso model")
-    description = _parse(text.tobytes(), where)
-    version = description.get("format")
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise ModelError(f"{where}: 'format' is {version!r}, not a positive integer")
-    if version > FORMAT:
-        raise ModelError(
-            f"{where}: format {version} is newer than this minimeso reads ({FORMAT}): update it"
-        )
-    name = description.get("name")
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 100:
-        raise ModelError(f"{where}: 'name' is not a short printable string")
+    description = parse_object(text.tobytes(), where, "'model.json'")
+    version, name = check_head(description, FORMAT, where)
     try:
         graph = Graph.from_json(description.get("graph"), name)
         weights = graph.check_weights(_widened(arrays, version, where))
@@ -206,6 +184,24 @@ def _model_of(arrays: dict[str, Any], where: str) -> Model:
         calibration if isinstance(calibration, dict) else None,
         description.get("thresholds"),
     )
+
+
+def check_head(description: Mapping[str, Any], newest: int, where: str) -> tuple[int, str]:
+    """Format and name of an untrusted description.
+
+    Raises:
+        ModelError: they are none, or the format is newer than the newest that is known here.
+    """
+    version, name = description.get("format"), description.get("name")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ModelError(f"{where}: 'format' is {str(version)[:80]!r}, not a positive integer")
+    if version > newest:
+        raise ModelError(
+            f"{where}: format {version} is newer than this minimeso reads ({newest}): update it"
+        )
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 100:
+        raise ModelError(f"{where}: 'name' is not a short printable string")
+    return version, name
 
 
 def _widened(arrays: dict[str, Any], version: int, where: str) -> dict[str, Any]:
@@ -228,21 +224,7 @@ def read_arrays(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> d
         ModelError: the file is missing, damaged, or larger than ``size_limit`` bytes.
     """
     where = os.fspath(path)
-    try:
-        if not stat.S_ISREG(os.stat(where).st_mode):  # noqa: PTH116 - opening a pipe would wait
-            raise ModelError(f"{where}: not a regular file")
-        with open(where, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
-            size = os.fstat(file.fileno()).st_size
-            if size > size_limit:
-                raise ModelError(f"{where}: {size} bytes, more than the limit of {size_limit}")
-            data = file.read(size_limit + 1)
-    except ModelError:
-        raise
-    except OSError as error:
-        raise ModelError(f"{where}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:  # not a path at all
-        raise ModelError(f"{where!r}: cannot be read: {error}") from None
-    return _arrays_of(data, where, size_limit)
+    return _arrays_of(read_file(where, size_limit), where, size_limit)
 
 
 def _arrays_of(data: bytes, where: str, size_limit: int) -> dict[str, Any]:
@@ -279,33 +261,24 @@ def _parse_array(data: bytes, name: str, where: str) -> npt.NDArray[Any]:
     return array.reshape(shape, order="F" if header["fortran_order"] == b"True" else "C")
 
 
-def _parse(text: bytes, where: str) -> dict[str, Any]:
-    def finite(number: str) -> float:
-        if not math.isfinite(float(number)):
-            raise ValueError(f"{number} is not a finite number")
-        return float(number)
-
-    try:
-        description = json.loads(text.decode(), parse_constant=finite, parse_float=finite)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{where}: 'model.json' is not JSON: {error}") from None
-    if not isinstance(description, dict):
-        raise ModelError(f"{where}: 'model.json' is not an object")
-    return description
-
-
 def _check_detector(description: Mapping[str, Any], where: str) -> None:
     thresholds, framing = description.get("thresholds"), description.get("framing")
     if thresholds is None:
         return
-    real = _fraction(thresholds, "real", 1)
-    fake = _fraction(thresholds, "fake", 1)
-    if real is None or fake is None or real > fake:
-        raise ModelError(f"{where}: 'thresholds' needs 0 <= real <= fake <= 1, not {thresholds!r}")
+    check_thresholds(thresholds, where)
     resample = framing.get("resample") if isinstance(framing, dict) else None
     side = _fraction(framing, "side", 10)
     if resample not in _RESAMPLE or side is None or side < 0.1:
         raise ModelError(f"{where}: 'framing' needs a resample filter and a side in 0.1..10")
+
+
+def check_thresholds(thresholds: Any, where: str) -> None:
+    """``ModelError`` unless these are thresholds of a detector."""
+    real = _fraction(thresholds, "real", 1)
+    fake = _fraction(thresholds, "fake", 1)
+    if real is None or fake is None or real > fake:
+        said = str(thresholds)[:80]
+        raise ModelError(f"{where}: 'thresholds' needs 0 <= real <= fake <= 1, not {said}")
 
 
 def _fraction(values: Any, key: str, most: float) -> float | None:

@@ -1,0 +1,82 @@
+"""Files whose content is not trusted: read whole up to a limit, written at once or not at all.
+
+Nothing here uses ``pathlib`` before a file is written: its import takes as long as a model's load.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from typing import Any
+
+from ..errors import ModelError
+
+
+def read_file(path: str | os.PathLike[str], size_limit: int) -> bytes:
+    """All bytes of a regular file.
+
+    Raises:
+        ModelError: the file is missing, no regular one, or larger than ``size_limit`` bytes.
+    """
+    where = os.fspath(path)
+    try:
+        if not stat.S_ISREG(os.stat(where).st_mode):  # noqa: PTH116 - opening a pipe would wait
+            raise ModelError(f"{where}: not a regular file")
+        with open(where, "rb") as file:  # noqa: PTH123
+            size = os.fstat(file.fileno()).st_size
+            if size > size_limit:
+                raise ModelError(f"{where}: {size} bytes, more than the limit of {size_limit}")
+            data = file.read(size_limit + 1)
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{where}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # not a path at all
+        raise ModelError(f"{where!r}: cannot be read: {error}") from None
+    if len(data) > size_limit:
+        raise ModelError(f"{where}: more than the limit of {size_limit} bytes")
+    return data
+
+
+def parse_object(text: bytes, where: str, what: str) -> dict[str, Any]:
+    """The JSON object that ``text`` is; every number in it is finite.
+
+    Raises:
+        ModelError: it is no JSON object; the message begins with ``where`` and names ``what``.
+    """
+
+    def finite(number: str) -> float:
+        if not math.isfinite(float(number)):
+            raise ValueError(f"{number} is not a finite number")
+        return float(number)
+
+    try:
+        found = json.loads(text.decode(), parse_constant=finite, parse_float=finite)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{where}: {what} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ModelError(f"{where}: {what} is not an object")
+    return found
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write at once or not at all; what was there before is replaced.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    import tempfile  # not above: who only loads models need not wait for these two
+    from pathlib import Path
+
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).chmod(0o644)  # mkstemp makes it private
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
