@@ -75,7 +75,7 @@ class Analyzer:
         self._rule = rule
         self._size = size
         self._framing = session.model.framing or {}
-        self._small = small_faces(session.model)
+        self._small = small_faces(session.model.calibration, session.model.name)
         self._finder = finder
         self._tracker = None if finder is None or one_picture else Tracker(finder)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person

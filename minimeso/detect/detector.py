@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine import Model, Session
-from ..errors import InputError, ModelError, PictureError
+from ..errors import InputError, PictureError
 from ..media.clip import Clip, Convert, checked_fps
 from ..media.pictures import STREAM, Picture, read_picture
 from ..media.pixels import rgb_of_array
@@ -22,6 +22,7 @@ from ..media.video import is_clip, open_clip
 from ..notes import Note
 from .analyzer import Analyzer, CroppedFrame
 from .finder import FaceFinder
+from .pair import input_size
 from .prior import EVEN, checked_prior
 from .rule import Rule, spread_of
 from .verdict import Face, LiveFace, SeenFrame, Track, Verdict
@@ -75,7 +76,7 @@ class Detector:
     ) -> None:
         self.session = Session(model, threads=threads, isa=isa)
         self.model: Model = self.session.model
-        self._size = _input_size(self.model)
+        self._size = input_size(self.model)
         spread = spread_of(self.model.calibration, self.model.name)
         self._rule = Rule(self.model.thresholds or {}, spread, checked_prior(prior))
         if min_face is not None and (crops or isinstance(finder, FaceFinder)):
@@ -282,22 +283,3 @@ def _in_batches(items: Iterable[CroppedFrame], size: int) -> Iterator[list[Cropp
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _input_size(model: Model) -> tuple[int, int]:
-    """Height and width of what a detector looks at; ``ModelError`` if it is no detector."""
-    if not model.is_detector:
-        raise ModelError(
-            f"{model.name}: has no thresholds, so it is no detector: use it with minimeso.Session"
-        )
-    graph, shapes = model.graph, model.graph.shapes()
-    inputs = list(graph.inputs.values())
-    channels, height, width = inputs[0] if len(inputs[0]) == 3 else (None, None, None)
-    outputs = [shapes[name] for name in graph.outputs]
-    if len(inputs) != 1 or channels != 3 or None in (height, width) or outputs != [(1,)]:
-        raise ModelError(
-            f"{model.name}: no detector: it turns {inputs} into {outputs}, "
-            "not one (3, H, W) picture into one p_fake"
-        )
-    assert height is not None and width is not None
-    return height, width

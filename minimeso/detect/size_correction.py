@@ -11,9 +11,9 @@ The logit of a face whose square has ``side`` pixels, fewer than ``below``, is l
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from ..engine import Model
 from ..errors import ModelError
 
 
@@ -23,21 +23,31 @@ class SmallFaces(NamedTuple):
     below: float
     shift: float
 
+    def added(self, side: float) -> float:
+        """What the size of a face adds to its logit."""
+        if not 0 < side < self.below:
+            return 0.0
+        return self.shift * math.log(self.below / side) ** 2
+
     def corrected(self, p_fake: float, side: float) -> float:
         """The probability of a face of this size, without what the size alone adds to it."""
         if not 0 < side < self.below or not 0 < p_fake < 1:
             return p_fake
-        x = math.log(p_fake) - math.log1p(-p_fake) - self.shift * math.log(self.below / side) ** 2
+        x = math.log(p_fake) - math.log1p(-p_fake) - self.added(side)
         return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
 
 
-def small_faces(model: Model) -> SmallFaces:
-    """What a model says of them; nothing is added where it says nothing.
+def small_faces(calibration: Mapping[str, Any] | None, name: str) -> SmallFaces:
+    """What a model or a pair says of them; nothing is added where it says nothing.
+
+    Args:
+        calibration: of it.
+        name: of it.
 
     Raises:
         ModelError: what it says is not two numbers, 0 or more.
     """
-    said = (model.calibration or {}).get("small_faces")
+    said = (calibration or {}).get("small_faces")
     if said is None:
         return SmallFaces(0.0, 0.0)
     try:
@@ -46,7 +56,7 @@ def small_faces(model: Model) -> SmallFaces:
         found = SmallFaces(math.nan, math.nan)
     if not all(0 <= value < math.inf for value in found):
         raise ModelError(
-            f"{model.name}: calibration has small_faces {str(said)[:80]}, not two numbers below and"
+            f"{name}: calibration has small_faces {str(said)[:80]}, not two numbers below and"
             " shift, 0 or more; get the model again"
         )
     return found

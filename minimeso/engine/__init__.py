@@ -8,7 +8,7 @@
 """
 
 from .graph import Graph, Node
-from .library import ALIASES, bundled_models, find_model, model_path
+from .library import ALIASES, bundled_files, bundled_models, find_model, model_path
 from .model_file import Model, load_model, save_model
 from .session import Session
 
@@ -18,6 +18,7 @@ __all__ = [
     "Model",
     "Node",
     "Session",
+    "bundled_files",
     "bundled_models",
     "find_model",
     "load_model",

@@ -25,10 +25,15 @@ _lock = threading.Lock()
 _loaded: weakref.WeakValueDictionary[tuple[str, int, int], Model] = weakref.WeakValueDictionary()
 
 
+def bundled_files(ending: str) -> dict[str, str]:
+    """Name and path of every file with this ending that comes with the package."""
+    files = sorted(name for name in os.listdir(_FOLDER) if name.endswith(ending))
+    return {name.removesuffix(ending): os.path.join(_FOLDER, name) for name in files}
+
+
 def bundled_models() -> dict[str, str]:
     """Name and file of every model that comes with the package, without the short names."""
-    files = sorted(name for name in os.listdir(_FOLDER) if name.endswith(_ENDING))
-    return {name.removesuffix(_ENDING): os.path.join(_FOLDER, name) for name in files}
+    return bundled_files(_ENDING)
 
 
 def model_path(name_or_path: str | os.PathLike[str]) -> str:
@@ -54,6 +59,8 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
         raise ModelError(
             f"{name}: no bundled model ({known}) and no model file of that name: {reason}"
         ) from None
+    if path.endswith(".json"):
+        raise ModelError(f"{name}: a pair of networks, and one is wanted: name one of its files")
     key = (os.path.realpath(path), status.st_mtime_ns, status.st_size)
     with _lock:
         model = _loaded.get(key)

@@ -32,6 +32,15 @@ def test_by_how_much() -> None:
     assert small.corrected(1.0, 50) == 1.0 and small.corrected(0.0, 50) == 0.0
 
 
+@given(st.floats(0.01, 0.99), st.floats(0, 200))
+def test_what_is_added_is_what_is_taken_away(p: float, side: float) -> None:
+    small = SmallFaces(107, 1.5)
+    found = small.corrected(p, side)
+    if small.added(side) < 30:  # beyond, p_fake is 0 to all its digits
+        logits = (math.log(x / (1 - x)) for x in (p, found))
+        assert next(logits) - next(logits) == pytest.approx(small.added(side), abs=1e-6)
+
+
 def test_a_detector_corrects_by_the_size_of_the_face() -> None:
     calibration = {"spread": 0.1, "small_faces": {"below": 100, "shift": 4.0}}
     plain, small = (
@@ -55,6 +64,6 @@ def test_a_detector_corrects_by_the_size_of_the_face() -> None:
 def test_what_is_no_correction(said: Any) -> None:
     model = constant_detector(0.0, calibration={"small_faces": said})
     with pytest.raises(ModelError, match="constant: calibration has small_faces"):
-        small_faces(model)
+        small_faces(model.calibration, model.name)
     with pytest.raises(ModelError, match="small_faces"):
         Detector(model, crops=True).check(np.zeros((80, 80, 3), np.uint8))

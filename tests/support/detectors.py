@@ -12,6 +12,7 @@ import numpy.typing as npt
 from conftest import random_weights
 
 from minimeso import Graph, Model, save_model
+from minimeso.detect.pair import Combination, Pair, save_pair
 from minimeso.networks import mesoinception4
 
 
@@ -43,6 +44,45 @@ def constant_detector(p_fake_logit: float, **changes: Any) -> Model:
         "thresholds": {"real": 0.4, "fake": 0.6},
     }
     return Model("constant", graph, weights, **{**values, **changes})
+
+
+def small_detector(name: str, seed: int, **changes: Any) -> Model:
+    """A detector of a few thousand multiply-adds on pictures of 32 x 32, unlike other seeds'."""
+    graph = Graph(name)
+    x = graph.input("image", (3, 32, 32))
+    x = graph.node("conv2d", x, name="conv1", out_channels=4, kernel_size=3, padding=1)
+    x = graph.node("max_pool2d", graph.node("mish", x), name="pool1", kernel_size=4)
+    x = graph.node("flatten", x, name="flatten")
+    x = graph.node("linear", x, name="fc", out_features=1)
+    graph.output(graph.node("sigmoid", x, name="p_fake"))
+    weights = random_weights(graph, np.random.default_rng(seed))
+    weights["fc.weight"] *= np.float32(2)
+    values: dict[str, Any] = {
+        "framing": {"resample": "bilinear", "side": 2.1},
+        "thresholds": {"real": 0.4, "fake": 0.6},
+    }
+    return Model(name, graph, weights, **{**values, **changes})
+
+
+def small_pair(**changes: Any) -> Pair:
+    """A pair of small detectors that disagree."""
+    values: dict[str, Any] = {
+        "name": "both",
+        "fast": small_detector("quick", 1),
+        "thorough": small_detector("slow", 2),
+        "combination": Combination(0.1, 0.3, 0.8),
+        "thresholds": {"real": 0.3, "fake": 0.7},
+    }
+    return Pair(**{**values, **changes})
+
+
+def saved_pair(pair: Pair, folder: Path) -> str:
+    """The path of the manifest, written to ``folder`` beside its models."""
+    for model in (pair.fast, pair.thorough):
+        saved(model, folder)
+    path = folder / f"{pair.name}.json"
+    save_pair(pair, path)
+    return str(path)
 
 
 def saved(model: Model, folder: Path) -> str:
