@@ -18,6 +18,7 @@ from minimeso import FaceFinder, Graph, Model, Session, load_model  # noqa: E402
 from minimeso.networks import NETWORKS  # noqa: E402
 from tools.train import __main__ as train_command  # noqa: E402
 from tools.train import (  # noqa: E402
+    calibrate,
     card,
     faces,
     metrics,
@@ -25,6 +26,7 @@ from tools.train import (  # noqa: E402
     pasted,
     release,
     trainer,
+    views,
 )
 
 pytest_plugins = ["support.face_fixtures"]
@@ -84,12 +86,12 @@ def test_the_shift_of_small_faces_is_found(
     logit = rng.normal(2 * fake - 1.0, 1.5)
     truth = rng.random(3000) < 1 / (1 + np.exp(-logit))
     many = replace(data, fake=truth.astype(np.uint8))
-    sides = iter(release.SMALL)
+    sides = iter(calibrate.SMALL)
     monkeypatch.setattr(release, "scaled", lambda split, side: ())
     monkeypatch.setattr(
         pasted,
         "score",
-        lambda *_: logit + 1.3 * np.log(release.FULL / next(sides)) ** 2,
+        lambda *_: logit + 1.3 * np.log(calibrate.FULL / next(sides)) ** 2,
     )
     found = release.small_faces(Model("any", Graph("any"), {}), many)
     assert found["shift"] == pytest.approx(1.3, abs=0.15)
@@ -131,7 +133,7 @@ def test_release_calibrates_and_tells_its_limits(
         target.with_suffix(".md").read_bytes(),
         target.with_suffix(".svg").read_bytes(),
     )
-    for view in release.VIEWS:
+    for view in views.VIEWS:
         assert view in model.calibration["fitted_on"]
         if view != "as trained":
             assert 0 <= model.meta["metrics"]["test"][f"auc: {view}"] <= 1

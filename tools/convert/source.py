@@ -37,14 +37,18 @@ class Source:
 
 
 def graph_of(
-    architecture: str, activation: str, eps: float, arrays: Mapping[str, Any] | None = None
+    architecture: str,
+    activation: str,
+    eps: float,
+    arrays: Mapping[str, Any] | None = None,
+    calibrated: bool = False,
 ) -> Graph:
     """The graph of any network that this script knows; `arrays` tell how wide it is, where that
-    may differ."""
+    may differ, and of a detector it may have the node `calibration`."""
     if architecture in NETWORKS:
-        return NETWORKS[architecture](activation, eps, False)
+        return NETWORKS[architecture](activation, eps, calibrated)
     if architecture == efficientnet.ARCHITECTURE:
-        return efficientnet.efficientnet_lite0(widths=efficientnet.widths_of(arrays or {}))
+        return efficientnet.efficientnet_lite0(calibrated, efficientnet.widths_of(arrays or {}))
     import torch
 
     from tools.train import classifiers

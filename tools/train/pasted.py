@@ -48,9 +48,13 @@ class Face(NamedTuple):
 
 def score(model: Model, views: Iterable[Face], layer: str | None = None) -> Array:
     """The value (N,) that the model gives each face: p_fake, or that of another layer."""
-    session = Session(model)
-    layer = layer or model.graph.outputs[0]
-    cutting: Mapping[str, Any] = model.framing or faces.FRAMING
+    return scores([model], views, [layer or model.graph.outputs[0]])[0]
+
+
+def scores(models: Sequence[Model], views: Iterable[Face], layers: Sequence[str]) -> Array:
+    """The values (M, N) that models of one framing give each face, each in a layer of its own."""
+    sessions = [Session(model) for model in models]
+    cutting: Mapping[str, Any] = models[0].framing or faces.FRAMING
     size, parts = (faces.SIZE, faces.SIZE), []
     views = iter(views)
     while batch := list(islice(views, BATCH)):
@@ -60,8 +64,15 @@ def score(model: Model, views: Iterable[Face], layer: str | None = None) -> Arra
             )
             for face in batch
         ]
-        parts.append(session.run(np.concatenate(crops), outputs=[layer])[layer][:, 0])
-    return np.concatenate(parts).astype(np.float64)
+        seen = np.concatenate(crops)
+        parts.append(
+            [
+                session.run(seen, outputs=[layer])[layer][:, 0]
+                for session, layer in zip(sessions, layers, strict=True)
+            ]
+        )
+    values: Array = np.concatenate(parts, 1).astype(np.float64)
+    return values
 
 
 def as_trained(split: faces.Faces) -> Iterator[Face]:
@@ -155,6 +166,8 @@ def some(split: faces.Faces, count: int) -> faces.Faces:
         pair=split.pair[index],
         identity=tuple(split.identity[i] for i in index),
         name=tuple(split.name[i] for i in index),
+        source=tuple(split.source[i] for i in index) if split.source else (),
+        method=tuple(split.method[i] for i in index) if split.source else (),
     )
 
 

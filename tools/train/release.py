@@ -20,107 +20,82 @@ import csv
 import datetime
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
-from sklearn.linear_model import LogisticRegression
 
-from minimeso import Detector, Model, save_model
+from minimeso import Detector, Model, load_model, save_model
 from minimeso.errors import MinimesoError
-from minimeso.networks import NETWORKS, trainable_parameters
+from minimeso.networks import trainable_parameters
 from tools.convert import checkpoints, keras, models, source
-from tools.train import card, detectors, faces, harms, metrics, networks, pasted
+from tools.train import (
+    calibrate,
+    card,
+    detectors,
+    faces,
+    measures,
+    metrics,
+    networks,
+    pasted,
+    sources,
+)
+from tools.train.sets import SETS
+from tools.train.views import VIEWS, scaled
 
-CONFIDENT = 0.8
-FULL = 107  # pixels of a square from which on a face looks no more fake; the least in training
-SMALL = (80, 64, 50)  # of those that are judged nevertheless
+CONFIDENT = 0.8  # of models of one source
 
 Array = NDArray[np.float64]
 
 
-def harmed(split: faces.Faces, harm: str, amount: float) -> Iterator[pasted.Face]:
-    """The faces with the whole picture made worse before they are cut."""
-    for picture, square in zip(split.images, split.squares, strict=True):
-        worse = harms.harm(picture, harm, amount)
-        x, y, width, height = (square * (worse.shape[1] / picture.shape[1])).tolist()
-        yield pasted.Face(worse, (x, y, width, height))
+def logit_of(model: Model) -> str:
+    """The layer whose sigmoid is the output."""
+    (output,) = (node for node in model.graph.nodes if node.name == model.graph.outputs[0])
+    return output.inputs[0]
 
 
-def found_again(split: faces.Faces, scales: tuple[float, float]) -> Iterator[pasted.Face]:
-    """The faces pasted into larger pictures and found again; as trained where they aren't."""
-    views = pasted.pasted(split, faces.FRAMING, scales)
-    for view, before in zip(views, pasted.as_trained(split), strict=True):
-        yield view or before
-
-
-#: What may have become of a picture before a face is found in it.
-VIEWS: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
-    "as trained": pasted.as_trained,
-    "JPEG quality 40": lambda split: harmed(split, "jpeg", 40),
-    "half the size": lambda split: harmed(split, "size", 0.5),
-    "blur of 1 pixel": lambda split: harmed(split, "blur", 1),
-    "pasted and found": lambda split: found_again(split, (1.0, 1.0)),
-    "pasted, found, rescaled": lambda split: found_again(split, pasted.SCALES),
-}
-
-
-def calibrate(model: Model, val: faces.Faces) -> Model:
-    """The model with Platt scaling fitted on the views of val, and thresholds."""
-    logit = np.concatenate([pasted.score(model, view(val), "fc2") for view in VIEWS.values()])
-    fit = LogisticRegression(C=1e6).fit(logit[:, None], np.tile(val.fake, len(VIEWS)))
-    graph = NETWORKS[model.meta["architecture"]](model.meta["activation"], source.TORCH_EPS, True)
+def calibrated(model: Model, val: faces.Faces, leave_out: Sequence[str] = ()) -> Model:
+    """The model with Platt scaling fitted on the views of val, and thresholds; without the faces of
+    sources that it may have learned from."""
+    layer = logit_of(model)
+    logit = np.concatenate([pasted.score(model, view(val), layer) for view in VIEWS.values()])
+    count = calibrate.importance(val, leave_out)
+    repeated = np.tile(count, len(VIEWS))
+    fit = calibrate.platt(logit[None], np.tile(val.fake, len(VIEWS)), repeated)
+    meta = model.meta
+    eps = source.TORCH_EPS
+    graph = source.graph_of(meta["architecture"], meta["activation"], eps, model.weights, True)
     graph.name = model.name
     weights = {
         **model.weights,
-        "calibration.weight": fit.coef_.astype(np.float32),
-        "calibration.bias": fit.intercept_.astype(np.float32),
+        "calibration.weight": np.array([fit.weights], np.float32),
+        "calibration.bias": np.array([fit.bias], np.float32),
     }
+    without = f", but for those of {', '.join(leave_out)}" if leave_out else ""
     calibration = {
         "kind": "Platt scaling, as the node 'calibration'",
-        "fitted_on": f"val, {len(val)} faces, each so: {', '.join(VIEWS)}",
-        "scale": float(fit.coef_[0, 0]),
-        "shift": float(fit.intercept_[0]),
+        "fitted_on": f"val, {int((count > 0).sum())} faces{without}, each so: {', '.join(VIEWS)}",
+        "scale": fit.weights[0],
+        "shift": fit.bias,
     }
+    p_fake = 1 / (1 + np.exp(-fit.logit(logit[None, : len(val)])))
+    if val.layout == "sets":
+        thresholds = calibrate.thresholds(p_fake, val, leave_out)
+    else:
+        thresholds = {"real": round(1 - CONFIDENT, 6), "fake": CONFIDENT}
     return replace(
-        model,
-        graph=graph,
-        weights=weights,
-        calibration=calibration,
-        thresholds={"real": round(1 - CONFIDENT, 6), "fake": CONFIDENT},
+        model, graph=graph, weights=weights, calibration=calibration, thresholds=thresholds
     )
 
 
-def small_faces(model: Model, val: faces.Faces) -> dict[str, float]:
-    """How much more fake the faces of val look when small (minimeso/detect/size_correction.py).
-
-    The shift with the least cross-entropy at `SMALL` pixels, all alike.
-    """
-    logits, grows = [], []
-    for side in SMALL:
-        logits.append(pasted.score(model, scaled(val, side), "calibration"))
-        grows.append(np.full(len(val), math.log(FULL / side) ** 2))
-    logit, grown = np.concatenate(logits), np.concatenate(grows)
-    sign = np.tile(np.where(val.fake == 1, 1.0, -1.0), len(SMALL))
-
-    def loss(shift: float) -> float:
-        return float(np.logaddexp(0, -sign * (logit - shift * grown)).mean())
-
-    found = optimize.minimize_scalar(loss, bounds=(0, 10), method="bounded")
-    return {"below": float(FULL), "shift": round(float(found.x), 3)}
-
-
-def scaled(split: faces.Faces, side: int) -> Iterator[pasted.Face]:
-    """The faces with the picture scaled down until the square has so many pixels."""
-    for picture, square in zip(split.images, split.squares, strict=True):
-        smaller = min(side / square[2], 1.0)
-        worse = harms.harm(picture, "size", smaller, seed=1)  # bicubic
-        x, y, width, height = (square * (worse.shape[1] / picture.shape[1])).tolist()
-        yield pasted.Face(worse, (x, y, width, height))
+def small_faces(model: Model, val: faces.Faces, leave_out: Sequence[str] = ()) -> dict[str, float]:
+    """The shift of small faces, of the faces of val scaled down."""
+    logits = (pasted.score(model, scaled(val, side), "calibration") for side in calibrate.SMALL)
+    return calibrate.small_faces(logits, val.fake, calibrate.importance(val, leave_out))
 
 
 def metrics_of(model: Model, split: faces.Faces) -> dict[str, Any]:
@@ -131,7 +106,7 @@ def metrics_of(model: Model, split: faces.Faces) -> dict[str, Any]:
     judged = (p_fake, split.fake, split.pair, model.thresholds)
     values: dict[str, Any] = {
         "faces": len(split),
-        **({"people": len(set(faces.people(split)))} if split.layout == "pairs" else {}),
+        **({"people": len(set(faces.people(split)))} if split.layout != "folders" else {}),
         **metrics.judged(*judged),
     }
     for name, (low, high) in metrics.intervals(*judged, faces.people(split).tolist()).items():
@@ -141,6 +116,13 @@ def metrics_of(model: Model, split: faces.Faces) -> dict[str, Any]:
             values[f"auc: {name}"] = metrics.roc_auc(split.fake, p)
     found = scores["pasted and found"]
     values["rank correlation: pasted and found"] = metrics.rank_correlation(p_fake, found)
+    if split.layout == "sets":
+        values["groups"] = measures.by_group(p_fake, split, model.thresholds)
+        values["precision"] = {
+            name: measures.precision(p_fake, split, model.thresholds, name)
+            for name in sorted(set(split.source))
+            if split.fake[np.array(split.source) == name].any()
+        }
     return {key: _rounded(value) for key, value in values.items()} | {
         "reliability": [
             (round(said, 4), round(true, 4), count)
@@ -222,6 +204,13 @@ def _flags(recipe: Mapping[str, Any]) -> str:
     )
 
 
+def split_of(data: Path, chosen: str, split: str, cache: Path) -> faces.Faces:
+    """The faces of a split of one of `SETS`, or where none is named, of one folder."""
+    if chosen:
+        return sources.load(data, chosen, split, cache)
+    return faces.load(data, split, cache)
+
+
 def released(
     model: Model,
     data: Path,
@@ -229,19 +218,23 @@ def released(
     published_weights: Path | None,
     videos: Path | None,
     note: str = "",
+    leave_out: Sequence[str] = (),
 ) -> Model:
     """A converted checkpoint calibrated on val, with all that its card says in its `meta`."""
-    val = faces.load(data, "val", cache)
-    test = faces.load(data, "test", cache)
-    model = calibrate(replace(model, framing=dict(faces.FRAMING)), val)
-    calibration = {**(model.calibration or {}), "small_faces": small_faces(model, val)}
+    chosen = model.meta["recipe"].get("set", "")
+    val, test = (split_of(data, chosen, split, cache) for split in ("val", "test"))
+    model = calibrated(replace(model, framing=dict(faces.FRAMING)), val, leave_out)
+    small = small_faces(model, val, leave_out)
+    calibration = {**(model.calibration or {}), "small_faces": small}
     model = replace(model, calibration=calibration)
     recipe, epoch = model.meta["recipe"], model.meta["metrics"]["epoch"]
     if recipe["schedule"] == "paper":  # does not depend on how many more were planned
         recipe["epochs"] = epoch
-    train_split = faces.load(data, "train", cache)
+    train_split = split_of(data, chosen, "train", cache)
     meta = {
         **model.meta,
+        **({"set": chosen, "set_about": SETS[chosen].about} if chosen else {}),
+        **({"left_out": list(leave_out)} if leave_out else {}),
         "best_epoch": epoch,
         "trained_values": trainable_parameters(model.graph),
         "date": datetime.date.today().isoformat(),
@@ -280,6 +273,14 @@ def read_trained(path: Path, name: str) -> Model:
     return model
 
 
+def rounded(model: Model, dtype: Literal["float32", "float16"]) -> Model:
+    """As it comes back from a file of that dtype, so that what is measured is what is shipped."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        save_model(model, path, dtype=dtype)
+        return load_model(path)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -293,13 +294,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--videos", type=Path, help="folder of clips with videos.csv")
     parser.add_argument("--published", type=Path, help="folder of the published Keras weights")
     parser.add_argument("--note", default="", help="what else the card says of the recipe")
+    parser.add_argument(
+        "--leave-out",
+        nargs="*",
+        default=(),
+        metavar="SOURCE",
+        help="sources whose val faces the network may have learned from: nothing is fitted on them",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="of the stored weights (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
     try:
         model = read_trained(options.checkpoint, options.name)
+        if options.dtype != "float32":
+            model = rounded(model, options.dtype)
         model = released(
-            model, options.data, options.cache, options.published, options.videos, options.note
-        )
-        save_model(model, options.destination)
+            model, options.data, options.cache, options.published, options.videos, options.note,
+            options.leave_out,
+        )  # fmt: skip
+        save_model(model, options.destination, dtype=options.dtype)
         card.write(model, options.destination)
     except (MinimesoError, source.ConvertError, faces.DataError, OSError) as error:
         print(f"release: {error}", file=sys.stderr)
