@@ -1,14 +1,15 @@
 """Notes: what a reader should know beside a number, as data, and the one place that words it.
 
 A note is a code and a few values.  Programs compare codes; the text is made at the end, by
-``str``.  Everybody may note something, so this imports nothing of the house, as ``errors``.
+``str`` and ``joined``.  Everybody may note something, so this imports nothing of the house, as
+``errors``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 #: Of a file: ``unreadable`` (``reason``), ``first_frame_only``, ``damaged_picture`` (``reason``),
 #: ``damaged_frames`` (``frames``), ``damaged_after`` (``frames``, ``whole``, ``reason``),
@@ -16,20 +17,32 @@ from typing import Literal
 #: ``incomplete_frame`` (``count``, ``whole``: bytes), ``reading_stopped`` (``reason``),
 #: ``stopped``: by somebody, before its end.
 #: Of what was found in it: ``no_face``, ``none_judged``, ``left_out`` (reason -> how many faces).
-#: Doubts, why a person is uncertain: ``between_thresholds`` (``real``, ``fake``),
-#: ``interval_across_half`` (``low``, ``high``), ``too_short_for_fake`` (``seconds``, ``least``);
-#: and of a file, ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were it alone).
+#: Doubts, why a person or a file is uncertain: ``between_thresholds`` (``real``, ``fake``),
+#: ``interval_across_half`` (``low``, ``high``), ``too_short_for_fake`` (``seconds``, ``least``),
+#: ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were there no others).
+#: Beside one of these, what it may come from: ``few_frames`` (``frames``), ``frames_disagree``
+#: (``fake``, ``real``, ``frames``: how many), ``small_face`` (``pixels``).
+#: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
+#: or ``None``).
 Code = Literal[
     "unreadable", "first_frame_only", "damaged_picture", "damaged_frames", "damaged_after",
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
-    "between_thresholds", "interval_across_half", "too_short_for_fake",
-    "one_of_many",
+    "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
+    "few_frames", "frames_disagree", "small_face",
+    "measured_elsewhere",
 ]  # fmt: skip
-#: The codes that say why a person is uncertain.
-DOUBTS: frozenset[Code] = frozenset(
-    {"between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many"}
-)
+#: The codes that say what an uncertain verdict may come from.
+CAUSES: frozenset[Code] = frozenset({"few_frames", "frames_disagree", "small_face"})
+#: The codes that say why it is uncertain.
+DOUBTS: frozenset[Code] = CAUSES | {
+    "between_thresholds",
+    "interval_across_half",
+    "too_short_for_fake",
+    "one_of_many",
+}
+#: What is said in place of ``real``: that nothing was found shows nothing more.
+NO_TRACE = "no trace of a swap of the kinds it knows"
 
 
 @dataclass(frozen=True)
@@ -48,10 +61,36 @@ class Note:
         text = _TEXTS[self.code]
         return text if isinstance(text, str) else text(**self.values)
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able data: ``code``, and the values beside it."""
+        return {"code": self.code, **self.values}
+
+
+def in_words(verdict: str) -> str:
+    """A verdict, or a status, as it is said to people."""
+    return NO_TRACE if verdict == "real" else verdict.replace("_", " ")
+
 
 def joined(notes: Iterable[Note]) -> str | None:
-    """All notes as one text; ``None`` where there are none."""
-    return "; ".join(map(str, notes)) or None
+    """All notes as one text, the doubts together at the end; ``None`` where there are none."""
+    notes = list(notes)
+    texts = [str(note) for note in notes if note.code not in DOUBTS]
+    doubts = [note for note in notes if note.code in DOUBTS]
+    if doubts:
+        texts += [f"uncertain: {reasons(doubts)}", f"it may help: {remedies(doubts)}"]
+    return "; ".join(texts) or None
+
+
+def reasons(doubts: Iterable[Note]) -> str:
+    """Why something is uncertain, the heaviest reason first."""
+    return ", ".join(map(str, doubts))
+
+
+def remedies(doubts: Iterable[Note]) -> str:
+    """What would make it more certain; there is always something."""
+    known = [(_REMEDIES[doubt.code], doubt.values) for doubt in doubts if doubt.code in _REMEDIES]
+    found = [text if isinstance(text, str) else text(**values) for text, values in known]
+    return " or ".join(dict.fromkeys(found)) or _ANOTHER
 
 
 #: Why faces are not judged, in words.
@@ -62,6 +101,16 @@ _LEFT_OUT = {
     "turned": "turned too far away",
     "cut_off": "cut off by the edge of the picture",
     "too_short": "seen too shortly",
+}
+_LONGER = "a longer clip of the person"
+_ANOTHER = "another picture or clip of the same person"
+#: What would help against a doubt.
+_REMEDIES: dict[Code, str | Callable[..., str]] = {
+    "too_short_for_fake": _LONGER,
+    "one_of_many": "that face alone, if it was suspected before the others were seen",
+    "few_frames": lambda frames: "a clip or more pictures" if frames == 1 else _LONGER,
+    "frames_disagree": "a steadier clip, or a look at the frames that differ (--report)",
+    "small_face": "a larger picture of the face",
 }
 
 
@@ -75,6 +124,17 @@ def _cut_short(seconds: float, whole: float | None) -> str:
 
 def _left_out(**counts: int) -> str:
     return "left out: " + ", ".join(f"{n} {_LEFT_OUT[reason]}" for reason, n in counts.items())
+
+
+def _measured_elsewhere(
+    trained_on: str, tested_on: str, auc: float, right_of_decided: float | None
+) -> str:
+    right = (
+        ""
+        if right_of_decided is None
+        else f"; of 100 verdicts other than uncertain {round(100 * right_of_decided)} were right"
+    )
+    return f"trained on {trained_on} and tested on {tested_on}: AUC {auc:.2f}{right}"
 
 
 _TEXTS: dict[Code, str | Callable[..., str]] = {
@@ -94,16 +154,24 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "none_judged": "no face that can be judged",
     "left_out": _left_out,
     "between_thresholds": (
-        lambda real, fake: f"uncertain: p_fake lies between {100 * real:.0f} and {100 * fake:.0f} %"
+        lambda real, fake: f"p_fake lies between {100 * real:.0f} and {100 * fake:.0f} %"
     ),
-    "interval_across_half": lambda low, high: (
-        f"uncertain: too few frames that agree, p_fake may be {100 * low:.0f} to {100 * high:.0f} %"
+    "interval_across_half": (
+        lambda low, high: f"p_fake may be anything from {100 * low:.0f} to {100 * high:.0f} %"
     ),
-    "too_short_for_fake": lambda seconds, least: f"uncertain: judged over {seconds:.1f} s only",
+    "too_short_for_fake": (
+        "for a verdict of fake it was judged over {seconds:.1f} s only, not {least:g}".format
+    ),
     "one_of_many": lambda faces, alone: (
-        f"uncertain: alone the most fake face would have a p_fake of {100 * alone:.0f} %, but among"
-        f" {faces} faces one is misjudged now and then"
+        f"alone, the most suspicious face would have a p_fake of {100 * alone:.0f} %, but among "
+        f"{faces} faces one is misjudged now and then"
     ),
+    "few_frames": (
+        lambda frames: "there was one look only" if frames == 1 else f"{frames} frames show little"
+    ),
+    "frames_disagree": "of {frames} frames {fake} speak for fake and {real} against it".format,
+    "small_face": "the face is small ({pixels} pixels)".format,
+    "measured_elsewhere": _measured_elsewhere,
 }
 
 

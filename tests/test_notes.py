@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from minimeso.notes import DOUBTS, Code, Note, joined
+from minimeso.notes import DOUBTS, Code, Note, in_words, joined, remedies
 
 #: Of each code values, and the text.
 WORDED: list[tuple[Code, dict[str, Any], str]] = [
@@ -33,22 +33,41 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         {"too_small": 2, "turned": 1},
         "left out: 2 too small (under 50 pixels), 1 turned too far away",
     ),
-    (
-        "between_thresholds",
-        {"real": 0.2, "fake": 0.8},
-        "uncertain: p_fake lies between 20 and 80 %",
-    ),
+    ("between_thresholds", {"real": 0.2, "fake": 0.8}, "p_fake lies between 20 and 80 %"),
     (
         "interval_across_half",
         {"low": 0.4, "high": 0.97},
-        "uncertain: too few frames that agree, p_fake may be 40 to 97 %",
+        "p_fake may be anything from 40 to 97 %",
     ),
-    ("too_short_for_fake", {"seconds": 1.0, "least": 1.5}, "uncertain: judged over 1.0 s only"),
+    (
+        "too_short_for_fake",
+        {"seconds": 1.0, "least": 1.5},
+        "for a verdict of fake it was judged over 1.0 s only, not 1.5",
+    ),
     (
         "one_of_many",
         {"faces": 40, "alone": 0.95},
-        "uncertain: alone the most fake face would have a p_fake of 95 %, but among 40 faces one is"
+        "alone, the most suspicious face would have a p_fake of 95 %, but among 40 faces one is"
         " misjudged now and then",
+    ),
+    ("few_frames", {"frames": 1}, "there was one look only"),
+    ("few_frames", {"frames": 7}, "7 frames show little"),
+    (
+        "frames_disagree",
+        {"fake": 3, "real": 4, "frames": 9},
+        "of 9 frames 3 speak for fake and 4 against it",
+    ),
+    ("small_face", {"pixels": 64}, "the face is small (64 pixels)"),
+    (
+        "measured_elsewhere",
+        {"trained_on": "A", "tested_on": "B", "auc": 0.744, "right_of_decided": 0.826},
+        "trained on A and tested on B: AUC 0.74; of 100 verdicts other than uncertain 83 were"
+        " right",
+    ),
+    (
+        "measured_elsewhere",
+        {"trained_on": "A", "tested_on": "B", "auc": 1, "right_of_decided": None},
+        "trained on A and tested on B: AUC 1.00",
     ),
 ]
 
@@ -66,3 +85,27 @@ def test_no_code_is_without_words() -> None:
 def test_joined() -> None:
     assert joined(()) is None
     assert joined((Note("stopped"), Note("no_face"))) == "stopped before its end; no face found"
+
+
+def test_doubts_are_told_together_and_what_helps() -> None:
+    doubts = [
+        Note("between_thresholds", {"real": 0.2, "fake": 0.8}),
+        Note("small_face", {"pixels": 64}),
+    ]
+    assert joined([*doubts, Note("stopped")]) == (
+        "stopped before its end; uncertain: p_fake lies between 20 and 80 %, the face is small "
+        "(64 pixels); it may help: a larger picture of the face"
+    )
+    assert doubts[1].to_json() == {"code": "small_face", "pixels": 64}
+
+
+@pytest.mark.parametrize("code", sorted(DOUBTS))
+def test_against_every_doubt_something_helps(code: Code) -> None:
+    notes = [Note(code, values) for other, values, _ in WORDED if other == code]
+    assert notes and all(remedies([note]) for note in notes)
+    assert all(remedies([note, note]) == remedies([note]) for note in notes)
+
+
+def test_what_is_found_nowhere_is_not_called_real() -> None:
+    assert in_words("real") == "no trace of a swap of the kinds it knows"
+    assert [in_words(said) for said in ("fake", "no_face")] == ["fake", "no face"]

@@ -104,6 +104,9 @@ def run(options: argparse.Namespace) -> int:
         job.write_report()
     if job.judged > 1 and any(map(os.path.isdir, options.paths)):
         message(job.summary())
+    measured = job.measured()
+    if measured is not None:
+        message(measured)
     if job.stopped:
         return INTERRUPTED
     bad = job.counts["unreadable"] + job.counts["partial"]

@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
-from ..detect.verdict import Verdict
+from ..detect.prior import EVEN
+from ..detect.verdict import Interval, Verdict
 from ..errors import PictureError
 from ..media.clip import DEFAULT_FPS, Clip
 from ..media.video import is_clip, open_clip, raw_frames
-from ..notes import Note, clock
+from ..notes import NO_TRACE, Note, clock, in_words
 from .inputs import DEFAULT_RATE, STDIN, Input
 from .output import json_line, line, message, printable
 from .progress import ClipProgress, Progress
@@ -45,7 +46,9 @@ class Job:
             from ..report import Report
 
             AtomicFile(options.report, tuple(options.paths)).discard()  # it can be written, then
-            self._report = Report(detector.session, options.model, _looked_at(options))
+            self._report = Report(
+                detector.session, options.model, _looked_at(options), measured=detector.measured
+            )
 
     def judge(self, number: int, source: Input) -> None:
         """Judge one input, the ``number``-th, and print its line."""
@@ -161,8 +164,15 @@ class Job:
     def summary(self) -> str:
         """What all inputs together were."""
         kinds = ("fake", "uncertain", "real", "no_face", "partial", "unreadable")
-        counts = [f"{self.counts[k]} {k.replace('_', ' ')}" for k in kinds if self.counts[k]]
+        counts = [f"{self.counts[k]} {in_words(k)}" for k in kinds if self.counts[k]]
         return f"{self.judged} inputs: {', '.join(counts)}"
+
+    def measured(self) -> str | None:
+        """What such verdicts were worth on other sources, for a person who got some."""
+        notes = self._detector.measured
+        if self._options.json or not notes or not (self.counts["fake"] or self.counts["real"]):
+            return None
+        return f"on sources that training never saw: {'; '.join(map(str, notes))}"
 
 
 def _looked_at(options: argparse.Namespace) -> dict[str, str]:
@@ -171,17 +181,38 @@ def _looked_at(options: argparse.Namespace) -> dict[str, str]:
     faces = "every picture is one" if options.crops else f"found by {options.finder}"
     if options.min_face is not None:
         faces += f", from {options.min_face:g} pixels on"
-    return {"Frames of a clip": frames, "Faces": faces}
+    looked_at = {"Frames of a clip": frames, "Faces": faces}
+    if options.prior != EVEN:
+        looked_at["Prior"] = (
+            f"{100 * options.prior:.3g} % of files are taken to have a swapped face"
+        )
+    return looked_at
 
 
 def summary_line(verdict: Verdict) -> str:
-    """One line for a person: word, probability, path, remark."""
-    score = "" if verdict.p_fake is None else f"p_fake {100 * verdict.p_fake:5.1f} %"
-    remarks = [_people(verdict), verdict.note or ""]
+    """One line for a person: word, probability and its interval, path, remark.
+
+    What is said for ``real`` takes the room of the number, which then is the first remark.
+    """
+    said = in_words(verdict.verdict or verdict.status)
+    score = "" if verdict.p_fake is None else _score(verdict.p_fake, verdict.interval)
+    remarks = [_people(verdict), _prior(verdict), verdict.note or ""]
+    if said == NO_TRACE:
+        start, remarks = said, [" ".join(score.split()), *remarks]
+    else:
+        start = f"{said:<10}  {score}"
     remark = "; ".join(part for part in remarks if part)
-    word = verdict.verdict or verdict.status.replace("_", " ")
     text = f"{verdict.path}  ({remark})" if remark else f"{verdict.path}"
-    return f"{word:<10}  {score:14}  " + printable(text)
+    return f"{start:<{len(NO_TRACE)}}  " + printable(text)
+
+
+def _score(p_fake: float, interval: Interval | None) -> str:
+    low, high = interval or (0.0, 1.0)
+    return f"p_fake {100 * p_fake:5.1f} % ({100 * low:.0f} to {100 * high:.0f} %)"
+
+
+def _prior(verdict: Verdict) -> str:
+    return "" if verdict.prior == EVEN else f"prior {100 * verdict.prior:.3g} %"
 
 
 def _people(verdict: Verdict) -> str:
@@ -191,4 +222,4 @@ def _people(verdict: Verdict) -> str:
     worst = verdict.tracks[0]
     seconds = int(max(worst.frames, key=lambda moment: moment.p_fake).t)
     when = f" at {clock(seconds, tenths=False)}" if verdict.frames_read > 1 else ""
-    return f"{len(verdict.tracks)} faces, most fake: number {worst.id}{when}"
+    return f"{len(verdict.tracks)} faces, most suspicious: number {worst.id}{when}"

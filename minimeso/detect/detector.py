@@ -22,6 +22,7 @@ from ..media.video import is_clip, open_clip
 from ..notes import Note
 from .analyzer import Analyzer, CroppedFrame
 from .finder import FaceFinder
+from .measured import measured_elsewhere
 from .pair import input_size
 from .prior import EVEN, checked_prior
 from .rule import Rule, spread_of
@@ -89,6 +90,11 @@ class Detector:
                 else FaceFinder(finder, min_face=min_face, threads=threads, isa=isa)
             )
         self._for_clips: tuple[Session, FaceFinder | None] | None = None
+
+    @property
+    def measured(self) -> tuple[Note, ...]:
+        """How good the model was on sources that its training never saw, as far as is known."""
+        return measured_elsewhere(self.model.meta)
 
     @property
     def prior(self) -> float:
@@ -231,7 +237,7 @@ class Detector:
         if judged is None:
             notes = (*notes, Note("none_judged" if analyzer.faces_found else "no_face"))
         else:
-            notes = (*notes, *judged.doubts[:1])
+            notes = (*notes, *judged.doubts)
         if left_out:
             notes = (*notes, Note("left_out", dict(left_out)))
         return Verdict(
@@ -262,10 +268,12 @@ def _name_of(source: object) -> str | None:
 
 def _of_persons(frame: SeenFrame, persons: Mapping[int, Track]) -> SeenFrame:
     """The only frame of its persons: what is said of its faces is what is said of them."""
-    faces = (
-        seen if seen.p_fake is None else seen._replace(p_fake=persons[seen.track].p_fake)
-        for seen in frame.faces
-    )
+    faces = []
+    for seen in frame.faces:
+        if seen.p_fake is not None:
+            person = persons[seen.track]
+            seen = seen._replace(p_fake=person.p_fake, verdict=person.verdict)
+        faces.append(seen)
     return frame._replace(faces=tuple(faces))
 
 

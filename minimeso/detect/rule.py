@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import ModelError
-from ..notes import Note
+from ..notes import CAUSES, Note
+from .causes import causes
 from .prior import EVEN, shift, shifted, some_fake
 from .track_score import SPREAD, judge_track, summarize
 from .verdict import Interval, Moment, Track, Word
@@ -67,6 +68,8 @@ class Rule(NamedTuple):
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
         seconds = max(times) - min(times) if followed else math.inf
         word, doubts = judge_track(p_fake, summary.interval, self.thresholds, seconds)
+        if doubts:
+            doubts += causes(frames, summary.effective, self.thresholds)
         return Track(number, p_fake, summary.interval, word, tuple(frames), doubts)
 
     def file(self, persons: Sequence[Track], *, followed: bool = True) -> Judged:
@@ -84,14 +87,17 @@ class Rule(NamedTuple):
         times = [moment.t for moment in first.frames]
         seconds = max(times) - min(times) if followed else math.inf
         word, doubts = judge_track(p_fake, interval, self.thresholds, seconds)
-        return Judged(word, p_fake, interval, (*self._one_of_many(persons, word), *doubts))
+        if doubts:
+            seen = (doubt for doubt in first.doubts if doubt.code in CAUSES)
+            doubts = (*self._one_of_many(persons), *doubts, *seen)
+        return Judged(word, p_fake, interval, doubts)
 
-    def _one_of_many(self, persons: Sequence[Track], word: Word) -> tuple[Note, ...]:
+    def _one_of_many(self, persons: Sequence[Track]) -> tuple[Note, ...]:
         """The doubt about a face that would be called fake, were it not one of so many."""
         count = len(persons)
         back = shift(self.prior) - shift(self.prior, count)
         alone = max(shifted(person.p_fake, back) for person in persons)
-        if word != "uncertain" or alone < self.thresholds["fake"]:
+        if alone < self.thresholds["fake"]:
             return ()
         return (Note("one_of_many", {"faces": count, "alone": alone}),)
 

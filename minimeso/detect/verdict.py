@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..media.pixels import Pixels
-from ..notes import Note, joined
+from ..notes import DOUBTS, Note, joined
 from .box import Box
 from .decode import FoundFace
 
@@ -62,6 +62,7 @@ class Track:
             "p_fake": self.p_fake,
             "interval": list(self.interval),
             "verdict": self.verdict,
+            "doubts": [doubt.to_json() for doubt in self.doubts],
             "frames": [{"t": t, "box": list(box), "p_fake": p} for t, box, p in self.frames],
         }
 
@@ -72,7 +73,7 @@ class SeenFace(NamedTuple):
     ``track`` is the number of the person, 0 as long as none of their frames could be judged;
     ``square`` is what was cropped for the network: x, y, side, side; may reach outside; ``crop`` is
     what it judged, if it did.  ``p_fake`` has the prior of a face alone; in a picture, which is
-    over at once, that of one of so many.
+    over at once, that of one of so many, and only there ``verdict`` is known.
     """
 
     track: int
@@ -81,6 +82,7 @@ class SeenFace(NamedTuple):
     reason: Reason | None
     p_fake: float | None
     crop: Crop | None = None
+    verdict: Word | None = None
 
 
 class SeenFrame(NamedTuple):
@@ -191,6 +193,7 @@ class Verdict:
             "faces": [face.to_json() for face in self.faces],
             "model": self.model,
             "note": self.note,
+            "doubts": [note.to_json() for note in self.notes if note.code in DOUBTS],
             "tracks": [track.to_json() for track in self.tracks],
             "frames_read": self.frames_read,
             "frames_scored": self.frames_scored,

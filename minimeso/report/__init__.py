@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..detect.verdict import SeenFrame, Verdict
 from ..media.atomic_file import AtomicFile
+from ..notes import Note, in_words
 from .attribution import LayerGradientXActivation, find_head
 from .card import limits
 from .highlights import Collector
@@ -56,6 +57,7 @@ class Report:
         options: what else a reader should know about how the page was made, for example how
             often a frame was looked at.
         rule: how a verdict comes about, in a sentence or two.
+        measured: how good the model was on sources that its training never saw, of the detector.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Report:
         model: str | os.PathLike[str] | Model = "default",
         options: Mapping[str, str] | None = None,
         rule: str = RULE,
+        measured: Sequence[Note] = (),
     ) -> None:
         self._session = session
         self._attribution = LayerGradientXActivation(session) if find_head(session.graph) else None
         self._limits = limits(model)
         self._options = dict(options or {})
         self._rule = rule
+        self._measured = tuple(measured)
         self._thresholds = session.model.thresholds or {"real": 0.0, "fake": 1.0}
         self._entries: list[Entry] = []
         self._listed: list[bool] = []
@@ -99,7 +103,7 @@ class Report:
             for place, track in enumerate(verdict.tracks[:_MOST_PERSONS])
         )
         others = tuple(
-            f"person {track.id} {track.verdict}, {percent(track.p_fake)}"
+            f"person {track.id} {in_words(track.verdict)}, {percent(track.p_fake)}"
             for track in verdict.tracks[_MOST_PERSONS:_MOST_NAMED]
         )
         if len(verdict.tracks) > _MOST_NAMED:
@@ -143,6 +147,7 @@ class Report:
             self._rule,
             self._limits,
             self._attribution is not None,
+            self._measured,
             self._provenance(),
             Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
         )

@@ -42,6 +42,8 @@ def draw_faces(frame: SeenFrame, thresholds: Mapping[str, float] | None = None) 
 def _edge_colour(seen: SeenFace, thresholds: Mapping[str, float] | None) -> tuple[int, int, int]:
     if seen.p_fake is None:
         return _LEFT_OUT
+    if seen.verdict is not None:
+        return _EDGES[seen.verdict]
     return _EDGES["uncertain" if thresholds is None else judge(seen.p_fake, thresholds)]
 
 

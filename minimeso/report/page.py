@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..detect.verdict import Verdict
-from ..notes import DOUBTS
+from ..notes import DOUBTS, NO_TRACE, Note, in_words
 from .card import as_html
 from .persons import Person
 from .phrases import (
@@ -82,6 +82,7 @@ class Context(NamedTuple):
         rule: how a verdict comes about, a sentence or two.
         limits: of the model in Markdown, if it has a card.
         has_attributions: whether there are heat maps.
+        measured: how good the model was on sources that its training never saw.
         provenance: how the page was made: what, and its value.
         style: sheet that goes into the page.
     """
@@ -90,6 +91,7 @@ class Context(NamedTuple):
     rule: str
     limits: str | None
     has_attributions: bool
+    measured: Sequence[Note]
     provenance: Sequence[tuple[str, str]]
     style: str
 
@@ -168,9 +170,9 @@ def _overview(
 ) -> str:
     results = [entry.verdict.verdict or entry.verdict.status for entry in entries]
     counts = ", ".join(
-        f"{results.count(word)} {word.replace('_', ' ')}"
-        for word in ("fake", "uncertain", "real", "no_face", "unreadable", "partial")
-        if word in results
+        f"{results.count(kind)} {in_words(kind)}"
+        for kind in ("fake", "uncertain", "real", "no_face", "unreadable", "partial")
+        if kind in results
     )
     rows = "".join(
         _row(entry, number, listed[number - 1], name)
@@ -200,9 +202,9 @@ def _row(entry: Entry, number: int, listed: bool, name: Callable[[str | None], s
 
 
 def _badge(verdict: Verdict) -> str:
-    word = verdict.verdict or verdict.status
+    kind = verdict.verdict or verdict.status
     partial = " <small>(in part)</small>" if verdict.status == "partial" else ""
-    return f'<span class="word {word}">{word.replace("_", " ")}</span>{partial}'
+    return f'<span class="word {kind}">{in_words(kind)}</span>{partial}'
 
 
 def _section(
@@ -213,7 +215,7 @@ def _section(
     yield f'<section id="file-{number}" class="file"><h2><bdi>{escaped(called)}</bdi></h2>'
     yield f'<div class="verdict {verdict.verdict or verdict.status}">'
     yield f'<p class="big">{headline(verdict)}</p>'
-    for sentence in statements(verdict, entry.is_picture, context.thresholds):
+    for sentence in statements(verdict, entry.is_picture, context.thresholds, context.measured):
         yield f"<p>{sentence}</p>"
     remarks = [
         str(note).replace(verdict.path or "\0", called)
@@ -251,7 +253,7 @@ def _persons(entry: Entry, number: int) -> str:
     """A row for each person with a section; what follows is long."""
     rows = "".join(
         f'<tr><th scope="row"><a href="#file-{number}-person-{track.id}">Person {track.id}</a></th>'
-        f'<td><span class="word {track.verdict}">{track.verdict}</span></td>'
+        f'<td><span class="word {track.verdict}">{in_words(track.verdict)}</span></td>'
         f'<td class="number">{percent(track.p_fake)}</td></tr>'
         for track in entry.verdict.tracks[: len(entry.persons)]
     )
@@ -282,7 +284,7 @@ def _explanations(entries: Sequence[Entry], context: Context) -> Iterator[str]:
     clips = any(not entry.is_picture and entry.persons for entry in entries)
     yield (
         "<section><h2>How a verdict comes about</h2>"
-        f'<p>Thresholds of this model: <span class="word real">real</span> up to {real}, '
+        f'<p>Thresholds of this model: <span class="word real">{NO_TRACE}</span> up to {real}, '
         f'<span class="word fake">fake</span> from {fake}, '
         f'<span class="word uncertain">uncertain</span> between them.</p>'
         f"<p>{escaped(context.rule)}</p></section>\n"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..detect.box import Box
 from ..detect.verdict import Crop, Track
-from ..notes import clock
+from ..notes import clock, in_words
 from .attribution import LayerGradientXActivation
 from .highlights import Collector, Highlight
 from .phrases import INFLUENCE, counted, escaped, percent
@@ -67,10 +67,12 @@ def person(
     is_picture = seen.frames <= 1
     highlights = seen.highlights.get(track.id)
     most, least = highlights.pick(count) if highlights else ([], [])
-    named = list(zip(_LETTERS, most + least, strict=False))
+    judged = {moment.t: moment.p_fake for moment in track.frames}
+    shown = [one._replace(p_fake=judged.get(one.t, one.p_fake)) for one in most + least]
+    named = list(zip(_LETTERS, shown, strict=False))
     parts = [
         f'<h3 id="{anchor}">Person {track.id}: '
-        f'<span class="word {track.verdict}">{track.verdict}</span> '
+        f'<span class="word {track.verdict}">{in_words(track.verdict)}</span> '
         f"<small>p_fake {percent(track.p_fake)}</small></h3>",
         scale(track.p_fake, track.interval, thresholds),
         f'<p class="fine">95 % interval {percent(track.interval[0])} to '

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ..detect.prior import EVEN
 from ..detect.track_score import FAKE_SECONDS
-from ..detect.verdict import Verdict
-from ..notes import DOUBTS, Note
+from ..detect.verdict import Interval, Verdict
+from ..notes import DOUBTS, NO_TRACE, Note, reasons, remedies
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -62,9 +63,10 @@ def reason(key: str) -> ReasonText:
 #: In words what ``track_score.judge_track`` and ``track_score.suspicion`` do.
 RULE = (
     "The word for a person comes from all frames of that person together: fake where p_fake "
-    "reaches the upper threshold and its whole interval lies at 50 % or above, real where p_fake "
-    "is the lower threshold at most and its whole interval lies at 50 % or below, else uncertain. "
-    f"Nobody is called fake who was judged over less than {FAKE_SECONDS} seconds. "
+    "reaches the upper threshold and its whole interval lies at 50 % or above, "
+    f"\u201c{NO_TRACE}\u201d where p_fake is the lower threshold at most and its whole "
+    "interval lies at 50 % or below, else uncertain. "
+    f"Nobody in a clip is called fake who was judged over less than {FAKE_SECONDS} seconds. "
     "Where there are several persons, each needs stronger evidence the more there are, because "
     "among many faces one is misjudged now and then; the file's p_fake is the probability that at "
     "least one was swapped, and its word follows by the same thresholds."
@@ -144,13 +146,31 @@ def headline(verdict: Verdict) -> str:
         return {"no_face": "No face to judge", "unreadable": "Unreadable"}.get(
             verdict.status, "Not judged"
         )
-    return f"{word.capitalize()} <small>p_fake {percent(verdict.p_fake or 0.0)}</small>"
+    said = NO_TRACE if word == "real" else word
+    return f"{said.capitalize()} <small>{score(verdict.p_fake or 0.0, verdict.interval)}</small>"
+
+
+def score(p_fake: float, interval: Interval | None) -> str:
+    """``p_fake 86.1 % (60 % to 95 %)``."""
+    if interval is None:
+        return f"p_fake {percent(p_fake)}"
+    return f"p_fake {percent(p_fake)} ({percent(interval[0])} to {percent(interval[1])})"
 
 
 def statements(
-    verdict: Verdict, is_picture: bool, thresholds: Mapping[str, float]
+    verdict: Verdict,
+    is_picture: bool,
+    thresholds: Mapping[str, float],
+    measured: Sequence[Note] = (),
 ) -> Iterator[str]:
-    """A verdict in sentences, as HTML: what was found, what it means, what it does not mean."""
+    """A verdict in sentences, as HTML: what was found, what it means, what it does not mean.
+
+    Args:
+        verdict: on a file.
+        is_picture: whether it is no clip.
+        thresholds: of the model.
+        measured: how good the model was on sources that its training never saw.
+    """
     thing = "picture" if is_picture else "clip"
     if verdict.status == "unreadable":
         yield "The file could not be read, so nothing is known about it."
@@ -172,65 +192,54 @@ def statements(
             "looked at; there was nothing to say about any."
         )
         return
+    yield _found(verdict, thresholds)
+    yield from _meaning(verdict, measured)
+    not_meant = NOT_MEANT[verdict.verdict].format(thing=thing)
+    yield f"<strong>What it does not mean:</strong> {not_meant}"
+
+
+def _found(verdict: Verdict, thresholds: Mapping[str, float]) -> str:
+    """What the model sees, or why it cannot tell and what would help."""
     several = len(verdict.tracks) > 1
     who = f"person {verdict.tracks[0].id}" if verdict.tracks else "the face"
     most = f"{who}, the most suspicious of {len(verdict.tracks)} persons" if several else who
     real, fake = percent(thresholds["real"]), percent(thresholds["fake"])
     if verdict.verdict == "fake":
-        yield (
+        return (
             f"In {most}{',' if several else ''} the model sees what face swaps leave behind. From "
             f"{fake} up it says fake."
         )
-    elif verdict.verdict == "real":
+    if verdict.verdict == "real":
         nobody = "In nobody does the model see" if several else f"In {who} the model does not see"
-        yield f"{nobody} what face swaps leave behind. Up to {real} it says real."
-    else:
-        doubts = [note for note in verdict.notes if note.code in DOUBTS]
-        why = _why_uncertain(doubts, thresholds)
-        yield f"The model cannot tell about {most}: {why}"
-    yield (
-        f"<strong>What it means:</strong> p_fake is the probability that a face was swapped in, as "
-        f"the model sees it. Of 100 faces like those it was tuned on that score "
-        f"{percent(verdict.p_fake)}, about {round(100 * verdict.p_fake)} are swapped."
-    )
-    not_meant = NOT_MEANT[verdict.verdict].format(thing=thing)
-    yield f"<strong>What it does not mean:</strong> {not_meant}"
-
-
-def _why_uncertain(doubts: Sequence[Note], thresholds: Mapping[str, float]) -> str:
-    """What weighs most against a word; without a doubt that is known, the thresholds."""
-    if not doubts or doubts[0].code not in _DOUBTS:
-        return _between_thresholds(thresholds["real"], thresholds["fake"])
-    return _DOUBTS[doubts[0].code](**doubts[0].values)
-
-
-def _between_thresholds(real: float, fake: float) -> str:
-    return f"it says fake only from {percent(fake)} up and real only up to {percent(real)}."
-
-
-def _interval_across_half(low: float, high: float) -> str:
-    return f"{_BEYOND} the interval around it crosses 50{_NO_BREAK}%."
-
-
-def _too_short_for_fake(seconds: float, least: float) -> str:
-    return f"{_BEYOND} a face must be judged over {least} seconds to be called fake."
-
-
-def _one_of_many(faces: int, alone: float) -> str:
+        return (
+            f"{nobody} what the face swaps that it knows leave behind. Up to {real} it says "
+            f"\u201c{NO_TRACE}\u201d."
+        )
+    doubts = [note for note in verdict.notes if note.code in DOUBTS]
+    doubts = doubts or [Note("between_thresholds", dict(thresholds))]
     return (
-        f"alone the face would have a p_fake of {percent(alone)}, but among {faces} faces one is "
-        "misjudged now and then."
+        f"The model cannot tell about {most}: {escaped(reasons(doubts))}. "
+        f"<strong>It may help:</strong> {escaped(remedies(doubts))}."
     )
 
 
-_BEYOND = "p_fake lies beyond a threshold, but"
-#: For each code of ``DOUBTS``, what makes the end of a sentence of its values.
-_DOUBTS: dict[str, Callable[..., str]] = {
-    "between_thresholds": _between_thresholds,
-    "interval_across_half": _interval_across_half,
-    "too_short_for_fake": _too_short_for_fake,
-    "one_of_many": _one_of_many,
-}
+def _meaning(verdict: Verdict, measured: Sequence[Note]) -> Iterator[str]:
+    """What p_fake is; and what such verdicts were worth where the model knew nobody."""
+    taken = (
+        ""
+        if verdict.prior == EVEN
+        else f", where {percent(verdict.prior)} of all files are taken to have one"
+    )
+    yield (
+        "<strong>What it means:</strong> p_fake is the probability that a face was swapped in, as "
+        f"the model sees it{taken}; in brackets stands its 95 % interval."
+    )
+    if measured and verdict.verdict != "uncertain":
+        yield (
+            "<strong>What such verdicts were worth on sources of fakes that training never "
+            f"saw:</strong> {'; '.join(escaped(str(note)) for note in measured)}. "
+            "An AUC of 0.5 is chance, 1 perfect."
+        )
 
 
 def amounts(verdict: Verdict, is_picture: bool) -> str:

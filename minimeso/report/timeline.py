@@ -50,7 +50,7 @@ def scale(p_fake: float, interval: Interval, thresholds: Mapping[str, float]) ->
     zones = (("real", 0.0, real), ("uncertain", real, fake), ("fake", fake, 100.0))
     parts = [
         f'<i class="zone {word}" style="width:{end - start:.2f}%">'
-        f"<b>{word if end - start >= _ROOM_FOR_A_WORD else ''}</b></i>"
+        f"<b>{_ZONES.get(word, word) if end - start >= _ROOM_FOR_A_WORD else ''}</b></i>"
         for word, start, end in zones
     ]
     return (
@@ -60,6 +60,8 @@ def scale(p_fake: float, interval: Interval, thresholds: Mapping[str, float]) ->
     )
 
 
+#: What a zone is called where there is little room.
+_ZONES = {"real": "no trace"}
 #: Per cent of the bar that a word needs on a narrow screen.
 _ROOM_FOR_A_WORD = 14
 

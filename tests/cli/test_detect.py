@@ -23,8 +23,8 @@ from minimeso.cli import main
 
 PHOTO = photo()
 KEYS = [
-    "path", "status", "verdict", "p_fake", "interval", "prior", "faces", "model", "note", "tracks",
-    "frames_read", "frames_scored", "left_out",
+    "path", "status", "verdict", "p_fake", "interval", "prior", "faces", "model", "note", "doubts",
+    "tracks", "frames_read", "frames_scored", "left_out",
 ]  # fmt: skip
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "minimeso"]
@@ -96,11 +96,44 @@ def test_text(
     output = capsys.readouterr()
     assert output.err == ""
     assert output.out == (
-        "fake        p_fake  95.3 %  photo.png\n"
-        "unreadable                  text.jpg  "
+        "fake        p_fake  95.3 % (62 to 100 %)  photo.png\n"
+        "unreadable                                text.jpg  "
         "(neither a picture nor a clip of a known format: save it as JPEG, PNG or MP4)\n"
-        "unreadable                  gone.jpg  (No such file or directory: check the name)\n"
+        "unreadable                                gone.jpg  "
+        "(No such file or directory: check the name)\n"
     )
+
+
+def test_text_of_what_is_not_fake(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nothing was found is no proof, so ``real`` is for programs; uncertain says why."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PHOTO).save("a.png")
+    path = saved(constant_detector(-4.0), tmp_path)
+    assert main(["detect", "a.png", "--crops", "--model", path]) == 0
+    assert capsys.readouterr().out == (
+        "no trace of a swap of the kinds it knows  a.png  (p_fake 1.8 % (0 to 18 %))\n"
+    )
+    assert main(["detect", "a.png", "--crops", "--model", path, "--prior", "0.95"]) == 0
+    assert capsys.readouterr().out == (
+        "uncertain   p_fake  25.8 % (3 to 81 %)    a.png  (prior 95 %; uncertain: p_fake may be "
+        "anything from 3 to 81 %, there was one look only; it may help: a clip or more pictures)\n"
+    )
+
+
+def test_figures_of_other_sources_are_told_once(tmp_path: Path, capsys: Captured) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    figures = {"trained_on": "A", "tested_on": "B", "auc": 0.74, "right_of_decided": 0.831}
+    path = saved(constant_detector(4.0, meta={"out_of_source": figures}), tmp_path)
+    arguments = ["detect", *[str(tmp_path / "a.png")] * 3, "--crops", "--model", path]
+    assert main(arguments) == 0
+    assert capsys.readouterr().err == (
+        "minimeso: on sources that training never saw: trained on A and tested on B: AUC 0.74; of "
+        "100 verdicts other than uncertain 83 were right\n"
+    )
+    assert main([*arguments, "--json"]) == 0 == main([*arguments, "--prior", "0.1"])
+    assert capsys.readouterr().err == ""
 
 
 def test_json(model: str, tmp_path: Path, capsys: Captured) -> None:
@@ -117,9 +150,9 @@ def test_json(model: str, tmp_path: Path, capsys: Captured) -> None:
         "path": str(path), "status": "ok", "verdict": "fake", "p_fake": p_fake,
         "interval": interval, "prior": 0.5,
         "faces": [{"box": box, "p_fake": p_fake, "interval": interval, "verdict": "fake"}],
-        "model": "constant", "note": None,
+        "model": "constant", "note": None, "doubts": [],
         "tracks": [{
-            "id": 1, "p_fake": p_fake, "interval": interval, "verdict": "fake",
+            "id": 1, "p_fake": p_fake, "interval": interval, "verdict": "fake", "doubts": [],
             "frames": [{"t": 0.0, "box": box, "p_fake": p_fake}],
         }],
         "frames_read": 1, "frames_scored": 1, "left_out": {},
@@ -130,7 +163,7 @@ def test_json(model: str, tmp_path: Path, capsys: Captured) -> None:
         "path": "gone.jpg", "status": "unreadable", "verdict": None, "p_fake": None,
         "interval": None, "prior": 0.5, "faces": [], "model": "constant",
         "note": "No such file or directory: check the name",
-        "tracks": [], "frames_read": 0, "frames_scored": 0, "left_out": {},
+        "doubts": [], "tracks": [], "frames_read": 0, "frames_scored": 0, "left_out": {},
     }  # fmt: skip
 
 
@@ -154,7 +187,7 @@ def test_every_kind_of_picture(model: str, tmp_path: Path, capsys: Captured) -> 
 
 def test_words_and_thresholds(tmp_path: Path, capsys: Captured) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
-    for logit, word in ((-4.0, "real"), (0.0, "uncertain"), (4.0, "fake")):
+    for logit, word in ((-4.0, "no trace"), (0.0, "uncertain"), (4.0, "fake")):
         path = saved(constant_detector(logit), tmp_path)
         assert main(["detect", str(tmp_path / "a.png"), "--crops", "--model", path]) == 0
         assert capsys.readouterr().out.startswith(f"{word} ")
@@ -209,6 +242,8 @@ def test_folder_with_a_loop_of_links(model: str, folder: Path, capsys: Captured)
         (["detect"], "PATH"),
         (["detect", "a.jpg", "--threads", "0"], "'0' is not a number from 1 to 1024"),
         (["detect", "a.jpg", "--threads", "9999999999999"], "is not a number"),
+        (["detect", "a.jpg", "--prior", "1"], "'1' is not a number above 0 and below 1"),
+        (["detect", "a.jpg", "--prior", "nan"], "'nan' is not a number"),
         (["detect", "a.jpg", "--no-such"], "--no-such"),
         (["detect", "a.jpg", "--model", "nobody"], "nobody: no bundled model"),
         (["detect", "a.jpg", "--model", os.devnull], "null"),

@@ -86,13 +86,13 @@ def test_how_many_frames(
 
 def test_text_of_a_clip(model: str, clip: Path, capsys: Captured) -> None:
     assert main(["detect", "--model", model, str(clip)]) == 0
-    assert capsys.readouterr().out == f"fake        p_fake  95.3 %  {clip}\n"
+    assert capsys.readouterr().out == f"fake        p_fake  95.3 % (84 to 99 %)   {clip}\n"
 
 
 def test_a_clip_without_a_face(model: str, tmp_path: Path, capsys: Captured) -> None:
     path = clip_file(tmp_path, "empty.mp4", frames=20)
     assert main(["detect", "--model", model, str(path)]) == 0
-    assert capsys.readouterr().out == f"no face                     {path}  (no face found)\n"
+    assert capsys.readouterr().out == f"{'no face':<40}  {path}  (no face found)\n"
 
 
 def test_a_clip_that_is_cut_short_is_judged_so_far(
@@ -110,7 +110,8 @@ def test_a_clip_that_is_cut_short_is_judged_so_far(
 
 
 @pytest.mark.parametrize(
-    ("count", "word", "doubts"), [(30, "uncertain", ["too_short_for_fake"]), (45, "fake", [])]
+    ("count", "word", "doubts"),
+    [(30, "uncertain", ["too_short_for_fake", "few_frames"]), (45, "fake", [])],
 )
 def test_nobody_is_called_fake_for_a_second(
     model: str, tmp_path: Path, capsys: Captured, count: int, word: str, doubts: list[str]

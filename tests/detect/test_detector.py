@@ -72,8 +72,8 @@ def test_verdict_to_json() -> None:
         '"interval": [0.6, 1.0], "prior": 0.5, '
         '"faces": [{"box": [1, 2, 3, 4], "p_fake": 0.9, "interval": [0.7, 0.95], '
         '"verdict": "fake"}], '
-        '"model": "default", "note": null, "tracks": [{"id": 1, "p_fake": 0.9, '
-        '"interval": [0.7, 0.95], "verdict": "fake", '
+        '"model": "default", "note": null, "doubts": [], "tracks": [{"id": 1, "p_fake": 0.9, '
+        '"interval": [0.7, 0.95], "verdict": "fake", "doubts": [], '
         '"frames": [{"t": 0.5, "box": [1, 2, 3, 4], "p_fake": 0.9}]}], '
         '"frames_read": 7, "frames_scored": 1, "left_out": {"dark": 2}}'
     )
@@ -309,8 +309,13 @@ def test_streams_that_cannot_be(detector: Detector, rate: Any) -> None:
 
 def test_uncertain_says_why() -> None:
     model = constant_detector(0.0, thresholds={"real": 0.2, "fake": 0.8})
-    verdict = Detector(model, crops=True).check(PHOTO)
-    assert verdict.note == "uncertain: p_fake lies between 20 and 80 %"
+    verdict = Detector(model, crops=True).check(PHOTO[:90])
+    codes = [doubt["code"] for doubt in verdict.to_json()["doubts"]]
+    assert codes == ["between_thresholds", "few_frames", "small_face"]
+    assert verdict.note == (
+        "uncertain: p_fake lies between 20 and 80 %, there was one look only, the face is small "
+        "(90 pixels); it may help: a clip or more pictures or a larger picture of the face"
+    )
 
 
 def test_on_frame_is_told_of_a_picture(detector: Detector) -> None:

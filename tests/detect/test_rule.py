@@ -56,7 +56,8 @@ def test_a_single_look_is_only_believed_where_its_interval_is_on_one_side() -> N
         if half > logit(0.8):
             _, judged = file_of([[expit(half - 0.02)]], rule)
             assert judged.word == "uncertain"
-            assert [doubt.code for doubt in judged.doubts] == ["interval_across_half"]
+            codes = [doubt.code for doubt in judged.doubts]
+            assert codes == ["interval_across_half", "few_frames", "small_face"]
 
 
 def test_the_interval_of_a_face_goes_into_its_verdict() -> None:
@@ -105,7 +106,7 @@ def test_nobody_is_fake_for_a_second_together_either() -> None:
     assert file_of(people)[1].word == "fake"
     _, judged = file_of(people, followed=True)
     assert judged.word == "uncertain"
-    assert judged.doubts[-1].code == "too_short_for_fake"
+    assert "too_short_for_fake" in [doubt.code for doubt in judged.doubts]
     frames = int(4 * FAKE_SECONDS) + 1
     assert file_of([[0.97] * frames] * 2, followed=True)[1].word == "fake"
 

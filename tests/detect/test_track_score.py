@@ -165,7 +165,6 @@ def test_no_frames_are_no_track() -> None:
 def test_judge_track(p_fake: float, interval: tuple[float, float], word: str) -> None:
     found, doubts = judge_track(p_fake, interval, THRESHOLDS, 1.5)
     assert found == word and bool(doubts) == (word == "uncertain")
-    assert [str(doubt)[:11] for doubt in doubts] == ["uncertain: "] * len(doubts)
     short, doubts = judge_track(p_fake, interval, THRESHOLDS, 1.4)
     assert short == ("uncertain" if word == "fake" else word) and (short != "uncertain" or doubts)
 

@@ -77,5 +77,6 @@ def verdict_of(
         "frames_read": len(frames),
         "frames_scored": len(frames),
         "left_out": left_out or {},
+        "interval": tracks[0].interval if tracks else None,
     }
     return Verdict(**{**values, **changes})
