@@ -47,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a picture, a clip, a folder (all of them in it and below, but for hidden ones), or "
         "-: a picture from stdin or, with --size, raw RGB frames",
     )
-    add("--model", default="default", metavar="NAME|FILE", help="bundled model or model file")
+    add("--model", default="default", metavar="NAME|FILE",
+        help="bundled model or pair, or a file of one")  # fmt: skip
+    add("--fast", action="store_true",
+        help="of a pair of networks, leave out the thorough one")  # fmt: skip
     add("--finder", default=_FINDER, metavar="NAME|FILE",
         help="what finds faces: yunet-s, or yunet-n, better at small and tilted ones")  # fmt: skip
     add("--min-face", type=positive_number(_MOST), metavar="PIXELS",
@@ -87,6 +90,7 @@ def run(options: argparse.Namespace) -> int:
     _check_usage(options, inputs)
     detector = Detector(
         options.model,
+        fast=options.fast,
         finder=options.finder,
         min_face=options.min_face,
         crops=options.crops,

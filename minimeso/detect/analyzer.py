@@ -8,22 +8,24 @@ Memory grows by some 30 bytes for each judged face.
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Session
+from ..engine import Model, Session
 from ..errors import ModelError
 from ..media.pixels import Pixels
 from .box import Box
 from .decode import FoundFace
 from .finder import FaceFinder
 from .framing import resized_crop, square, whole
-from .quality import SMALLEST, fault
+from .moments import Moments
+from .pair import Pair, input_size, logit
+from .quality import SMALLEST, fault, goodness
 from .rule import Judged, Rule
 from .size_correction import small_faces
+from .thorough import Look, Looks
 from .track_score import suspicion, too_short
 from .tracker import Tracker
 from .verdict import (
@@ -43,43 +45,62 @@ _LIVE_MOMENTS = 512
 class CroppedFrame(NamedTuple):
     """A frame whose faces are found and cropped, but not judged yet.
 
-    ``crops`` are (3, H, W) float32 of the faces without a ``reason``, in their order.
+    ``crops`` are (3, H, W) float32 of the faces without a ``reason``, in their order; ``qualities``
+    are theirs, see ``quality.goodness``, where a thorough network wants to know.
     """
 
     t: float
     pixels: Pixels
     faces: tuple[SeenFace, ...]
     crops: tuple[Crop, ...]
+    qualities: tuple[float, ...] = ()
+
+
+class Networks(NamedTuple):
+    """What judges faces: ``model``, a pair or not, and the sessions of its networks."""
+
+    model: Model | Pair
+    fast: Session
+    thorough: Session | None
+
+
+class _Remembered(NamedTuple):
+    """Of a frame: its faces with their places among the moments, what is to be looked at now."""
+
+    frame: CroppedFrame
+    places: list[int]
+    looks: list[Look]
 
 
 class Analyzer:
     """One picture or clip from its first frame to its last.
 
     Args:
-        session: the detector's network.
+        networks: of the detector.
         rule: how words come about.
-        size: height and width that it looks at.
         finder: finds the faces; ``None`` takes each frame for one face.
         one_picture: there is one frame only, so nothing is followed.
     """
 
     def __init__(
         self,
-        session: Session,
+        networks: Networks,
         rule: Rule,
-        size: tuple[int, int],
         finder: FaceFinder | None,
         one_picture: bool = False,
     ) -> None:
-        self._session = session
+        self._networks = networks
         self._rule = rule
-        self._size = size
-        self._framing = session.model.framing or {}
-        self._small = small_faces(session.model.calibration, session.model.name)
+        model = networks.model
+        self._combination = model.combination if isinstance(model, Pair) else None
+        self._size = input_size(networks.fast.model)
+        self._framing = model.framing or {}
+        self._small = small_faces(model.calibration, model.name)
         self._finder = finder
         self._tracker = None if finder is None or one_picture else Tracker(finder)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
         self._moments: dict[int, Moments] = {}
+        self._looks = Looks()
         self._first, self._last = math.inf, -math.inf
         self.frames_scored = 0
         self.faces_found = 0
@@ -88,7 +109,7 @@ class Analyzer:
     def crop_faces(self, t: float, pixels: Pixels) -> CroppedFrame:
         """Find the faces of the next frame, and crop those that can be judged."""
         self._first, self._last = min(self._first, t), max(self._last, t)
-        faces, crops = [], []
+        faces, crops, qualities = [], [], []
         for track, face in self._found(t, pixels):
             box = whole(pixels) if self._finder is None else square(face, self._framing)
             reason = _too_small(box) if self._finder is None else fault(pixels, face, box)
@@ -97,10 +118,12 @@ class Analyzer:
             faces.append(SeenFace(self._numbers.get(track, 0), face, box, reason, None))
             if reason is None:
                 resample = self._framing["resample"]
-                isa = self._session.isa
+                isa = self._networks.fast.isa
                 crop = resized_crop(pixels, box, self._size, resample, isa, rotation=face.rotation)
                 crops.append(crop[0])
-        return CroppedFrame(t, pixels, tuple(faces), tuple(crops))
+                if self._combination is not None:
+                    qualities.append(goodness(pixels, face, box))
+        return CroppedFrame(t, pixels, tuple(faces), tuple(crops), tuple(qualities))
 
     def _found(self, t: float, pixels: Pixels) -> list[tuple[int, FoundFace]]:
         if self._finder is None:
@@ -111,37 +134,61 @@ class Analyzer:
         return self._tracker.see(t, pixels)
 
     def judge(self, cropped: Sequence[CroppedFrame]) -> list[SeenFrame]:
-        """Score the faces of some frames in one call of the engine, and remember the scores.
+        """Score the faces of some frames in one call of each network, and remember the scores.
 
         Raises:
-            ModelError: the network's result is not a number, because its weights overflow.
+            ModelError: a network's result is not a number, because its weights overflow.
         """
         crops = [crop for frame in cropped for crop in frame.crops]
-        scores = iter(self._session.run(np.stack(crops)).tolist() if crops else ())
-        return [self._judged(frame, scores) for frame in cropped]
+        scores = iter(_p_fakes(self._networks.fast, crops))
+        remembered = [self._remembered(frame, scores) for frame in cropped]
+        logits = self._looked([look for one in remembered for look in one.looks])
+        return [self._seen(one, logits) for one in remembered]
 
-    def _judged(self, frame: CroppedFrame, scores: Iterator[float]) -> SeenFrame:
+    def _remembered(self, frame: CroppedFrame, scores: Iterator[float]) -> _Remembered:
+        """Remember what the fast network says of a frame, and choose what to look at."""
+        places: list[int] = []
+        looks = self._looks.pass_time(frame.t)
+        judged = (seen for seen in frame.faces if seen.reason is None)
+        for number, seen in enumerate(judged):
+            p_fake, side = next(scores), min(seen.square[2:])
+            pair = self._combination
+            moments = self._moments.setdefault(
+                seen.track, Moments(pair.thorough if pair is not None else None)
+            )
+            places.append(len(moments))
+            if pair is None:
+                score = self._small.corrected(p_fake, side)
+            else:
+                score = pair.bias + pair.fast * logit(p_fake) - self._small.added(side)
+                look = Look(seen.track, len(moments), frame.crops[number])
+                looks += self._looks.offer(frame.t, logit(p_fake), frame.qualities[number], look)
+            moments.append(frame.t, box_inside(seen.face, frame.pixels), score)
+        return _Remembered(frame, places, looks)
+
+    def _looked(self, looks: Sequence[Look]) -> Iterator[float]:
+        """The logits of the thorough network, all in one call."""
+        if self._networks.thorough is None:
+            return iter(())
+        return map(logit, _p_fakes(self._networks.thorough, [look.crop for look in looks]))
+
+    def _seen(self, remembered: _Remembered, logits: Iterator[float]) -> SeenFrame:
+        """A frame with what is known of its faces up to now."""
+        frame, places, looks = remembered
+        for look in looks:
+            self._moments[look.person].look(look.place, next(logits))
         judged = []
-        crops = iter(frame.crops)
+        crops, indices = iter(frame.crops), iter(places)
         for seen in frame.faces:
             self.faces_found += 1
             if seen.reason is not None:
                 self.left_out[seen.reason] = self.left_out.get(seen.reason, 0) + 1
             else:
-                p_fake = self._checked(next(scores))
-                p_fake = self._small.corrected(p_fake, min(seen.square[2:]))
+                p_fake = self._moments[seen.track][next(indices)].p_fake
                 seen = seen._replace(p_fake=self._rule.frame(p_fake), crop=next(crops))
-                moments = self._moments.setdefault(seen.track, Moments())
-                moments.append(frame.t, box_inside(seen.face, frame.pixels), p_fake)
             judged.append(seen)
         self.frames_scored += bool(frame.crops)
         return SeenFrame(frame.t, frame.pixels, tuple(judged))
-
-    def _checked(self, p_fake: float) -> float:
-        if not math.isfinite(p_fake):
-            name = self._session.model.name
-            raise ModelError(f"{name}: p_fake is {p_fake}: its weights overflow")
-        return p_fake
 
     def live(self, frame: SeenFrame) -> Iterator[LiveFace]:
         """What is known of the persons of a frame right after it was judged."""
@@ -156,7 +203,13 @@ class Analyzer:
             )  # fmt: skip
 
     def tracks(self) -> tuple[tuple[Track, ...], dict[str, int]]:
-        """Every person that was judged, the most fake first, and the faces left out by reason."""
+        """Every person that was judged, the most fake first, and the faces left out by reason.
+
+        Nothing more is expected: the faces that wait for the thorough network are looked at.
+        """
+        rest = self._looks.rest()
+        for look, found in zip(rest, self._looked(rest), strict=True):
+            self._moments[look.person].look(look.place, found)
         left_out = dict(self.left_out)
         short: set[int] = set()
         if self._tracker is not None:
@@ -165,9 +218,9 @@ class Analyzer:
             if short:
                 left_out["too_short"] = sum(len(times[number]) for number in short)
         persons = {n: m for n, m in self._moments.items() if n not in short}
-        found = [self._track(n, m, len(persons)) for n, m in persons.items()]
-        found.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
-        return tuple(found), left_out
+        tracks = [self._track(n, m, len(persons)) for n, m in persons.items()]
+        tracks.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
+        return tuple(tracks), left_out
 
     def judged(self, tracks: Sequence[Track]) -> Judged:
         """What these persons, all of the file, say of it."""
@@ -179,35 +232,13 @@ class Analyzer:
         return self._rule.person(number, moments, count=count, followed=followed)
 
 
-class Moments(Sequence[Moment]):
-    """The judged frames of one track, in some 32 bytes each."""
-
-    def __init__(self) -> None:
-        self._times, self._boxes, self._scores = array("d"), array("i"), array("d")
-
-    def append(self, t: float, box: Box, p_fake: float) -> None:
-        """Add the next frame."""
-        self._times.append(t)
-        self._boxes.extend(map(int, box))
-        self._scores.append(p_fake)
-
-    def times(self) -> array[float]:
-        """Seconds of every frame."""
-        return self._times
-
-    def __len__(self) -> int:
-        return len(self._times)
-
-    @overload
-    def __getitem__(self, index: int) -> Moment: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Moment]: ...
-    def __getitem__(self, index: int | slice) -> Moment | list[Moment]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
-        x, y, width, height = self._boxes[4 * index : 4 * index + 4]
-        return Moment(self._times[index], Box(x, y, width, height), self._scores[index])
+def _p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:
+    """What a network says of some faces."""
+    found: list[float] = session.run(np.stack(crops)).tolist() if crops else []
+    for p_fake in found:
+        if not math.isfinite(p_fake):
+            raise ModelError(f"{session.model.name}: p_fake is {p_fake}: its weights overflow")
+    return found
 
 
 def _too_small(box: Box) -> Reason | None:

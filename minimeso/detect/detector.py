@@ -20,10 +20,10 @@ from ..media.pixels import rgb_of_array
 from ..media.prefetch import prefetch
 from ..media.video import is_clip, open_clip
 from ..notes import Note
-from .analyzer import Analyzer, CroppedFrame
+from .analyzer import Analyzer, CroppedFrame, Networks
 from .finder import FaceFinder
 from .measured import measured_elsewhere
-from .pair import input_size
+from .pair import Pair, find_detector
 from .prior import EVEN, checked_prior
 from .rule import Rule, spread_of
 from .verdict import Face, LiveFace, SeenFrame, Track, Verdict
@@ -46,7 +46,9 @@ class Detector:
     """Judges pictures and clips: was a face in it swapped?
 
     Args:
-        model: name of a bundled model, path of a model file, or a ``Model``.
+        model: name of a bundled model or pair, path of a model file or of the manifest of a pair, a
+            ``Model`` or a ``Pair``.
+        fast: of a pair, leave the thorough network out: the fast one judges as it does alone.
         finder: name or path of a face finder, or a ``FaceFinder``.
         min_face: side in pixels of the smallest face that is searched for, see ``FaceFinder``.
         crops: every picture is a face already, cut as in the training of the model: nothing is
@@ -66,8 +68,9 @@ class Detector:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Model = "default",
+        model: str | os.PathLike[str] | Model | Pair = "default",
         *,
+        fast: bool = False,
         finder: str | os.PathLike[str] | Model | FaceFinder = "yunet-s",
         min_face: float | None = None,
         crops: bool = False,
@@ -75,9 +78,9 @@ class Detector:
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
-        self.session = Session(model, threads=threads, isa=isa)
-        self.model: Model = self.session.model
-        self._size = input_size(self.model)
+        found = find_detector(model)
+        self.model: Model | Pair = found.fast if fast and isinstance(found, Pair) else found
+        self._networks = _networks(self.model, threads, isa)
         spread = spread_of(self.model.calibration, self.model.name)
         self._rule = Rule(self.model.thresholds or {}, spread, checked_prior(prior))
         if min_face is not None and (crops or isinstance(finder, FaceFinder)):
@@ -89,7 +92,17 @@ class Detector:
                 if isinstance(finder, FaceFinder)
                 else FaceFinder(finder, min_face=min_face, threads=threads, isa=isa)
             )
-        self._for_clips: tuple[Session, FaceFinder | None] | None = None
+        self._for_clips: tuple[Networks, FaceFinder | None] | None = None
+
+    @property
+    def session(self) -> Session:
+        """The network that looks at every face."""
+        return self._networks.fast
+
+    @property
+    def thorough(self) -> Session | None:
+        """Of a pair, the network that looks at some faces; ``None`` where there is no pair."""
+        return self._networks.thorough
 
     @property
     def measured(self) -> tuple[Note, ...]:
@@ -168,7 +181,7 @@ class Detector:
             raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
         if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
             raise InputError(f"rate {rate!r}: give the frames a second, above 0")
-        analyzer = Analyzer(self.session, self._rule, self._size, self.finder)
+        analyzer = Analyzer(self._networks, self._rule, self.finder)
         for number, frame in enumerate(frames):
             cropped = analyzer.crop_faces(number / rate, rgb_of_array(frame))
             yield from analyzer.live(analyzer.judge([cropped])[0])
@@ -176,7 +189,7 @@ class Detector:
     def _judge_picture(
         self, picture: Picture, path: str | None, on_frame: OnFrame | None
     ) -> Verdict:
-        analyzer = Analyzer(self.session, self._rule, self._size, self.finder, one_picture=True)
+        analyzer = Analyzer(self._networks, self._rule, self.finder, one_picture=True)
         seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
         persons = {track.id: track for track in analyzer.tracks()[0]}
         if on_frame is not None:
@@ -189,14 +202,14 @@ class Detector:
         return self._verdict(path, analyzer, picture.complete, picture.notes, faces, 1)
 
     def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
-        session, finder = self._with_fewer_threads()
-        analyzer = Analyzer(session, self._rule, self._size, finder)
+        networks, finder = self._with_fewer_threads()
+        analyzer = Analyzer(networks, self._rule, finder)
         notes: tuple[Note, ...] = ()
         with (
             prefetch(clip.unconverted(), _PREFETCHED_FRAMES) as frames,
             prefetch(_cropped_frames(analyzer, frames, clip), _PREFETCHED_FRAMES) as cropped,
         ):
-            for few in _in_batches(cropped, session.threads):
+            for few in _in_batches(cropped, networks.fast.threads):
                 if self._is_enough(analyzer.judge(few), clip, on_frame):
                     frames.stop()  # or a quiet pipe would be waited for
                     notes = (Note("stopped"),)
@@ -206,13 +219,13 @@ class Detector:
         notes = (*notes, *clip.faults)
         return self._verdict(path, analyzer, not notes, notes, (), clip.frames_read)
 
-    def _with_fewer_threads(self) -> tuple[Session, FaceFinder | None]:
-        """Network and finder for clips, whose decoder and finder have threads of their own: more
+    def _with_fewer_threads(self) -> tuple[Networks, FaceFinder | None]:
+        """Networks and finder for clips, whose decoder and finder have threads of their own: more
         than the cores can run would only wait for each other."""
         if self._for_clips is None:
             threads = max(1, self.session.threads // 2)
-            session = Session(self.model, threads=threads, isa=self.session.isa)
-            self._for_clips = session, self.finder and self.finder.with_threads(1)
+            networks = _networks(self.model, threads, self.session.isa)
+            self._for_clips = networks, self.finder and self.finder.with_threads(1)
         return self._for_clips
 
     def _is_enough(self, frames: Sequence[SeenFrame], clip: Clip, on_frame: OnFrame | None) -> bool:
@@ -255,6 +268,14 @@ class Detector:
             judged.interval if judged else None,
             self._rule.prior,
         )
+
+
+def _networks(model: Model | Pair, threads: int | None, isa: str | None) -> Networks:
+    """A session for each network of a detector."""
+    if not isinstance(model, Pair):
+        return Networks(model, Session(model, threads=threads, isa=isa), None)
+    fast, thorough = (Session(m, threads=threads, isa=isa) for m in (model.fast, model.thorough))
+    return Networks(model, fast, thorough)
 
 
 def _name_of(source: object) -> str | None:

@@ -40,15 +40,11 @@ _MOST_WEIGHT = 100.0
 
 
 class Combination(NamedTuple):
-    """How two logits become one."""
+    """How two logits become one: what each counts for, and what is added."""
 
     bias: float
     fast: float
     thorough: float
-
-    def without_thorough(self, p_fake: float) -> float:
-        """What the fast network's probability adds to the logit of the pair, and the bias."""
-        return self.bias + self.fast * logit(p_fake)
 
 
 @dataclass(frozen=True, eq=False)

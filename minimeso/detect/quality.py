@@ -9,6 +9,7 @@ thousand pixels of the face, whatever its size.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,8 @@ _DARKEST = 30.0
 #: ``sharpness`` below which a face is blurred: that of 0.4 % of the training faces, of 94 % of them
 #: after a Gaussian blur of sigma 3 (of 224 pixels), of 99.6 % after one of sigma 4.
 _SOFTEST = -3.3
+#: Side in pixels of a square beyond which a face is no better: that of most faces of training.
+_LARGE = 224.0
 #: The middle of the square, as a share of its side, that is looked at: brows to mouth, no hair.
 _MIDDLE = 0.7
 #: So many pixels in each direction for the sharpness and for the luma.
@@ -65,11 +68,35 @@ def fault(pixels: Pixels, face: FoundFace, square: AnyBox) -> Reason | None:
     return "blurred" if sharpness(pixels, square) < _SOFTEST else None
 
 
-def is_profile(face: FoundFace) -> bool:
-    """Whether a face is a profile or lies on its side, by its landmarks.
+def goodness(pixels: Pixels, face: FoundFace, square: AnyBox) -> float:
+    """How good a face is compared with others of the person: sharp, large, seen from in front.
 
-    Both are measured along and across the line from the middle of the eyes to that of the mouth.
+    Args:
+        pixels: (H, W, 3) uint8 RGB, the picture.
+        face: a face of it that can be judged; without landmarks it looks ahead.
+        square: what is cropped for the network.
     """
+    aside = _pose(face).aside if face.landmarks else 0.0
+    return sharpness(pixels, square) + math.log2(min(square[2] / _LARGE, 1.0)) - aside
+
+
+class _Pose(NamedTuple):
+    """Distance of the eyes over that from eyes to mouth, how far the nose is from the middle over
+    the distance of the eyes, and degrees from upright."""
+
+    width: float
+    aside: float
+    roll: float
+
+
+def is_profile(face: FoundFace) -> bool:
+    """Whether a face is a profile or lies on its side, by its landmarks."""
+    pose = _pose(face)
+    return pose.width < _NARROWEST or pose.aside > _NOSE_ASIDE or abs(pose.roll) > _MOST_ROLL
+
+
+def _pose(face: FoundFace) -> _Pose:
+    """Measured along and across the line from the middle of the eyes to that of the mouth."""
     left, right, nose, corner_left, corner_right = face.landmarks
     eyes = (left[0] + right[0]) / 2, (left[1] + right[1]) / 2
     down = (
@@ -78,13 +105,13 @@ def is_profile(face: FoundFace) -> bool:
     )
     length = math.hypot(*down)
     if length < 1e-6:
-        return True
+        return _Pose(0.0, math.inf, 0.0)
     across = down[1] / length, -down[0] / length
     width = abs((right[0] - left[0]) * across[0] + (right[1] - left[1]) * across[1])
     aside = abs((nose[0] - eyes[0]) * across[0] + (nose[1] - eyes[1]) * across[1])
     roll = math.degrees(math.atan2(-down[0], down[1])) + face.rotation
     roll = (roll + 180) % 360 - 180
-    return width < _NARROWEST * length or aside > _NOSE_ASIDE * width or abs(roll) > _MOST_ROLL
+    return _Pose(width / length, aside / width if width > 0 else math.inf, roll)
 
 
 def outside(square: AnyBox, shape: tuple[int, ...]) -> float:

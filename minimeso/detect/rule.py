@@ -55,14 +55,16 @@ class Rule(NamedTuple):
 
         Args:
             number: of the person.
-            frames: in which the face was judged, scores at even odds.
+            frames: in which the face was judged, scores at even odds; of a pair of networks those
+                count that the thorough one looked at.
             count: how many persons the file has; a stream, whose end nobody knows, one.
             followed: by a tracker, so that the seconds in view count.
         """
         by = shift(self.prior, count)
+        looked = [moment for moment in frames if moment.thorough] or frames
         times = [moment.t for moment in frames]
-        scores = [moment.p_fake for moment in frames]
-        summary = summarize(times, scores, self.spread, by)
+        scores = [moment.p_fake for moment in looked]
+        summary = summarize([moment.t for moment in looked], scores, self.spread, by)
         p_fake = summary.p_fake if len(scores) > 1 or by else scores[0]
         if by:
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]

@@ -27,11 +27,24 @@ Interval = tuple[float, float]
 
 
 class Moment(NamedTuple):
-    """A face in one frame: ``t`` in seconds from the start, its box (whole pixels), ``p_fake``."""
+    """A face in one frame.
+
+    Attributes:
+        t: seconds from the start.
+        box: x, y, width, height in whole pixels.
+        p_fake: of this frame.
+        thorough: of a pair of networks, whether the thorough one looked at this frame; if not, its
+            part of ``p_fake`` comes from the looks before and after.
+    """
 
     t: float
     box: Box
     p_fake: float
+    thorough: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able data under the names of the attributes."""
+        return {**self._asdict(), "box": list(self.box)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ class Track:
             "interval": list(self.interval),
             "verdict": self.verdict,
             "doubts": [doubt.to_json() for doubt in self.doubts],
-            "frames": [{"t": t, "box": list(box), "p_fake": p} for t, box, p in self.frames],
+            "frames": [moment.to_json() for moment in self.frames],
         }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.detectors import constant_detector, photo, png_header, saved
+from support.detectors import constant_detector, photo, png_header, saved, saved_pair, small_pair
 
 import minimeso
 from minimeso.cli import main
@@ -153,7 +153,7 @@ def test_json(model: str, tmp_path: Path, capsys: Captured) -> None:
         "model": "constant", "note": None, "doubts": [],
         "tracks": [{
             "id": 1, "p_fake": p_fake, "interval": interval, "verdict": "fake", "doubts": [],
-            "frames": [{"t": 0.0, "box": box, "p_fake": p_fake}],
+            "frames": [{"t": 0.0, "box": box, "p_fake": p_fake, "thorough": False}],
         }],
         "frames_read": 1, "frames_scored": 1, "left_out": {},
     }  # fmt: skip
@@ -231,6 +231,20 @@ def test_folder_with_a_loop_of_links(model: str, folder: Path, capsys: Captured)
     (folder / "below" / "up").symlink_to(folder)
     assert main(["detect", "--crops", "--model", model, str(folder)]) == 3
     assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_a_pair_and_its_fast_network_alone(tmp_path: Path, capsys: Captured) -> None:
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+    arguments = ["detect", "--crops", "--json", "--model", saved_pair(small_pair(), tmp_path)]
+    answers = []
+    for options in ([], ["--fast"], ["--model", str(tmp_path / "quick.npz")]):
+        assert main([*arguments, *options, str(tmp_path / "a.png")]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    both, fast, alone = answers
+    assert fast == alone and (both["model"], fast["model"]) == ("both", "quick")
+    assert both["tracks"][0]["frames"][0]["thorough"] is True
+    assert fast["tracks"][0]["frames"][0]["thorough"] is False
+    assert both["p_fake"] != fast["p_fake"]
 
 
 # --- usage -------------------------------------------------------------------------------

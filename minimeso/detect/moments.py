@@ -1,0 +1,84 @@
+"""The judged frames of a person, in some 32 bytes each.
+
+Of a pair of networks the thorough one looks at some frames only.  What it said of them is kept
+apart, and any frame gets its logit by linear interpolation in time between the looks before and
+after it, before the first and after the last one as there.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import overload
+
+from .box import Box
+from .track_score import sigmoid
+from .verdict import Moment
+
+
+class Moments(Sequence[Moment]):
+    """The judged frames of a person.
+
+    Args:
+        weight: of a pair, what a logit of the thorough network counts for; ``None`` of a single
+            network.
+    """
+
+    def __init__(self, weight: float | None = None) -> None:
+        self._weight = weight
+        self._times, self._boxes, self._scores = array("d"), array("i"), array("d")
+        self._looks, self._logits = array("q"), array("d")
+
+    def append(self, t: float, box: Box, score: float) -> None:
+        """Add the next frame.
+
+        Args:
+            t: seconds.
+            box: of the face.
+            score: of a single network p_fake; of a pair the logit without what the thorough
+                network adds.
+        """
+        self._times.append(t)
+        self._boxes.extend(map(int, box))
+        self._scores.append(score)
+
+    def look(self, index: int, logit: float) -> None:
+        """The thorough network's logit of a frame that lies behind all frames that have one."""
+        self._looks.append(index)
+        self._logits.append(logit)
+
+    def times(self) -> array[float]:
+        """Seconds of every frame."""
+        return self._times
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    @overload
+    def __getitem__(self, index: int) -> Moment: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Moment]: ...
+    def __getitem__(self, index: int | slice) -> Moment | list[Moment]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        x, y, width, height = self._boxes[4 * index : 4 * index + 4]
+        box = Box(x, y, width, height)
+        if self._weight is None:
+            return Moment(self._times[index], box, self._scores[index])
+        logit, looked = self._thorough(index)
+        p_fake = sigmoid(self._scores[index] + self._weight * logit)
+        return Moment(self._times[index], box, p_fake, looked)
+
+    def _thorough(self, index: int) -> tuple[float, bool]:
+        """What the thorough network says of a frame, or would, and whether it looked at it."""
+        after = bisect_left(self._looks, index)
+        if after < len(self._looks) and self._looks[after] == index:
+            return self._logits[after], True
+        if after in (0, len(self._looks)):
+            return self._logits[max(after - 1, 0)], False
+        t, left, right = (self._times[i] for i in (index, *self._looks[after - 1 : after + 1]))
+        share = (t - left) / (right - left) if right > left else 0.5
+        before, behind = self._logits[after - 1 : after + 1]
+        return before + share * (behind - before), False
