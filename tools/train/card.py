@@ -74,6 +74,7 @@ Epoch {epoch} of the run was the best on val.{note}
 Licence of the weights: {licence}.
 """
 
+COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 #: What is known of the faces, by `Faces.layout`: the pairs are those that the bundled models saw.
 DATA = {
     "pairs": """\
@@ -202,26 +203,28 @@ def text(model: Model) -> str:
     )
 
 
-def diagram(model: Model, path: Path) -> None:
-    """The reliability diagram (DeGroot & Fienberg 1983) of both splits, as SVG."""
+def reliability_diagram(
+    name: str, splits: Mapping[str, Sequence[tuple[float, float, int]]], path: Path
+) -> None:
+    """The reliability diagram (DeGroot & Fienberg 1983) of `metrics.reliability`, by label, as
+    SVG."""
     import matplotlib
 
     matplotlib.use("svg")
     # The same file for the same figures: no date, no random ids, no outlines of letters.
-    matplotlib.rcParams.update({"svg.hashsalt": model.name, "svg.fonttype": "none"})
+    matplotlib.rcParams.update({"svg.hashsalt": name, "svg.fonttype": "none"})
     from matplotlib import pyplot
 
     figure, (upper, lower) = pyplot.subplots(
         2, 1, sharex=True, figsize=(4, 5), height_ratios=(3, 1), layout="constrained"
     )
     upper.plot((0, 1), (0, 1), color="0.7", linewidth=1)
-    for split, colour in (("val", "tab:blue"), ("test", "tab:orange")):
-        bins = model.meta["metrics"][split]["reliability"]
+    for (label, bins), colour in zip(splits.items(), COLOURS, strict=False):
         said, true, count = zip(*bins, strict=True)
-        upper.plot(said, true, "o-", color=colour, label=split, markersize=4)
+        upper.plot(said, true, "o-", color=colour, label=label, markersize=4)
         total = sum(count)
         lower.plot(said, [n / total for n in count], "o-", color=colour, markersize=4)
-    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is fake", title=model.name)
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is fake", title=name)
     upper.legend()
     lower.set(xlabel="p_fake", ylabel="share of faces", ylim=(0, None))
     figure.savefig(path, metadata={"Date": None})
@@ -231,7 +234,8 @@ def diagram(model: Model, path: Path) -> None:
 def write(model: Model, path: Path) -> None:
     """The card and the diagram beside the model file `path`."""
     path.with_suffix(".md").write_text(text(model), encoding="utf-8")
-    diagram(model, path.with_suffix(".svg"))
+    bins = {split: model.meta["metrics"][split]["reliability"] for split in ("val", "test")}
+    reliability_diagram(model.name, bins, path.with_suffix(".svg"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -48,7 +48,8 @@ class Face(NamedTuple):
 
 def score(model: Model, views: Iterable[Face], layer: str | None = None) -> Array:
     """The value (N,) that the model gives each face: p_fake, or that of another layer."""
-    return scores([model], views, [layer or model.graph.outputs[0]])[0]
+    values: Array = scores([model], views, [layer or model.graph.outputs[0]])[0]
+    return values
 
 
 def scores(models: Sequence[Model], views: Iterable[Face], layers: Sequence[str]) -> Array:

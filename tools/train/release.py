@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeso import Detector, Model, load_model, save_model
+from minimeso.detect.pair import Pair
 from minimeso.errors import MinimesoError
 from minimeso.networks import trainable_parameters
 from tools.convert import checkpoints, keras, models, source
@@ -152,15 +153,20 @@ def published(folder: Path, split: faces.Faces) -> dict[str, float]:
     return values
 
 
-def clips(model: Model, folder: Path) -> list[dict[str, Any]]:
-    """The verdicts of whole clips; `videos.csv` says which they are."""
-    detector = Detector(model)
+def clips_of(folder: Path) -> list[dict[str, str]]:
+    """The clips that the `videos.csv` of a folder names: file, label, twin."""
     with (folder / "videos.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if any(None in (row.get(key) for key in ("file", "label", "twin")) for row in rows):
         raise faces.DataError(f"{folder / 'videos.csv'}: a row without file, label or twin")
+    return rows
+
+
+def clips(model: Model | Pair, folder: Path) -> list[dict[str, Any]]:
+    """The verdicts of whole clips; `videos.csv` says which they are."""
+    detector = Detector(model)
     found = []
-    for row in rows:
+    for row in clips_of(folder):
         verdict = detector.check(folder / row["file"])
         p_fake = None if verdict.p_fake is None else round(verdict.p_fake, 4)
         known = {"file": row["file"], "label": row["label"], "twin": row["twin"]}

@@ -1,0 +1,261 @@
+"""The card of a pair, Markdown and a reliability diagram, of what its manifest holds.
+
+    python -m tools.train.pair_card default.json
+
+writes default.md and default.svg beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minimeso.detect.pair import Pair, load_pair
+from minimeso.errors import MinimesoError
+from tools.train import card, faces
+from tools.train.calibrate import FALSE_ALARMS, RIGHT
+
+CARD = """\
+# {name}
+
+Two networks, one verdict: `{fast}` looks at every chosen frame, `{thorough}` at the best face of a
+person every half second, later every second, and at every face of a picture. Made {date}.
+{attention}
+## What it was measured on
+{scope}
+
+### val (used to choose and to calibrate)
+{val}
+
+### test (nothing chosen by it)
+{test}
+
+"Decided" faces are called real (p_fake <= {thresholds[real]}) or fake (p_fake >=
+{thresholds[fake]}); what is between is `uncertain`. The thresholds are the nearest to one half with
+which on val, in every source{but}, {right:.1%} of those called fake are, and of those called real
+are, and at most {alarms:.2%} of the real stills are called fake. Intervals are 95 %, by drawing
+whole people. Sizes and skin tones are those of the faces of clips: the side of the square that the
+networks see in the pixels of the file, and the individual typology angle of the cheeks (above 41
+degrees light, below 10 dark; the light of a picture moves it, so it is coarse).
+
+AUC by what became of the picture before:
+
+{views}
+
+Each network alone (AUC, test): {alone}.
+
+![Reliability diagram]({name}.svg)
+
+## Where fakes are rare
+With `--prior` the same faces of test, if so many of all are fakes:
+
+{precision}
+
+## Sources that it has not learned from
+{out_of_source}
+
+## Clips
+{clips}
+
+## How the two are combined
+logit = {combination.bias:.3f} + {combination.fast:.3f} x fast + {combination.thorough:.3f} x
+thorough, of the calibrated logits of each. Fitted on {fitted_on}.
+From look to look a person's logits differ by {spread} (standard deviation on the clips above): the
+interval of a verdict is made of that. Small faces: the logit is lowered by
+{small[shift]} log({small[below]:.0f} / side)^2.
+
+To make it again (both model files beside it, FACES the folder of the faces, CLIPS of the clips):
+
+    {command}
+
+## What it cannot do
+- It knows swaps and reenactments like those of its training sets. Of generators that it has not
+  learned from, whole synthetic pictures or edited ones it knows nothing.
+- A probability is calibrated for as many fakes as real faces; where fakes are rarer, say so with
+  `--prior`.
+- It is no proof.
+
+## Terms
+The faces are for research: DFDC (its competition's rules), FaceForensics++ and LFW (research
+terms); none is in this repository. The weights of the thorough network began with those of
+EfficientNet-Lite0 (Apache License 2.0). The weights here are given under the MIT licence as far as
+they are ours to give; whether the terms of the faces bind who uses weights that were trained on
+them is not settled: ask before you earn money with them.{note}
+"""
+
+
+def out_of_source(path: str) -> list[dict[str, Any]]:
+    """Rows of a CSV file: `trained_on`, `tested_on`, `faces`, `auc`, `decided`,
+    `right_of_decided`; for argparse."""
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [
+            {
+                "trained_on": row["trained_on"],
+                "tested_on": row["tested_on"],
+                "faces": int(row["faces"]),
+                **{key: float(row[key]) for key in ("auc", "decided", "right_of_decided")},
+            }
+            for row in rows
+        ]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error}") from None
+
+
+def _groups(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    yield (
+        "| faces of | faces | people | AUC | calibration error | decided | right of the decided |"
+        " real called fake | fake called real |"
+    )
+    yield "|---" * 9 + "|"
+    for name, values in groups.items():
+        cells = [name, str(values["faces"]), str(values["people"])]
+        for key in ("auc", "expected_calibration_error", "decided", "right_of_decided"):
+            cells.append(card._cell(values, key) if values.get(key) is not None else "")
+        for key in ("real_called_fake", "fake_called_real"):
+            cells.append("" if values.get(key) is None else f"{values[key]:.1%}")
+        yield f"| {' | '.join(cells)} |"
+
+
+def _views(metrics: Mapping[str, Any]) -> Iterator[str]:
+    sources = [
+        (split, name) for split in ("val", "test") for name in metrics[split]["views"]["as trained"]
+    ]
+    yield f"| | {' | '.join(f'{name}, {split}' for split, name in sources)} |"
+    yield "|---" * (len(sources) + 1) + "|"
+    for view in metrics["val"]["views"]:
+        cells = (f"{metrics[split]['views'][view][name]:.3f}" for split, name in sources)
+        yield f"| {view} | {' | '.join(cells)} |"
+
+
+def _precision(metrics: Mapping[str, Any]) -> Iterator[str]:
+    yield "| source | fakes | called fake | of these fake | called real | of these real |"
+    yield "|---|---|---|---|---|---|"
+    for name, rows in metrics["test"]["precision"].items():
+        for row in rows:
+            right = [
+                "none" if row[k] is None else f"{row[k]:.1%}"
+                for k in ("right_of_fake", "right_of_real")
+            ]
+            yield (
+                f"| {name} | {row['prior']:.0%} | {row['called_fake']:.1%} | {right[0]}"
+                f" | {row['called_real']:.1%} | {right[1]} |"
+            )
+
+
+def attention(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where groups of skin or size differ by more than .05 of AUC: said at the top."""
+    said = []
+    for what, names in (
+        ("skin tone", ("light skin", "medium skin", "dark skin")),
+        ("size", ("square under 110 pixels", "110 to 160", "160 and more")),
+    ):
+        aucs = {
+            name: groups[name]["auc"] for name in names if name in groups and "auc" in groups[name]
+        }
+        if aucs and max(aucs.values()) - min(aucs.values()) > 0.05:
+            listed = ", ".join(f"{name} {auc:.3f}" for name, auc in aucs.items())
+            said.append(f"\n**It does not do equally well by {what}** (AUC, test): {listed}.\n")
+    return "".join(said)
+
+
+def _out_of_source(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "It was not measured for this model."
+    lines = [
+        "The same recipe, trained on one source alone and tested on another: what a stranger's clip"
+        " meets.",
+        "",
+        "| trained on | tested on | faces | AUC | decided | right of the decided |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['trained_on']} | {row['tested_on']} | {row['faces']} | {row['auc']:.3f}"
+        f" | {row['decided']:.1%} | {row['right_of_decided']:.1%} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def text(pair: Pair) -> str:
+    """The card as Markdown."""
+    meta = pair.meta
+    metrics, calibration = meta["metrics"], pair.calibration
+    but = f" but {', '.join(meta['left_out'])}" if meta["left_out"] else ""
+    scope = f"Faces of {meta['set_about']}, nobody in two splits."
+    if meta["left_out"]:
+        scope += (
+            f" **The figures of val for {', '.join(meta['left_out'])} flatter**: the weights that"
+            " the thorough network began with may have learned from people of that val split, so"
+            " nothing was fitted on it."
+        )
+    alone = "; ".join(
+        f"{name}: {', '.join(f'{source} {auc:.3f}' for source, auc in aucs.items())}"
+        for name, aucs in metrics["test"]["alone"].items()
+    )
+    flags = f" --leave-out {' '.join(meta['left_out'])}" if meta["left_out"] else ""
+    return CARD.format(
+        name=pair.name,
+        fast=pair.fast.name,
+        thorough=pair.thorough.name,
+        date=meta["date"],
+        attention=attention(metrics["test"]["groups"]),
+        scope=scope,
+        val="\n".join(_groups(metrics["val"]["groups"])),
+        test="\n".join(_groups(metrics["test"]["groups"])),
+        thresholds=pair.thresholds,
+        but=but,
+        right=RIGHT,
+        alarms=FALSE_ALARMS,
+        views="\n".join(_views(metrics)),
+        alone=alone,
+        precision="\n".join(_precision(metrics)),
+        out_of_source=_out_of_source(meta.get("out_of_source", ())),
+        clips=card._clips(meta.get("clips", ())),
+        combination=pair.combination,
+        fitted_on=calibration["fitted_on"],
+        spread=calibration.get("spread", "not measured"),
+        small=calibration["small_faces"],
+        command=f"python -m tools.train.pair {pair.fast.name}.npz {pair.thorough.name}.npz"
+        f" {pair.name}.json --set {meta['set']} --data FACES --cache CACHE --videos CLIPS{flags}",
+        note=f"\n\n{meta['note']}" if meta.get("note") else "",
+    )
+
+
+def write(pair: Pair, path: Path) -> None:
+    """The card and the diagram beside the manifest `path`."""
+    path.with_suffix(".md").write_text(text(pair), encoding="utf-8")
+    bins = {
+        f"{name}, {split}": found
+        for split in ("val", "test")
+        for name, found in pair.meta["metrics"][split]["reliability"].items()
+        if len(found) > 1
+    }
+    card.reliability_diagram(pair.name, bins, path.with_suffix(".svg"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.train.pair_card", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("manifest", type=Path, nargs="+", help="manifests of tools.train.pair")
+    for path in parser.parse_args(arguments).manifest:
+        try:
+            write(load_pair(path), path)
+        except KeyError as error:
+            print(f"pair_card: {path}: no {error} in its meta; make it anew", file=sys.stderr)
+            return 2
+        except (MinimesoError, faces.DataError, OSError) as error:
+            print(f"pair_card: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
