@@ -80,7 +80,7 @@ def groups_of(split: Faces) -> dict[str, Mask]:
     return {
         name: mask
         for name, mask in groups.items()
-        if min(mask.sum(), *(n for n in np.bincount(split.fake[mask], minlength=2) if n)) >= LEAST
+        if min((n for n in np.bincount(split.fake[mask]) if n), default=0) >= LEAST
     }
 
 
