@@ -34,7 +34,7 @@ crop of the set pasted at a random place into a picture of 640 x 480, found ther
 and cut anew; "rescaled": so, but {scales[0]} to {scales[1]} times as large. A face that is not
 found there counts as it is in the set. JPEG, size and blur are those of the whole crop, before the
 face is cut.
-
+{groups}
 ![Reliability diagram]({name}.svg)
 
 {published}
@@ -82,6 +82,11 @@ DFDC face crops: tight boxes of dlib's face finder, 224 x 224 JPEG, of each orig
 one real face and the same frame of a fake made of it, split by person; {train_faces} faces to
 train. The crops are easier and cleaner than raw DFDC: figures are not comparable with published
 ones.""",
+    "sets": """\
+{set_about}: {train_faces} faces to train, nobody in two splits. DFDC: face crops as tight boxes of
+dlib's face finder, 224 x 224 JPEG, the fakes of the same frame as their real face. FaceForensics++:
+faces of YouTube clips, four methods (Deepfakes, FaceSwap, Face2Face, NeuralTextures). Stills: LFW,
+one photo a person, as both classes (self-blended).""",
     "folders": """\
 Pictures in folders `df/` and `real/`, {train_faces} to train. Whose faces they are is not known to
 the tools, so one person may be in more than one split, which flatters the figures.""",
@@ -93,12 +98,16 @@ LIMITS = {
 - All faces that it has learned from and was measured on were crops of 224 pixels that somebody
   else had scaled before: nine of ten of them up, by another program. How it does on faces straight
   from a camera has not been measured on more than a few clips.""",
+    "sets": """\
+- It knows swaps and reenactments like those of its sets. Of generators that it has not learned
+  from, whole synthetic pictures or edited ones it knows nothing.""",
     "folders": """\
 - It knows the swaps of those folders. On other generators, whole synthetic pictures or edited ones
   it has not been tested; expect chance.""",
 }
 DRAWN = {
     "pairs": "whole people",
+    "sets": "whole people",
     "folders": "faces (too narrow where several are of one person)",
 }
 
@@ -133,6 +142,38 @@ def _rows(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if key not in metrics["test"]:
             continue  # people, where nobody knows who they are
         yield f"| {label} | {_cell(metrics['val'], key)} | {_cell(metrics['test'], key)} |"
+
+
+def group_table(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of a table of `measures.by_group`."""
+    yield (
+        "| faces of | faces | people | AUC | calibration error | decided | right of the decided |"
+        " real called fake | fake called real |"
+    )
+    yield "|---" * 9 + "|"
+    for name, values in groups.items():
+        cells = [name, str(values["faces"]), str(values["people"])]
+        for key in ("auc", "expected_calibration_error", "decided", "right_of_decided"):
+            cells.append(_cell(values, key) if values.get(key) is not None else "")
+        for key in ("real_called_fake", "fake_called_real"):
+            cells.append("" if values.get(key) is None else f"{values[key]:.1%}")
+        yield f"| {' | '.join(cells)} |"
+
+
+def _by_group(meta: Mapping[str, Any]) -> str:
+    if "groups" not in meta["metrics"]["test"]:
+        return ""
+    lines = []
+    for split in ("val", "test"):
+        lines += ["", f"## By source, method, size and skin tone: {split}", ""]
+        lines += group_table(meta["metrics"][split]["groups"])
+    if meta.get("left_out"):
+        lines += [
+            "",
+            f"Val of {', '.join(meta['left_out'])} flatters: the weights that it began with may"
+            " have learned from those people, so nothing was fitted on it.",
+        ]
+    return "\n".join([*lines, ""])
 
 
 def _published(rivals: Mapping[str, float]) -> str:
@@ -187,9 +228,12 @@ def text(model: Model) -> str:
         test=test,
         undecided=f"{1 - test['decided']:.0%} of the faces{others}",
         rows="\n".join(_rows(meta["metrics"])),
+        groups=_by_group(meta),
         thresholds=model.thresholds,
         drawn=DRAWN[layout],
-        data=DATA[layout].format(train_faces=f"{meta['train_faces']:,}"),
+        data=DATA[layout].format(
+            train_faces=f"{meta['train_faces']:,}", set_about=meta.get("set_about", "")
+        ),
         limits=LIMITS[layout],
         scales=pasted.SCALES,
         side=faces.FRAME_SIDE,

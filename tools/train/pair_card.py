@@ -107,21 +107,6 @@ def out_of_source(path: str) -> list[dict[str, Any]]:
         raise argparse.ArgumentTypeError(f"{path}: {error}") from None
 
 
-def _groups(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    yield (
-        "| faces of | faces | people | AUC | calibration error | decided | right of the decided |"
-        " real called fake | fake called real |"
-    )
-    yield "|---" * 9 + "|"
-    for name, values in groups.items():
-        cells = [name, str(values["faces"]), str(values["people"])]
-        for key in ("auc", "expected_calibration_error", "decided", "right_of_decided"):
-            cells.append(card._cell(values, key) if values.get(key) is not None else "")
-        for key in ("real_called_fake", "fake_called_real"):
-            cells.append("" if values.get(key) is None else f"{values[key]:.1%}")
-        yield f"| {' | '.join(cells)} |"
-
-
 def _views(metrics: Mapping[str, Any]) -> Iterator[str]:
     sources = [
         (split, name) for split in ("val", "test") for name in metrics[split]["views"]["as trained"]
@@ -206,8 +191,8 @@ def text(pair: Pair) -> str:
         date=meta["date"],
         attention=attention(metrics["test"]["groups"]),
         scope=scope,
-        val="\n".join(_groups(metrics["val"]["groups"])),
-        test="\n".join(_groups(metrics["test"]["groups"])),
+        val="\n".join(card.group_table(metrics["val"]["groups"])),
+        test="\n".join(card.group_table(metrics["test"]["groups"])),
         thresholds=pair.thresholds,
         but=but,
         right=RIGHT,

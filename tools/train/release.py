@@ -33,7 +33,7 @@ from minimeso import Detector, Model, load_model, save_model
 from minimeso.detect.pair import Pair
 from minimeso.errors import MinimesoError
 from minimeso.networks import trainable_parameters
-from tools.convert import checkpoints, keras, models, source
+from tools.convert import checkpoints, efficientnet, keras, models, source
 from tools.train import (
     calibrate,
     card,
@@ -132,6 +132,15 @@ def metrics_of(model: Model, split: faces.Faces) -> dict[str, Any]:
     }
 
 
+def _fixed(model: Model) -> int:
+    """How many values of a network no training changes, beside running statistics."""
+    return sum(
+        array.size
+        for name, array in efficientnet.SCALING.items()
+        if name in model.weights and "running" not in name
+    )
+
+
 def _rounded(value: Any) -> Any:
     """To four places; None for what is no number."""
     if not isinstance(value, float):
@@ -195,8 +204,13 @@ def commands(meta: Mapping[str, Any], name: str) -> list[str]:
         *lines,
         f"python -m tools.train --data FACES --out OUT/{name} {_flags(meta['recipe'])}{teacher}",
         f"python -m tools.train.release OUT/{name}/best.pt {name}.npz --name {name} --data FACES"
-        f" --cache OUT/{name}/cache --videos CLIPS --published WEIGHTS",
+        f" --cache OUT/{name}/cache --videos CLIPS --published WEIGHTS{_fitting(meta)}",
     ]
+
+
+def _fitting(meta: Mapping[str, Any]) -> str:
+    without = f" --leave-out {' '.join(meta['left_out'])}" if meta.get("left_out") else ""
+    return without + (f" --dtype {meta['dtype']}" if "dtype" in meta else "")
 
 
 def _flags(recipe: Mapping[str, Any]) -> str:
@@ -207,6 +221,7 @@ def _flags(recipe: Mapping[str, Any]) -> str:
         if (key == "activation" and recipe["architecture"] in networks.ARCHITECTURES)
         or key in ("architecture", "precision", "seed")
         or (key not in ("teacher", "activation") and value != getattr(default, key))
+        or (key == "teacher" and value.endswith(".pt"))  # no table: it is asked anew
     )
 
 
@@ -242,7 +257,7 @@ def released(
         **({"set": chosen, "set_about": SETS[chosen].about} if chosen else {}),
         **({"left_out": list(leave_out)} if leave_out else {}),
         "best_epoch": epoch,
-        "trained_values": trainable_parameters(model.graph),
+        "trained_values": trainable_parameters(model.graph) - _fixed(model),
         "date": datetime.date.today().isoformat(),
         "licence": "MIT",
         **({"note": note} if note else {}),
@@ -283,7 +298,7 @@ def rounded(model: Model, dtype: Literal["float32", "float16"]) -> Model:
     """As it comes back from a file of that dtype, so that what is measured is what is shipped."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.npz"
-        save_model(model, path, dtype=dtype)
+        save_model(replace(model, meta={**model.meta, "dtype": dtype}), path, dtype=dtype)
         return load_model(path)
 
 
