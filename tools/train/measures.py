@@ -58,13 +58,14 @@ def groups_of(split: Faces) -> dict[str, Mask]:
     """Masks (N,) of the groups whose figures a card tells, by name; a method's with all real faces
     of its source."""
     source = np.array(split.source or ("faces",) * len(split))
-    groups: dict[str, Mask] = {name: source == name for name in sorted(set(source))}
+    names = sorted(set(source.tolist()))
+    groups: dict[str, Mask] = {name: source == name for name in names}
     method = np.array(split.method or ("",) * len(split))
-    for name in sorted(set(source)):
-        methods = sorted(set(method[source == name]) - {"original"})
+    for name in names:
+        methods = sorted(set(method[source == name].tolist()) - {"original"})
         for one in methods if len(methods) > 1 else ():
             groups[f"{name}: {one}"] = (source == name) & np.isin(method, (one, "original"))
-    both = np.isin(source, [name for name in set(source) if split.fake[source == name].any()])
+    both = np.isin(source, [name for name in names if split.fake[source == name].any()])
     side = np.minimum(split.squares[:, 2], split.squares[:, 3])
     least = 0.0
     for label, most in _SIZES:
