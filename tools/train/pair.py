@@ -47,8 +47,7 @@ def fitted(pair: Pair, val: faces.Faces, leave_out: Sequence[str]) -> Pair:
     models = pair.fast, pair.thorough
     seen = {name: logits_of(models, view(val)) for name, view in VIEWS.items()}
     count = calibrate.importance(val, leave_out)
-    together = np.concatenate(list(seen.values()), 1)
-    fit = calibrate.platt(together, np.tile(val.fake, len(seen)), np.tile(count, len(seen)))
+    fit = combined(np.concatenate(list(seen.values()), 1), val, len(seen), leave_out)
     p_fake = 1 / (1 + np.exp(-fit.logit(seen["as trained"])))
     small = (fit.logit(logits_of(models, scaled(val, side))) for side in calibrate.SMALL)
     without = f", but for those of {', '.join(leave_out)}" if leave_out else ""
@@ -64,6 +63,20 @@ def fitted(pair: Pair, val: faces.Faces, leave_out: Sequence[str]) -> Pair:
         thresholds=calibrate.thresholds(p_fake, val, leave_out),
         calibration=calibration,
     )
+
+
+def combined(
+    together: Array, val: faces.Faces, times: int, leave_out: Sequence[str]
+) -> calibrate.Fit:
+    """One logit of two (2, times * N). How much each network counts is fitted on all sources, or a
+    network that knows one of them alone would have too much to say of the others; how sure the sum
+    is, without the sources to be left out, or it would be too sure."""
+    fake = np.tile(val.fake, times)
+    ratio = calibrate.platt(together, fake, np.tile(calibrate.importance(val), times))
+    count = np.tile(calibrate.importance(val, leave_out), times)
+    scale = calibrate.platt(ratio.logit(together)[None], fake, count)
+    weights = tuple(scale.weights[0] * weight for weight in ratio.weights)
+    return calibrate.Fit(weights, scale.bias + scale.weights[0] * ratio.bias)
 
 
 def spread(pair: Pair, videos: Path) -> float:
