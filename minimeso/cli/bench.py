@@ -19,7 +19,7 @@ from .output import INTERRUPTED, json_line, line, printable, table
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from ..engine import Session
+    from ..engine import Model, Session
     from ..engine.profile import Profile
 
 HELP = "measure what each activation costs here (Table 4 of the paper), or a model's steps"
@@ -49,7 +49,7 @@ Times = dict[str, list[float]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument(
-        "model", nargs="?", metavar="MODEL", help="with --profile: bundled model or model file"
+        "model", nargs="?", metavar="MODEL", help="with --profile: bundled model or pair, or a file"
     )
     parser.add_argument("--profile", action="store_true", help="where the time of a model goes")
     parser.add_argument(
@@ -169,12 +169,28 @@ def _print_table(report: dict[str, Any]) -> None:
 
 
 def _profile(options: argparse.Namespace) -> int:
+    from ..detect.pair import ENDING, detector_path, load_pair
+    from ..engine import find_model
+
+    name = options.model or "default"
+    path = detector_path(name)
+    if path.endswith(ENDING):
+        pair = load_pair(path)
+        models = [pair.fast, pair.thorough]
+    else:
+        models = [find_model(name)]
+    for model in models:
+        _profile_model(model, options)
+    return 0
+
+
+def _profile_model(model: Model, options: argparse.Namespace) -> None:
     import numpy as np
 
     from ..engine import Session
     from .info import ANY_SIZE
 
-    session = Session(options.model or "default", threads=options.threads or 1, isa=options.isa)
+    session = Session(model, threads=options.threads or 1, isa=options.isa)
     generator = np.random.default_rng(_SEED)
     inputs: dict[str, Any] = {}
     for name, declared in session.graph.inputs.items():
@@ -185,17 +201,16 @@ def _profile(options: argparse.Namespace) -> int:
             inputs[name] = generator.random((1, *shape), np.float32)
     profile = session.profile(inputs, options.images)
     if options.json:
-        json_line({"model": session.model.name, **profile.to_json()})
-        return 0
+        json_line({"model": model.name, **profile.to_json()})
+        return
     threads = "1 thread" if profile.threads == 1 else f"{profile.threads} threads"
     line(
-        f"{printable(session.model.name)}, one picture, {threads}, {profile.isa}: "
+        f"{printable(model.name)}, one picture, {threads}, {profile.isa}: "
         f"{profile.run_ms:.3f} ms, with timers {profile.timed_ms:.3f} ms (medians of "
         f"{profile.runs} runs)"
     )
     for text in profile_table(profile):
         line(printable(text))
-    return 0
 
 
 def profile_table(profile: Profile, peak: float | None = None) -> list[str]:

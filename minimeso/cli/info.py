@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arguments import add_json_argument
 from .output import json_line, line, printable, table
 
 if TYPE_CHECKING:
+    from ..detect.pair import Pair
     from ..engine import Graph, Model, Node, Session
     from ..engine.plan import Plan
     from ..engine.steps import Step
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 HELP = "show the installation or a model"
 DETAILS = (
     "Without MODEL: version, instruction sets, kernels, cores and bundled models. With MODEL: its "
-    "card, framing, thresholds, size, graph, and the plan by which the engine runs it."
+    "card, framing, thresholds, size, graph, and the plan by which the engine runs it; of a pair "
+    "its own card and combination, then both networks."
 )
 EXAMPLES = """\
   minimeso info
@@ -34,19 +36,34 @@ _MAX_DEPTH = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="bundled model or model file")
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="bundled model or pair, or a file of one"
+    )
     add_json_argument(parser, "one object on one line")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print; returns the exit status."""
-    data = _installation() if options.model is None else _model(options.model)
+    data, text = _asked(options.model)
     if options.json:
         json_line(data)
     else:
-        for text in _installation_text(data) if options.model is None else _model_text(data):
-            line(text)
+        for row in text(data):
+            line(row)
     return 0
+
+
+def _asked(name: str | None) -> tuple[dict[str, Any], Callable[[dict[str, Any]], Iterator[str]]]:
+    """What is to be shown, as data, and what makes text of it."""
+    from ..detect.pair import ENDING, detector_path, load_pair
+    from ..engine import find_model
+
+    if name is None:
+        return _installation(), _installation_text
+    path = detector_path(name)
+    if path.endswith(ENDING):
+        return _pair(load_pair(path), name), _pair_text
+    return _model(find_model(name), name), _model_text
 
 
 # --- the installation --------------------------------------------------------------------
@@ -54,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _installation() -> dict[str, Any]:
     from .. import __version__
+    from ..detect.pair import bundled_pairs
     from ..engine import bundled_models
     from ..engine.native import available_isas, choose_isa, kernel_names
     from ..engine.session import available_cores
@@ -64,17 +82,27 @@ def _installation() -> dict[str, Any]:
         "isas": available_isas(),
         "cores": available_cores(),
         "kernels": kernel_names(),
+        "pairs": [_pair_summary(*item) for item in bundled_pairs().items()],
         "models": [_summary(name) for name in bundled_models()],
     }
 
 
+def _pair_summary(name: str, path: str) -> dict[str, Any]:
+    from ..detect.pair import load_pair
+
+    pair = load_pair(path)
+    return {"name": name, "fast": pair.fast.name, "thorough": pair.thorough.name}
+
+
 def _summary(name: str) -> dict[str, Any]:
+    from ..detect.pair import bundled_pairs
     from ..engine import ALIASES, find_model
 
-    model = find_model(name)
+    model, pairs = find_model(name), bundled_pairs()
+    aliases = [short for short, known in ALIASES.items() if known == name and short not in pairs]
     return {
         "name": name,
-        "aliases": [alias for alias, known in ALIASES.items() if known == name],
+        "aliases": aliases,
         "architecture": model.meta.get("architecture"),
         "activation": model.meta.get("activation"),
         "detector": model.is_detector,
@@ -87,7 +115,9 @@ def _installation_text(data: dict[str, Any]) -> Iterator[str]:
     yield f"instruction set: {data['isa']} (available: {', '.join(data['isas'])})"
     yield f"cores: {data['cores']}"
     yield f"kernels, each once per instruction set: {', '.join(data['kernels'])}"
-    yield f"bundled models: {'' if data['models'] else 'none'}"
+    yield "bundled models:" if data["models"] else "bundled models: none"
+    for pair in data["pairs"]:
+        yield f"  {pair['name']}: pair, fast {pair['fast']}, thorough {pair['thorough']}"
     for model in data["models"]:
         kind = "detector" if model["detector"] else "network"
         parts = [kind, model["architecture"], model["activation"]]
@@ -99,16 +129,15 @@ def _installation_text(data: dict[str, Any]) -> Iterator[str]:
 # --- a model -----------------------------------------------------------------------------
 
 
-def _model(name: str) -> dict[str, Any]:
+def _model(model: Model, name: str) -> dict[str, Any]:
     from ..engine import Session
     from ..networks import trainable_parameters
 
-    session = Session(name, threads=1)
-    model = session.model
+    session = Session(model, threads=1)
     return {
         "name": model.name,
         "detector": model.is_detector,
-        **_card(model, name),
+        **_card(model, name, ("meta", "framing", "calibration", "thresholds")),
         "parameters": _parameters(model.graph),
         "trainable_parameters": trainable_parameters(model.graph),
         "graph": _graph(model),
@@ -116,11 +145,10 @@ def _model(name: str) -> dict[str, Any]:
     }
 
 
-def _card(model: Model, name: str) -> dict[str, Any]:
+def _card(model: Model | Pair, name: str, keys: Sequence[str]) -> dict[str, Any]:
     """What a model file says about itself in free form, checked to be plain JSON."""
     from ..errors import ModelError
 
-    keys = ("meta", "framing", "calibration", "thresholds")
     card = {key: getattr(model, key) for key in keys}
     try:
         json.dumps(card, allow_nan=False)
@@ -203,10 +231,7 @@ def _step(plan: Plan, step: Step) -> dict[str, Any]:
 def _model_text(data: dict[str, Any]) -> Iterator[str]:
     yield f"{data['name']}: {'detector' if data['detector'] else 'network'}"
     yield f"parameters: {data['parameters']:,}, of them trained {data['trainable_parameters']:,}"
-    for key in ("meta", "framing", "calibration", "thresholds"):
-        if data[key]:
-            yield f"{'card' if key == 'meta' else key}:"
-            yield from _indented(data[key])
+    yield from _card_text(data)
     yield ""
     yield "graph:"
     yield from _graph_table(data["graph"])
@@ -221,6 +246,13 @@ def _model_text(data: dict[str, Any]) -> Iterator[str]:
         f"arena: {_kib(arena)} KiB an image and {_kib(rings)} KiB of rings a thread; "
         f"{_kib(unshared)} KiB if no two tensors took turns"
     )
+
+
+def _card_text(data: dict[str, Any]) -> Iterator[str]:
+    for key in ("combination", "meta", "framing", "calibration", "thresholds"):
+        if data.get(key):
+            yield f"{'card' if key == 'meta' else key}:"
+            yield from _indented(data[key])
 
 
 def _indented(data: dict[str, Any], depth: int = 1) -> Iterator[str]:
@@ -240,6 +272,32 @@ def _inline(entry: Any) -> str:
     if isinstance(entry, dict):
         return ", ".join(f"{key} {value}" for key, value in entry.items())
     return ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)
+
+
+# --- a pair ------------------------------------------------------------------------------
+
+
+def _pair(pair: Pair, name: str) -> dict[str, Any]:
+    return {
+        "name": pair.name,
+        "detector": True,
+        "combination": pair.combination._asdict(),
+        **_card(pair, name, ("meta", "calibration", "thresholds")),
+        "fast": _model(pair.fast, name),
+        "thorough": _model(pair.thorough, name),
+    }
+
+
+def _pair_text(data: dict[str, Any]) -> Iterator[str]:
+    names = [data[key]["name"] for key in ("fast", "thorough")]
+    yield f"{data['name']}: detector, a pair: fast {names[0]}, thorough {names[1]}"
+    yield from _card_text(data)
+    for key in ("fast", "thorough"):
+        yield ""
+        yield from _model_text(data[key])
+
+
+# --- graphs and plans as tables --------------------------------------------------------------
 
 
 def _graph_table(graph: dict[str, Any]) -> Iterator[str]:

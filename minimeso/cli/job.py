@@ -46,8 +46,9 @@ class Job:
             from ..report import Report
 
             AtomicFile(options.report, tuple(options.paths)).discard()  # it can be written, then
+            model = detector.model if options.fast else options.model
             self._report = Report(
-                detector.session, options.model, _looked_at(options), measured=detector.measured
+                detector.networks, model, _looked_at(options), measured=detector.measured
             )
 
     def judge(self, number: int, source: Input) -> None:

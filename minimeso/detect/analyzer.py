@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Model, Session
+from ..engine import Session
 from ..errors import ModelError
 from ..media.pixels import Pixels
 from .box import Box
@@ -21,7 +21,7 @@ from .decode import FoundFace
 from .finder import FaceFinder
 from .framing import resized_crop, square, whole
 from .moments import Moments
-from .pair import Pair, input_size, logit
+from .pair import Networks, Pair, input_size, logit
 from .quality import SMALLEST, fault, goodness
 from .rule import Judged, Rule
 from .size_correction import small_faces
@@ -54,14 +54,6 @@ class CroppedFrame(NamedTuple):
     faces: tuple[SeenFace, ...]
     crops: tuple[Crop, ...]
     qualities: tuple[float, ...] = ()
-
-
-class Networks(NamedTuple):
-    """What judges faces: ``model``, a pair or not, and the sessions of its networks."""
-
-    model: Model | Pair
-    fast: Session
-    thorough: Session | None
 
 
 class _Remembered(NamedTuple):

@@ -20,10 +20,10 @@ from ..media.pixels import rgb_of_array
 from ..media.prefetch import prefetch
 from ..media.video import is_clip, open_clip
 from ..notes import Note
-from .analyzer import Analyzer, CroppedFrame, Networks
+from .analyzer import Analyzer, CroppedFrame
 from .finder import FaceFinder
 from .measured import measured_elsewhere
-from .pair import Pair, find_detector
+from .pair import Networks, Pair, find_detector, open_networks
 from .prior import EVEN, checked_prior
 from .rule import Rule, spread_of
 from .verdict import Face, LiveFace, SeenFrame, Track, Verdict
@@ -80,7 +80,7 @@ class Detector:
     ) -> None:
         found = find_detector(model)
         self.model: Model | Pair = found.fast if fast and isinstance(found, Pair) else found
-        self._networks = _networks(self.model, threads, isa)
+        self.networks = open_networks(self.model, threads, isa)
         spread = spread_of(self.model.calibration, self.model.name)
         self._rule = Rule(self.model.thresholds or {}, spread, checked_prior(prior))
         if min_face is not None and (crops or isinstance(finder, FaceFinder)):
@@ -97,12 +97,12 @@ class Detector:
     @property
     def session(self) -> Session:
         """The network that looks at every face."""
-        return self._networks.fast
+        return self.networks.fast
 
     @property
     def thorough(self) -> Session | None:
         """Of a pair, the network that looks at some faces; ``None`` where there is no pair."""
-        return self._networks.thorough
+        return self.networks.thorough
 
     @property
     def measured(self) -> tuple[Note, ...]:
@@ -181,7 +181,7 @@ class Detector:
             raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
         if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
             raise InputError(f"rate {rate!r}: give the frames a second, above 0")
-        analyzer = Analyzer(self._networks, self._rule, self.finder)
+        analyzer = Analyzer(self.networks, self._rule, self.finder)
         for number, frame in enumerate(frames):
             cropped = analyzer.crop_faces(number / rate, rgb_of_array(frame))
             yield from analyzer.live(analyzer.judge([cropped])[0])
@@ -189,7 +189,7 @@ class Detector:
     def _judge_picture(
         self, picture: Picture, path: str | None, on_frame: OnFrame | None
     ) -> Verdict:
-        analyzer = Analyzer(self._networks, self._rule, self.finder, one_picture=True)
+        analyzer = Analyzer(self.networks, self._rule, self.finder, one_picture=True)
         seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
         persons = {track.id: track for track in analyzer.tracks()[0]}
         if on_frame is not None:
@@ -224,7 +224,7 @@ class Detector:
         than the cores can run would only wait for each other."""
         if self._for_clips is None:
             threads = max(1, self.session.threads // 2)
-            networks = _networks(self.model, threads, self.session.isa)
+            networks = open_networks(self.model, threads, self.session.isa)
             self._for_clips = networks, self.finder and self.finder.with_threads(1)
         return self._for_clips
 
@@ -268,14 +268,6 @@ class Detector:
             judged.interval if judged else None,
             self._rule.prior,
         )
-
-
-def _networks(model: Model | Pair, threads: int | None, isa: str | None) -> Networks:
-    """A session for each network of a detector."""
-    if not isinstance(model, Pair):
-        return Networks(model, Session(model, threads=threads, isa=isa), None)
-    fast, thorough = (Session(m, threads=threads, isa=isa) for m in (model.fast, model.thorough))
-    return Networks(model, fast, thorough)
 
 
 def _name_of(source: object) -> str | None:

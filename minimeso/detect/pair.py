@@ -23,7 +23,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..engine import Model, bundled_files, find_model
+from ..engine import Model, Session, bundled_files, find_model, model_path
 from ..engine.files import parse_object, read_file, write_file
 from ..engine.model_file import check_head, check_thresholds
 from ..errors import ModelError
@@ -75,6 +75,14 @@ class Pair:
         return self.fast.framing or {}
 
 
+class Networks(NamedTuple):
+    """What judges faces: a single model or a pair, and a session of each of its networks."""
+
+    model: Model | Pair
+    fast: Session
+    thorough: Session | None = None
+
+
 def logit(p_fake: float) -> float:
     """log(p / (1 - p)), cut at +-``MOST_LOGIT``."""
     if not 0 < p_fake < 1:
@@ -87,6 +95,28 @@ def bundled_pairs() -> dict[str, str]:
     return bundled_files(ENDING)
 
 
+def detector_path(name_or_path: str | os.PathLike[str]) -> str:
+    """The file of the bundled pair or model of that name; any other path as it is."""
+    name = os.fspath(name_or_path)
+    return bundled_pairs().get(name) or model_path(name)
+
+
+def open_networks(
+    model: str | os.PathLike[str] | Model | Pair, threads: int | None = None, isa: str | None = None
+) -> Networks:
+    """A session for each network of a detector.
+
+    Raises:
+        ModelError: as from ``find_detector``.
+        EngineError: the instruction set is not available.
+    """
+    found = find_detector(model)
+    if not isinstance(found, Pair):
+        return Networks(found, Session(found, threads=threads, isa=isa))
+    fast, thorough = (Session(m, threads=threads, isa=isa) for m in (found.fast, found.thorough))
+    return Networks(found, fast, thorough)
+
+
 def find_detector(name_or_path: str | os.PathLike[str] | Model | Pair) -> Model | Pair:
     """The pair or the single detector of that name or in that file.
 
@@ -95,9 +125,8 @@ def find_detector(name_or_path: str | os.PathLike[str] | Model | Pair) -> Model 
     """
     found = name_or_path
     if not isinstance(found, (Model, Pair)):
-        name = os.fspath(found)
-        path = bundled_pairs().get(name, name)
-        found = load_pair(path) if path.endswith(ENDING) else find_model(path)
+        path = detector_path(found)
+        found = load_pair(path) if path.endswith(ENDING) else find_model(found)
     if isinstance(found, Pair):
         _check_pair(found, found.name)
     else:

@@ -25,7 +25,8 @@ from .persons import person
 from .phrases import RULE, percent
 
 if TYPE_CHECKING:
-    from ..engine import Model, Session
+    from ..detect.pair import Networks, Pair
+    from ..engine import Model
 
 __all__ = ["Report"]
 
@@ -42,7 +43,7 @@ class Report:
 
     ::
 
-        report = Report(session, "default", {"frames": "4 a second"})
+        report = Report(detector.networks, "default", {"frames": "4 a second"})
         for frame in frames:                    # of one file, in order
             report.add(frame)
         report.end(verdict)                     # of that file
@@ -51,9 +52,9 @@ class Report:
     Memory and page are bounded, however long a clip and however many files.
 
     Args:
-        session: of the detector; used for heat maps by ``end``, so not from another thread then.
-        model: as given to the detector: name of a bundled model, path or ``Model``; its card
-            lies beside it.
+        networks: of the detector; used for heat maps by ``end``, so not from another thread then.
+        model: as given to the detector: name of a bundled model or pair, path, ``Model`` or
+            ``Pair``; its card lies beside it.
         options: what else a reader should know about how the page was made, for example how
             often a frame was looked at.
         rule: how a verdict comes about, in a sentence or two.
@@ -62,19 +63,19 @@ class Report:
 
     def __init__(
         self,
-        session: Session,
-        model: str | os.PathLike[str] | Model = "default",
+        networks: Networks,
+        model: str | os.PathLike[str] | Model | Pair = "default",
         options: Mapping[str, str] | None = None,
         rule: str = RULE,
         measured: Sequence[Note] = (),
     ) -> None:
-        self._session = session
-        self._attribution = LayerGradientXActivation(session) if find_head(session.graph) else None
+        self._networks = networks
+        self._heat = _heat_maps(networks)
         self._limits = limits(model)
         self._options = dict(options or {})
         self._rule = rule
         self._measured = tuple(measured)
-        self._thresholds = session.model.thresholds or {"real": 0.0, "fake": 1.0}
+        self._thresholds = networks.model.thresholds or {"real": 0.0, "fake": 1.0}
         self._entries: list[Entry] = []
         self._listed: list[bool] = []
         self._unlisted = 0
@@ -91,12 +92,13 @@ class Report:
             self._unlisted += 1
             return
         number = len(self._entries) + 1
+        heat = self._heat[0 if seen.frames <= 1 else -1]
         persons = tuple(
             person(
                 track,
                 seen,
                 self._thresholds,
-                self._attribution,
+                *heat,
                 f"file-{number}-person-{track.id}",
                 _HIGHLIGHTS if place < _FULL_PERSONS else _FEWER_HIGHLIGHTS,
             )
@@ -146,7 +148,7 @@ class Report:
             self._thresholds,
             self._rule,
             self._limits,
-            self._attribution is not None,
+            any(attribution is not None for attribution, _ in self._heat),
             self._measured,
             self._provenance(),
             Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
@@ -167,11 +169,45 @@ class Report:
     def _provenance(self) -> list[tuple[str, str]]:
         from .. import __version__  # the package is complete only now
 
-        model = self._session.model
-        parts = [model.meta.get("architecture"), model.meta.get("activation")]
-        about = ", ".join(str(part) for part in parts if part)
         return [
             ("Program", f"minimeso {__version__}"),
-            ("Model", f"{model.name} ({about})" if about else model.name),
+            *_models(self._networks),
             *self._options.items(),
         ]
+
+
+#: Attribution, if the network allows it, and of a pair whose it is, in words.
+HeatMaps = tuple[LayerGradientXActivation | None, str]
+
+
+def _heat_maps(networks: Networks) -> list[HeatMaps]:
+    """For a picture and for a clip, of which too many faces are shown for the thorough network."""
+    fast, thorough = (
+        LayerGradientXActivation(session) if session and find_head(session.graph) else None
+        for session in (networks.fast, networks.thorough)
+    )
+    if networks.thorough is None:
+        return [(fast, "")]
+    names = networks.fast.model.name, networks.thorough.model.name
+    of_fast = fast, f"{names[0]}, the fast one of the pair"
+    return [
+        (thorough, f"{names[1]}, the thorough one of the pair") if thorough else of_fast,
+        of_fast,
+    ]
+
+
+def _models(networks: Networks) -> list[tuple[str, str]]:
+    """What judged, and how it is called on the page."""
+    if networks.thorough is None:
+        return [("Model", _about(networks.fast.model))]
+    return [
+        ("Model", f"{networks.model.name}, a pair of networks"),
+        ("Looks at every face", _about(networks.fast.model)),
+        ("Looks at every face of a picture, at some of a clip", _about(networks.thorough.model)),
+    ]
+
+
+def _about(model: Model) -> str:
+    parts = [model.meta.get("architecture"), model.meta.get("activation")]
+    about = ", ".join(str(part) for part in parts if part)
+    return f"{model.name} ({about})" if about else model.name

@@ -1,10 +1,11 @@
 """Attribution: which parts of a crop moved the network towards fake, which towards real.
 
-The networks end in a small map (16 channels of 8 x 8 cells) and a few dense layers behind it.
-Those dense layers are simple enough to differentiate by hand, so no framework is needed: the
-engine computes the map, and the attribution of a cell is the sum over its channels of feature times
-d logit / d feature (gradient x activation; Shrikumar et al. 2016).  If the activation between the
-dense layers is piecewise linear, the attributions and those of the biases add up to the logit.
+The networks end in a small map (16 channels of 8 x 8 cells) and a few dense layers behind it; the
+mean over the cells may lie between the two.  Those dense layers are simple enough to differentiate
+by hand, so no framework is needed: the engine computes the map, and the attribution of a cell is
+the sum over its channels of feature times d logit / d feature (gradient x activation; Shrikumar et
+al. 2016).  If the activation between the dense layers is piecewise linear, the attributions and
+those of the biases add up to the logit.
 
 It shows influence and proves nothing: a cell sees more than its own square of the crop, "no
 feature" (0) is no picture that exists, and a network is as sure of its errors as of the rest.
@@ -12,7 +13,7 @@ feature" (0) is no picture that exists, and a network is as sure of its errors a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ class LayerGradientXActivation:
         if head is None:
             raise ValueError("no map followed by dense layers: ask find_head first")
         self._session = session
-        self.layer, self._nodes = head
+        self.layer, self._nodes, self._averaged = head
 
     def attribute(self, crops: npt.NDArray[np.float32]) -> Array:
         """How much each cell pushed the logit.
@@ -60,7 +61,11 @@ class LayerGradientXActivation:
         """
         found = self._session.run(crops, outputs=[self.layer])[self.layer]
         features: Array = found.astype(np.float64)
-        gradient = self._gradient(features.reshape(len(features), -1)).reshape(features.shape)
+        if self._averaged:
+            gradient = self._gradient(features.mean((2, 3)))[:, :, None, None]
+            gradient = gradient / (features.shape[2] * features.shape[3])
+        else:
+            gradient = self._gradient(features.reshape(len(features), -1)).reshape(features.shape)
         return np.asarray((features * gradient).sum(axis=1))
 
     def _gradient(self, flat: Array) -> Array:
@@ -77,14 +82,26 @@ class LayerGradientXActivation:
         return gradient
 
 
-def find_head(graph: Graph) -> tuple[str, list[Node]] | None:
+class Head(NamedTuple):
+    """How a network ends.
+
+    Attributes:
+        layer: name of the map.
+        nodes: the dense layers and activations behind it in the order in which they run, without
+            flatten and without the last sigmoid.
+        averaged: whether the mean over the cells of the map lies between.
+    """
+
+    layer: str
+    nodes: list[Node]
+    averaged: bool
+
+
+def find_head(graph: Graph) -> Head | None:
     """The map that a network ends in, and the dense layers between it and the logit.
 
-    Walks back from the only output: sigmoid, then dense layers and activations, then flatten.
-
-    Returns:
-        Name of the map and the nodes in the order in which they run, without flatten and without
-        the last sigmoid; ``None`` if the network does not end so.
+    Walks back from the only output: sigmoid, then dense layers and activations, then flatten, then
+    a mean over the map, if there is one; ``None`` if the network does not end so.
     """
     nodes = {node.name: node for node in graph.nodes}
     chain: list[Node] = []
@@ -97,7 +114,10 @@ def find_head(graph: Graph) -> tuple[str, list[Node]] | None:
     ends_well = len(graph.outputs) == 1 and chain and chain[0].op == "sigmoid"
     if node is None or not ends_well or len(graph.shapes()[node.inputs[0]]) != 3:
         return None
-    return node.inputs[0], chain[:0:-1]
+    mean = nodes.get(node.inputs[0])
+    if mean is not None and mean.op == "global_avg_pool2d":
+        return Head(mean.inputs[0], chain[:0:-1], True)
+    return Head(node.inputs[0], chain[:0:-1], False)
 
 
 def _is_function(node: Node) -> bool:

@@ -10,24 +10,26 @@ import os
 import re
 from collections.abc import Iterator
 
-from ..engine import Model, bundled_models, model_path
+from ..detect.pair import Pair, bundled_pairs, detector_path
+from ..engine import Model, bundled_models
 from .phrases import escaped
 
 _SECTION = "What it cannot do"
 _MOST_BYTES = 1 << 18
 
 
-def limits(model: str | os.PathLike[str] | Model) -> str | None:
+def limits(model: str | os.PathLike[str] | Model | Pair) -> str | None:
     """What a model cannot do, in Markdown; ``None`` if there is no card that says so.
 
     Args:
-        model: as it was given to the detector: name of a bundled model, path, or ``Model``
-            (of which only the name is known, so only a bundled one has a card).
+        model: as it was given to the detector: name of a bundled model or pair, path, or ``Model``
+            or ``Pair`` (of which only the name is known, so only a bundled one has a card).
     """
-    name = model.name if isinstance(model, Model) else os.fspath(model)
-    path = os.path.splitext(model_path(name))[0] + ".md"  # noqa: PTH122
-    if isinstance(model, Model) and name not in bundled_models():
-        return None
+    if isinstance(model, (Model, Pair)):
+        if model.name not in {**bundled_models(), **bundled_pairs()}:
+            return None
+        model = model.name
+    path = os.path.splitext(detector_path(model))[0] + ".md"  # noqa: PTH122
     try:
         if not os.path.isfile(path):  # noqa: PTH113 - opening a pipe would wait
             return None

@@ -34,8 +34,8 @@ _SIGN_FROM = 0.4
 Attributions = npt.NDArray[np.float64]
 
 _LEGEND = (
-    '<p class="fine legend"><span class="key fake">+</span> pushed the network towards fake, '
-    f'<span class="key real">&minus;</span> towards real. {INFLUENCE}</p>'
+    '<p class="fine legend"><span class="key fake">+</span> pushed the network{whose} towards '
+    f'fake, <span class="key real">&minus;</span> towards real. {INFLUENCE}</p>'
 )
 
 
@@ -51,6 +51,7 @@ def person(
     seen: Collector,
     thresholds: Mapping[str, float],
     attribution: LayerGradientXActivation | None,
+    whose: str,
     anchor: str,
     count: int,
 ) -> Person:
@@ -61,6 +62,7 @@ def person(
         seen: what was kept of the file.
         thresholds: of the model.
         attribution: for the heat maps, if the model allows them.
+        whose: of a pair, the network that they are of, in words.
         anchor: unique name of this section.
         count: how many of the most and of the least suspicious frames are shown.
     """
@@ -76,7 +78,7 @@ def person(
         f"<small>p_fake {percent(track.p_fake)}</small></h3>",
         scale(track.p_fake, track.interval, thresholds),
         f'<p class="fine">95 % interval {percent(track.interval[0])} to '
-        f"{percent(track.interval[1])}, from {counted(len(track.frames), 'judged frame')}.</p>",
+        f"{percent(track.interval[1])}, from {_frames(track)}.</p>",
     ]
     if track.frames and not is_picture:
         marks = [
@@ -94,8 +96,19 @@ def person(
         _figure(letter, highlight, of_crop, track.id, is_picture)
         for (letter, highlight), of_crop in zip(named, attributions, strict=True)
     ]
-    legend = _LEGEND if attribution is not None and figures else ""
+    legend = ""
+    if attribution is not None and figures:
+        legend = _LEGEND.replace("{whose}", f" ({escaped(whose)})" if whose else "")
     return Person("".join(parts), _rows(figures, len(most), is_picture) + legend)
+
+
+def _frames(track: Track) -> str:
+    """What a person's p_fake comes from."""
+    judged = counted(len(track.frames), "judged frame")
+    looked = sum(moment.thorough for moment in track.frames)
+    if looked in (0, len(track.frames)):
+        return judged
+    return f"{counted(looked, 'frame')} that both networks looked at, of {judged}"
 
 
 def _rows(figures: Sequence[str], most: int, is_picture: bool) -> str:

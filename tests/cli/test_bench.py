@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.detectors import saved_pair, small_pair
 
 from minimeso.cli import bench, main
 from minimeso.engine import Session
@@ -75,6 +77,16 @@ def test_the_same_weights_whatever_the_activation() -> None:
 def test_wrong_usage(images: str, capsys: Captured) -> None:
     assert main(["bench", "--images", images]) == 2
     assert "--images" in capsys.readouterr().err
+
+
+def test_profile_of_a_pair(tmp_path: Path, capsys: Captured) -> None:
+    path = saved_pair(small_pair(), tmp_path)
+    assert main(["bench", path, "--profile", "--images", "2", "--json"]) == 0
+    rows = [json.loads(row) for row in capsys.readouterr().out.splitlines()]
+    assert [row["model"] for row in rows] == ["quick", "slow"]
+    assert main(["bench", path, "--profile", "--images", "2"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("quick, one picture") and "\nslow, one picture" in text
 
 
 def test_profile(capsys: Captured, isa: str) -> None:

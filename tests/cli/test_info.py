@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.detectors import constant_detector, random_detector, saved
+from support.detectors import constant_detector, random_detector, saved, saved_pair, small_pair
 
 import minimeso
 from minimeso import Graph, Model, save_model
@@ -103,6 +103,34 @@ def test_model_as_text(model: str, capsys: Captured) -> None:
     ):  # fmt: skip
         assert part in text
     assert all(row == row.rstrip() and row.isprintable() for row in text.splitlines())
+
+
+def test_a_pair_and_both_its_networks(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved_pair(small_pair(meta={"auc": 0.9}, calibration={"spread": 0.6}), tmp_path)
+    data = info(capsys, path)
+    assert (data["name"], data["detector"], data["meta"]) == ("both", True, {"auc": 0.9})
+    assert data["combination"] == {"bias": 0.1, "fast": 0.3, "thorough": 0.8}
+    assert data["thresholds"] == {"real": 0.3, "fake": 0.7}
+    for key, name in (("fast", "quick"), ("thorough", "slow")):
+        alone = info(capsys, str(tmp_path / f"{name}.npz"))
+        assert data[key] == alone and alone["plan"]["steps"]
+    assert main(["info", path]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("both: detector, a pair: fast quick, thorough slow\ncombination:\n")
+    assert text.count("graph:") == text.count("arena: ") == 2 and "  spread: 0.6\n" in text
+
+    Path(path).rename(tmp_path / "default.json")
+    monkeypatch.setattr("minimeso.engine.library._FOLDER", str(tmp_path))
+    monkeypatch.setattr("minimeso.engine.library.ALIASES", {"default": "quick", "q": "quick"})
+    monkeypatch.setattr("minimeso.engine.ALIASES", {"default": "quick", "q": "quick"})
+    assert info(capsys, "default")["fast"]["name"] == "quick"
+    installed = info(capsys)
+    assert installed["pairs"] == [{"name": "default", "fast": "quick", "thorough": "slow"}]
+    assert [model["aliases"] for model in installed["models"]] == [["q"], []]
+    assert main(["info"]) == 0
+    assert "  default: pair, fast quick, thorough slow\n" in capsys.readouterr().out
 
 
 def test_network_of_any_size(tmp_path: Path, capsys: Captured) -> None:

@@ -19,7 +19,7 @@ from support.worlds import World
 
 import minimeso
 from minimeso import Detector, Graph, Model, ModelError, Session
-from minimeso.detect.analyzer import Analyzer, CroppedFrame, Networks
+from minimeso.detect.analyzer import Analyzer, CroppedFrame
 from minimeso.detect.box import Box
 from minimeso.detect.framing import resized_crop, whole
 from minimeso.detect.moments import Moments
@@ -387,8 +387,7 @@ def test_frames_that_were_looked_at_have_both(big: Callable[..., Detector]) -> N
 
 
 def analyzer_of(detector: Detector, finder: Any = None) -> Analyzer:
-    networks = Networks(detector.model, detector.session, detector.thorough)
-    return Analyzer(networks, Rule(detector.model.thresholds or {}), finder)
+    return Analyzer(detector.networks, Rule(detector.model.thresholds or {}), finder)
 
 
 def cropped(analyzer: Analyzer, frames: Sequence[Any], rate: float) -> list[CroppedFrame]:

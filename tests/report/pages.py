@@ -11,6 +11,7 @@ import numpy as np
 from support.seen import face, frame
 
 from minimeso import Session, Verdict
+from minimeso.detect.pair import Networks
 from minimeso.detect.verdict import SeenFrame
 from minimeso.report import Report
 
@@ -107,7 +108,7 @@ def clip_of(count: int = 30, rate: float = 5, faces: int = 1) -> list[SeenFrame]
 
 
 def written(session: Session, frames: Sequence[SeenFrame], verdict: Verdict, path: Path) -> Page:
-    report = Report(session, "default", {"Frames": "5 a second"})
+    report = Report(Networks(session.model, session), "default", {"Frames": "5 a second"})
     for seen in frames:
         report.add(seen)
     report.write(path, verdict)

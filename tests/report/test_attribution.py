@@ -95,9 +95,25 @@ def head(*ops: str) -> Graph:
 def test_the_nodes_are_found_by_what_they_do() -> None:
     found = find_head(head("relu", "flatten", "linear", "swish", "linear", "linear", "sigmoid"))
     assert found is not None
-    features, nodes = found
-    assert features == "relu1"
-    assert [node.op for node in nodes] == ["linear", "swish", "linear", "linear"]
+    assert (found.layer, found.averaged) == ("relu1", False)
+    assert [node.op for node in found.nodes] == ["linear", "swish", "linear", "linear"]
+    found = find_head(head("relu", "global_avg_pool2d", "flatten", "linear", "linear", "sigmoid"))
+    assert found is not None and (found.layer, found.averaged) == ("relu1", True)
+    assert [node.op for node in found.nodes] == ["linear", "linear"]
+
+
+def test_behind_a_mean_attributions_and_bias_add_up_to_the_logit() -> None:
+    graph = head("relu", "global_avg_pool2d", "flatten", "linear", "sigmoid")
+    session = session_of(graph)
+    crops = CROPS[:, :, :6, :8]
+    attributions = LayerGradientXActivation(session).attribute(crops)
+    assert attributions.shape == (2, 4, 6)
+    found = session.run(crops, outputs=["relu1", "linear1"])
+    weight = session.model.weights["linear1.weight"][0]
+    expected = np.einsum("nchw,c->nhw", found["relu1"], weight) / 24
+    assert np.allclose(attributions, expected, rtol=1e-5, atol=1e-7)
+    total = attributions.sum((1, 2)) + session.model.weights["linear1.bias"]
+    assert np.allclose(total, found["linear1"][:, 0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

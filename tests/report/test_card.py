@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from support.detectors import random_detector, saved
+import pytest
+from support.detectors import random_detector, saved, saved_pair, small_pair
 
 from minimeso import save_model
 from minimeso.report.card import as_html, limits
@@ -22,6 +23,16 @@ def test_limits_come_from_the_card(tmp_path: Path) -> None:
     (tmp_path / "random.md").write_bytes(b"\xff" * 100)
     assert limits(path) is None
     assert limits("no\0model") is None
+
+
+def test_a_pair_has_a_card_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(saved_pair(small_pair(), tmp_path))
+    path.with_suffix(".md").write_text("## What it cannot do\n\n- Both\n")
+    (tmp_path / "quick.md").write_text("## What it cannot do\n\n- Quick\n")
+    assert limits(path) == "- Both" and limits(small_pair()) is None
+    monkeypatch.setattr("minimeso.engine.library._FOLDER", str(tmp_path))
+    assert limits("both") == limits(small_pair()) == "- Both"
+    assert limits("quick") == limits(small_pair().fast) == "- Quick"
 
 
 def test_limits_as_html() -> None:

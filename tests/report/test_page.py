@@ -15,11 +15,12 @@ import numpy.typing as npt
 import pytest
 from pages import HOSTILE, check, clip_of, written
 from PIL import Image
-from support.detectors import constant_detector, random_detector
+from support.detectors import constant_detector, random_detector, small_pair
 from support.seen import face, frame, track_of, verdict_of
 
 from minimeso import Detector, Graph, Model, OutputError, Session
 from minimeso import report as report_module
+from minimeso.detect.pair import Networks
 from minimeso.notes import Note
 from minimeso.report import Report
 from minimeso.report.page import names
@@ -203,7 +204,7 @@ def test_a_map_as_fine_as_the_picture_makes_no_larger_page(tmp_path: Path) -> No
 
 
 def test_a_folder(session: Session, tmp_path: Path) -> None:
-    report = Report(session)
+    report = Report(Networks(session.model, session))
     frames = clip_of()
     for name, verdict in (
         ("a/one.mp4", verdict_of("a/one.mp4", frames)),
@@ -230,7 +231,7 @@ def test_many_files_stay_small(
     monkeypatch.setattr(report_module, "MOST_SECTIONS", 6)
     monkeypatch.setattr(report_module, "MOST_ROWS", 9)
     monkeypatch.setattr(report_module, "MOST_PICTURES", 100_000)
-    report = Report(session)
+    report = Report(Networks(session.model, session))
     for number in range(12):
         frames = [frame(0.0, [face(1, 0.05 + number % 10 / 10)])]
         report.add(frames[0])
@@ -247,7 +248,7 @@ def test_many_files_stay_small(
 
 
 def test_nothing_at_all(session: Session, tmp_path: Path) -> None:
-    Report(session).write(tmp_path / "a.html")
+    Report(Networks(session.model, session)).write(tmp_path / "a.html")
     assert "Nothing was judged." in check(tmp_path / "a.html").text
 
 
@@ -267,7 +268,7 @@ def test_names_tell_nothing_about_the_place(tmp_path: Path) -> None:
 def test_hostile_names(session: Session, tmp_path: Path, name: str) -> None:
     frames = clip_of(5)
     verdict = verdict_of(name, frames, notes=unreadable(f"odd: {name}"), left_out={name: 1})
-    report = Report(session, "default", {name: name}, rule=name)
+    report = Report(Networks(session.model, session), "default", {name: name}, rule=name)
     for _ in range(2):
         for seen in frames:
             report.add(seen)
@@ -285,7 +286,7 @@ def test_hostile_names(session: Session, tmp_path: Path, name: str) -> None:
 def test_a_file_that_was_judged_is_not_replaced(session: Session, tmp_path: Path) -> None:
     source = tmp_path / "in.mp4"
     source.write_bytes(b"precious")
-    report = Report(session)
+    report = Report(Networks(session.model, session))
     report.end(verdict_of(str(source), [], (), status="unreadable", notes=unreadable("broken")))
     with pytest.raises(OutputError, match="is being judged: name another"):
         report.write(source)
@@ -303,7 +304,7 @@ def test_a_long_clip_stays_small(session: Session, tmp_path: Path) -> None:
     """20,000 frames, two persons, one of them away every now and then."""
     pixels = np.zeros((120, 160, 3), np.uint8)
     rng = np.random.default_rng(0)
-    report, frames = Report(session), []
+    report, frames = Report(Networks(session.model, session)), []
     for number in range(20_000):
         second = face(2, None if number % 50 > 20 else 0.4, 90, reason="blurred")
         values = float(rng.beta(4, 3)), float(rng.beta(3, 4))
@@ -319,6 +320,32 @@ def test_a_long_clip_stays_small(session: Session, tmp_path: Path) -> None:
     page = check(tmp_path / "a.html")
     assert (tmp_path / "a.html").stat().st_size < 400_000
     assert len(page.all("img")) == 2 * 6 * 3
+
+
+def test_of_a_pair_the_page_says_which_network_is_explained(tmp_path: Path) -> None:
+    """The thorough one where it looked at every face, the fast one where there are many."""
+    detector = Detector(small_pair(), threads=1)
+    report = Report(detector.networks, detector.model)
+    report.end(detector.check(PORTRAIT, on_frame=lambda seen, done: report.add(seen)))
+    report.write(tmp_path / "a.html")
+    page = check(tmp_path / "a.html")
+    assert "pushed the network (slow, the thorough one of the pair) towards fake" in page.text
+    assert "from 1 judged frame." in page.text
+    assert "both, a pair of networks" in page.text and "random" not in page.text
+
+    crop = np.zeros((3, 32, 32), np.float32)
+    frames = [frame(number / 4, [face(1, 0.7)._replace(crop=crop)]) for number in range(8)]
+    verdict = verdict_of("clip.mp4", frames)
+    (track,) = verdict.tracks
+    moments = tuple(m._replace(thorough=n % 2 == 0) for n, m in enumerate(track.frames))
+    tracks = (dataclasses.replace(track, frames=moments),)
+    report = Report(detector.networks, detector.model)
+    for seen in frames:
+        report.add(seen)
+    report.write(tmp_path / "b.html", dataclasses.replace(verdict, tracks=tracks))
+    page = check(tmp_path / "b.html")
+    assert "pushed the network (quick, the fast one of the pair) towards fake" in page.text
+    assert "from 4 frames that both networks looked at, of 8 judged frames." in page.text
 
 
 def test_what_was_judged_is_what_is_explained(
@@ -337,7 +364,7 @@ def test_what_was_judged_is_what_is_explained(
     detector = Detector(random_detector(), threads=1)
     with monkeypatch.context() as patch:
         patch.setattr(Session, "run", recorded)
-        report = Report(detector.session, "default")
+        report = Report(detector.networks, "default")
         verdict = detector.check(PORTRAIT, on_frame=lambda seen, done: report.add(seen))
         report.write(tmp_path / "a.html", verdict)
     assert len(judged) == len(explained) == 1
@@ -369,7 +396,7 @@ def test_written_whole_or_not_at_all(
 
     monkeypatch.setattr(report_module, "document", full)
     with pytest.raises(OutputError, match=r"a\.html: cannot be written: No space left"):
-        Report(session).write(path)
+        Report(Networks(session.model, session)).write(path)
     assert path.read_text() == "from before" and len(list(tmp_path.iterdir())) == 1
 
 
@@ -381,12 +408,12 @@ def test_what_cannot_be_read_is_not_the_pages_fault(
 
     monkeypatch.setattr(Path, "read_text", gone)
     with pytest.raises(FileNotFoundError) as caught:
-        Report(session).write(tmp_path / "a.html")
+        Report(Networks(session.model, session)).write(tmp_path / "a.html")
     assert not isinstance(caught.value, OutputError) and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["", "nowhere/a.html", "nul\0l.html"])
 def test_places_that_cannot_be_written(session: Session, tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError):
-        Report(session).write(f"{tmp_path}/{name}")
+        Report(Networks(session.model, session)).write(f"{tmp_path}/{name}")
     assert not list(tmp_path.iterdir())
