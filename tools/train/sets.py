@@ -35,6 +35,6 @@ SETS = {
         ("dfdc", "ffpp", "stills"),
         repeat={"dfdc": 0.5, "ffpp": 3.0, "stills": 1.0},
     ),
-    "all-of-dfdc": Chosen("all of DFDC", ("dfdc",), repeat={"dfdc": 1.0}),
+    "all-of-dfdc": Chosen("all of DFDC", ("dfdc",), repeat={"dfdc": 0.5}),
     "all-of-ffpp": Chosen("all of FaceForensics++", ("ffpp",), repeat={"ffpp": 3.0}),
 }
