@@ -28,7 +28,7 @@ def read_file(path: str | os.PathLike[str], size_limit: int) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > size_limit:
                 raise ModelError(f"{where}: {size} bytes, more than the limit of {size_limit}")
-            data = file.read(size_limit + 1)
+            data = file.read(size + 1)
     except ModelError:
         raise
     except OSError as error:

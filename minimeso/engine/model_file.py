@@ -205,9 +205,10 @@ def check_head(description: Mapping[str, Any], newest: int, where: str) -> tuple
 
 
 def _widened(arrays: dict[str, Any], version: int, where: str) -> dict[str, Any]:
-    """The arrays with float32 in the place of float16; infinities and NaN stay what they are."""
+    """The arrays, taken out of ``arrays``, with float32 in the place of float16."""
     widened = {}
-    for name, array in arrays.items():
+    for name in list(arrays):
+        array = arrays.pop(name)
         if array.dtype == np.float16 and version < _FIRST_FORMAT_WITH_FLOAT16:
             raise ModelError(
                 f"{where}: array {name!r} is float16, which format {version} has not: "

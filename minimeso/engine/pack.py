@@ -5,12 +5,12 @@ Layouts are those of ``mm_step`` in ``csrc/minimeso.h``; they do not depend on t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from .layer import Layer
+from .layer import Layer, Layers
 from .memory import round_lanes
 from .operators import OPERATORS
 
@@ -24,28 +24,29 @@ class Parameters:
         block: all of them, one behind the other, each from a multiple of 16 floats on.
     """
 
-    def __init__(self, layers: Sequence[Layer], channels: dict[str, int]) -> None:
-        """``channels``: channel (feature) count of every layer's output."""
+    def __init__(self, layers: Layers, channels: dict[str, int]) -> None:
+        """``layers``: what is packed is taken out of them, one by one, because a network of 13 MB
+        would lie in memory three times; ``channels``: channel (feature) count of each one's output.
+        """
         self._offsets: dict[str, dict[str, int]] = {}
-        self._parts: list[Array] = []
-        self._size = 0
-        for layer in layers:
+        parts: list[tuple[int, Array]] = []
+        size = 0
+        for number, layer in enumerate(layers):
+            offsets = self._offsets[layer.name] = {}
             for name, array in _arrays(layer, channels[layer.name]).items():
-                self._add(layer, name, array)
-        self.block: Array = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
-        self._parts = []
+                flat = np.ascontiguousarray(array, np.float32).ravel()
+                offsets[name] = size
+                parts.append((size, flat))
+                size += round_lanes(flat.size)
+            layers[number] = replace(layer, arrays={})
+        self.block: Array = np.zeros(size, np.float32)
+        while parts:
+            offset, flat = parts.pop()
+            self.block[offset : offset + flat.size] = flat
 
     def offsets(self, layer: Layer) -> dict[str, int]:
         """Where the arrays of ``layer`` begin in the block, by their field of ``mm_step``."""
         return self._offsets.get(layer.name, {})
-
-    def _add(self, layer: Layer, name: str, array: Array) -> None:
-        flat = np.ascontiguousarray(array, np.float32).ravel()
-        self._offsets.setdefault(layer.name, {})[name] = self._size
-        padded = np.zeros(round_lanes(flat.size), np.float32)
-        padded[: flat.size] = flat
-        self._parts.append(padded)
-        self._size += padded.size
 
 
 def _arrays(layer: Layer, channels: int) -> dict[str, Array]:

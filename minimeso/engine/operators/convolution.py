@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -123,14 +124,15 @@ def block_sizes(filters: int) -> list[int]:
 
 def pack_conv(weight: Weight, groups: int) -> Weight:
     """(O, I, kh, kw) to [group][block][kh][I][kw][block size]."""
-    filters = weight.shape[0] // groups
-    parts = []
-    for group in range(groups):
-        start = group * filters
-        for size in block_sizes(filters):
-            parts.append(weight[start : start + size].transpose(2, 1, 3, 0).ravel())
-            start += size
-    return np.concatenate(parts)
+    shape = weight.shape[1:]
+    of_group = weight.reshape(groups, -1, *shape)
+    parts, start = [], 0
+    for size, blocks in itertools.groupby(block_sizes(of_group.shape[1])):
+        stop = start + size * len(list(blocks))
+        block = of_group[:, start:stop].reshape(groups, -1, size, *shape)
+        parts.append(block.transpose(0, 1, 4, 3, 5, 2).reshape(groups, -1))
+        start = stop
+    return np.concatenate(parts, axis=1).ravel()
 
 
 def pack_winograd(weight: Weight) -> Weight:
