@@ -19,7 +19,8 @@ from typing import Any, Literal
 #: Of what was found in it: ``no_face``, ``none_judged``, ``left_out`` (reason -> how many faces).
 #: Doubts, why a person or a file is uncertain: ``between_thresholds`` (``real``, ``fake``),
 #: ``interval_across_half`` (``low``, ``high``), ``too_short_for_fake`` (``seconds``, ``least``),
-#: ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were there no others).
+#: ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were there no others),
+#: ``compressed`` (``jpeg_quality`` or ``h264_quantiser``).
 #: Beside one of these, what it may come from: ``few_frames`` (``frames``), ``frames_disagree``
 #: (``fake``, ``real``, ``frames``: how many), ``small_face`` (``pixels``).
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
@@ -29,6 +30,7 @@ Code = Literal[
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
+    "compressed",
     "few_frames", "frames_disagree", "small_face",
     "measured_elsewhere",
 ]  # fmt: skip
@@ -40,6 +42,7 @@ DOUBTS: frozenset[Code] = CAUSES | {
     "interval_across_half",
     "too_short_for_fake",
     "one_of_many",
+    "compressed",
 }
 #: What is said in place of ``real``: that nothing was found shows nothing more.
 NO_TRACE = "no trace of a swap of the kinds it knows"
@@ -108,6 +111,7 @@ _ANOTHER = "another picture or clip of the same person"
 _REMEDIES: dict[Code, str | Callable[..., str]] = {
     "too_short_for_fake": _LONGER,
     "one_of_many": "that face alone, if it was suspected before the others were seen",
+    "compressed": lambda **_: "the original file instead of a copy sent by a messenger",
     "few_frames": lambda frames: "a clip or more pictures" if frames == 1 else _LONGER,
     "frames_disagree": "a steadier clip, or a look at the frames that differ (--report)",
     "small_face": "a larger picture of the face",
@@ -124,6 +128,11 @@ def _cut_short(seconds: float, whole: float | None) -> str:
 
 def _left_out(**counts: int) -> str:
     return "left out: " + ", ".join(f"{n} {_LEFT_OUT[reason]}" for reason, n in counts.items())
+
+
+def _compressed(jpeg_quality: int | None = None, h264_quantiser: int | None = None) -> str:
+    by = f"JPEG quality {jpeg_quality}" if jpeg_quality else f"H.264 quantiser {h264_quantiser}"
+    return f"the file is so strongly compressed ({by}) that traces of a swap would be gone"
 
 
 def _measured_elsewhere(
@@ -166,6 +175,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
         f"alone, the most suspicious face would have a p_fake of {100 * alone:.0f} %, but among "
         f"{faces} faces one is misjudged now and then"
     ),
+    "compressed": _compressed,
     "few_frames": (
         lambda frames: "there was one look only" if frames == 1 else f"{frames} frames show little"
     ),

@@ -50,6 +50,17 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         "alone, the most suspicious face would have a p_fake of 95 %, but among 40 faces one is"
         " misjudged now and then",
     ),
+    (
+        "compressed",
+        {"jpeg_quality": 12},
+        "the file is so strongly compressed (JPEG quality 12) that traces of a swap would be gone",
+    ),
+    (
+        "compressed",
+        {"h264_quantiser": 44},
+        "the file is so strongly compressed (H.264 quantiser 44) that traces of a swap would be"
+        " gone",
+    ),
     ("few_frames", {"frames": 1}, "there was one look only"),
     ("few_frames", {"frames": 7}, "7 frames show little"),
     (

@@ -16,6 +16,7 @@ import numpy as np
 from ..engine import Session
 from ..errors import ModelError
 from ..media.pixels import Pixels
+from ..notes import Note
 from .box import Box
 from .decode import FoundFace
 from .finder import FaceFinder
@@ -97,6 +98,7 @@ class Analyzer:
         self.frames_scored = 0
         self.faces_found = 0
         self.left_out: dict[str, int] = {}
+        self.compressed: Note | None = None  # too strongly to be judged: who reads the file knows
 
     def crop_faces(self, t: float, pixels: Pixels) -> CroppedFrame:
         """Find the faces of the next frame, and crop those that can be judged."""
@@ -216,12 +218,15 @@ class Analyzer:
 
     def judged(self, tracks: Sequence[Track]) -> Judged:
         """What these persons, all of the file, say of it."""
-        return self._rule.file(tracks, followed=self._tracker is not None)
+        followed = self._tracker is not None
+        return self._rule.file(tracks, followed=followed, compressed=self.compressed)
 
     def _track(self, number: int, moments: Sequence[Moment], count: int = 1) -> Track:
         """A person, one of so many, by these frames."""
         followed = self._tracker is not None
-        return self._rule.person(number, moments, count=count, followed=followed)
+        return self._rule.person(
+            number, moments, count=count, followed=followed, compressed=self.compressed
+        )
 
 
 def _p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:

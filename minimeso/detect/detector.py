@@ -190,6 +190,7 @@ class Detector:
         self, picture: Picture, path: str | None, on_frame: OnFrame | None
     ) -> Verdict:
         analyzer = Analyzer(self.networks, self._rule, self.finder, one_picture=True)
+        analyzer.compressed = picture.compressed
         seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
         persons = {track.id: track for track in analyzer.tracks()[0]}
         if on_frame is not None:
@@ -217,6 +218,7 @@ class Detector:
         if clip.was_stopped and not notes:
             notes = (Note("stopped"),)
         notes = (*notes, *clip.faults)
+        analyzer.compressed = clip.compressed
         return self._verdict(path, analyzer, not notes, notes, (), clip.frames_read)
 
     def _with_fewer_threads(self) -> tuple[Networks, FaceFinder | None]:

@@ -49,7 +49,13 @@ class Rule(NamedTuple):
         return shifted(p_fake, shift(self.prior))
 
     def person(
-        self, number: int, frames: Sequence[Moment], *, count: int = 1, followed: bool = True
+        self,
+        number: int,
+        frames: Sequence[Moment],
+        *,
+        count: int = 1,
+        followed: bool = True,
+        compressed: Note | None = None,
     ) -> Track:
         """A person by some frames, with a word and the doubts about it.
 
@@ -59,6 +65,7 @@ class Rule(NamedTuple):
                 count that the thorough one looked at.
             count: how many persons the file has; a stream, whose end nobody knows, one.
             followed: by a tracker, so that the seconds in view count.
+            compressed: that the file is so strongly that nobody can be called real.
         """
         by = shift(self.prior, count)
         looked = [moment for moment in frames if moment.thorough] or frames
@@ -69,12 +76,19 @@ class Rule(NamedTuple):
         if by:
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
         seconds = max(times) - min(times) if followed else math.inf
-        word, doubts = judge_track(p_fake, summary.interval, self.thresholds, seconds)
+        word, doubts = self._judge(p_fake, summary.interval, seconds, compressed)
         if doubts:
-            doubts += causes(frames, summary.effective, self.thresholds)
+            looked = [moment for moment in frames if moment.thorough] or frames
+            doubts += causes(looked, summary.effective, self.thresholds)
         return Track(number, p_fake, summary.interval, word, tuple(frames), doubts)
 
-    def file(self, persons: Sequence[Track], *, followed: bool = True) -> Judged:
+    def file(
+        self,
+        persons: Sequence[Track],
+        *,
+        followed: bool = True,
+        compressed: Note | None = None,
+    ) -> Judged:
         """The verdict of a file by its persons, at least one, the most suspicious first.
 
         A file is fake if one of its persons is, and real only if all are; between these, what many
@@ -88,11 +102,20 @@ class Rule(NamedTuple):
         )
         times = [moment.t for moment in first.frames]
         seconds = max(times) - min(times) if followed else math.inf
-        word, doubts = judge_track(p_fake, interval, self.thresholds, seconds)
+        word, doubts = self._judge(p_fake, interval, seconds, compressed)
         if doubts:
             seen = (doubt for doubt in first.doubts if doubt.code in CAUSES)
             doubts = (*self._one_of_many(persons), *doubts, *seen)
         return Judged(word, p_fake, interval, doubts)
+
+    def _judge(
+        self, p_fake: float, interval: Interval, seconds: float, compressed: Note | None
+    ) -> tuple[Word, tuple[Note, ...]]:
+        """The word and the doubts; where traces would be gone, none is no sign."""
+        word, doubts = judge_track(p_fake, interval, self.thresholds, seconds)
+        if compressed is None or word == "fake":
+            return word, doubts
+        return "uncertain", (*doubts, compressed)
 
     def _one_of_many(self, persons: Sequence[Track]) -> tuple[Note, ...]:
         """The doubt about a face that would be called fake, were it not one of so many."""

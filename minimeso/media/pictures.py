@@ -23,6 +23,7 @@ import numpy as np
 
 from ..errors import PictureError
 from ..notes import Note
+from .compression import coarse_picture
 from .pixels import Pixels, rgb_of_array, rgb_of_image
 
 if TYPE_CHECKING:
@@ -71,11 +72,13 @@ class Picture(NamedTuple):
         pixels: (H, W, 3) uint8 RGB, contiguous.
         complete: false if the file is cut short or damaged and this is what could be read.
         notes: remarks for the reader.
+        compressed: a note if it was compressed too strongly to be judged.
     """
 
     pixels: Pixels
     complete: bool = True
     notes: tuple[Note, ...] = ()
+    compressed: Note | None = None
 
 
 def read_picture(source: object) -> Picture:
@@ -139,7 +142,7 @@ def _read_image(image: Image.Image) -> Picture:
             raise Unreadable(f"no pixels (size {image.size}): give another picture")
         with pillow_silence:
             image.load()
-            return Picture(rgb_of_image(image))
+            return Picture(rgb_of_image(image), compressed=coarse_picture(image))
     except Exception as error:
         raise PictureError(f"{name}: {reason_of(error)}: convert it to RGB first") from None
 
@@ -192,8 +195,9 @@ def _decode(file: IO[bytes]) -> Picture:
     with identify(file) as image:
         notes = (Note("first_frame_only"),) if has_frames(image) else ()
         fault = _load(image)
+        compressed = coarse_picture(image)
         if fault is None:
-            return Picture(rgb_of_image(image), notes=notes)
+            return Picture(rgb_of_image(image), True, notes, compressed)
         if image.format in ("JPEG", "MPO"):
             pixels = rgb_of_image(_load_with_end(file))
         else:
@@ -201,7 +205,7 @@ def _decode(file: IO[bytes]) -> Picture:
     if _is_blank(pixels):
         raise Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_AGAIN}")
     note = Note("damaged_picture", {"reason": fault})
-    return Picture(pixels, complete=False, notes=(*notes, note))
+    return Picture(pixels, False, (*notes, note), compressed)
 
 
 def identify(file: IO[bytes]) -> Image.Image:

@@ -19,6 +19,7 @@ from ..errors import PictureError
 from ..notes import Note
 from .animation import Animation, check_webp, is_animated_webp
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
+from .compression import EXPORT_QUANTISERS, Quantisers
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
 from .pictures import Unreadable, format_of, has_frames, identify, open_regular, pillow_silence
@@ -163,7 +164,8 @@ class _File(Clip):
         decoder.thread_type = "AUTO"
         many = decoder.width * decoder.height <= _MANY_THREADS_PIXELS
         decoder.thread_count = _DECODER_THREADS if many else _FEWER_THREADS
-        decoder.options = {"max_pixels": str(MAX_PIXELS)}
+        decoder.options = {"max_pixels": str(MAX_PIXELS), **EXPORT_QUANTISERS}
+        self._quantisers = Quantisers()
         self._stream: VideoStream | None = stream
         self._packets: Iterator[av.Packet] | None = self._container.demux(stream)
         self._converter: Converter | None = Converter()
@@ -261,6 +263,8 @@ class _File(Clip):
         return None
 
     def _conversion_of(self, frame: VideoFrame) -> Convert:
+        self._quantisers.add(frame)
+        self.compressed = self._quantisers.coarse()
         converter = self._converter  # frames may be converted after the clip is closed
         assert converter is not None
         return lambda: self._converted(frame, converter)

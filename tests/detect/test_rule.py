@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.special import expit, logit
 from support.detectors import constant_detector, photo
 
@@ -16,6 +18,7 @@ from minimeso.detect.box import Box
 from minimeso.detect.rule import Judged, Rule, spread_of
 from minimeso.detect.track_score import FAKE_SECONDS, SPREAD, suspicion
 from minimeso.detect.verdict import Moment, Track
+from minimeso.notes import Note, remedies
 
 THRESHOLDS = {"real": 0.2, "fake": 0.8}
 NARROW = Rule(THRESHOLDS, 0.6)
@@ -130,6 +133,37 @@ def test_a_file_says_no_less_than_its_persons(
     assert judged.interval[0] <= judged.p_fake <= judged.interval[1]
     if len(tracks) == 1:
         assert judged == (words[0], tracks[0].p_fake, tracks[0].interval, tracks[0].doubts)
+
+
+# --- what was compressed too strongly ----------------------------------------------------
+
+
+def test_no_trace_in_a_file_that_shows_none_is_no_sign(tmp_path: Path) -> None:
+    """A JPEG of quality 20; and a fake, whose traces survived, stays fake."""
+    words = []
+    for quality in (20, 60):
+        Image.fromarray(PHOTO).save(tmp_path / "a.jpg", quality=quality)
+        for said in (-4.0, 0.0, 4.0):
+            verdict = Detector(constant_detector(said), crops=True).check(tmp_path / "a.jpg")
+            codes = [doubt["code"] for doubt in verdict.to_json()["doubts"]]
+            words.append((verdict.verdict, "compressed" in codes))
+            assert verdict.verdict == verdict.tracks[0].verdict == verdict.faces[0].verdict
+    assert words == [
+        ("uncertain", True), ("uncertain", True), ("fake", False),
+        ("real", False), ("uncertain", False), ("fake", False),
+    ]  # fmt: skip
+
+
+def test_several_persons_in_such_a_file() -> None:
+    note = Note("compressed", {"h264_quantiser": 44})
+    tracks = [
+        NARROW.person(number, [Moment(0.0, Box(0, 0, 99, 99), 0.01)], count=2, compressed=note)
+        for number in (1, 2)
+    ]
+    judged = NARROW.file(tracks, followed=False, compressed=note)
+    assert judged.word == "uncertain" == tracks[0].verdict
+    assert judged.doubts[0].code == "compressed"
+    assert "original file instead" in remedies(judged.doubts)
 
 
 # --- what a model says of itself ---------------------------------------------------------
