@@ -57,7 +57,12 @@ class Quantisers:
 
     def add(self, frame: VideoFrame) -> None:
         """Another frame; one of another codec, or that tells nothing, does not count."""
-        for data in frame.side_data:
+        # not `frame.side_data`: frame and data would keep each other until the collector comes
+        try:
+            from av.sidedata.sidedata import SideDataContainer
+        except ImportError:  # a PyAV that has it elsewhere
+            return
+        for data in SideDataContainer(frame):
             if data.type.name == "VIDEO_ENC_PARAMS":
                 found = _quantiser(bytes(data))
                 if found is not None:
