@@ -59,7 +59,7 @@ WITH_PYTHON = [p for p in PAGES if any(b.language == "python" for b in blocks(p)
 
 
 class Command(NamedTuple):
-    """A line behind ``$``, without its comment, and what is printed below it."""
+    """What stands behind ``$``, without its comment, and what is printed below it."""
 
     page: str
     line: str
@@ -71,7 +71,8 @@ def commands() -> Iterator[Command]:
     for page in PAGES:
         for block in blocks(page):
             if block.language == "console":
-                for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
+                text = re.sub(r" *\\\n +", " ", block.text)  # a command over several lines
+                for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
                     line, _, output = part.partition("\n")
                     *first, last = re.sub(r"\s+#.*", "", line).split(" && ")
                     yield from (Command(name_of(page), one, "") for one in first)
