@@ -203,6 +203,8 @@ def _found(verdict: Verdict, thresholds: Mapping[str, float]) -> str:
     several = len(verdict.tracks) > 1
     who = f"person {verdict.tracks[0].id}" if verdict.tracks else "the face"
     most = f"{who}, the most suspicious of {len(verdict.tracks)} persons" if several else who
+    if several and verdict.verdict not in [track.verdict for track in verdict.tracks]:
+        most = f"{len(verdict.tracks)} persons together"
     real, fake = percent(thresholds["real"]), percent(thresholds["fake"])
     if verdict.verdict == "fake":
         return (

@@ -208,7 +208,7 @@ def _limit_labels(thresholds: Mapping[str, float], side: str) -> str:
     fake, real = 100 - 100 * thresholds["fake"], 100 - 100 * thresholds["real"]
     places = (
         (" above", max(fake, 12), f"fake from {percent(thresholds['fake'])}"),
-        ("", min(real, 88), f"real up to {percent(thresholds['real'])}"),
+        ("", min(real, 88), f"{_ZONES['real']} up to {percent(thresholds['real'])}"),
     )
     return "".join(
         f'<span class="limit-label{place}" style="{side}:.2rem;top:{y:.1f}%" aria-hidden="true">'

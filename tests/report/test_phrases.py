@@ -60,6 +60,15 @@ def test_every_doubt_is_said_and_what_would_help() -> None:
     assert "a longer clip of the person or a larger picture of the face." in sentence
 
 
+@pytest.mark.parametrize(("word", "p_fake"), [("fake", 0.9), ("uncertain", 0.5)])
+def test_what_only_several_say_together_is_said_of_them(word: Any, p_fake: float) -> None:
+    """Three persons, each of whom alone would be judged otherwise."""
+    frames = [frame(0.0, [face(number, 0.3) for number in (1, 2, 3)])]
+    verdict = verdict_of("x.mp4", frames, (1, 2, 3), verdict=word, p_fake=p_fake)
+    told = next(statements(verdict, False, THRESHOLDS))
+    assert "3 persons together" in told and "person 1" not in told
+
+
 def test_what_is_not_fake_is_not_called_real() -> None:
     for text in (*said(verdict="real", p_fake=0.1), headline(verdict_of("x", [], (), p_fake=0.1,
                  verdict="real"))):  # fmt: skip
