@@ -26,7 +26,7 @@ from .verdict import Crop
 #: Seconds of a window, and with how many looks they become long.
 SHORT, LONG, MANY = 0.5, 1.0, 8
 #: Logits by which the fast network changes its mind, and seconds between looks for that.
-JUMP, LEAST_SECONDS = 3.0, 0.25
+JUMP, LEAST_SECONDS = 2.0, 0.25
 #: Times of frames are rounded; so much is no difference.
 _SAME = 1e-6
 
