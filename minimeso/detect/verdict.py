@@ -117,7 +117,8 @@ class LiveFace(NamedTuple):
         reason: why not.
         verdict: of the person so far, never ``fake`` in the first seconds, see
             ``track_score.judge_track``; ``None`` before the first frame is judged.
-        person_p_fake: of the last frames together; ``None`` before the first is judged.
+        person_p_fake: of the last frames together, with the prior of a person alone, as nobody
+            knows who comes yet; ``None`` before the first is judged.
         interval: 95 % interval of that.
     """
 

@@ -122,6 +122,22 @@ def test_text_of_what_is_not_fake(
     )
 
 
+def test_a_report_tells_the_prior_where_it_was_chosen(
+    model: str, tmp_path: Path, capsys: Captured
+) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    pages = []
+    for prior in ([], ["--prior", "0.05"]):
+        page = tmp_path / "page.html"
+        path = str(tmp_path / "a.png")
+        assert (
+            main(["detect", path, "--crops", "--model", model, "--report", str(page), *prior]) == 0
+        )
+        pages.append(page.read_text())
+    assert "taken to have" not in pages[0]
+    assert "5 % of files are taken to have a swapped face" in pages[1]
+
+
 def test_figures_of_other_sources_are_told_once(tmp_path: Path, capsys: Captured) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     figures = {"trained_on": "A", "tested_on": "B", "auc": 0.74, "right_of_decided": 0.831}
