@@ -4,7 +4,8 @@
 ``rewrites`` shorter networks, ``pack`` parameters for the kernels, ``memory``, ``steps``,
 ``stages`` and ``plan`` where everything lies and when it runs, ``bindings``, ``structs`` and
 ``native`` the border to C, ``session`` the front door, ``profile`` where time goes,
-``files``, ``model_file`` and ``library`` models on disk, ``reference`` a network by definition.
+``files``, ``storage``, ``model_file`` and ``library`` models on disk, ``reference`` a network by
+definition.
 """
 
 from .graph import Graph, Node

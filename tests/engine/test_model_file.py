@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from minimeso import Graph, Model, ModelError, Session, load_model, save_model
 from minimeso.engine.model_file import FORMAT
+from minimeso.engine.storage import DTYPES, LARGE, quantized, stored
 
 RNG = np.random.default_rng(7)
 
@@ -86,7 +87,7 @@ def test_roundtrip(tmp_path: Path, blob: bytes) -> None:
     assert [p.name for p in tmp_path.iterdir() if "part" in p.name] == []
 
 
-# --- float16 -----------------------------------------------------------------------------
+# --- float16 and int8 --------------------------------------------------------------------
 
 
 def _stored(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -143,6 +144,19 @@ def _half(value: float = 0.5, dtype: str = "<f2") -> dict[str, Any]:
     return {"conv1.weight": np.full((2, 3, 3, 3), value, dtype)}
 
 
+def _int8(scale: Any = (1.0, 2.0), shape: tuple[int, ...] = (2, 3, 3, 3)) -> dict[str, Any]:
+    arrays: dict[str, Any] = {"conv1.weight": np.full(shape, -128, np.int8)}
+    if scale is not None:
+        scale = np.array(scale, np.float32) if isinstance(scale, tuple) else scale
+        arrays["conv1.weight.scale"] = scale
+    return arrays
+
+
+def test_int8_by_hand(write: Callable[..., Path]) -> None:
+    weight = load_model(write(lambda d: d.update(format=2), _int8())).weights["conv1.weight"]
+    assert (weight[0] == -128).all() and (weight[1] == -256).all()
+
+
 def test_float16_by_hand(write: Callable[..., Path]) -> None:
     model = load_model(write(lambda d: d.update(format=2), _half()))
     assert (model.weights["conv1.weight"] == np.float32(0.5)).all()
@@ -160,13 +174,95 @@ def test_float16_by_hand(write: Callable[..., Path]) -> None:
         (2, {"conv1.weight": np.zeros((2, 3, 3), np.float16)}, "conv1.*shape"),
         (2, {"bn1.running_var": np.array([-0.5, 1], np.float16)}, "bn1.*variance"),
         (2, {"ghost.weight": np.zeros(3, np.float16)}, "ghost"),
+        (1, _int8(), r"changed\.npz.*'conv1\.weight' is int8.*format 1"),
+        (2, _int8(scale=None), r"int8 array 'conv1\.weight' needs 'conv1\.weight\.scale'"),
+        (2, _int8(scale=np.ones(3, np.float32)), "needs"),
+        (2, _int8(scale=np.ones((2, 1), np.float32)), "needs"),
+        (2, _int8(scale=np.float32(1)), "needs"),
+        (2, _int8(scale=np.ones(2)), "needs"),
+        (2, _int8(scale=np.array([1, np.nan], np.float32)), "conv1.*finite"),
+        (2, _int8(scale=np.array([1, 3e38], np.float32)), "conv1.*finite"),
+        (2, {**_int8(), "bn1.weight.scale": np.ones(2, np.float32)}, r"bn1\.weight\.scale"),
+        (2, _int8(shape=(2, 3, 3)), "conv1.*shape"),
+        (2, {"fc.weight": np.int8(3), "fc.weight.scale": np.ones(1, np.float32)}, "needs"),
+        (2, {"ghost.weight": np.zeros(3, np.int8)}, "ghost"),
     ],
 )
-def test_hostile_float16(
+def test_hostile_small_types(
     write: Callable[..., Path], version: int, arrays: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
         load_model(write(lambda d: d.update(format=version), arrays))
+
+
+@pytest.fixture(scope="module")
+def large() -> Model:
+    """One array of each kind: a large one, one that is too small for int8, vectors."""
+    graph = Graph("large")
+    x = graph.input("image", (64, 5, 7))
+    x = graph.node("conv2d", x, out_channels=64, kernel_size=3, padding=1, name="wide")
+    x = graph.node("conv2d", x, out_channels=4, kernel_size=1, name="narrow")
+    x = graph.node("batch_norm", x, name="bn")
+    graph.output(x)
+    weights = random_weights(graph, np.random.default_rng(3))
+    sizes = np.exp(np.linspace(-30, 8, 64, dtype=np.float32))
+    weights["wide.weight"] *= sizes[:, None, None, None]
+    weights["wide.weight"][7] = 0
+    assert weights["wide.weight"].size >= LARGE > weights["narrow.weight"].size
+    return Model("large", graph, weights)
+
+
+def test_int8_is_within_half_a_step_of_each_channel(large: Model, tmp_path: Path) -> None:
+    save_model(large, tmp_path / "a.npz", dtype="int8")
+    description, arrays = _stored(tmp_path / "a.npz")
+    assert description["format"] == 2
+    kinds = {name: str(array.dtype) for name, array in arrays.items()}
+    assert kinds.pop("wide.weight") == "int8" and kinds.pop("narrow.weight") == "float16"
+    assert set(kinds.values()) == {"float32"} and "wide.weight.scale" in kinds
+    scale, stored = arrays["wide.weight.scale"], arrays["wide.weight"]
+    original = large.weights["wide.weight"]
+    loaded = load_model(tmp_path / "a.npz").weights["wide.weight"]
+    assert loaded.dtype == np.float32 and (np.abs(stored) <= 127).all()
+    assert (loaded == stored.astype(np.float64) * scale[:, None, None, None]).all(), "exact"
+    steps = np.abs(loaded.astype(np.float64) - original) / scale[:, None, None, None]
+    assert steps.max() <= 0.5 and not loaded[7].any()
+    most = np.abs(original).reshape(64, -1).max(1) / 127
+    assert (scale >= most).all() and (scale <= most * (1 + 2.0**-14) + 1e-37).all()
+
+
+def test_what_is_read_is_saved_again_as_it_was(large: Model, tmp_path: Path) -> None:
+    """So figures that were measured on the file's weights are those of the file."""
+    for dtype in DTYPES:
+        path, again = tmp_path / f"{dtype}.npz", tmp_path / f"{dtype}-again.npz"
+        save_model(large, path, dtype=dtype)
+        save_model(load_model(path), again, dtype=dtype)
+        assert path.read_bytes() == again.read_bytes()
+
+
+@given(
+    st.lists(st.floats(-(2.0**126), 2.0**126, width=32), min_size=6, max_size=6),
+)
+def test_any_values_are_quantized(values: list[float]) -> None:
+    array = np.array(values, np.float32).reshape(2, 3)
+    stored, scale = quantized(array)
+    back = stored.astype(np.float32) * scale[:, None]
+    assert np.isfinite(back).all() and (np.abs(stored.astype(int)) <= 127).all()
+    half = 0.5 * scale[:, None].astype(np.float64)
+    assert (np.abs(back.astype(np.float64) - array) <= half * (1 + 1e-12)).all()
+    twice = quantized(back)
+    assert (twice[0] == stored).all() and (twice[1] == scale).all()
+
+
+def test_a_scale_that_the_graph_has_already(tmp_path: Path) -> None:
+    """Its array is not taken for that of another one."""
+    graph = Graph("twice")
+    x = graph.input("x", (200,))
+    x = graph.node("linear", x, out_features=200, name="fc")
+    graph.output(graph.node("relu", x))
+    model = Model("twice", graph, random_weights(graph, np.random.default_rng(1)))
+    assert "fc.weight.scale" in stored(model.weights, "int8", "here")
+    taken = {**model.weights, "fc.weight.scale": np.zeros(3, np.float32)}
+    assert stored(taken, "int8", "here")["fc.weight"].dtype == np.float16
 
 
 def _changed(**values: Any) -> Model:
@@ -216,19 +312,6 @@ def test_saving_a_wrong_model_leaves_nothing(
     with pytest.raises(ModelError, match=message):
         save_model(make(), tmp_path / "x.npz")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_nothing_but_arrays_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NumPy below 2.2 takes what it does not know, like ``allow_pickle``, for an array to save."""
-    real, given = np.savez_compressed, {}
-
-    def old(file: Any, *args: Any, **kwds: Any) -> None:
-        given.update(kwds)
-        real(file, *args, **kwds)
-
-    monkeypatch.setattr(np, "savez_compressed", old)
-    save_model(tiny(), tmp_path / "a.npz")
-    assert set(given) == {"model.json", *tiny().graph.parameters()}
 
 
 def test_cut_at_every_place(tmp_path: Path, blob: bytes) -> None:
