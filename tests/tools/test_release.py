@@ -87,13 +87,10 @@ def test_the_shift_of_small_faces_is_found(
     truth = rng.random(3000) < 1 / (1 + np.exp(-logit))
     many = replace(data, fake=truth.astype(np.uint8))
     sides = iter(calibrate.SMALL)
-    monkeypatch.setattr(release, "scaled", lambda split, side: ())
     monkeypatch.setattr(
-        pasted,
-        "score",
-        lambda *_: logit + 1.3 * np.log(calibrate.FULL / next(sides)) ** 2,
+        views, "logits", lambda *_: logit + 1.3 * np.log(calibrate.FULL / next(sides)) ** 2
     )
-    found = release.small_faces(Model("any", Graph("any"), {}), many)
+    found = release.small_faces(Model("any", Graph("any"), {}), many, cache)
     assert found["shift"] == pytest.approx(1.3, abs=0.15)
 
 
@@ -141,7 +138,7 @@ def test_release_calibrates_and_tells_its_limits(
     assert "crop the picture to the face" not in text
     assert model.meta["faces_in"] == "pairs" and "It knows one family of swaps (DFDC" in text
     strangers = replace(load(archive, "val", cache), pair=np.full(8, -1))
-    strangers_metrics = release.metrics_of(model, strangers)
+    strangers_metrics = release.metrics_of(model, strangers, cache)
     assert strangers_metrics["decided"] == 0
     other = {"faces_in": "folders", "metrics": dict.fromkeys(("val", "test"), strangers_metrics)}
     for said in ("DFDC", "whole people", "| people |", "0% right"):

@@ -23,7 +23,7 @@ import pandas as pd
 from minimeso.errors import MinimesoError
 from tools import files
 from tools.convert.source import ConvertError
-from tools.train import calibrate, faces, metrics, pasted, release, sources
+from tools.train import calibrate, faces, metrics, release, sources, views
 from tools.train.sets import SETS
 
 #: The set that has every source.
@@ -37,7 +37,7 @@ def rows_of(checkpoint: Path, data: Path, cache: Path) -> list[dict[str, Any]]:
     known = SETS[chosen].sets if chosen else ("dfdc",)
     model = replace(model, framing=dict(faces.FRAMING))
     val = sources.load(data, EVERY, "val", cache)
-    logit = pasted.score(model, pasted.as_trained(val), release.logit_of(model))
+    logit = views.logits(model, val, "as trained", cache)
     source = np.array(val.source)
     strangers = sorted(set(val.source) - set(known))
     count = calibrate.importance(val, strangers)

@@ -25,10 +25,10 @@ from minimeso import Detector, load_model
 from minimeso.detect.pair import Combination, Pair, load_pair, save_pair
 from minimeso.detect.track_score import MOST_LOGIT, logits
 from minimeso.errors import MinimesoError
-from tools.train import calibrate, faces, measures, metrics, pair_card, pasted, release, sources
+from tools.train import calibrate, faces, measures, metrics, pair_card, release, sources, views
 from tools.train.device import set_environment
 from tools.train.sets import SETS
-from tools.train.views import VIEWS, scaled
+from tools.train.views import SMALLER, VIEWS
 
 Array = calibrate.Array
 #: Of the figures of a single view, which the card tells.
@@ -36,20 +36,19 @@ TOLD = ("auc", "expected_calibration_error", "decided", "right_of_decided")
 LEAST_FRAMES = 4  # of a track whose spread counts
 
 
-def logits_of(pair: Sequence[Any], view: Any) -> Array:
+def logits_of(pair: Pair, split: faces.Faces, view: str, cache: Path) -> Array:
     """(2, N): the calibrated logits of both networks, cut as `Combination` wants them."""
-    values = pasted.scores(pair, view, [release.logit_of(model) for model in pair])
-    return np.clip(values, -MOST_LOGIT, MOST_LOGIT)
+    both = [views.logits(model, split, view, cache) for model in (pair.fast, pair.thorough)]
+    return np.clip(both, -MOST_LOGIT, MOST_LOGIT)
 
 
-def fitted(pair: Pair, val: faces.Faces, leave_out: Sequence[str]) -> Pair:
+def fitted(pair: Pair, val: faces.Faces, cache: Path, leave_out: Sequence[str]) -> Pair:
     """The pair with combination, thresholds and small faces of val."""
-    models = pair.fast, pair.thorough
-    seen = {name: logits_of(models, view(val)) for name, view in VIEWS.items()}
+    seen = {view: logits_of(pair, val, view, cache) for view in VIEWS}
     count = calibrate.importance(val, leave_out)
     fit = combined(np.concatenate(list(seen.values()), 1), val, len(seen), leave_out)
     p_fake = 1 / (1 + np.exp(-fit.logit(seen["as trained"])))
-    small = (fit.logit(logits_of(models, scaled(val, side))) for side in calibrate.SMALL)
+    small = (fit.logit(logits_of(pair, val, view, cache)) for view in SMALLER)
     without = f", but for those of {', '.join(leave_out)}" if leave_out else ""
     calibration = {
         **pair.calibration,
@@ -91,14 +90,14 @@ def spread(pair: Pair, videos: Path) -> float:
     return round(float(np.sqrt(np.mean(variances))), 3)
 
 
-def figures(pair: Pair, split: faces.Faces) -> dict[str, Any]:
+def figures(pair: Pair, split: faces.Faces, cache: Path) -> dict[str, Any]:
     """What the card says of one split."""
     models = pair.fast, pair.thorough
     fit = calibrate.Fit((pair.combination.fast, pair.combination.thorough), pair.combination.bias)
     values: dict[str, Any] = {"views": {}}
     source = np.array(split.source)
-    for name, view in VIEWS.items():
-        seen = logits_of(models, view(split))
+    for name in VIEWS:
+        seen = logits_of(pair, split, name, cache)
         p_fake = 1 / (1 + np.exp(-fit.logit(seen)))
         if name == "as trained":
             values["groups"] = measures.by_group(p_fake, split, pair.thresholds)
@@ -144,7 +143,7 @@ def made(
     val, test = (
         sources.load(options.data, options.set, split, options.cache) for split in ("val", "test")
     )
-    pair = fitted(pair, val, options.leave_out)
+    pair = fitted(pair, val, options.cache, options.leave_out)
     print(pair.combination, pair.thresholds, pair.calibration, file=sys.stderr, flush=True)
     meta: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
@@ -159,7 +158,9 @@ def made(
         measured = spread(pair, options.videos)
         pair = replace(pair, calibration={**pair.calibration, "spread": measured})
         meta["clips"] = release.clips(pair, options.videos)
-    meta["metrics"] = {"val": figures(pair, val), "test": figures(pair, test)}
+    meta["metrics"] = {
+        name: figures(pair, split, options.cache) for name, split in (("val", val), ("test", test))
+    }
     return replace(pair, meta=meta)
 
 

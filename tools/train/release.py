@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from minimeso import Detector, Model, load_model, save_model
 from minimeso.detect.pair import Pair
@@ -44,26 +45,20 @@ from tools.train import (
     networks,
     pasted,
     sources,
+    views,
 )
 from tools.train.sets import SETS
-from tools.train.views import VIEWS, scaled
+from tools.train.views import SMALLER, VIEWS
 
 CONFIDENT = 0.8  # of models of one source
 
 Array = NDArray[np.float64]
 
 
-def logit_of(model: Model) -> str:
-    """The layer whose sigmoid is the output."""
-    (output,) = (node for node in model.graph.nodes if node.name == model.graph.outputs[0])
-    return output.inputs[0]
-
-
-def calibrated(model: Model, val: faces.Faces, leave_out: Sequence[str] = ()) -> Model:
+def calibrated(model: Model, val: faces.Faces, cache: Path, leave_out: Sequence[str] = ()) -> Model:
     """The model with Platt scaling fitted on the views of val, and thresholds; without the faces of
     sources that it may have learned from."""
-    layer = logit_of(model)
-    logit = np.concatenate([pasted.score(model, view(val), layer) for view in VIEWS.values()])
+    logit = np.concatenate([views.logits(model, val, view, cache) for view in VIEWS])
     count = calibrate.importance(val, leave_out)
     repeated = np.tile(count, len(VIEWS))
     fit = calibrate.platt(logit[None], np.tile(val.fake, len(VIEWS)), repeated)
@@ -93,15 +88,17 @@ def calibrated(model: Model, val: faces.Faces, leave_out: Sequence[str] = ()) ->
     )
 
 
-def small_faces(model: Model, val: faces.Faces, leave_out: Sequence[str] = ()) -> dict[str, float]:
+def small_faces(
+    model: Model, val: faces.Faces, cache: Path, leave_out: Sequence[str] = ()
+) -> dict[str, float]:
     """The shift of small faces, of the faces of val scaled down."""
-    logits = (pasted.score(model, scaled(val, side), "calibration") for side in calibrate.SMALL)
+    logits = (views.logits(model, val, view, cache) for view in SMALLER)
     return calibrate.small_faces(logits, val.fake, calibrate.importance(val, leave_out))
 
 
-def metrics_of(model: Model, split: faces.Faces) -> dict[str, Any]:
+def metrics_of(model: Model, split: faces.Faces, cache: Path) -> dict[str, Any]:
     """What the card says of one split."""
-    scores = {name: pasted.score(model, view(split)) for name, view in VIEWS.items()}
+    scores = {view: special.expit(views.logits(model, split, view, cache)) for view in VIEWS}
     p_fake = scores["as trained"]
     assert model.thresholds is not None
     judged = (p_fake, split.fake, split.pair, model.thresholds)
@@ -244,8 +241,8 @@ def released(
     """A converted checkpoint calibrated on val, with all that its card says in its `meta`."""
     chosen = model.meta["recipe"].get("set", "")
     val, test = (split_of(data, chosen, split, cache) for split in ("val", "test"))
-    model = calibrated(replace(model, framing=dict(faces.FRAMING)), val, leave_out)
-    small = small_faces(model, val, leave_out)
+    model = calibrated(replace(model, framing=dict(faces.FRAMING)), val, cache, leave_out)
+    small = small_faces(model, val, cache, leave_out)
     calibration = {**(model.calibration or {}), "small_faces": small}
     model = replace(model, calibration=calibration)
     recipe, epoch = model.meta["recipe"], model.meta["metrics"]["epoch"]
@@ -264,7 +261,7 @@ def released(
         "train_faces": len(train_split),
         "faces_in": train_split.layout,
         "commands": commands(model.meta, model.name),
-        "metrics": {"val": metrics_of(model, val), "test": metrics_of(model, test)},
+        "metrics": {"val": metrics_of(model, val, cache), "test": metrics_of(model, test, cache)},
         "published": {},
         "clips": [],
     }

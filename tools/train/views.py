@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from minimeso import Model
+from tools import files
 from tools.train import faces, harms, pasted
+from tools.train.calibrate import SMALL
+
+Array = NDArray[np.float64]
 
 
 def harmed(split: faces.Faces, harm: str, amount: float) -> Iterator[pasted.Face]:
@@ -41,3 +52,40 @@ def scaled(split: faces.Faces, side: int) -> Iterator[pasted.Face]:
         worse = harms.harm(picture, "size", smaller, seed=1)  # bicubic
         x, y, width, height = (square * (worse.shape[1] / picture.shape[1])).tolist()
         yield pasted.Face(worse, (x, y, width, height))
+
+
+#: The faces scaled down to so many pixels, by name.
+SMALLER: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
+    f"square of {side} pixels": partial(scaled, side=side) for side in SMALL
+}
+
+
+def logits(model: Model, split: faces.Faces, view: str, cache: Path) -> Array:
+    """What a network says of a split under a view of `VIEWS` or `SMALLER`: (N,) logits, calibrated
+    as the model is. Kept in `cache`: calibrating, measuring and making a pair ask the same."""
+    output = next(node for node in model.graph.nodes if node.name == model.graph.outputs[0])
+    layer = output.inputs[0]
+    if layer == "calibration":
+        (layer,) = (node.inputs[0] for node in model.graph.nodes if node.name == layer)
+    path = cache / f"logits-{_digest(model)}-{faces.digest(split)}-{view.replace(' ', '-')}.npy"
+    if not path.exists():
+        make = (VIEWS | SMALLER)[view]
+        with files.atomic_file(path) as part, part.open("wb") as file:
+            np.save(file, pasted.score(model, make(split), layer))
+    raw: Array = faces.cached(path, np.float64)
+    if raw.shape != (len(split),):
+        raise faces.DataError(f"{path}: not the logits of these faces; delete it, it is a cache")
+    if "calibration.weight" not in model.weights:
+        return np.array(raw)
+    scale, shift = (model.weights[f"calibration.{name}"].item() for name in ("weight", "bias"))
+    return np.asarray(scale * raw + shift)
+
+
+def _digest(model: Model) -> str:
+    """Another for other weights, however they are calibrated."""
+    found = hashlib.sha256(str(model.framing).encode())
+    for name, array in sorted(model.weights.items()):
+        if not name.startswith("calibration."):
+            found.update(name.encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
