@@ -25,8 +25,10 @@ STAGES = (
     ("minimeso.detect.finder", "FaceFinder.find_near", "find near the last place"),
     ("minimeso.detect.tracker", "Tracker.see", "follow"),
     ("minimeso.detect.analyzer", "fault", "refuse"),
+    ("minimeso.detect.analyzer", "goodness", "refuse"),
     ("minimeso.detect.analyzer", "resized_crop", "crop"),
     ("minimeso.detect.analyzer", "Analyzer.judge", "score"),
+    ("minimeso.detect.analyzer", "Analyzer._looked", "look with the thorough network"),
 )
 
 
