@@ -90,7 +90,7 @@ def test_profile_of_a_pair(tmp_path: Path, capsys: Captured) -> None:
 
 
 def test_profile(capsys: Captured, isa: str) -> None:
-    arguments = ["bench", "default", "--profile", "--images", "3", "--isa", isa]
+    arguments = ["bench", "mish", "--profile", "--images", "3", "--isa", isa]
     assert main([*arguments, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["model"] == "mesoinception4-mish"

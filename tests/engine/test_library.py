@@ -8,6 +8,7 @@ import pytest
 
 from minimeso import ModelError, load_model
 from minimeso.engine import ALIASES, bundled_models, find_model, model_path
+from minimeso.networks import NETWORKS
 
 
 def test_a_file_is_called_like_its_model() -> None:
@@ -25,11 +26,12 @@ def test_short_names_stand_for_files_and_hide_none() -> None:
         assert model_path(short) == bundled[name]
 
 
-def test_detectors_say_architecture_and_activation() -> None:
-    for name in bundled_models():
-        meta = find_model(name).meta
-        if meta.get("activation"):
-            assert name == f"{meta['architecture']}-{meta['activation']}"
+def test_the_papers_networks_are_called_by_architecture_and_activation() -> None:
+    found = [(name, find_model(name).meta) for name in bundled_models()]
+    of_the_paper = [(name, meta) for name, meta in found if meta.get("architecture") in NETWORKS]
+    assert len(of_the_paper) >= 6
+    for name, meta in of_the_paper:
+        assert name == f"{meta['architecture']}-{meta['activation']}"
 
 
 def test_what_is_no_name_is_a_path(tmp_path: Path) -> None:
