@@ -58,7 +58,12 @@ class Detector:
         threads: how many threads work; by default one per available core.
         isa: instruction set, as for ``Session``.
 
-    A detector may be used from several threads, one at a time runs the network.
+    Attributes:
+        model: the ``Model`` or ``Pair`` that judges.
+        networks: its sessions.
+        finder: what finds the faces; ``None`` with ``crops``.
+
+    A detector may be used from several threads, one at a time runs the networks.
 
     Raises:
         ModelError: a model is missing, damaged, no detector or no face finder.
