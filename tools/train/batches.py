@@ -225,7 +225,8 @@ class Batches:
         self, images: Tensor, colours: Tensor, fake: Tensor, rows: NDArray[np.int64]
     ) -> Batch:
         """What is faster on the whole batch, and on the device."""
-        x = to_float(images.to(self.device))
+        images = images.to(self.device)
+        x = images if images.is_floating_point() else to_float(images)
         if self._kornia is not None:
             x = self._kornia(x)
         elif self.augmentation in PAIRED:
@@ -247,14 +248,21 @@ def changed(
     picture: NDArray[np.uint8], square: NDArray[np.float64], change: Change
 ) -> NDArray[np.uint8]:
     """The picture (H, W, 3) harmed, and its changed square cut: (256, 256, 3)."""
+    picture, box = worsened(picture, square, change)
+    return frame(picture, box, change.outside)
+
+
+def worsened(
+    picture: NDArray[np.uint8], square: NDArray[np.float64], change: Change
+) -> tuple[NDArray[np.uint8], tuple[float, float, float, float]]:
+    """The picture (H, W, 3) harmed, and its changed square in it: x, y, side, side."""
     wide = picture.shape[1]
     for name, amount in change.harms:
         picture = harm(picture, name, amount, change.seed)
     x, y, side, _ = square * (picture.shape[1] / wide)
     middle_x, middle_y = x + side * (0.5 + change.x), y + side * (0.5 + change.y)
     side *= change.zoom
-    box = middle_x - side / 2, middle_y - side / 2, side, side
-    return frame(picture, box, change.outside)
+    return picture, (middle_x - side / 2, middle_y - side / 2, side, side)
 
 
 def _shifted(shift: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ It is not a framework: one network, one process, one device.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -94,9 +95,8 @@ def evaluate(
     the mean of their AUCs, and beside it each, or the 95th percentile of the logits of real faces
     where there are no fakes."""
     network.eval()
-    images = torch.split(torch.from_numpy(data.framed), 32)
     with torch.inference_mode():
-        parts = [network(batches.to_float(part.to(device)))[:, 0] for part in images]
+        parts = [network(part.to(device))[:, 0] for part in _seen(data)]
         logit = torch.cat(parts).float().cpu()
     fake = torch.from_numpy(data.fake.astype(np.float32))
     figures = {
@@ -114,6 +114,17 @@ def evaluate(
         else:
             figures[f"val_p95_{name}"] = float(np.percentile(logit.numpy()[theirs], 95))
     return figures | {"val_auc": float(np.mean(aucs))}
+
+
+def _seen(data: faces.Faces, size: int = 32) -> Iterator[Tensor]:
+    """Batches (size, 3, 256, 256): of several sets as in use, of one as its networks learned."""
+    for start in range(0, len(data), size):
+        if data.layout != "sets":
+            yield batches.to_float(torch.from_numpy(data.framed[start : start + size]))
+            continue
+        few = slice(start, start + size)
+        cuts = map(faces.seen, data.images[few], data.squares[few])
+        yield torch.from_numpy(np.stack(list(cuts)))
 
 
 class DetectorTrainer(Trainer[Recipe, batches.Batch]):

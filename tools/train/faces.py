@@ -36,12 +36,13 @@ from tqdm import tqdm
 from minimeso import FaceFinder
 from minimeso.detect import framing
 from minimeso.detect.box import Box
+from minimeso.engine.native import resize
 from tools import files
 
 SIZE = 256
 #: How a face is cut, in training and in use; it becomes part of the model file.
 FRAME_SIDE = 2.1
-FRAMING = {"resample": "bilinear", "side": FRAME_SIDE}
+FRAMING: dict[str, Any] = {"resample": "bilinear", "side": FRAME_SIDE}
 # Where the finder finds nothing: the whole crop is about so many times the length that `side`
 # counts in (median over the training faces), and the face is in its middle.
 CROP_SIDE = 2.3
@@ -123,6 +124,20 @@ def frame(
     part = Image.fromarray(picture[rows].take(columns, 1))
     box = x - left, y - top, right - left, bottom - top
     return np.asarray(part.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box))
+
+
+def seen(
+    picture: NDArray[np.uint8], square: Iterable[float], outside: str = "edge"
+) -> NDArray[np.float32]:
+    """As `frame`, but as `minimeso.detect.framing` cuts in use: (3, 256, 256) from 0 to 1, not
+    rounded to bytes. A large network can learn the rounding by heart (`NOTES.md`)."""
+    x, y, width, height = square
+    left, top, right, bottom = math.floor(x), math.floor(y), x + width, y + height
+    columns = _lines(left, math.ceil(right), picture.shape[1], outside)
+    rows = _lines(top, math.ceil(bottom), picture.shape[0], outside)
+    part = picture[rows].take(columns, 1)
+    box = x - left, y - top, right - left, bottom - top
+    return resize(part, box, (SIZE, SIZE), FRAMING["resample"])
 
 
 def _lines(start: int, stop: int, length: int, outside: str) -> NDArray[np.int64]:

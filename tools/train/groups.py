@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tools.train.batches import LOADERS, Batch, Batches, Change, changed
+from tools.train.batches import LOADERS, Batch, Batches, Change, worsened
 from tools.train.blends import self_blended
-from tools.train.faces import Faces
+from tools.train.faces import Faces, seen
 
 #: Sets in which the fake of a video is of the same frame as its real face, cut alike.
 SAME_FRAME = ("dfdc",)
@@ -122,7 +122,7 @@ class Groups(Batches):
                 pairs.append(Pair(real, None if blended else fakes[int(other * len(fakes))]))
         return pairs
 
-    def _both(self, pair: Pair, change: Change) -> list[NDArray[np.uint8]]:
+    def _both(self, pair: Pair, change: Change) -> list[NDArray[np.float32]]:
         real, square = self.faces.images[pair.real], self.squares[pair.real]
         theirs = square
         if pair.fake is None:
@@ -135,5 +135,15 @@ class Groups(Batches):
                 twin = real.astype(np.float32)
                 mixed = np.clip(twin + change.blend * (fake - twin) + 0.5, 0, 255)
                 fake = mixed.astype(np.uint8)
-        pictures = changed(real, square, change), changed(fake, theirs, change)
-        return [picture[:, ::-1] if change.flip else picture for picture in pictures]
+        return [_cut(real, square, change), _cut(fake, theirs, change)]
+
+
+def _cut(
+    picture: NDArray[np.uint8], square: NDArray[np.float64], change: Change
+) -> NDArray[np.float32]:
+    """(3, 256, 256): a changed face as it is cut in use, every second one rounded to bytes."""
+    worse, box = worsened(picture, square, change)
+    cut = seen(worse, box, change.outside)
+    if change.seed & 1:
+        cut = np.rint(cut * 255) / np.float32(255)
+    return cut[:, :, ::-1] if change.flip else cut
