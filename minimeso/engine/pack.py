@@ -33,12 +33,14 @@ class Parameters:
         size = 0
         for number, layer in enumerate(layers):
             offsets = self._offsets[layer.name] = {}
-            for name, array in _arrays(layer, channels[layer.name]).items():
+            arrays = _arrays(layer, channels[layer.name])
+            for name, array in arrays.items():
                 flat = np.ascontiguousarray(array, np.float32).ravel()
                 offsets[name] = size
                 parts.append((size, flat))
                 size += round_lanes(flat.size)
-            layers[number] = replace(layer, arrays={})
+            left = {name: array for name, array in layer.arrays.items() if name not in arrays}
+            layers[number] = replace(layer, arrays=left)  # norms are lowered with theirs
         self.block: Array = np.zeros(size, np.float32)
         while parts:
             offset, flat = parts.pop()
