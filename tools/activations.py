@@ -22,6 +22,7 @@ class Pish(nn.Module):
 #: From the attributes of an operator to a new module.
 MODULES: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "relu": lambda a: nn.ReLU(),
+    "relu6": lambda a: nn.ReLU6(),
     "leaky_relu": lambda a: nn.LeakyReLU(a["negative_slope"]),
     "prelu": lambda a: nn.PReLU(a["num_parameters"]),
     "swish": lambda a: nn.SiLU(),

@@ -176,6 +176,25 @@ def test_both_do_the_same(name: str) -> None:
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_efficientnet_in_tensorflow_lite() -> None:
+    """Strides, windows of one channel, sums and ReLU6, with batch norms folded."""
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    pytest.importorskip("efficientnet_lite_pytorch")
+    from tools.bench import tflite
+    from tools.convert import efficientnet, reference
+
+    graph = efficientnet.efficientnet_lite0()
+    weights = reference.random_arrays("efficientnet_lite0", "relu6", peers.EPS, 0)
+    images = np.random.default_rng(2).random((1, 3, 256, 256), np.float32)
+    network = interpreter.Interpreter(model_content=tflite.convert(graph, weights, 1))
+    network.allocate_tensors()
+    source = network.get_input_details()[0]["index"]
+    network.set_tensor(source, np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
+    network.invoke()
+    p_fake = network.get_tensor(network.get_output_details()[0]["index"])
+    np.testing.assert_allclose(p_fake, Session(graph, weights).run(images), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("activation", bench_command.ACTIVATIONS)
 @pytest.mark.parametrize("name", ["meso4", "mesoinception4"])
 def test_the_tensorflow_lite_file_is_the_same_network(name: str, activation: str) -> None:

@@ -1,6 +1,7 @@
 """Our engine against what a user could pick instead: `python -m tools.bench --peers`.
 
-Both detectors with every activation of the paper, one image and a batch, one thread and two. All
+Both detectors with every activation of the paper and EfficientNet-Lite0, one image and a batch, one
+thread and two. All
 engines run the same weights on the same images in float32, are checked to agree with us, and take
 turns: each measures a few calls, then it is the next one's turn, and every round another one
 starts; so whatever else the machine does falls on all of them alike. Medians are compared.
@@ -34,6 +35,7 @@ from minimeso.networks import NETWORKS
 from tools.arguments import input_file, name_list, number, number_list, output_file
 from tools.bench import crops, elements, growth, machine, peers, report, search, whole, workers
 from tools.bench.comparison import Bench, Plan
+from tools.convert import efficientnet
 
 if TYPE_CHECKING:
     from minimeso.engine.profile import Profile
@@ -139,7 +141,7 @@ def _profile(bench: Bench) -> list[dict[str, Any]]:
     worker = workers.Worker(plan.threads[0], bench.folder / "profile.log")
     try:
         for network in plan.networks:
-            for activation in plan.activations:
+            for activation in plan.activations_of(network):
                 folder = bench.network_folder(network, activation)
                 case = peers.Case(folder, network, activation, plan.batches[0], plan.threads[0])
                 results.append(_profile_of(bench, worker, case))
@@ -254,7 +256,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--quick", action="store_true", help="few rounds: to see that it works")
     add("--rounds", type=number(1024), metavar="N", help="turns of every engine")
     add("--only", type=name_list(peers.PEERS), metavar="PEER,...", help=", ".join(peers.PEERS))
-    add("--networks", type=name_list(NETWORKS), default=list(NETWORKS), metavar="NAME,...")
+    known = [*NETWORKS, efficientnet.ARCHITECTURE]
+    add("--networks", type=name_list(known), default=known, metavar="NAME,...")
     add("--activations", type=name_list(ACTIVATIONS), default=list(ACTIVATIONS), metavar="NAME,...")
     add("--threads", type=number_list(1024), default=[1, 2], metavar="N,...", help="default: 1,2")
     add("--batches", type=number_list(1024), default=[1, 32], metavar="N,...", help="default: 1,32")

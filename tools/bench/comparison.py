@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minimeso.engine.reference import evaluate
-from minimeso.networks import NETWORKS
 from tools.bench import machine, peers, report, workers
+from tools.convert import efficientnet
 
 if TYPE_CHECKING:
     pass
@@ -49,6 +49,11 @@ class Plan:
     rounds: int
     batch_rounds: int
 
+    def activations_of(self, network: str) -> Sequence[str]:
+        """Those that were asked for, of a network that has a choice."""
+        alone = network == efficientnet.ARCHITECTURE
+        return (efficientnet.ACTIVATION,) if alone else self.activations
+
 
 class Bench:
     """One run: keeps a worker for each engine, and the report as it grows."""
@@ -76,7 +81,7 @@ class Bench:
         try:
             for threads in self.plan.threads:
                 for network in self.plan.networks:
-                    for activation in self.plan.activations:
+                    for activation in self.plan.activations_of(network):
                         for batch in self.plan.batches:
                             folder = self.network_folder(network, activation)
                             case = peers.Case(folder, network, activation, batch, threads)
@@ -225,7 +230,7 @@ def _statistics(times: Times, batch: int) -> dict[str, Any]:
 
 def _error(case: peers.Case, p_fake: float) -> float:
     """How far our p_fake of the first image is from float64 arithmetic."""
-    graph = NETWORKS[case.architecture](case.activation, peers.EPS, False)
+    graph = peers.graph_of(case)
     image = case.images()[:1]
     values = evaluate(graph, case.weights(), {"image": image})
     return abs(float(values[graph.outputs[0]].item()) - p_fake)

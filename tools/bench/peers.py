@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import nn
 
+    from minimeso.engine.graph import Graph
     from minimeso.engine.profile import Profile
 
 Array = NDArray[np.float32]
@@ -62,6 +63,13 @@ class Case:
 
     def onnx(self, batch: int) -> Path:
         return self.folder / f"{batch}.onnx"
+
+
+def graph_of(case: Case) -> Graph:
+    """The network for us."""
+    from tools.convert import source
+
+    return source.graph_of(case.architecture, case.activation, EPS)
 
 
 class UnavailableError(Exception):
@@ -108,13 +116,11 @@ def _torch_network(case: Case) -> nn.Module:
     import torch
     from torch import nn
 
-    from tools.train import networks
+    from tools.convert import reference
 
     torch.set_num_threads(case.threads)
-    network = networks.build(case.architecture, case.activation, EPS)
-    state = {name: torch.from_numpy(array) for name, array in case.weights().items()}
-    network.load_state_dict(state, strict=False)  # num_batches_tracked is not stored
-    return nn.Sequential(network, nn.Sigmoid()).eval()
+    network = reference.build_network(case.architecture, case.activation, EPS, case.weights())
+    return nn.Sequential(network.float(), nn.Sigmoid()).eval()
 
 
 # --- the engines -----------------------------------------------------------------------------
@@ -123,18 +129,16 @@ def _torch_network(case: Case) -> nn.Module:
 def minimeso(case: Case, isa: str) -> Run:
     """Ours."""
     from minimeso import Session
-    from minimeso.networks import NETWORKS
 
-    graph = NETWORKS[case.architecture](case.activation, EPS, False)
+    graph = graph_of(case)
     return Session(graph, case.weights(), threads=case.threads, isa=isa).run
 
 
 def profile(case: Case, isa: str, runs: int) -> Profile:
     """Where our time goes."""
     from minimeso import Session
-    from minimeso.networks import NETWORKS
 
-    graph = NETWORKS[case.architecture](case.activation, EPS, False)
+    graph = graph_of(case)
     session = Session(graph, case.weights(), threads=case.threads, isa=isa)
     return session.profile(case.images(), runs)
 
@@ -291,12 +295,11 @@ def litert(case: Case) -> Run:
     """LiteRT (TensorFlow Lite) with its default delegate, XNNPACK."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from minimeso.networks import NETWORKS
     from tools.bench import tflite
 
     path = case.folder / f"{case.batch}.tflite"
     if not path.exists():
-        graph = NETWORKS[case.architecture](case.activation, EPS, False)
+        graph = graph_of(case)
         path.write_bytes(tflite.convert(graph, case.weights(), case.batch))
     network = Interpreter(str(path), num_threads=case.threads)
     network.allocate_tensors()

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from minimeso.cli.output import table
 from minimeso.engine.profile import multiply_adds
-from minimeso.networks import NETWORKS
 from tools.bench import peers
+from tools.convert import source
 
 BASE = "original"
 TOLERANCE = 1e-4  # of p_fake; MNN misses it with some networks (2.6e-4) and is shown but marked
@@ -36,7 +36,7 @@ def agreement(p: peers.Array, truth: peers.Array) -> dict[str, Any]:
 
 def compare(cell: dict[str, Any], peak: float) -> None:
     """Add to a cell: the fastest peer, our ratios to it, and everybody's share of the peak."""
-    graph = NETWORKS[cell["network"]](cell["activation"], peers.EPS, False)
+    graph = source.graph_of(cell["network"], cell["activation"], peers.EPS)
     limit = 1e3 * sum(multiply_adds(graph).values()) / peak  # ms
     engines: dict[str, dict[str, Any]] = cell["engines"]
     rivals = {

@@ -4,7 +4,8 @@ The official converters pull in TensorFlow or JAX; the format is a flatbuffer wh
 with LiteRT itself. Tensors are channels last there, (N, H, W, C). What TensorFlow Lite lacks is
 composed as its own converters compose it: batch norm is a multiplication and an addition, Swish
 x * logistic(x), softplus is made of exp and log, and arctan(u) is ATAN2(u, 1) with a tensor of
-ones. Only the operations of our two detectors are known.
+ones. A batch norm behind a convolution goes into its weights, as their converters do it. Only the
+operations of our networks are known.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minimeso.engine.graph import Graph, Node
+from minimeso.engine.rewrites import bind, fold_batch_norm
 
 Weights = Mapping[str, NDArray[np.float32]]
 Shape = tuple[int, ...]
 
-NONE, RELU = 0, 1  # ActivationFunctionType
+NONE, RELU, RELU6 = 0, 1, 3  # ActivationFunctionType
 SAME, VALID = 0, 1  # Padding
 FILE_VERSION = 3
 LAST_SHORT_CODE = 127  # operators beyond are stored in a newer field only
@@ -30,6 +32,7 @@ LAST_SHORT_CODE = 127  # operators beyond are stored in a newer field only
 
 def convert(graph: Graph, weights: Weights, batch: int) -> bytes:
     """The file, for a fixed number of images at once."""
+    graph, weights = _folded(graph, weights)
     writer = _Writer(graph, weights, batch)
     for name, shape in graph.inputs.items():
         writer.places[name] = writer.tensor(_channels_last((batch, *_known(shape))))
@@ -37,6 +40,18 @@ def convert(graph: Graph, weights: Weights, batch: int) -> bytes:
     for node in graph.nodes:
         writer.places[node.name] = writer.write(node)
     return writer.finish(inputs, [writer.places[name] for name in graph.outputs])
+
+
+def _folded(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
+    """Without the batch norms behind convolutions."""
+    folded, arrays = Graph(graph.name), {}
+    for name, shape in graph.inputs.items():
+        folded.input(name, shape)
+    for layer in fold_batch_norm(bind(graph, dict(weights)), graph.outputs):
+        folded.node(layer.op, *layer.inputs, name=layer.name, **layer.attributes)
+        arrays.update({f"{layer.name}.{name}": array for name, array in layer.arrays.items()})
+    folded.output(*graph.outputs)
+    return folded, arrays
 
 
 def _known(shape: tuple[int | None, ...]) -> Shape:
@@ -138,16 +153,26 @@ class _Writer:
 
     def _conv2d(self, node: Node, x: int) -> int:
         a = node.attributes
-        dilation = a["dilation"]
+        dilation, stride = a["dilation"], a["stride"]
         kernel = self._get(node, "weight").transpose(0, 2, 3, 1)
-        same = [d * (k - 1) // 2 for d, k in zip(dilation, kernel.shape[1:3], strict=True)] * 2
-        if list(a["padding"]) != same or a["stride"] != (1, 1) or a["groups"] != 1:
-            raise ValueError(f"{node.name}: only dense convolutions that keep the size are known")
+        window = zip(kernel.shape[1:3], dilation, stride, strict=True)
+        missing = [d * (k - 1) + 1 - s for k, d, s in window]  # of even sizes
+        before = [m // 2 for m in missing]
+        same = [*before, *(m - b for m, b in zip(missing, before, strict=True))]
+        alone = a["groups"] > 1 and a["groups"] == len(kernel) and kernel.shape[3] == 1
+        if list(a["padding"]) != same or not (a["groups"] == 1 or alone):
+            raise ValueError(f"{node.name}: only dense or depthwise convolutions padded as SAME")
         bias = self.constant(self._get(node, "bias"))
-        options = schema.Conv2DOptionsT(
-            padding=SAME, strideW=1, strideH=1, dilationHFactor=dilation[0],
-            dilationWFactor=dilation[1], fusedActivationFunction=self._fused(node),
-        )  # fmt: skip
+        numbers = {
+            "padding": SAME, "strideW": stride[1], "strideH": stride[0],
+            "dilationHFactor": dilation[0], "dilationWFactor": dilation[1],
+            "fusedActivationFunction": self._fused(node),
+        }  # fmt: skip
+        if alone:
+            inputs = [x, self.constant(kernel.transpose(3, 1, 2, 0)), bias]
+            depthwise = schema.DepthwiseConv2DOptionsT(depthMultiplier=1, **numbers)
+            return self.operator("DEPTHWISE_CONV_2D", inputs, self._shapes[node.name], depthwise)
+        options = schema.Conv2DOptionsT(**numbers)
         inputs = [x, self.constant(kernel), bias]
         return self.operator("CONV_2D", inputs, self._shapes[node.name], options)
 
@@ -163,14 +188,30 @@ class _Writer:
         return self.operator("FULLY_CONNECTED", inputs, self._shapes[node.name], options)
 
     def _fused(self, node: Node) -> int:
-        """Whether the ReLU behind a node becomes part of it, as the converters do it."""
+        """The ReLU behind a node that becomes part of it, as the converters do it."""
         users = [n for n in self._nodes.values() if node.name in n.inputs]
-        return RELU if len(users) == 1 and users[0].op == "relu" else NONE
+        return {"relu": RELU, "clamp": RELU6}.get(users[0].op, NONE) if len(users) == 1 else NONE
 
     def _relu(self, node: Node, x: int) -> int:
         if self._fused(self._nodes[node.inputs[0]]):
             return x
         return self.operator("RELU", [x], self._shapes[node.name])
+
+    def _clamp(self, node: Node, x: int) -> int:
+        if (node.attributes["min"], node.attributes["max"]) != (0, 6):
+            raise ValueError(f"{node.name}: only ReLU6 is known")
+        if self._fused(self._nodes[node.inputs[0]]):
+            return x
+        return self.operator("RELU6", [x], self._shapes[node.name])
+
+    def _add(self, node: Node, x: int) -> int:
+        inputs = [x, self.places[node.inputs[1]]]
+        return self.operator("ADD", inputs, self._shapes[node.name], schema.AddOptionsT())
+
+    def _global_avg_pool2d(self, node: Node, x: int) -> int:
+        options = schema.ReducerOptionsT(keepDims=True)
+        inputs = [x, self.constant([1, 2], np.int32)]
+        return self.operator("MEAN", inputs, self._shapes[node.name], options)
 
     def _batch_norm(self, node: Node, x: int) -> int:
         mean, variance = self._get(node, "running_mean"), self._get(node, "running_var")

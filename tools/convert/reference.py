@@ -89,7 +89,7 @@ def random_arrays(architecture: str, activation: str, eps: float, seed: int) -> 
             for channel in random.permutation(channels)[:2]:
                 _wither(arrays, graph, node, int(channel), 10 ** random.uniform(-6, -4))
     (picture_shape,) = graph.inputs.values()
-    network = _network(architecture, activation, eps, arrays)
+    network = build_network(architecture, activation, eps, arrays)
     outputs = layer_outputs(network, picture(seed, _whole(picture_shape)))
     last = next(node.name for node in reversed(graph.nodes) if f"{node.name}.weight" in arrays)
     largest = float(np.abs(outputs[last]).max())
@@ -145,7 +145,8 @@ def picture(seed: int, shape: tuple[int, int, int] = (3, 256, 256)) -> NDArray[n
     return np.ascontiguousarray(whole[:, :height, :width])
 
 
-def _network(architecture: str, activation: str, eps: float, arrays: Arrays) -> nn.Module:
+def build_network(architecture: str, activation: str, eps: float, arrays: Arrays) -> nn.Module:
+    """The PyTorch module with these weights, in float64."""
     network: nn.Module
     if architecture == LITE0:
         network = _lite0(arrays)
@@ -269,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             parser.error("give an architecture and an activation, or one file, and then DST")
         model = models.to_model(source, options.dst.stem)
-        network = _network(source.architecture, source.activation, source.eps, source.arrays)
+        network = build_network(source.architecture, source.activation, source.eps, source.arrays)
         (shape,) = model.graph.inputs.values()
         dump(model, network, picture(options.seed, _whole(shape)), options.dst)
         if options.model:
