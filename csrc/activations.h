@@ -15,6 +15,7 @@
 #define MM_ACTIVATION_LIST(X, with)                                                                \
     X(with, RELU, relu, FUSED, SLOPE)                                                              \
     X(with, LEAKY_RELU, leaky_relu, FUSED, SLOPE)                                                  \
+    X(with, RELU6, relu6, FUSED, SLOPE)                                                            \
     X(with, SWISH, swish, APART, VALLEY)                                                           \
     X(with, MISH, mish, APART, VALLEY)                                                             \
     X(with, PISH, pish, APART, VALLEY)                                                             \

@@ -42,6 +42,8 @@ static int epilogue_fits(const mm_operands *o)
 {
     const mm_step *s = o->step;
     int64_t count = o->out->is_vector ? mm_round_lanes(o->out->width) : o->out->channels;
+    if (MM_OPS[s->op].inputs == 0 && s->column_phases)
+        count /= 2; /* of the caller, where even and odd columns are channels of their own */
     if (s->activation < MM_NO_ACTIVATION || s->activation >= MM_ACTIVATION_COUNT)
         return 0;
     if (s->slopes != -1 && !mm_has_parameters(o, s->slopes, count))
@@ -107,7 +109,10 @@ static int is_measurable(const mm_program *p, const mm_step *s)
         if (tensors[i] &&
             (!shape_fits(tensors[i]) || tensors[i]->ring < -1 || tensors[i]->ring >= MM_MAX_STAGE))
             return 0;
-    if (mm_is_windowed(s->op) && !mm_window_fits(s))
+    if ((mm_is_windowed(s->op) || s->op == MM_OP_DEPTHWISE_PLANES) && !mm_window_fits(s))
+        return 0;
+    if (s->op == MM_OP_DEPTHWISE_PLANES &&
+        !(mm_is_dim(s->plane_in, 0) && mm_is_dim(s->plane_out, 1)))
         return 0;
     return mm_tile_lines(s) >= 1 && (s->op != MM_OP_CONV || s->groups >= 1) &&
            (MM_OPS[s->op].lines != mm_lines_shuffle || mm_is_dim(s->stride_h, 1));
@@ -174,7 +179,8 @@ static int stages_fit(const mm_program *p, int64_t *step)
             int last = j == stage->count - 1;
             *step = next + j;
             const mm_operands o = mm_operands_of(p, s);
-            if (stage->count > 1 && !MM_OPS[s->op].banded(&o))
+            const int banded = MM_OPS[s->op].banded(&o);
+            if (stage->count > 1 && (!banded || (banded == MM_FIRST_OF_STAGE && j)))
                 return 0;
             if (made->ring < 0) {
                 if ((height && made->height != height) || stage->band % mm_tile_lines(s))

@@ -39,9 +39,10 @@
 #define MM_ARM64 1
 #endif
 
-/* One output row of `block` (4, 2 or 1) output channels:
+/* One row of each of `outputs` output channels, in blocks of B = 4 and at the end 2 and 1; of the
+   block that begins with channel b:
    out[o * out_stride + x] = f(bias[o] + sum over t < tap_count of
-       weight[t * block + o] * base[taps[t] + x * stride])
+       weight[b * weight_taps + (first_tap + t) * B + o - b] * base[taps[t] + x * stride])
    summed in that order, starting from the bias.  f is a fused one of activations.h or, for any
    other value of `activation`, nothing.  out does not overlap what is read. */
 typedef struct {
@@ -50,24 +51,45 @@ typedef struct {
     const float *weight, *bias;
     float *out;
     ptrdiff_t out_stride, stride;
-    size_t tap_count, width;
-    int block, activation;
+    size_t tap_count, weight_taps, first_tap, outputs, width;
+    size_t ahead; /* weight + ahead: what will be wanted next, or 0 */
+    int activation;
     float slope;
 } mm_conv;
 
-/* `lines` (4, 2 or 1) lines of one channel of a 3 x 3 convolution by itself, or with `pool` half as
-   many of the largest of its 2 x 2 windows:
-   c[l][x] = *bias + sum over r < 3, k < 3 of weight[3 * r + k] * rows[l + r][x + k], in that order
+/* `lines` (4, 2 or 1) lines of one channel of a convolution by itself, K = kernel (3 or 5), S =
+   stride (1 or 2); or, where these are 3 and 1, with `pool` half as many of the largest of its
+   2 x 2 windows:
+   c[l][x] = *bias + sum over r < K, k < K of weight[K * r + k] * rows[S * l + r][S * x + k], in
+   that order; but over k first, and then r, where K is 5 or S is 2
    out[l][x] = f(c[l][x]), or f(largest of c[2 * l + i][2 * x + j], i < 2, j < 2), f as in mm_conv.
-   There are lines + 2 rows; the lines of out do not overlap them. */
+   There are S * (lines - 1) + K rows; the lines of out do not overlap them.  They are written from
+   the first to the last. */
+#define MM_DEPTHWISE_ROWS 11 /* at most */
 typedef struct {
     const float *const *rows;
     const float *weight, *bias;
     float *const *out;
     size_t width; /* of out */
-    int lines, pool, activation;
+    int lines, kernel, stride, pool, activation;
     float slope;
 } mm_depthwise;
+
+/* The same without a pool for whole planes of 4, 8 or a multiple of MM_LANES columns and any lines,
+   one channel after the other.  Each is first copied to where zeros are around it: line i of a
+   plane lies at x + c * x_stride + i * width, its copy at scratch + first + i * row_stride, and
+   out[c * out_stride + y * out_width + x] = f(bias[c] + sum over k < K, r < K of weight[c * K * K +
+       K * r + k] * scratch[(S * y + r) * row_stride + S * x + k]), in that order
+   There are two scratches, scratch_stride apart, which take turns; the memory of each reaches
+   S * (out_width rounded up to MM_LANES) + K elements beyond the last row that is read. */
+typedef struct {
+    const float *x, *weight, *bias;
+    float *out, *scratch;
+    ptrdiff_t x_stride, out_stride, row_stride, scratch_stride, first;
+    size_t channels, height, width, out_height, out_width;
+    int kernel, stride, activation;
+    float slope;
+} mm_planes;
 
 /* One output row of a max-pool without padding whose kernel is its stride, 2 or 4:
    out[x] = g(largest of pre_activation(rows[r][x * kernel + k]), r < kernel, k < kernel)
@@ -85,6 +107,7 @@ typedef struct {
 
 typedef void mm_conv_fn(const mm_conv *c);
 typedef void mm_depthwise_fn(const mm_depthwise *d);
+typedef void mm_planes_fn(const mm_planes *p);
 typedef void mm_window_fn(const mm_window *w);
 /* y[i] = f(x[i]); p is the slope of those that have one */
 typedef void mm_unary_fn(const float *x, float *y, size_t n, float p);
@@ -141,6 +164,7 @@ typedef void mm_resample_x_fn(const mm_resample_x *s);
     X(conv, conv_stride2)                                                                          \
     X(conv, conv_any_stride)                                                                       \
     X(depthwise, depthwise)                                                                        \
+    X(planes, depthwise_planes)                                                                    \
     X(window, max_pool)                                                                            \
     MM_ACTIVATION_LIST(MM_UNARY_KERNEL, X)                                                         \
     X(binary, add)                                                                                 \

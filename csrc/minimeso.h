@@ -71,14 +71,15 @@ typedef struct {
        the next.  CONV, 1: so they are in the input; stride_w is 2 then */
     int32_t column_phases;
     int32_t pad_top, pad_left, groups; /* what lies below and right follows from the output */
-    int64_t weight;   /* conv: [group][block][kernel_h][channels][kernel_w][block size]
-                         winograd: [block][8][channels][kernel_w][block size], transformed
-                         linear: [block of MM_LANES][features][MM_LANES] */
-    int64_t bias;     /* per output channel (linear: padded to MM_LANES) */
-    int64_t sign;     /* per channel, max-pool */
-    float low, high;  /* of CLAMP; MOMENTS: low */
-    int32_t reversed; /* SUB, DIV, 1: the second tensor comes first */
-    int32_t axes[3];  /* PERMUTE: which of C, H, W each axis was before */
+    int64_t weight;              /* conv: [group][block][kernel_h][channels][kernel_w][block size]
+                                    winograd: [block][8][channels][kernel_w][block size], transformed
+                                    linear: [block of MM_LANES][features][MM_LANES] */
+    int64_t bias;                /* per output channel (linear: padded to MM_LANES) */
+    int64_t sign;                /* per channel, max-pool */
+    float low, high;             /* of CLAMP; MOMENTS: low */
+    int32_t reversed;            /* SUB, DIV, 1: the second tensor comes first */
+    int32_t axes[3];             /* PERMUTE: which of C, H, W each axis was before */
+    int32_t plane_in, plane_out; /* width of a line of a plane, where input (output) lies so */
     int64_t first_table, second_table;       /* indices of y and x */
     int64_t first_constant, second_constant; /* factors of y and x */
     /* epilogue: y = activation(y), then y * scale + shift, per channel (vector: per feature) */
@@ -120,8 +121,10 @@ typedef struct {
     int32_t tile_lines; /* lines that it makes at once; tiles start at multiples of it */
     int32_t stride;     /* lines by which its window moves on from one line to the next; else 1 */
     int32_t is_banded;  /* whether it may share a stage: each line of its output needs a range of
-                           lines of its inputs */
+                           lines of its inputs; or MM_FIRST_OF_STAGE: all of them */
 } mm_needs;
+
+#define MM_FIRST_OF_STAGE 2
 
 typedef struct mm_pool mm_pool;
 

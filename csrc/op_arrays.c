@@ -5,6 +5,7 @@
 /* Few enough for the second cache, enough for the memory to be in time. */
 #define MM_LINES_AHEAD 16
 
+/* The epilogue goes by the channels of the caller. */
 static void input_f32_line(const mm_worker *worker, const mm_step *s, int64_t y)
 {
     const mm_tensor *t = &worker->program->tensors[s->output];
@@ -21,11 +22,11 @@ static void input_f32_line(const mm_worker *worker, const mm_step *s, int64_t y)
                 row[x] = line[2 * x];
                 odd[x] = line[2 * x + 1];
             }
-            mm_finish_row(worker, s, t, odd, c + 1, 0);
+            mm_finish_row(worker, s, t, odd, c / phases, 0);
         } else {
             memcpy(row, line, (size_t)width * sizeof *row);
         }
-        mm_finish_row(worker, s, t, row, c, 0);
+        mm_finish_row(worker, s, t, row, c / phases, 0);
     }
 }
 
@@ -40,7 +41,7 @@ static void input_u8_line(const mm_worker *worker, const mm_step *s, int64_t y)
         const uint8_t *first = line + c % phases * (t->channels / phases) + c / phases;
         for (int64_t x = 0; x < t->width; x++)
             row[x] = (float)first[x * t->channels] / 255.0f;
-        mm_finish_row(worker, s, t, row, c, 0);
+        mm_finish_row(worker, s, t, row, c / phases, 0);
     }
 }
 

@@ -41,19 +41,19 @@ void mm_run_conv(const mm_worker *worker, const mm_step *s, int64_t y, int64_t l
         .base = memory,
         .taps = taps,
         .tap_count = 0,
+        .weight_taps = (size_t)(s->kernel_h * line_taps),
+        .first_tap = 0,
         .weight = NULL,
         .bias = NULL,
         .out = NULL,
         .out_stride = (ptrdiff_t)out->row_stride,
         .stride = (ptrdiff_t)stride,
+        .outputs = (size_t)filters,
         .width = (size_t)out->width,
-        .block = 0,
         .activation = fused ? s->activation : MM_NO_ACTIVATION,
         .slope = s->slope,
     };
     for (; y < lines_end; y++) {
-        const float *weight = mm_parameter(worker, s->weight);
-        const float *bias = mm_parameter(worker, s->bias);
         int64_t start = y * s->stride_h - s->pad_top, first, end;
         ptrdiff_t *tap = taps;
         mm_clip_window(start, s->kernel_h, s->dilation_h, in->height, &first, &end);
@@ -63,17 +63,13 @@ void mm_run_conv(const mm_worker *worker, const mm_step *s, int64_t y, int64_t l
                 tap[t] = row + of_line[t];
         }
         c.tap_count = (size_t)(tap - taps);
-        c.out = mm_row(worker, out, y, 0);
+        c.first_tap = (size_t)(first * line_taps);
         for (int64_t g = 0; g < s->groups; g++) {
             c.base = memory + g * channels * in->row_stride;
-            for (int64_t o = 0; o < filters; o += c.block) {
-                c.block = mm_block_of(filters - o);
-                c.weight = weight + first * line_taps * c.block;
-                c.bias = bias + g * filters + o;
-                kernel(&c);
-                weight += s->kernel_h * line_taps * c.block;
-                c.out += c.block * out->row_stride;
-            }
+            c.weight = mm_parameter(worker, s->weight) + g * filters * s->kernel_h * line_taps;
+            c.bias = mm_parameter(worker, s->bias) + g * filters;
+            c.out = mm_row(worker, out, y, g * filters);
+            kernel(&c);
         }
         mm_finish_lines(worker, s, out, y, y + 1, fused);
     }
@@ -115,24 +111,29 @@ void mm_run_depthwise(const mm_worker *worker, const mm_step *s, int64_t y, int6
 {
     const mm_tensor *in = &worker->program->tensors[s->input];
     const mm_tensor *out = &worker->program->tensors[s->output];
-    const float *zeros = worker->program->constants + s->first_constant, *rows[6];
+    const float *zeros = worker->program->constants + s->first_constant;
+    const float *rows[MM_DEPTHWISE_ROWS];
     const int64_t first = y;
-    int64_t next[6]; /* from channel to channel */
+    const int pool = s->kernel_h == 4;
+    int64_t next[MM_DEPTHWISE_ROWS]; /* from channel to channel */
     float *to[4];
     mm_depthwise d = {
         .rows = rows,
         .out = to,
         .width = (size_t)out->width,
         .lines = 0,
-        .pool = s->stride_h == 2,
+        .kernel = pool ? 3 : s->kernel_h,
+        .stride = pool ? 1 : s->stride_h,
+        .pool = pool,
         .activation = mm_is_fused(s) ? s->activation : MM_NO_ACTIVATION,
         .slope = s->slope,
     };
     for (int64_t made; y < end; y += made) {
-        int64_t left = (end - y) * s->stride_h, top = y * s->stride_h - s->pad_top;
+        const int64_t left = (end - y) * (pool ? 2 : 1), top = y * s->stride_h - s->pad_top;
         d.lines = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-        made = d.lines / s->stride_h;
-        for (int64_t i = 0; i < d.lines + 2; i++) {
+        made = pool ? d.lines / 2 : d.lines;
+        const int64_t count = (int64_t)(d.lines - 1) * d.stride + d.kernel;
+        for (int64_t i = 0; i < count; i++) {
             int outside = top + i < 0 || top + i >= in->height;
             rows[i] = outside ? zeros : mm_row(worker, in, top + i, 0) - s->pad_left;
             next[i] = outside ? 0 : in->row_stride;
@@ -143,11 +144,11 @@ void mm_run_depthwise(const mm_worker *worker, const mm_step *s, int64_t y, int6
         d.bias = mm_parameter(worker, s->bias);
         for (int64_t c = 0; c < in->channels; c++) {
             worker->kernels->depthwise(&d);
-            for (int64_t i = 0; i < d.lines + 2; i++)
+            for (int64_t i = 0; i < count; i++)
                 rows[i] += next[i];
             for (int64_t i = 0; i < made; i++)
                 to[i] += out->row_stride;
-            d.weight += 9;
+            d.weight += d.kernel * d.kernel;
             d.bias++;
         }
     }
@@ -158,15 +159,18 @@ int mm_check_depthwise(const mm_operands *o)
 {
     const mm_step *s = o->step;
     const mm_tensor *in = o->in, *out = o->out;
+    const int pool = s->kernel_h == 4 && s->stride_h == 2;
+    const int plain = (s->kernel_h == 3 || s->kernel_h == 5) && s->stride_h <= 2;
     return mm_window_fits(s) && mm_are_maps(in, out) && in->channels == out->channels &&
-           s->stride_h <= 2 && s->stride_w == s->stride_h && s->kernel_h == s->stride_h + 2 &&
-           s->kernel_w == s->kernel_h && s->dilation_h == 1 && s->dilation_w == 1 &&
-           mm_has_parameters(o, s->weight, mm_times(9, out->channels)) &&
+           (pool || plain) && s->stride_w == s->stride_h && s->kernel_w == s->kernel_h &&
+           s->dilation_h == 1 && s->dilation_w == 1 &&
+           mm_has_parameters(o, s->weight, mm_times(s->kernel_h == 5 ? 25 : 9, out->channels)) &&
            mm_has_parameters(o, s->bias, out->channels);
 }
 
 void mm_measure_depthwise(const mm_operands *o, mm_needs *needs)
 {
-    needs->zeros = mm_times(mm_round_lanes(o->out->width), o->step->stride_w) + 2;
-    mm_measure_rows(o, o->step, needs);
+    const mm_step *s = o->step;
+    needs->zeros = mm_times(mm_round_lanes(o->out->width), s->stride_w) + s->kernel_w - 1;
+    mm_measure_rows(o, s, needs);
 }

@@ -18,13 +18,17 @@ void mm_run_global_avg_pool(const mm_worker *worker, const mm_step *s, int64_t y
 {
     const mm_tensor *in = &worker->program->tensors[s->input];
     const mm_tensor *out = &worker->program->tensors[s->output];
-    double count = (double)in->height * in->width;
+    const int64_t lines = s->plane_in ? 1 : in->height;
+    double count = (double)lines * in->width;
     (void)y, (void)end;
     for (int64_t c = 0; c < out->channels; c++) {
         float *row = mm_row(worker, out, 0, c);
+        const int64_t first = s->plane_in ? c / in->channels : 0;
+        const int64_t channel = s->plane_in ? c % in->channels : c;
         double sum = 0.0;
-        for (int64_t line = 0; line < in->height; line++)
-            sum += worker->kernels->reduce_sum(mm_row(worker, in, line, c), (size_t)in->width);
+        for (int64_t line = first; line < first + lines; line++)
+            sum +=
+                worker->kernels->reduce_sum(mm_row(worker, in, line, channel), (size_t)in->width);
         row[0] = (float)(sum / count);
         mm_finish_row(worker, s, out, row, c, 0);
     }
@@ -40,7 +44,8 @@ int mm_check_linear(const mm_operands *o)
 
 int mm_check_global_avg_pool(const mm_operands *o)
 {
-    return mm_are_maps(o->in, o->out) && o->in->channels == o->out->channels &&
+    const int64_t lines = o->step->plane_in ? o->in->height : 1;
+    return mm_are_maps(o->in, o->out) && o->in->channels * lines == o->out->channels &&
            o->out->height == 1 && o->out->width == 1;
 }
 

@@ -55,20 +55,22 @@ static void winograd_tile(const mm_worker *worker, const mm_step *s, int64_t y, 
         .out_stride = (ptrdiff_t)wide,
         .stride = 1,
         .tap_count = (size_t)(in->channels * s->kernel_w),
+        .weight_taps = (size_t)(in->channels * s->kernel_w),
+        .outputs = 0,
         .width = (size_t)width,
-        .block = 0,
         .activation = MM_NO_ACTIVATION,
         .slope = 0.0f,
     };
-    for (int64_t o = 0; o < out->channels; o += conv.block) {
-        conv.block = mm_block_of(out->channels - o);
+    for (int64_t o = 0, block; o < out->channels; o += block) {
+        block = mm_block_of(out->channels - o);
+        conv.outputs = (size_t)block;
         for (int64_t i = 0; i < MM_WINOGRAD_POINTS; i++) {
             conv.base = transformed + i * point + extra;
             conv.out = products + i * MM_BLOCK * wide;
             k->conv_stride1(&conv);
-            conv.weight += (int64_t)conv.tap_count * conv.block;
+            conv.weight += (int64_t)conv.tap_count * block;
         }
-        for (int64_t b = 0; b < conv.block; b++) {
+        for (int64_t b = 0; b < block; b++) {
             for (int64_t i = 0; i < height; i++) {
                 int64_t line = y + i * s->dilation_h;
                 rows[i] = line < out->height ? mm_row(worker, out, line, o + b) + x : spare;

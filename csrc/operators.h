@@ -6,7 +6,8 @@
    inputs    how many tensors it reads: `input`, `second`
    outputs   how many it writes
    lines     mm_lines_<lines>: the lines of an input that lines of the output need
-   banded    mm_banded_<banded>: whether it may share a stage; all of an input is not enough
+   banded    mm_banded_<banded>: whether it may share a stage; with all of an input, only as the
+             first
    check     mm_check_<check>: whether shapes, parameters and tables fit
    measure   mm_measure_<measure>: what it needs beside its tensors
    run       mm_run_<run>: lines of the output
@@ -16,9 +17,9 @@
 #define MINIMESO_OPERATORS_H
 
 #define MM_OPERATORS(X)                                                                            \
-    /* (N, C, H, W) float32 of the caller -> tensor */                                             \
+    /* (N, C, H, W) float32 of the caller -> tensor; epilogue */                                   \
     X(INPUT_F32, 0, 1, same, maps, input, nothing, input_f32)                                      \
-    /* (N, H, W, C) uint8 of the caller / 255 -> tensor */                                         \
+    /* (N, H, W, C) uint8 of the caller / 255 -> tensor; epilogue */                               \
     X(INPUT_U8, 0, 1, same, maps, input, nothing, input_u8)                                        \
     /* tensor -> (N, C, H, W) float32 of the caller */                                             \
     X(OUTPUT, 1, 0, same, never, output, nothing, output)                                          \
@@ -31,10 +32,18 @@
     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h tiles of           \
        9 - kernel_h lines at once; first_constant: a row of zeros */                               \
     X(WINOGRAD, 1, 1, window, maps, winograd, winograd, winograd)                                  \
-    /* the same for kernels 3 x 3, strides 1, as many groups as channels in and out; or this and   \
-       a 2 x 2 max-pool: its window is 4 x 4, its strides are 2, and the epilogue comes last.      \
-       first_constant: a row of zeros */                                                           \
+    /* the same for kernels 3 x 3 or 5 x 5, strides 1 or 2, as many groups as channels in and out; \
+       or for 3 x 3, strides 1 and a 2 x 2 max-pool: its window is 4 x 4, its strides are 2, and   \
+       the epilogue comes last.  first_constant: a row of zeros */                                 \
     X(DEPTHWISE, 1, 1, window, maps, depthwise, depthwise, depthwise)                              \
+    /* a 1x1 convolution of maps that lie plane by plane (op_planes.c): weight, bias; epilogue     \
+       without slopes, scale and shift */                                                          \
+    X(POINTWISE, 1, 1, all, first, pointwise, pointwise, pointwise)                                \
+    /* DEPTHWISE without a pool to such maps, and from them where plane_in is set; plane_in,       \
+       plane_out: width of a line of a plane.  first_constant: a row of zeros; epilogue as         \
+       before */                                                                                   \
+    X(DEPTHWISE_PLANES, 1, 1, planes, planes, depthwise_planes, depthwise_planes,                  \
+      depthwise_planes)                                                                            \
     /* weight, bias; epilogue */                                                                   \
     X(LINEAR, 1, 1, all, never, linear, nothing, linear)                                           \
     /* sign < 0: smallest instead of largest; epilogue.  With `pre_activation`, a valley of        \
@@ -42,7 +51,7 @@
     X(MAX_POOL, 1, 1, window, maps, max_pool, pool, max_pool)                                      \
     /* scale_x, scale_y in constants; epilogue */                                                  \
     X(AVG_POOL, 1, 1, window, maps, avg_pool, pool, avg_pool)                                      \
-    /* epilogue */                                                                                 \
+    /* plane_in: the input lies plane by plane; epilogue */                                        \
     X(GLOBAL_AVG_POOL, 1, 1, all, never, global_avg_pool, nothing, global_avg_pool)                \
     /* input + second, second may be (C, 1, 1); or half as high and wide, then each of its         \
        elements counts for 2 x 2; epilogue */                                                      \

@@ -26,7 +26,8 @@ typedef void mm_measure_fn(const mm_operands *o, mm_needs *needs);
    looks for the d, to know after how many bands it has seen all there are). */
 typedef mm_range mm_lines_fn(const mm_operands *o, int second, mm_range out);
 
-/* Whether the step may share a stage: a line of its output needs a range of lines of its inputs. */
+/* Whether the step may share a stage: a line of its output needs a range of lines of its inputs.
+   MM_FIRST_OF_STAGE: it needs all, so they must have been made before. */
 typedef int mm_banded_fn(const mm_operands *o);
 
 /* Lines [y, end) of the output.  y is a multiple of mm_tile_lines, and with a last tile that

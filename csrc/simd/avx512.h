@@ -20,6 +20,8 @@ MM_INLINE vf v_odd(vf a, vf b)
     __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
     return _mm512_permutex2var_ps(a, odd, b);
 }
+MM_INLINE vf v_even_mixed(vf a, vf b) { return v_even(a, b); }
+MM_INLINE vf v_in_order(vf a) { return a; }
 MM_INLINE void v_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
 MM_INLINE vf v_set(float a) { return _mm512_set1_ps(a); }
 MM_INLINE vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }

@@ -12,6 +12,8 @@ MM_INLINE vf v_load_doubled(const float *p)
 /* the even and the odd elements of a and b, one behind the other */
 MM_INLINE vf v_even(vf a, vf b) { return vuzp1q_f32(a, b); }
 MM_INLINE vf v_odd(vf a, vf b) { return vuzp2q_f32(a, b); }
+MM_INLINE vf v_even_mixed(vf a, vf b) { return v_even(a, b); }
+MM_INLINE vf v_in_order(vf a) { return a; }
 MM_INLINE void v_store(float *p, vf a) { vst1q_f32(p, a); }
 MM_INLINE vf v_set(float a) { return vdupq_n_f32(a); }
 MM_INLINE vf v_add(vf a, vf b) { return vaddq_f32(a, b); }

@@ -8,6 +8,8 @@ MM_INLINE vf v_load_doubled(const float *p) { return *p; }
 /* the even and the odd elements of a and b, one behind the other */
 MM_INLINE vf v_even(vf a, vf b) { return (void)b, a; }
 MM_INLINE vf v_odd(vf a, vf b) { return (void)a, b; }
+MM_INLINE vf v_even_mixed(vf a, vf b) { return v_even(a, b); }
+MM_INLINE vf v_in_order(vf a) { return a; }
 MM_INLINE void v_store(float *p, vf a) { *p = a; }
 MM_INLINE vf v_set(float a) { return a; }
 MM_INLINE vf v_add(vf a, vf b) { return a + b; }

@@ -12,6 +12,8 @@ MM_INLINE vf v_load_doubled(const float *p)
 /* the even and the odd elements of a and b, one behind the other */
 MM_INLINE vf v_even(vf a, vf b) { return _mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)); }
 MM_INLINE vf v_odd(vf a, vf b) { return _mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)); }
+MM_INLINE vf v_even_mixed(vf a, vf b) { return v_even(a, b); }
+MM_INLINE vf v_in_order(vf a) { return a; }
 MM_INLINE void v_store(float *p, vf a) { _mm_storeu_ps(p, a); }
 MM_INLINE vf v_set(float a) { return _mm_set1_ps(a); }
 MM_INLINE vf v_add(vf a, vf b) { return _mm_add_ps(a, b); }

@@ -19,12 +19,15 @@ from .memory import Buffer, place, round_lanes
 from .operators import OPERATORS, kernel_of
 from .operators.operator import Field
 from .pack import Parameters
+from .planes import line_channels
 from .stages import make_stages
 from .steps import Step, Tensor
 from .structs import Structs
 
 #: What a plan can do without, to test it: see ``Plan``.
-CHOICES = ("concat_in_place", "double_in_sum", "split_input", "row_bands")
+CHOICES = (
+    "concat_in_place", "double_in_sum", "scale_input", "split_input", "row_bands", "planes",
+)  # fmt: skip
 #: Largest arena: 4 GiB of float32.
 MAX_ARENA = 1 << 30
 
@@ -60,7 +63,9 @@ class Plan:
             outputs: layers (or inputs) whose values the caller gets, in that order.
             without: ``concat_in_place`` copies the parts of every concatenation instead,
                 ``double_in_sum`` makes a tensor of every picture that is scaled up,
-                ``split_input`` reads pictures as they are, ``row_bands`` runs step by step.
+                ``scale_input`` makes a step of a batch norm of a picture, ``split_input``
+                reads pictures as they are, ``row_bands`` runs step by step,
+                ``planes`` leaves all maps line by line.
         """
         self.tensors: list[Tensor] = []
         self.steps: list[Step] = []
@@ -79,7 +84,12 @@ class Plan:
         homes = {} if "concat_in_place" in without else _homes(layers, every_shape)
         if "double_in_sum" not in without:
             layers = _double_in_sums(layers, every_shape, outputs)
-        self._add_inputs(inputs, layers, "split_input" not in without)
+        by_line = {*homes, *outputs}
+        planes = {} if "planes" in without else line_channels(layers, every_shape, by_line)
+        scaled = {} if "scale_input" in without else _scalings(inputs, layers, outputs)
+        read = {layer.name for layer in scaled.values()}
+        layers = [layer for layer in layers if layer.name not in read]
+        self._add_inputs(inputs, scaled, layers, "split_input" not in without)
         for layer in reversed(layers):  # a whole before its parts
             if layer.name in homes:
                 whole, channel = homes[layer.name]
@@ -88,7 +98,8 @@ class Plan:
                     layer.name, shapes[layer.name], parent.buffer, parent.channel + channel
                 )
             else:
-                self._tensor(layer.name, shapes[layer.name])
+                in_line = planes.get(layer.name, 0)
+                self._tensor(layer.name, shapes[layer.name], in_line=in_line)
         for layer in layers:
             OPERATORS[layer.op].lower(self, layer)
             self._emit_output(layer.name)
@@ -101,17 +112,23 @@ class Plan:
     def _add_inputs(
         self,
         inputs: Mapping[str, tuple[tuple[int, ...], bool]],
+        scaled: Mapping[str, Layer],
         layers: Sequence[Layer],
         in_phases: bool,
     ) -> None:
+        """``scaled``: batch norms that are done while inputs are read, by the name of the input."""
         for array, (name, (shape, as_bytes)) in enumerate(inputs.items()):
             op = "INPUT_U8" if as_bytes else "INPUT_F32"
             fields = {"array": array}
+            layer = scaled.get(name)
+            if layer is not None:
+                name = layer.name
+                fields.update(self._parameters.offsets(layer))
             if in_phases and _can_read_phases(name, shape, layers, self._outputs):
                 shape = (2 * shape[0], shape[1], shape[2] // 2)
                 fields["column_phases"] = 1
                 self._in_phases.add(name)
-            self.steps.append(Step(op, self._tensor(name, shape), fields=fields))
+            self.steps.append(Step(op, self._tensor(name, shape), fields=fields, layer=layer))
             self._emit_output(name)
 
     def _lay_out(self, banded: bool) -> None:
@@ -137,11 +154,16 @@ class Plan:
     # --- tensors -------------------------------------------------------------------------
 
     def _tensor(
-        self, name: str, shape: tuple[int, ...], buffer: Buffer | None = None, channel: int = 0
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        buffer: Buffer | None = None,
+        channel: int = 0,
+        in_line: int = 0,
     ) -> int:
-        tensor = Tensor(name, buffer or Buffer(1, 1, 1), channel, shape)
+        tensor = Tensor(name, buffer or Buffer(1, 1, 1), channel, shape, in_line)
         if buffer is None:
-            channels, height, width = tensor.map_shape
+            channels, height, width = tensor.laid_out
             tensor.buffer = Buffer(channels, height, width)
             self._buffers.append(tensor.buffer)
         self.tensors.append(tensor)
@@ -221,6 +243,10 @@ class Plan:
         self._table_count += array.size
         return self._table_count - array.size
 
+    def plane_width(self, name: str) -> int:
+        tensor = self.tensors[self._index[name]]
+        return tensor.map_shape[2] if tensor.line_channels else 0
+
     def in_column_phases(self, name: str) -> bool:
         return name in self._in_phases
 
@@ -249,7 +275,7 @@ class Plan:
         for step, needs in zip(self.steps, self.structs.needs, strict=True):
             if needs.loads and id(self.tensors[step.input].buffer) in own:
                 source = self.tensors[step.input]
-                row = source.buffer.offset(source.channel + source.map_shape[0] - 1)
+                row = source.buffer.offset(source.channel + source.laid_out[0] - 1)
                 row += (source.buffer.lines - 1) * source.buffer.line_stride
                 end = max(end, row + needs.loads)
         return end
@@ -271,6 +297,20 @@ def _homes(
                 homes[name] = layer.name, at
             at += shapes[name][0]
     return homes
+
+
+def _scalings(
+    inputs: Collection[str], layers: Sequence[Layer], outputs: Collection[str]
+) -> dict[str, Layer]:
+    """The batch norm of each input that alone reads it, and nothing else done by it."""
+    found = {}
+    for name in inputs:
+        readers = [layer for layer in layers if name in layer.inputs]
+        if len(readers) != 1 or name in outputs or readers[0].activation is not None:
+            continue
+        if OPERATORS[readers[0].op].affine and readers[0].affine is not None:
+            found[name] = readers[0]
+    return found
 
 
 def _can_read_phases(

@@ -99,6 +99,16 @@ def _until_stable(
         layers = [kept for layer in layers for kept in new.get(layer.name, (layer,))]
 
 
+def clamp_to_relu6(layers: Layers, keep: Collection[str]) -> Layers:
+    """A clamp to 0 and 6 is an activation, which other steps apply as they store."""
+    return [
+        replace(layer, op="relu6", attributes={})
+        if layer.op == "clamp" and (layer.attributes["min"], layer.attributes["max"]) == (0, 6)
+        else layer
+        for layer in layers
+    ]
+
+
 def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
     """A batch norm right after a convolution or dense layer goes into its weights."""
 
@@ -229,11 +239,13 @@ def _is_plain_pool(pool: Layer) -> bool:
 
 
 def choose_depthwise(layers: Layers, keep: Collection[str]) -> Layers:
-    """3 x 3 convolutions of each channel by itself are marked; a 2 x 2 max-pool that alone reads
-    the result is taken in."""
+    """3 x 3 and 5 x 5 convolutions of each channel by itself are marked; a 2 x 2 max-pool that
+    alone reads the result of a 3 x 3 is taken in."""
 
     def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
         if first.algorithm != "depthwise" or second.op != "max_pool2d":
+            return None
+        if first.attributes["kernel_size"] != (3, 3) or first.attributes["stride"] != (1, 1):
             return None
         a = second.attributes
         if not _is_plain_pool(second) or a["kernel_size"] != (2, 2):
@@ -261,8 +273,8 @@ def choose_depthwise(layers: Layers, keep: Collection[str]) -> Layers:
 
 def _is_depthwise(layer: Layer) -> bool:
     a, (filters, channels) = layer.attributes, layer.arrays["weight"].shape[:2]
-    alone = channels == 1 and filters == a["groups"] and a["kernel_size"] == (3, 3)
-    return bool(alone and a["stride"] == (1, 1) and a["dilation"] == (1, 1))
+    alone = channels == 1 and filters == a["groups"] and a["kernel_size"] in ((3, 3), (5, 5))
+    return bool(alone and a["stride"] in ((1, 1), (2, 2)) and a["dilation"] == (1, 1))
 
 
 def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
@@ -305,6 +317,7 @@ def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
 
 #: All rewrites, in the order in which they are applied.
 REWRITES: dict[str, Callable[[Layers, Collection[str]], Layers]] = {
+    "clamp_to_relu6": clamp_to_relu6,
     "fold_batch_norm": fold_batch_norm,
     "split_pools": split_pools,
     "sink_through_max_pool": sink_through_max_pool,

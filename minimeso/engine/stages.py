@@ -19,6 +19,8 @@ from .structs import Structs
 _MAX_RING_FLOATS = 1 << 19
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
+#: The same where a map lies plane by plane: half of a first cache.
+_BAND_FLOATS = 1 << 12
 
 
 def make_stages(
@@ -48,7 +50,8 @@ class _Search:
         best = Stage(first, 1, self.band(first))
         for count in range(1, min(lib.MM_MAX_STAGE, len(self.steps) - first) + 1):
             last = first + count - 1
-            if not self.structs.needs[last].is_banded:
+            banded = self.structs.needs[last].is_banded
+            if not banded or (banded == lib.MM_FIRST_OF_STAGE and count > 1):
                 break
             stage = Stage(first, count, self.band(last))
             if count > 1 and self.is_closed(stage):
@@ -72,6 +75,10 @@ class _Search:
     def band(self, last: int) -> int:
         """Lines of a band of a stage that ends with a step: about ``_BAND_LINES``, whole tiles."""
         lines, tile = max(1, _BAND_LINES // self.stride(last)), self.tile_lines(last)
+        output = self.steps[last].output
+        if output >= 0 and self.tensors[output].line_channels:
+            channels, _, width = self.tensors[output].laid_out
+            lines = max(1, _BAND_FLOATS // (channels * width))
         return -(-lines // tile) * tile
 
     def written(self, step: int) -> Buffer | None:

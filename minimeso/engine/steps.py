@@ -19,6 +19,16 @@ class Tensor:
     buffer: Buffer
     channel: int
     shape: tuple[int, ...]
+    #: Channels of a line, where the map lies plane by plane (``planes.py``); else 0.
+    line_channels: int = 0
+
+    @property
+    def laid_out(self) -> MapShape:
+        """Channels, lines and width as the engine counts them."""
+        channels, height, width = self.map_shape
+        if not self.line_channels:
+            return channels, height, width
+        return self.line_channels, channels // self.line_channels, height * width
 
     @property
     def map_shape(self) -> MapShape:

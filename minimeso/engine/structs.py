@@ -31,7 +31,7 @@ class Structs:
         self.tensors: Any = ffi.new("mm_tensor[]", len(tensors))
         self.steps: Any = ffi.new("mm_step[]", len(steps))
         for struct, tensor in zip(self.tensors, tensors, strict=True):
-            struct.channels, struct.height, struct.width = tensor.map_shape
+            struct.channels, struct.height, struct.width = tensor.laid_out
             struct.is_vector = len(tensor.shape) == 1
             struct.ring = struct.line_mask = -1
         for struct, step in zip(self.steps, steps, strict=True):

@@ -6,7 +6,7 @@
    Sizes lie below, at and above the vectors; data holds NaN, infinities, denormals and huge values;
    outputs have guard zones, inputs end where the contract in kernels.h says that reading ends, so
    that a build with AddressSanitizer sees every step beyond. */
-#include "check_data.h"
+#include "check_convolutions.h"
 
 extern const mm_kernels mm_kernels_scalar_fma;
 #ifdef MM_EMULATED
@@ -162,42 +162,6 @@ static void check_winograd_out(mm_winograd_out_fn *plain, mm_winograd_out_fn *fa
     }
 }
 
-static void check_conv_as(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kind, size_t stride)
-{
-    static const int blocks[] = {1, 2, 4};
-    size_t room = rounded(n), count = random_below(40), most = 300;
-    size_t reach = room * stride + MM_SLACK;
-    int block = blocks[random_below(3)];
-    float *in = random_array(most + reach, kind), *a = guarded(room * 4), *b = guarded(room * 4);
-    float *weight = random_array((count + 1) * 4, 0), *bias = random_array((size_t)block, 0);
-    ptrdiff_t taps[40];
-    for (size_t t = 0; t < count; t++)
-        taps[t] = (ptrdiff_t)random_below(most);
-    mm_conv c = {.base = in,
-                 .taps = taps,
-                 .tap_count = count,
-                 .weight = weight,
-                 .bias = bias,
-                 .out = a,
-                 .out_stride = (ptrdiff_t)room,
-                 .stride = (ptrdiff_t)stride,
-                 .width = n,
-                 .block = block,
-                 .activation = random_epilogue(),
-                 .slope = random_unit()};
-    plain(&c);
-    c.out = b;
-    fast(&c);
-    for (size_t o = 0; o < (size_t)block; o++)
-        compare_rows("row", a + o * room, b + o * room, n);
-    compare("guards", a, b, 0, (size_t)block * room);
-    free(in);
-    free(weight);
-    free(bias);
-    release(a);
-    release(b);
-}
-
 static void check_window(mm_window_fn *plain, mm_window_fn *fast, size_t n, int kind)
 {
     for (int kernel = 2; kernel <= 4; kernel += 2) {
@@ -237,16 +201,6 @@ static void check_window(mm_window_fn *plain, mm_window_fn *fast, size_t n, int 
         release(a);
         release(b);
     }
-}
-
-static void check_conv(mm_conv_fn *plain, mm_conv_fn *fast, size_t n, int kind)
-{
-    if (strcmp(kernel_name, "conv_stride1") == 0)
-        check_conv_as(plain, fast, n, kind, 1);
-    else if (strcmp(kernel_name, "conv_stride2") == 0)
-        check_conv_as(plain, fast, n, kind, 2);
-    else
-        check_conv_as(plain, fast, n, kind, 1 + random_below(5));
 }
 
 static uint8_t *random_bytes(size_t n)
@@ -323,43 +277,6 @@ static void check_resample_x(mm_resample_x_fn *plain, mm_resample_x_fn *fast, si
     free(first);
     release(a);
     release(b);
-}
-
-static void check_depthwise(mm_depthwise_fn *plain, mm_depthwise_fn *fast, size_t n, int kind)
-{
-    static const int ways[][2] = {{1, 0}, {2, 0}, {4, 0}, {2, 1}, {4, 1}}; /* lines, pool */
-    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
-        int lines = ways[way][0], pool = ways[way][1];
-        size_t room = rounded(n), given = (pool ? 2 * room : room) + 2;
-        float *in[6], *a[4], *b[4], *weight = random_array(9, 0), bias = random_unit();
-        for (int r = 0; r < lines + 2; r++)
-            in[r] = random_array(given, kind);
-        for (int l = 0; l < 4; l++) {
-            a[l] = guarded(room);
-            b[l] = guarded(room);
-        }
-        mm_depthwise d = {.rows = (const float *const *)in,
-                          .weight = weight,
-                          .bias = &bias,
-                          .out = a,
-                          .width = n,
-                          .lines = lines,
-                          .pool = pool,
-                          .activation = random_epilogue(),
-                          .slope = random_unit()};
-        plain(&d);
-        d.out = b;
-        fast(&d);
-        for (int l = 0; l < 4; l++) {
-            int made = l < (pool ? lines / 2 : lines);
-            compare("line", a[l], b[l], made ? n : 0, made ? room : 0);
-            release(a[l]);
-            release(b[l]);
-        }
-        for (int r = 0; r < lines + 2; r++)
-            free(in[r]);
-        free(weight);
-    }
 }
 
 static void check_table(const char *name, const mm_kernels *plain, const mm_kernels *fast)

@@ -114,10 +114,10 @@ static void change_operand(draft_t *d, int32_t *tensor)
 
 static void change_window(mm_step *s)
 {
-    int32_t *const fields[] = {&s->kernel_h, &s->kernel_w,   &s->stride_h,
-                               &s->stride_w, &s->dilation_h, &s->dilation_w,
-                               &s->pad_top,  &s->pad_left,   &s->groups};
-    int32_t *field = fields[below(9)];
+    int32_t *const fields[] = {&s->kernel_h,   &s->kernel_w,   &s->stride_h, &s->stride_w,
+                               &s->dilation_h, &s->dilation_w, &s->pad_top,  &s->pad_left,
+                               &s->groups,     &s->plane_in,   &s->plane_out};
+    int32_t *field = fields[below(11)];
     if (one_in(4))
         change32(field);
     else

@@ -150,19 +150,83 @@ static void draw_winograd(draft_t *d, int32_t in)
 static void draw_depthwise(draft_t *d, int32_t in)
 {
     mm_tensor t = d->tensors[in];
-    int32_t pool = between(1, 2), pad_left = below(4), height = between(1, 12);
-    int32_t width = (pad_left + t.width + below(4) - 2) / pool;
+    int32_t stride = between(1, 2), pad_left = below(5), height = between(1, 12);
+    int32_t kernel = stride == 2 && one_in(3) ? 4 : 3 + 2 * below(2); /* 4: with a pool */
+    int32_t left = pad_left + t.width + below(5) - kernel;
+    int32_t width = left < 0 ? 0 : left / stride + 1;
     if (width < 1) {
-        pad_left += 3;
+        pad_left = kernel - 1;
         width = 1;
     }
     mm_step *s = new_step(d, MM_OP_DEPTHWISE, in, new_tensor(d, t.channels, height, width, 0));
-    s->kernel_h = s->kernel_w = 2 + pool;
-    s->stride_h = s->stride_w = pool;
+    s->kernel_h = s->kernel_w = kernel;
+    s->stride_h = s->stride_w = stride;
     s->dilation_h = s->dilation_w = s->groups = 1;
     s->pad_top = below(4), s->pad_left = pad_left;
-    s->weight = new_parameters(d, 9 * t.channels);
+    s->weight = new_parameters(d, (kernel == 5 ? 25 : 9) * t.channels);
     s->bias = new_parameters(d, t.channels);
+    measure(d);
+}
+
+/* Planes of so many channels and lines of them. */
+static int32_t new_planes(draft_t *d, int32_t channels, int32_t lines, int32_t floats)
+{
+    return new_tensor(d, channels, lines, floats, 0);
+}
+
+static int32_t draw_pointwise(draft_t *d)
+{
+    int32_t in = source(d, 0), channels = MM_BLOCK * between(1, 3), lines = between(1, 4);
+    const mm_tensor t = d->tensors[in];
+    int32_t out = new_planes(d, channels, lines, t.width);
+    mm_step *s = new_step(d, MM_OP_POINTWISE, in, out);
+    s->slopes = s->scale = s->shift = -1;
+    s->weight = new_parameters(d, t.channels * t.height * channels * lines);
+    s->bias = new_parameters(d, channels * lines);
+    measure(d);
+    return out;
+}
+
+/* From a map; or from planes, which in a chain are a ring that a pointwise step makes. */
+static void draw_depthwise_planes(draft_t *d)
+{
+    static const int32_t widths[] = {4, 8, 16, 32};
+    int32_t in, channels, lines, plane_in = 0, width, pad_left = below(4);
+    if (one_in(2)) {
+        lines = between(1, 3);
+        in = new_input(d, MM_OP_INPUT_F32, new_map(d, lines * between(1, 4)));
+        channels = d->tensors[in].channels / lines;
+        width = d->tensors[in].width;
+    } else {
+        const int chained = !d->chain_count && one_in(2);
+        in = chained ? draw_pointwise(d) : source(d, 0);
+        if (chained) {
+            d->chain = d->p.step_count - 1;
+            d->chain_count = 2;
+            d->tensors[in].ring = 0;
+            d->tensors[in].line_mask = 63;
+        }
+        const mm_tensor t = d->tensors[in];
+        channels = t.channels;
+        lines = t.height;
+        for (plane_in = between(1, 20); t.width % plane_in;)
+            plane_in--;
+        width = plane_in;
+    }
+    int32_t stride = between(1, 2), kernel = 3 + 2 * below(2), plane_out = widths[below(4)];
+    while (!plane_in && plane_out > 4 &&
+           (plane_out - 1) * stride + kernel - pad_left - width > MM_LANES)
+        plane_out /= 2;
+    int32_t out = new_planes(d, channels, lines, plane_out * between(1, 9));
+    mm_step *s = new_step(d, MM_OP_DEPTHWISE_PLANES, in, out);
+    s->slopes = s->scale = s->shift = -1;
+    s->kernel_h = s->kernel_w = kernel;
+    s->stride_h = s->stride_w = stride;
+    s->dilation_h = s->dilation_w = s->groups = 1;
+    s->pad_top = below(4), s->pad_left = pad_left;
+    s->plane_in = plane_in, s->plane_out = plane_out;
+    s->weight = new_parameters(d, kernel * kernel * channels * lines);
+    s->bias = new_parameters(d, channels * lines);
     measure(d);
 }
 
@@ -423,6 +487,12 @@ static void draw_step(draft_t *d, int32_t op)
         else
             draw_windowed(d, op, source(d, 0));
         return;
+    case MM_OP_POINTWISE:
+        draw_pointwise(d);
+        return;
+    case MM_OP_DEPTHWISE_PLANES:
+        draw_depthwise_planes(d);
+        return;
     case MM_OP_LINEAR:
         in = source(d, 1);
         s = new_step(d, op, in, new_vector(d, 40));
@@ -432,6 +502,11 @@ static void draw_step(draft_t *d, int32_t op)
         return;
     case MM_OP_GLOBAL_AVG_POOL:
         in = source(d, 0);
+        if (one_in(2)) {
+            const mm_tensor t = d->tensors[in];
+            new_step(d, op, in, new_tensor(d, t.channels * t.height, 1, 1, 0))->plane_in = 1;
+            return;
+        }
         new_step(d, op, in, new_tensor(d, d->tensors[in].channels, 1, 1, 0));
         return;
     case MM_OP_ADD:

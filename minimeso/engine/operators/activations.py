@@ -133,6 +133,9 @@ OPERATORS = {
     "sigmoid": _entry("sigmoid", "1 / (1 + exp(-x))", sigmoid, never_falls=True),
     "tanh": _entry("tanh", "tanh(x)", np.tanh, never_falls=True),
     "relu": _entry("relu", "max(x, 0)", lambda x: np.maximum(x, 0), never_falls=True),
+    "relu6": _entry(
+        "relu6", "min(max(x, 0), 6)", lambda x: np.minimum(np.maximum(x, 0), 6), never_falls=True
+    ),
     "leaky_relu": _entry(
         "leaky_relu",
         "x if x > 0 else negative_slope * x",

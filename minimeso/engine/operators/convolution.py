@@ -101,6 +101,13 @@ def _conv2d(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
 
 def _lower_conv2d(plan: Lowering, layer: Layer) -> None:
     fields = window_fields(layer.attributes)
+    plane_in, plane_out = plan.plane_width(layer.inputs[0]), plan.plane_width(layer.name)
+    if plane_out and layer.algorithm == "depthwise":
+        plan.emit("DEPTHWISE_PLANES", layer, **fields, plane_in=plane_in, plane_out=plane_out)
+        return
+    if plane_out:
+        plan.emit("POINTWISE", layer)
+        return
     if layer.algorithm == "depthwise_pool":  # the window of the pool over that of the kernel
         fields.update(kernel_h=4, kernel_w=4, stride_h=2, stride_w=2)
     op = {"direct": "CONV", "winograd": "WINOGRAD"}.get(layer.algorithm, "DEPTHWISE")

@@ -69,6 +69,9 @@ class Lowering(Protocol):
     def table(self, values: npt.ArrayLike) -> int:
         """Offset of new int32 indices."""
 
+    def plane_width(self, name: str) -> int:
+        """Width of a line of a map that lies plane by plane; 0: it does not."""
+
     def in_column_phases(self, name: str) -> bool:
         """Whether even and odd columns of an input lie in channels of their own."""
 

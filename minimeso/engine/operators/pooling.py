@@ -21,7 +21,6 @@ from .operator import (
     Packed,
     Shape,
     Shapes,
-    lower_as,
     map_of,
     window_fields,
 )
@@ -164,6 +163,10 @@ def _lower_global_max_pool2d(plan: Lowering, layer: Layer) -> None:
     plan.emit("MAX_POOL", layer, **window_fields(window))
 
 
+def _lower_global_avg_pool2d(plan: Lowering, layer: Layer) -> None:
+    plan.emit("GLOBAL_AVG_POOL", layer, plane_in=plan.plane_width(layer.inputs[0]))
+
+
 def _infer_mean(shapes: Shapes, a: Attributes) -> Shape:
     channels = map_of(shapes[0])[0]
     return (channels, 1, 1) if a["keepdim"] else (channels,)
@@ -175,10 +178,10 @@ def _mean(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
 
 def _lower_mean(plan: Lowering, layer: Layer) -> None:
     if layer.attributes["keepdim"]:
-        plan.emit("GLOBAL_AVG_POOL", layer)
+        _lower_global_avg_pool2d(plan, layer)
         return
     means = plan.temporary(layer, (plan.channels(layer.name), 1, 1))
-    plan.emit_into(means, "GLOBAL_AVG_POOL", layer)
+    plan.emit_into(means, "GLOBAL_AVG_POOL", layer, plane_in=plan.plane_width(layer.inputs[0]))
     plan.emit("FLATTEN", layer, means)
 
 
@@ -215,7 +218,7 @@ OPERATORS = {
         "mean of each channel: (C, H, W) to (C, 1, 1)",
         _infer_global,
         _global_avg_pool2d,
-        lower_as("GLOBAL_AVG_POOL"),
+        _lower_global_avg_pool2d,
         takes_epilogue=True,
     ),
     "global_max_pool2d": Operator(
