@@ -242,7 +242,7 @@ def ncnn(case: Case) -> Run:
 
     def run(x: Array) -> Array:
         extractor = network.create_extractor()
-        extractor.input(source, library.Mat(x[0]))
+        extractor.input(source, library.Mat(x[0]).clone())  # a first layer may work in place
         return np.array(extractor.extract(target)[1])
 
     return run
