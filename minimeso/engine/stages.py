@@ -19,8 +19,8 @@ from .structs import Structs
 _MAX_RING_FLOATS = 1 << 19
 #: Lines of the last step that are made in one go, before its stride.
 _BAND_LINES = 4
-#: The same where a map lies plane by plane: half of a first cache.
-_BAND_FLOATS = 1 << 12
+#: The same where a map lies plane by plane: for the first cache, and for threads to share evenly.
+_BAND_FLOATS = 1 << 11
 
 
 def make_stages(
