@@ -54,7 +54,9 @@ def test_threads_do_not_race(tmp_path: Path) -> None:
     # a vector that a convolution or its transform loads may reach over memory that is not meant
     # for it, in lanes that it then drops, and the output may lie there
     suppressed = tmp_path / "suppressed"
-    suppressed.write_text("race:v_load_step\nrace:winograd_in\nrace:depthwise_rows\n")
+    suppressed.write_text(
+        "race:v_load_step\nrace:winograd_in\nrace:depthwise_rows\nrace:depthwise_tile\n"
+    )
     command = [program, str(COUNT // 20), "0", "plain"]
     output = run(command, TSAN_OPTIONS=f"suppressions={suppressed}")
     assert all(ran for _, _, ran in counts(output).values())
