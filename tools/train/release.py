@@ -24,7 +24,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from scipy import special
 
 from minimeso import Detector, Model, load_model, save_model
 from minimeso.detect.pair import Pair
+from minimeso.engine.storage import Dtype
 from minimeso.errors import MinimesoError
 from minimeso.networks import trainable_parameters
 from tools.convert import checkpoints, efficientnet, keras, models, source
@@ -291,7 +292,7 @@ def read_trained(path: Path, name: str) -> Model:
     return model
 
 
-def rounded(model: Model, dtype: Literal["float32", "float16"]) -> Model:
+def rounded(model: Model, dtype: Dtype) -> Model:
     """As it comes back from a file of that dtype, so that what is measured is what is shipped."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.npz"
@@ -321,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--dtype",
-        choices=("float32", "float16"),
+        choices=("float32", "float16", "int8"),
         default="float32",
         help="of the stored weights (default: %(default)s)",
     )
