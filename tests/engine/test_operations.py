@@ -237,10 +237,25 @@ def test_dilated_pool_is_not_taken_into_a_depthwise_convolution() -> None:
     check(graph)
 
 
+@pytest.mark.parametrize(("size", "scale"), [(2, 1.25), (2, 2.1), (3, 1.3), (4, 2.2), (5, 2.0)])
+def test_nearest_where_the_size_stays_or_doubles(size: int, scale: float, isa: str) -> None:
+    """As PyTorch, which then counts whatever the scale."""
+    functional = pytest.importorskip("torch.nn.functional")
+    import torch
+
+    graph = Graph()
+    x = graph.node("resize", graph.input("x", (3, size, size)), scale=scale, mode="nearest")
+    graph.output(x)
+    picture = np.random.default_rng(0).normal(size=(1, 3, size, size)).astype(np.float32)
+    wanted = functional.interpolate(torch.from_numpy(picture), scale_factor=scale).numpy()
+    for result in (Session(graph, isa=isa).run(picture), evaluate(graph, {}, {"x": picture})[x]):
+        np.testing.assert_array_equal(result, wanted)
+
+
 @pytest.mark.parametrize("size", (1, 2, 3, 4))
 @pytest.mark.parametrize("scale", (2.0, 2.1, 2.2, 2.4, 2.49, [2.0, 2.1], [2.1, 2.0]))
 def test_nearest_that_happens_to_double_the_size(scale: float | list[float], size: int) -> None:
-    """A scale above 2 may give the size of twice, but other neighbours."""
+    """Whatever the scale: it is a sum that reads each pixel two by two."""
     graph = Graph()
     x = graph.node("resize", graph.input("x", (3, size, size)), scale=scale, mode="nearest")
     graph.output(graph.node("add", x, graph.input("y", tuple(graph.shapes()[x]))))

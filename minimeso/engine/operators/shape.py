@@ -96,8 +96,7 @@ def _resize(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
         else:
             out, ratio = math.floor(size * a["scale"][axis - 2]), 1 / a["scale"][axis - 2]
         if a["mode"] == "nearest":
-            index = np.floor(np.arange(out, dtype=np.float32) * np.float32(ratio)).astype(int)
-            x = x.take(np.minimum(index, size - 1), axis=axis)
+            x = x.take(_nearest(size, out, np.float32(ratio)), axis=axis)
             continue
         half = np.float32(0.5)
         centre = (np.arange(out, dtype=np.float32) + half) * np.float32(ratio) - half
@@ -107,6 +106,18 @@ def _resize(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
         weight = (centre - first).reshape((-1, 1) if axis == 2 else (-1,))
         x = x.take(first, axis=axis) * (1 - weight) + x.take(second, axis=axis) * weight
     return x
+
+
+def _nearest(size: int, out: int, ratio: np.float32) -> npt.NDArray[np.intp]:
+    """Of each output the input that it copies.  Where the size stays or doubles, PyTorch
+    (``nearest_idx`` in ATen/native/UpSample.h) counts and does not multiply, whatever the scale.
+    """
+    index = np.arange(out)
+    if out == size:
+        return index
+    if out == 2 * size:
+        return index >> 1
+    return np.minimum(np.floor(index.astype(np.float32) * ratio).astype(np.intp), size - 1)
 
 
 def _lower_resize(plan: Lowering, layer: Layer) -> None:
@@ -121,8 +132,7 @@ def _lower_resize(plan: Lowering, layer: Layer) -> None:
             fields[f"{axis}_table"] = plan.table(neighbours)
             fields[f"{axis}_constant"] = plan.constant(weights)
         else:
-            nearest = np.floor(np.arange(out, dtype=np.float32) * ratio)
-            fields[f"{axis}_table"] = plan.table(np.minimum(nearest, size - 1))
+            fields[f"{axis}_table"] = plan.table(_nearest(size, out, ratio))
     plan.emit("BILINEAR" if bilinear else "NEAREST", layer, **fields)
 
 
