@@ -19,9 +19,11 @@ static mm_total total_of_features(const float *x, int64_t count, double mean, in
     return (mm_total){sum, (double)count};
 }
 
-/* Channels [first, end): of the values, or of the squares of their distances from the mean. */
+/* Channels [first, end): of the values; or of their distances from about the mean, and of the
+   squares of these.  A line is added up in float: of values far from 0 that loses what of distances
+   from the mean is kept, so only the second tells the mean. */
 static mm_total total_of_channels(const mm_worker *worker, const mm_tensor *in, int64_t first,
-                                  int64_t end, float mean, int squares)
+                                  int64_t end, float mean, double *squares)
 {
     const mm_kernels *k = worker->kernels;
     const size_t width = (size_t)in->width;
@@ -32,12 +34,16 @@ static mm_total total_of_channels(const mm_worker *worker, const mm_tensor *in, 
             if (squares) {
                 float *apart = worker->scratch;
                 k->affine(row, apart, width, 1.0f, -mean);
+                for (int64_t x = in->width; x < mm_round_lanes(in->width); x++)
+                    apart[x] = 0.0f;
+                sum += k->reduce_sum(apart, width);
                 k->mul(apart, apart, apart, width);
                 for (int64_t x = in->width; x < mm_round_lanes(in->width); x++)
                     apart[x] = 0.0f;
-                row = apart;
+                *squares += k->reduce_sum(apart, width);
+            } else {
+                sum += k->reduce_sum(row, width);
             }
-            sum += k->reduce_sum(row, width);
         }
     return (mm_total){sum, (double)(end - first) * in->height * in->width};
 }
@@ -53,16 +59,20 @@ void mm_run_moments(const mm_worker *worker, const mm_step *s, int64_t y, int64_
         const float *features = mm_row(worker, in, 0, 0) + (in->is_vector ? g * each : 0);
         mm_total all = in->is_vector
                            ? total_of_features(features, each, 0.0, 0)
-                           : total_of_channels(worker, in, g * each, (g + 1) * each, 0.0f, 0);
-        const double mean = all.sum / all.count;
-        const float rounded = (float)mean;
-        const double left = mean - rounded;
-        mm_total squares =
-            in->is_vector ? total_of_features(features, each, mean, 1)
-                          : total_of_channels(worker, in, g * each, (g + 1) * each, rounded, 1);
-        double variance = squares.sum / squares.count;
-        if (!in->is_vector)
-            variance -= left * left; /* may round to less than 0 */
+                           : total_of_channels(worker, in, g * each, (g + 1) * each, 0.0f, NULL);
+        const float rounded = (float)(all.sum / all.count);
+        double left, variance;
+        if (in->is_vector) {
+            const double mean = all.sum / all.count;
+            mm_total squares = total_of_features(features, each, mean, 1);
+            left = mean - rounded;
+            variance = squares.sum / squares.count;
+        } else {
+            double squares = 0.0;
+            all = total_of_channels(worker, in, g * each, (g + 1) * each, rounded, &squares);
+            left = all.sum / all.count;
+            variance = squares / all.count - left * left; /* may round to less than 0 */
+        }
         row[0] = rounded;
         row[1] = (float)left;
         row[2] = (float)(1.0 / sqrt((variance > 0.0 ? variance : variance * 0.0) + s->low));
