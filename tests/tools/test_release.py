@@ -112,7 +112,7 @@ def test_release_calibrates_and_tells_its_limits(
     options = ["--data", str(archive), "--cache", str(cache), "--name", "probe"]
     assert release.main([str(tmp_path / "best.pt"), str(target), *options]) == 0
     model = load_model(target)
-    assert card._cell({"fake_above_its_real_twin": None}, "fake_above_its_real_twin") == (
+    assert card.cell({"fake_above_its_real_twin": None}, "fake_above_its_real_twin") == (
         "there are no pairs"
     )
     assert model.framing == {"resample": "bilinear", "side": 2.1}

@@ -123,7 +123,7 @@ LABELS = {
 }
 
 
-def _cell(metrics: Mapping[str, Any], key: str) -> str:
+def cell(metrics: Mapping[str, Any], key: str) -> str:
     value = metrics[key]
     if value is None:
         return "none decided" if key == "right_of_decided" else "there are no pairs"
@@ -141,7 +141,7 @@ def _rows(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for key, label in {**LABELS, **views, **ranks}.items():
         if key not in metrics["test"]:
             continue  # people, where nobody knows who they are
-        yield f"| {label} | {_cell(metrics['val'], key)} | {_cell(metrics['test'], key)} |"
+        yield f"| {label} | {cell(metrics['val'], key)} | {cell(metrics['test'], key)} |"
 
 
 def group_table(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -154,7 +154,7 @@ def group_table(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, values in groups.items():
         cells = [name, str(values["faces"]), str(values["people"])]
         for key in ("auc", "expected_calibration_error", "decided", "right_of_decided"):
-            cells.append(_cell(values, key) if values.get(key) is not None else "")
+            cells.append(cell(values, key) if values.get(key) is not None else "")
         for key in ("real_called_fake", "fake_called_real"):
             cells.append("" if values.get(key) is None else f"{values[key]:.1%}")
         yield f"| {' | '.join(cells)} |"
@@ -186,7 +186,7 @@ def _published(rivals: Mapping[str, float]) -> str:
     )
 
 
-def _clips(clips: Sequence[Mapping[str, Any]]) -> str:
+def clips_table(clips: Sequence[Mapping[str, Any]]) -> str:
     if not clips:
         return "It was not measured for this model."
     lines = [
@@ -238,7 +238,7 @@ def text(model: Model) -> str:
         scales=pasted.SCALES,
         side=faces.FRAME_SIDE,
         published=_published(meta["published"]),
-        clips=_clips(meta["clips"]),
+        clips=clips_table(meta["clips"]),
         recipe=", ".join(f"{key} {value}" for key, value in meta["recipe"].items()),
         command="\n".join(f"    {line}" for line in meta["commands"]),
         epoch=meta["best_epoch"],

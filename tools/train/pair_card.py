@@ -201,7 +201,7 @@ def text(pair: Pair) -> str:
         alone=alone,
         precision="\n".join(_precision(metrics)),
         out_of_source=_out_of_source(meta.get("out_of_source", ())),
-        clips=card._clips(meta.get("clips", ())),
+        clips=card.clips_table(meta.get("clips", ())),
         combination=pair.combination,
         fitted_on=calibration["fitted_on"],
         spread=calibration.get("spread", "not measured"),

@@ -46,6 +46,8 @@ class Teacher(nn.Module):
         path = getattr(weights, f"{kind}ModelFile").get_model_file_path()
         with contextlib.redirect_stdout(io.StringIO()):  # it reports success
             self.body = EfficientNet.from_pretrained(name, weights_path=path, num_classes=1)
+        # The package's classes stay as they are: one method of these objects is another. mypy wants
+        # methods never to be replaced.
         for module in self.body.modules():
             if isinstance(module, nn.Conv2d) and module.groups > 1:
                 module.forward = types.MethodType(_depthwise, module)  # type: ignore[method-assign]
@@ -68,7 +70,8 @@ class Teacher(nn.Module):
         for module in (body._conv_stem, body._bn0, *body._blocks[:blocks]) if blocks else ():
             module.requires_grad_(False)
             for norm in module.modules():
-                if isinstance(norm, nn.BatchNorm2d):  # neither are its statistics
+                # Neither are its statistics, whatever mode the network is set to.
+                if isinstance(norm, nn.BatchNorm2d):
                     norm.train = types.MethodType(_never_trains, norm)  # type: ignore[method-assign]
                     norm.eval()
 
@@ -82,6 +85,7 @@ def _depthwise(module: nn.Conv2d, x: Tensor) -> Tensor:
     padded = module.static_padding(x)  # type: ignore[operator]  # of the package's own class
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return functional.conv2d(padded, module.weight, None, module.stride, 0, 1, module.groups)
+    # PyTorch does not type `apply`
     result: Tensor = _Depthwise.apply(padded, module.weight, module.stride[0])  # type: ignore[no-untyped-call]
     return result
 
