@@ -126,8 +126,8 @@ def _add_distillation(add: Add, default: detectors.Recipe) -> None:
         "--teacher",
         type=Path,
         metavar="TABLE.npz",
-        help="what teachers said of the faces, by python -m tools.train.distill; or a .pt of a"
-        " teacher, which is asked about every batch anew",
+        help="what teachers said of the faces, by python -m tools.train.distill; or a teacher"
+        " itself (a .pt, or a model file), which is asked about every batch anew",
     )
     add(
         "--keep-draws",
@@ -204,10 +204,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run.resume():
             print(f"resuming after epoch {run.epoch}", file=sys.stderr)
         elif options.start:
-            run.begin_with(weights.read(options.start))
+            run.begin_with(weights.with_counts(weights.read(options.start), run.network))
         cache = options.cache or options.out / "cache"
         train_set, val_set = (_faces(options, split, cache) for split in ("train", "val"))
-        if options.teacher and options.teacher.suffix == ".pt":
+        if options.teacher and not weights.is_table(options.teacher):
             run.teacher = weights.teacher_of(options.teacher, device)
         elif options.teacher:
             run.table = teacher.read_table(options.teacher, train_set, run.recipe.augment)

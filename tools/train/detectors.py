@@ -213,13 +213,8 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
         Raises:
             TrainError: they are not this network's.
         """
-        counts = {  # a model file has none
-            name: value
-            for name, value in self.network.state_dict().items()
-            if name.endswith("num_batches_tracked")
-        }
         try:
-            self.network.load_state_dict(counts | weights)
+            self.network.load_state_dict(weights)
         except RuntimeError as error:
             reason = str(error).split("\n", 2)[:2]
             raise TrainError(f"--start {self.recipe.start}: {' '.join(reason)[:200]}") from None

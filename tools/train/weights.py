@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ def read(path: Path) -> dict[str, Tensor]:
         try:
             arrays = load_model(path).weights
         except MinimesoError as error:
-            raise TrainError(f"--start: {error}") from None
+            raise TrainError(str(error)) from None
         return {
             name: torch.from_numpy(array.copy())
             for name, array in arrays.items()
-            if not name.startswith("calibration.")  # fitted anew by `release.py`
+            # Fitted anew by `release.py`; what no module has.
+            if not name.startswith(("calibration.", "scaled."))
         }
     try:
         saved: Any = files.read_checkpoint(path)
@@ -45,15 +47,37 @@ def read(path: Path) -> dict[str, Tensor]:
     }
 
 
+def is_table(path: Path) -> bool:
+    """Whether it is a table of `distill.py`; else it may hold a network."""
+    if path.suffix != ".npz":
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "model.json.npy" not in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return True  # whose reader says what is wrong with it
+
+
+def with_counts(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Weights with the counters of the network's batch norms, which a model file has not."""
+    counts = {
+        name: value
+        for name, value in network.state_dict().items()
+        if name.endswith("num_batches_tracked")
+    }
+    return counts | weights
+
+
 def teacher_of(path: Path, device: torch.device) -> nn.Module:
     """A large network with the weights of a file, for `DetectorTrainer.teacher`.
 
     Raises:
         TrainError: the file is of none.
     """
-    values = read(path)
+    saved = read(path)
     for architecture in teacher.ARCHITECTURES:
         network = teacher.Teacher(architecture)
+        values = with_counts(saved, network)
         if all(
             name in values and values[name].shape == value.shape
             for name, value in network.state_dict().items()
