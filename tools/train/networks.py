@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tools import activations
+from tools.train.mish import Mish
 
 ARCHITECTURES = ("meso4", "mesoinception4")
 ACTIVATIONS = ("original", "relu", "leaky_relu", "swish", "mish", "pish")
@@ -30,6 +31,8 @@ def activation_module(name: str) -> nn.Module:
     """A new module for one activation function ("original" is a mix, not a function)."""
     if name not in ACTIVATIONS[1:]:
         raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
+    if name == "mish":
+        return Mish()
     attributes = {"negative_slope": LEAKY_SLOPE} if name == "leaky_relu" else {}
     return activations.module(name, **attributes)
 
