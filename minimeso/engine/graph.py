@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,9 @@ import numpy.typing as npt
 from ..errors import GraphError
 from .operators import MAX_ELEMENTS, MAX_EXTENT, OPERATORS, Shape
 
-Weights = dict[str, npt.NDArray[np.float32]]
+#: Float32 arrays by ``node.parameter``; those of a file with small types may be widened each time
+#: that one is asked for (``storage``).
+Weights = Mapping[str, npt.NDArray[np.float32]]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 _MAX_NODES = 1 << 11
@@ -158,13 +160,20 @@ class Graph:
             .items()
         }
 
-    def check_weights(self, weights: Mapping[str, npt.NDArray[Any]]) -> Weights:
+    def check_weights(
+        self, weights: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[np.float32]]:
         """The arrays as contiguous float32, or ``GraphError`` that names the wrong one."""
+        return dict(self.checked_arrays(weights))
+
+    def checked_arrays(
+        self, weights: Mapping[str, npt.NDArray[Any]]
+    ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+        """The same one by one, for weights that are not to be in memory all at once."""
         wanted = self.parameters()
         extra = sorted(set(weights) - set(wanted))
         if extra:
             raise GraphError(f"array {extra[0]!r} belongs to no node")
-        checked: Weights = {}
         for name, shape in wanted.items():
             node, _, parameter = name.rpartition(".")
             if name not in weights:
@@ -178,8 +187,7 @@ class Graph:
                 raise GraphError(f"node {node!r}: {name!r} holds a number that is not finite")
             if parameter == "running_var" and (array < 0).any():
                 raise GraphError(f"node {node!r}: {name!r} holds a negative variance")
-            checked[name] = np.ascontiguousarray(array)
-        return checked
+            yield name, np.ascontiguousarray(array)
 
     # --- JSON ----------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +21,7 @@ class Function(NamedTuple):
 
     op: str
     attributes: dict[str, Any]
-    arrays: dict[str, Array]
+    arrays: Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Layer:
         op: an operator of ``OPERATORS``.
         inputs: names of layers or graph inputs.
         attributes: as in the graph.
-        arrays: its parameters, without the node name.
+        arrays: its parameters, without the node name; each may be made when it is asked for.
+        shapes: of the parameters of the node.
         activation: function applied to the result.
         affine: (scale, shift) per channel, float32 (C,), applied after the activation.
         covers: names of the graph nodes that were fused into it, itself last.
@@ -47,7 +49,8 @@ class Layer:
     op: str
     inputs: tuple[str, ...]
     attributes: dict[str, Any] = field(default_factory=dict)
-    arrays: dict[str, Array] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     activation: Function | None = None
     affine: tuple[Array, Array] | None = None
     covers: tuple[str, ...] = ()

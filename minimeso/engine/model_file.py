@@ -23,7 +23,7 @@ from ..errors import GraphError, ModelError
 from .archive import entries
 from .files import parse_object, read_file, write_file
 from .graph import Graph, Weights
-from .storage import DTYPES, FORMAT_WITH_SMALL_TYPES, Dtype, stored, widened
+from .storage import DTYPES, FORMAT_WITH_SMALL_TYPES, Dtype, Widened, stored
 
 #: The newest format.  Files of float32 alone are written as the first, which old readers know.
 FORMAT = 2
@@ -45,7 +45,8 @@ class Model:
     Attributes:
         name: short name, shown in verdicts.
         graph: the network.
-        weights: float32 arrays by ``node.parameter``.
+        weights: float32 arrays by ``node.parameter``; each time a new array where the file stores
+            it in a smaller type.
         meta: architecture, activation, data, recipe, metrics, licence (free form).
         framing: how a face is cut for a detector: ``resample`` (``bilinear`` or ``nearest``)
             and ``side`` (of the square that is cut, see ``minimeso.detect.framing``).
@@ -163,7 +164,9 @@ def _model_of(arrays: dict[str, Any], where: str) -> Model:
     version, name = check_head(description, FORMAT, where)
     try:
         graph = Graph.from_json(description.get("graph"), name)
-        weights = graph.check_weights(widened(arrays, version, where))
+        weights = Widened(arrays, version, where)
+        for _ in graph.checked_arrays(weights):
+            pass  # one at a time
     except GraphError as error:
         raise ModelError(f"{where}: {error}") from None
     _check_detector(description, where)

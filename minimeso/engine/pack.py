@@ -5,6 +5,7 @@ Layouts are those of ``mm_step`` in ``csrc/minimeso.h``; they do not depend on t
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -25,30 +26,40 @@ class Parameters:
     """
 
     def __init__(self, layers: Layers, channels: dict[str, int]) -> None:
-        """``layers``: what is packed is taken out of them, one by one, because a network of 13 MB
-        would lie in memory three times; ``channels``: channel (feature) count of each one's output.
+        """``layers``: what is packed is taken out of them, one by one, because a large network
+        would lie in memory twice; ``channels``: channel (feature) count of each one's output.
         """
         self._offsets: dict[str, dict[str, int]] = {}
-        parts: list[tuple[int, Array]] = []
         size = 0
+        # Memory that is never written is none of the process's, so there may be too much of it.
+        block = np.zeros(
+            sum(_expected(layer, channels[layer.name]) for layer in layers), np.float32
+        )
         for number, layer in enumerate(layers):
             offsets = self._offsets[layer.name] = {}
             arrays = _arrays(layer, channels[layer.name])
             for name, array in arrays.items():
-                flat = np.ascontiguousarray(array, np.float32).ravel()
+                end = size + array.size
+                if round_lanes(end) > block.size:
+                    larger = np.zeros(round_lanes(2 * end), np.float32)
+                    larger[:size] = block[:size]
+                    block = larger
                 offsets[name] = size
-                parts.append((size, flat))
-                size += round_lanes(flat.size)
-            left = {name: array for name, array in layer.arrays.items() if name not in arrays}
+                block[size:end].reshape(array.shape)[...] = array
+                size = round_lanes(end)
+            left = {name: layer.arrays[name] for name in layer.arrays if name not in arrays}
             layers[number] = replace(layer, arrays=left)  # norms are lowered with theirs
-        self.block: Array = np.zeros(size, np.float32)
-        while parts:
-            offset, flat = parts.pop()
-            self.block[offset : offset + flat.size] = flat
+        self.block: Array = block[:size]
 
     def offsets(self, layer: Layer) -> dict[str, int]:
         """Where the arrays of ``layer`` begin in the block, by their field of ``mm_step``."""
         return self._offsets.get(layer.name, {})
+
+
+def _expected(layer: Layer, channels: int) -> int:
+    """Most layers are packed into no more values: of parameters, bias, slopes, scale and shift."""
+    sizes = (round_lanes(math.prod(shape)) for shape in layer.shapes.values())
+    return sum(sizes) + 4 * round_lanes(channels)
 
 
 def _arrays(layer: Layer, channels: int) -> dict[str, Array]:

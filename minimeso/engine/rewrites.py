@@ -8,10 +8,11 @@ left out, so that each can be tested against the plain graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from . import winograd
 from .graph import Graph, Weights
@@ -23,13 +24,30 @@ def bind(graph: Graph, weights: Weights) -> Layers:
     """The nodes of ``graph`` with their arrays."""
     layers, shapes = [], graph.shapes()
     for node in graph.nodes:
-        prefix = f"{node.name}."
         wanted = OPERATORS[node.op].parameters([shapes[i] for i in node.inputs], node.attributes)
-        arrays = {name: weights[prefix + name] for name in wanted}
+        arrays = _OfNode(weights, f"{node.name}.", tuple(wanted))
+        covers = (node.name,)
         layers.append(
-            Layer(node.name, node.op, node.inputs, node.attributes, arrays, covers=(node.name,))
+            Layer(node.name, node.op, node.inputs, node.attributes, arrays, wanted, covers=covers)
         )
     return layers
+
+
+class _OfNode(Mapping[str, npt.NDArray[np.float32]]):
+    """The arrays of a node, each taken out of the weights when it is needed: those of a file with
+    small types become float32 only then."""
+
+    def __init__(self, weights: Weights, prefix: str, names: tuple[str, ...]) -> None:
+        self._weights, self._prefix, self._names = weights, prefix, names
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.float32]:
+        return self._weights[self._prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def rewrite(layers: Layers, keep: Collection[str], without: Collection[str] = ()) -> Layers:
@@ -116,12 +134,8 @@ def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
         affine = OPERATORS[second.op].affine
         if not OPERATORS[first.op].folds_batch_norm or affine is None:
             return None
-        scale, shift = (a.astype(np.float64) for a in affine(second))
-        weight = first.arrays["weight"].astype(np.float64)
-        weight = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
-        bias = first.arrays.get("bias", np.zeros(len(scale), np.float32)) * scale + shift
-        arrays = {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
-        if not all(np.isfinite(a).all() for a in arrays.values()):
+        arrays = _Folded(first.arrays, *affine(second))
+        if not arrays.are_finite():
             return None
         return [
             replace(
@@ -134,6 +148,44 @@ def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
         ]
 
     return _until_stable(layers, keep, step)
+
+
+class _Folded(Mapping[str, npt.NDArray[np.float32]]):
+    """Weight and bias of a convolution or dense layer with a batch norm in them, made when they are
+    needed: of all layers together they would be a second copy of the network."""
+
+    def __init__(
+        self,
+        arrays: Mapping[str, npt.NDArray[np.float32]],
+        scale: npt.NDArray[np.float32],
+        shift: npt.NDArray[np.float32],
+    ) -> None:
+        self._arrays = arrays
+        self._scale, self._shift = scale.astype(np.float64), shift.astype(np.float64)
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.float32]:
+        if name == "weight":
+            weight = self._arrays["weight"].astype(np.float64)
+            weight *= self._scale.reshape(-1, *(1,) * (weight.ndim - 1))
+            return weight.astype(np.float32)
+        if name == "bias":
+            bias = self._arrays.get("bias", np.zeros(len(self._scale), np.float32))
+            return np.asarray(bias * self._scale + self._shift, np.float32)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("weight", "bias"))
+
+    def __len__(self) -> int:
+        return 2
+
+    def are_finite(self) -> bool:
+        """Whether all of them are, as float32."""
+        weight = self._arrays["weight"]
+        largest = np.abs(weight).reshape(len(weight), -1).max(1)  # of each output channel
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = (largest * self._scale).astype(np.float32)
+            return bool(np.isfinite(weights).all() and np.isfinite(self["bias"]).all())
 
 
 def split_pools(layers: Layers, keep: Collection[str]) -> Layers:
@@ -176,7 +228,7 @@ def _channels_of_parts(layers: Layers) -> dict[str, int]:
     channels: dict[str, int] = {}
     for layer in layers:
         if layer.op == "conv2d":
-            channels[layer.name] = len(layer.arrays["weight"])
+            channels[layer.name] = layer.attributes["out_channels"]
         elif OPERATORS[layer.op].activation and layer.inputs[0] in channels:
             channels[layer.name] = channels[layer.inputs[0]]
     return channels
@@ -272,7 +324,7 @@ def choose_depthwise(layers: Layers, keep: Collection[str]) -> Layers:
 
 
 def _is_depthwise(layer: Layer) -> bool:
-    a, (filters, channels) = layer.attributes, layer.arrays["weight"].shape[:2]
+    a, (filters, channels) = layer.attributes, layer.shapes["weight"][:2]
     alone = channels == 1 and filters == a["groups"] and a["kernel_size"] in ((3, 3), (5, 5))
     return bool(alone and a["stride"] in ((1, 1), (2, 2)) and a["dilation"] == (1, 1))
 
@@ -306,7 +358,7 @@ def choose_winograd(layers: Layers, keep: Collection[str]) -> Layers:
 
 def _can_winograd(layer: Layer) -> bool:
     a = layer.attributes
-    filters, channels = layer.arrays["weight"].shape[:2]
+    filters, channels = layer.shapes["weight"][:2]
     plain = a["stride"] == (1, 1) and a["groups"] == 1 and layer.algorithm == "direct"
     return plain and winograd.pays(channels, filters, a["kernel_size"])
 

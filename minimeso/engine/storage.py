@@ -15,6 +15,7 @@ A scale has 16 bits and the product with any int8 23, so it is exact, and so is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -78,28 +79,56 @@ def quantized(
     return values.reshape(array.shape), scale.astype(np.float32)
 
 
-def widened(arrays: dict[str, Any], version: int, where: str) -> dict[str, Any]:
-    """The arrays, taken out of ``arrays``, as float32; what is of no known kind stays as it is.
+class Widened(Mapping[str, npt.NDArray[Any]]):
+    """The arrays of a file as float32; what is of no known kind stays as it is.
+
+    Small types are widened each time that an array is asked for: in float32 a large network would
+    lie in memory as often as it is rewritten and packed.
+
+    Args:
+        arrays: of a file, by name.
+        version: its format.
+        where: its name, for errors.
 
     Raises:
         ModelError: the format of the file knows none but float32, or a scale is missing or wrong.
     """
-    wide = {}
-    for name in [name for name in arrays if arrays[name].dtype in (np.float16, np.int8)]:
-        array = arrays.pop(name)
+
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], version: int, where: str) -> None:
+        self._arrays = dict(arrays)
+        self._scales: Arrays = {}
+        for name, array in arrays.items():
+            if array.dtype in (np.float16, np.int8):
+                self._check_small(name, array, version, where)
+        for name, array in self._arrays.items():
+            self._arrays[name] = np.ascontiguousarray(array)
+
+    def _check_small(self, name: str, array: npt.NDArray[Any], version: int, where: str) -> None:
         if version < FORMAT_WITH_SMALL_TYPES:
             raise ModelError(
                 f"{where}: array {name!r} is {array.dtype}, which format {version} has not: save "
                 f"the model again, or say format {FORMAT_WITH_SMALL_TYPES}"
             )
-        wide[name] = array.astype(np.float32)
         if array.dtype == np.int8:
-            scale = arrays.pop(f"{name}{_SCALE}", None)
+            scale = self._arrays.pop(f"{name}{_SCALE}", None)
             if scale is None or scale.dtype != np.float32 or scale.shape != array.shape[:1]:
                 raise ModelError(
                     f"{where}: int8 array {name!r} needs '{name}{_SCALE}', one float32 for each "
                     "output channel"
                 )
-            with np.errstate(over="ignore", invalid="ignore"):  # refused with the infinities
-                wide[name] *= scale.reshape(-1, *(1,) * (array.ndim - 1))
-    return {**arrays, **wide}
+            self._scales[name] = scale.reshape(-1, *(1,) * (array.ndim - 1))
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        array = self._arrays[name]
+        if array.dtype in (np.float16, np.int8):
+            array = array.astype(np.float32)
+            if name in self._scales:
+                with np.errstate(over="ignore", invalid="ignore"):  # infinities are refused
+                    array *= self._scales[name]
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
