@@ -97,6 +97,10 @@ class Detector:
                 if isinstance(finder, FaceFinder)
                 else FaceFinder(finder, min_face=min_face, threads=threads, isa=isa)
             )
+            if self.finder is not finder:
+                self.finder.session.share_workspace(self.session)
+        if self.thorough is not None:
+            self.thorough.share_workspace(self.session)
         self._for_clips: tuple[Networks, FaceFinder | None] | None = None
 
     @property

@@ -165,9 +165,10 @@ class _Folded(Mapping[str, npt.NDArray[np.float32]]):
 
     def __getitem__(self, name: str) -> npt.NDArray[np.float32]:
         if name == "weight":
-            weight = self._arrays["weight"].astype(np.float64)
-            weight *= self._scale.reshape(-1, *(1,) * (weight.ndim - 1))
-            return weight.astype(np.float32)
+            weight = self._arrays["weight"]
+            scale = self._scale.reshape(-1, *(1,) * (weight.ndim - 1))
+            into = np.empty_like(weight)  # in float64, but not all at once
+            return np.multiply(weight, scale, out=into, dtype=np.float64, casting="same_kind")
         if name == "bias":
             bias = self._arrays.get("bias", np.zeros(len(self._scale), np.float32))
             return np.asarray(bias * self._scale + self._shift, np.float32)

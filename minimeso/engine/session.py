@@ -140,6 +140,11 @@ class Session:
             return result[:, 0]
         return result
 
+    def share_workspace(self, other: Session) -> None:
+        """Take the other session's scratch memory for both of them, which then run one at a time;
+        for sessions of which each waits for the other anyway."""
+        self._workspace, self._lock = other._workspace, other._lock
+
     def profile(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], runs: int = 20) -> Profile:
         """Where the time of a run goes, step by step.
 

@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import random_weights
 
 import minimeso
-from minimeso import EngineError, Graph, GraphError, InputError, Session
+from minimeso import EngineError, Graph, GraphError, InputError, Model, Session, save_model
 from minimeso.engine import session as session_module
 from minimeso.engine.native import available_isas
 from minimeso.engine.operators import OPERATORS, Operator
@@ -331,3 +333,30 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_large_network_lies_in_memory_once(tmp_path: Path) -> None:
+    features, count = 512, 12
+    graph, x = Graph("wide"), "x"
+    graph.input(x, (features,))
+    for number in range(count):
+        x = graph.node("linear", x, name=f"fc{number}", out_features=features)
+        x = graph.node("batch_norm", x, name=f"norm{number}")
+    graph.output(x)
+    rng = np.random.default_rng(0)
+    weights = {
+        name: np.abs(rng.standard_normal(shape, np.float32))
+        for name, shape in graph.parameters().items()
+    }
+    save_model(Model("wide", graph, weights), tmp_path / "wide.npz", dtype="int8")
+    layer = 4 * features**2
+    tracemalloc.start()
+    try:
+        session = Session(tmp_path / "wide.npz", threads=1)
+        session.plan()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    in_file = count * layer // 4
+    # The packed weights, those of the file, and of the layer at work few copies.
+    assert peak < count * layer + 2 * in_file + 4 * layer

@@ -139,7 +139,8 @@ def pack_conv(weight: Weight, groups: int) -> Weight:
         block = of_group[:, start:stop].reshape(groups, -1, size, *shape)
         parts.append(block.transpose(0, 1, 4, 3, 5, 2).reshape(groups, -1))
         start = stop
-    return np.concatenate(parts, axis=1).ravel()
+    packed = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)  # nearly always one
+    return packed.ravel()
 
 
 def pack_winograd(weight: Weight) -> Weight:
