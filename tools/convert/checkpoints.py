@@ -141,7 +141,7 @@ def _training_meta(saved: Mapping[str, Any]) -> dict[str, Any]:
     """Recipe and figures of a training run, as far as they are plain values."""
     meta: dict[str, Any] = {}
     history = saved.get("history")
-    for name in ("recipe", "teacher"):
+    for name in ("recipe", "teacher", "average"):
         recipe = saved.get(name)
         if isinstance(recipe, dict):
             meta[name] = {key: recipe[key] for key in recipe if _plain({key: recipe[key]})}

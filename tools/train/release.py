@@ -198,10 +198,18 @@ def commands(meta: Mapping[str, Any], name: str) -> list[str]:
             f" {' '.join(f'{folder}/best.pt' for folder in folders)} {table}"
         )
         teacher = f" --teacher {table}"
+    checkpoint = f"OUT/{name}/best.pt"
+    train = f"python -m tools.train --data FACES --out OUT/{name} {_flags(meta['recipe'])}{teacher}"
+    lines.append(train)
+    if "average" in meta:
+        _, *others = meta["average"]["of"]
+        mean, shares = f"OUT/{name}/mean.pt", " ".join(map(str, meta["average"]["weights"]))
+        of = " ".join((checkpoint, *others))
+        lines.append(f"python -m tools.train.average {of} {mean} --weights {shares}")
+        checkpoint = mean
     return [
         *lines,
-        f"python -m tools.train --data FACES --out OUT/{name} {_flags(meta['recipe'])}{teacher}",
-        f"python -m tools.train.release OUT/{name}/best.pt {name}.npz --name {name} --data FACES"
+        f"python -m tools.train.release {checkpoint} {name}.npz --name {name} --data FACES"
         f" --cache OUT/{name}/cache --videos CLIPS --published WEIGHTS{_fitting(meta)}",
     ]
 
