@@ -20,7 +20,7 @@ from typing import Any, Literal
 #: Doubts, why a person or a file is uncertain: ``between_thresholds`` (``real``, ``fake``),
 #: ``interval_across_half`` (``low``, ``high``), ``too_short_for_fake`` (``seconds``, ``least``),
 #: ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were there no others),
-#: ``compressed`` (``jpeg_quality`` or ``h264_quantiser``).
+#: ``compressed`` (``jpeg_quality`` or ``h264_quantiser``), ``palette``.
 #: Beside one of these, what it may come from: ``few_frames`` (``frames``), ``frames_disagree``
 #: (``fake``, ``real``, ``frames``: how many), ``small_face`` (``pixels``).
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
@@ -30,7 +30,7 @@ Code = Literal[
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
-    "compressed",
+    "compressed", "palette",
     "few_frames", "frames_disagree", "small_face",
     "measured_elsewhere",
 ]  # fmt: skip
@@ -43,6 +43,7 @@ DOUBTS: frozenset[Code] = CAUSES | {
     "too_short_for_fake",
     "one_of_many",
     "compressed",
+    "palette",
 }
 #: What is said in place of ``real``: that nothing was found shows nothing more.
 NO_TRACE = "no trace of a swap of the kinds it knows"
@@ -112,6 +113,7 @@ _REMEDIES: dict[Code, str | Callable[..., str]] = {
     "too_short_for_fake": _LONGER,
     "one_of_many": "that face alone, if it was suspected before the others were seen",
     "compressed": lambda **_: "the original file instead of a copy sent by a messenger",
+    "palette": "the clip or picture that it was made of",
     "few_frames": lambda frames: "a clip or more pictures" if frames == 1 else _LONGER,
     "frames_disagree": "a steadier clip, or a look at the frames that differ (--report)",
     "small_face": "a larger picture of the face",
@@ -176,6 +178,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
         f"{faces} faces one is misjudged now and then"
     ),
     "compressed": _compressed,
+    "palette": "its colours are those of a palette, as in a GIF, which looks like traces of a swap",
     "few_frames": (
         lambda frames: "there was one look only" if frames == 1 else f"{frames} frames show little"
     ),

@@ -61,6 +61,11 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         "the file is so strongly compressed (H.264 quantiser 44) that traces of a swap would be"
         " gone",
     ),
+    (
+        "palette",
+        {},
+        "its colours are those of a palette, as in a GIF, which looks like traces of a swap",
+    ),
     ("few_frames", {"frames": 1}, "there was one look only"),
     ("few_frames", {"frames": 7}, "7 frames show little"),
     (

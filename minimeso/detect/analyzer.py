@@ -98,7 +98,7 @@ class Analyzer:
         self.frames_scored = 0
         self.faces_found = 0
         self.left_out: dict[str, int] = {}
-        self.compressed: Note | None = None  # too strongly to be judged: who reads the file knows
+        self.doubt: Note | None = None  # too strongly to be judged: who reads the file knows
 
     def crop_faces(self, t: float, pixels: Pixels) -> CroppedFrame:
         """Find the faces of the next frame, and crop those that can be judged."""
@@ -219,14 +219,12 @@ class Analyzer:
     def judged(self, tracks: Sequence[Track]) -> Judged:
         """What these persons, all of the file, say of it."""
         followed = self._tracker is not None
-        return self._rule.file(tracks, followed=followed, compressed=self.compressed)
+        return self._rule.file(tracks, followed=followed, doubt=self.doubt)
 
     def _track(self, number: int, moments: Sequence[Moment], count: int = 1) -> Track:
         """A person, one of so many, by these frames."""
         followed = self._tracker is not None
-        return self._rule.person(
-            number, moments, count=count, followed=followed, compressed=self.compressed
-        )
+        return self._rule.person(number, moments, count=count, followed=followed, doubt=self.doubt)
 
 
 def _p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:

@@ -199,7 +199,7 @@ class Detector:
         self, picture: Picture, path: str | None, on_frame: OnFrame | None
     ) -> Verdict:
         analyzer = Analyzer(self.networks, self._rule, self.finder, one_picture=True)
-        analyzer.compressed = picture.compressed
+        analyzer.doubt = picture.doubt
         seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
         persons = {track.id: track for track in analyzer.tracks()[0]}
         if on_frame is not None:
@@ -227,7 +227,7 @@ class Detector:
         if clip.was_stopped and not notes:
             notes = (Note("stopped"),)
         notes = (*notes, *clip.faults)
-        analyzer.compressed = clip.compressed
+        analyzer.doubt = clip.doubt
         return self._verdict(path, analyzer, not notes, notes, (), clip.frames_read)
 
     def _with_fewer_threads(self) -> tuple[Networks, FaceFinder | None]:

@@ -19,6 +19,9 @@ from .verdict import Interval, Moment, Track, Word
 
 #: A spread beyond says that a person's frames have nothing in common.
 _MOST_SPREAD = 100.0
+#: What nobody is called for a doubt about the file: in what was compressed strongly fakes look
+#: real, and the few colours of a palette make real faces look fake.
+CANNOT_BE: dict[str, Word] = {"compressed": "real", "palette": "fake"}
 
 
 class Judged(NamedTuple):
@@ -55,7 +58,7 @@ class Rule(NamedTuple):
         *,
         count: int = 1,
         followed: bool = True,
-        compressed: Note | None = None,
+        doubt: Note | None = None,
     ) -> Track:
         """A person by some frames, with a word and the doubts about it.
 
@@ -65,7 +68,7 @@ class Rule(NamedTuple):
                 count that the thorough one looked at.
             count: how many persons the file has; a stream, whose end nobody knows, one.
             followed: by a tracker, so that the seconds in view count.
-            compressed: that the file is so strongly that nobody can be called real.
+            doubt: about the file, one of ``CANNOT_BE``.
         """
         by = shift(self.prior, count)
         looked = [moment for moment in frames if moment.thorough] or frames
@@ -76,7 +79,7 @@ class Rule(NamedTuple):
         if by:
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
         seconds = max(times) - min(times) if followed else math.inf
-        word, doubts = self._judge(p_fake, summary.interval, seconds, compressed)
+        word, doubts = self._judge(p_fake, summary.interval, seconds, doubt)
         if doubts:
             looked = [moment for moment in frames if moment.thorough] or frames
             doubts += causes(looked, summary.effective, self.thresholds)
@@ -87,7 +90,7 @@ class Rule(NamedTuple):
         persons: Sequence[Track],
         *,
         followed: bool = True,
-        compressed: Note | None = None,
+        doubt: Note | None = None,
     ) -> Judged:
         """The verdict of a file by its persons, at least one, the most suspicious first.
 
@@ -102,20 +105,21 @@ class Rule(NamedTuple):
         )
         times = [moment.t for moment in first.frames]
         seconds = max(times) - min(times) if followed else math.inf
-        word, doubts = self._judge(p_fake, interval, seconds, compressed)
+        word, doubts = self._judge(p_fake, interval, seconds, doubt)
         if doubts:
             seen = (doubt for doubt in first.doubts if doubt.code in CAUSES)
             doubts = (*self._one_of_many(persons), *doubts, *seen)
         return Judged(word, p_fake, interval, doubts)
 
     def _judge(
-        self, p_fake: float, interval: Interval, seconds: float, compressed: Note | None
+        self, p_fake: float, interval: Interval, seconds: float, doubt: Note | None
     ) -> tuple[Word, tuple[Note, ...]]:
-        """The word and the doubts; where traces would be gone, none is no sign."""
+        """The word and the doubts, with that about the file where it forbids the word."""
         word, doubts = judge_track(p_fake, interval, self.thresholds, seconds)
-        if compressed is None or word == "fake":
+        # Where traces would be gone one is uncertain for that reason, too.
+        if doubt is None or word not in (CANNOT_BE[doubt.code], "uncertain"):
             return word, doubts
-        return "uncertain", (*doubts, compressed)
+        return "uncertain", (*doubts, doubt)
 
     def _one_of_many(self, persons: Sequence[Track]) -> tuple[Note, ...]:
         """The doubt about a face that would be called fake, were it not one of so many."""

@@ -53,7 +53,7 @@ class Clip(ABC):
         faults: at the end of the iteration, what could not be read.
         fault: the same in words; None if nothing.
         was_stopped: whether ``stop`` ended it.
-        compressed: a note if the frames given so far were compressed too strongly to be judged.
+        doubt: a note if nobody in the frames given so far can be called real, or fake.
     """
 
     path: str | None = None
@@ -63,7 +63,7 @@ class Clip(ABC):
     size: tuple[int, int] = (0, 0)
     faults: tuple[Note, ...] = ()
     was_stopped: bool = False
-    compressed: Note | None = None
+    doubt: Note | None = None
     #: What to do about a source without one whole frame.
     _remedy = "copy or download it again"
 

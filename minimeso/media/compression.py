@@ -1,8 +1,8 @@
 """Compression: how coarsely a file was quantised, as far as its reader can tell.
 
 What a swap leaves behind is fine; a coarse quantiser takes it away, and then a network sees a real
-face (``detect/NOTES.md``, "Compression").  A file that was saved once more, finely, does not show
-what it went through before.
+face; the few colours of a palette, and their dither, look like traces of one (``detect/NOTES.md``,
+"Compression").  A file that was saved once more, finely, does not show what it went through before.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ _PARAMETERS = struct.Struct("@INNii")
 _BLOCK_INTS, _ADDS = 5, 4
 
 
-def coarse_picture(image: Image.Image) -> Note | None:
-    """A note if a JPEG was saved so coarsely that nothing could be seen in it."""
+def doubt_about(image: Image.Image) -> Note | None:
+    """A note if a JPEG was saved so coarsely that nothing could be seen in it, or if the colours of
+    a picture, which was loaded but not converted, are those of a palette."""
+    if image.mode in ("P", "PA"):
+        return Note("palette")
     tables: dict[int, Any] = getattr(image, "quantization", None) or {}
     if len(tables.get(0, ())) != 64:
         return None
@@ -47,6 +50,11 @@ def _quality(table: Sequence[int]) -> int:
     """The quality from 1 to 100 by which libjpeg makes such a table."""
     scale = max(100 * sum(sorted(table)[:_FINEST]) / _K1, 1e-3)
     return round(min(max(5000 / scale if scale > 100 else 100 - scale / 2, 1), 100))
+
+
+def is_palette(codec: str, pixel_format: str) -> bool:
+    """Whether a stream has a palette, by FFmpeg's names; its GIF decoder gives BGRA."""
+    return codec == "gif" or pixel_format == "pal8"
 
 
 class Quantisers:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..errors import PictureError
 from ..notes import Note
-from .compression import coarse_picture
+from .compression import doubt_about
 from .pixels import Pixels, rgb_of_array, rgb_of_image
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ class Picture(NamedTuple):
         pixels: (H, W, 3) uint8 RGB, contiguous.
         complete: false if the file is cut short or damaged and this is what could be read.
         notes: remarks for the reader.
-        compressed: a note if it was compressed too strongly to be judged.
+        doubt: a note if it cannot be called real, or fake, however it looks.
     """
 
     pixels: Pixels
     complete: bool = True
     notes: tuple[Note, ...] = ()
-    compressed: Note | None = None
+    doubt: Note | None = None
 
 
 def read_picture(source: object) -> Picture:
@@ -142,7 +142,7 @@ def _read_image(image: Image.Image) -> Picture:
             raise Unreadable(f"no pixels (size {image.size}): give another picture")
         with pillow_silence:
             image.load()
-            return Picture(rgb_of_image(image), compressed=coarse_picture(image))
+            return Picture(rgb_of_image(image), doubt=doubt_about(image))
     except Exception as error:
         raise PictureError(f"{name}: {reason_of(error)}: convert it to RGB first") from None
 
@@ -195,9 +195,9 @@ def _decode(file: IO[bytes]) -> Picture:
     with identify(file) as image:
         notes = (Note("first_frame_only"),) if has_frames(image) else ()
         fault = _load(image)
-        compressed = coarse_picture(image)
+        doubt = doubt_about(image)
         if fault is None:
-            return Picture(rgb_of_image(image), True, notes, compressed)
+            return Picture(rgb_of_image(image), True, notes, doubt)
         if image.format in ("JPEG", "MPO"):
             pixels = rgb_of_image(_load_with_end(file))
         else:
@@ -205,7 +205,7 @@ def _decode(file: IO[bytes]) -> Picture:
     if _is_blank(pixels):
         raise Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_AGAIN}")
     note = Note("damaged_picture", {"reason": fault})
-    return Picture(pixels, False, (*notes, note), compressed)
+    return Picture(pixels, False, (*notes, note), doubt)
 
 
 def identify(file: IO[bytes]) -> Image.Image:

@@ -19,7 +19,7 @@ from ..errors import PictureError
 from ..notes import Note
 from .animation import Animation, check_webp, is_animated_webp
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
-from .compression import EXPORT_QUANTISERS, Quantisers
+from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
 from .pictures import Unreadable, format_of, has_frames, identify, open_regular, pillow_silence
@@ -264,7 +264,10 @@ class _File(Clip):
 
     def _conversion_of(self, frame: VideoFrame) -> Convert:
         self._quantisers.add(frame)
-        self.compressed = self._quantisers.coarse()
+        codec = self._stream.codec_context.name if self._stream is not None else ""
+        self.doubt = self._quantisers.coarse()
+        if is_palette(codec, frame.format.name):
+            self.doubt = Note("palette")
         converter = self._converter  # frames may be converted after the clip is closed
         assert converter is not None
         return lambda: self._converted(frame, converter)

@@ -154,13 +154,23 @@ def test_no_trace_in_a_file_that_shows_none_is_no_sign(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_palette_makes_nobody_fake(tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).quantize(256).save(tmp_path / "a.gif")
+    words = []
+    for said in (-4.0, 0.0, 4.0):
+        verdict = Detector(constant_detector(said), crops=True).check(tmp_path / "a.gif")
+        codes = [doubt["code"] for doubt in verdict.to_json()["doubts"]]
+        words.append((verdict.verdict, "palette" in codes))
+    assert words == [("real", False), ("uncertain", True), ("uncertain", True)]
+
+
 def test_several_persons_in_such_a_file() -> None:
     note = Note("compressed", {"h264_quantiser": 44})
     tracks = [
-        NARROW.person(number, [Moment(0.0, Box(0, 0, 99, 99), 0.01)], count=2, compressed=note)
+        NARROW.person(number, [Moment(0.0, Box(0, 0, 99, 99), 0.01)], count=2, doubt=note)
         for number in (1, 2)
     ]
-    judged = NARROW.file(tracks, followed=False, compressed=note)
+    judged = NARROW.file(tracks, followed=False, doubt=note)
     assert judged.word == "uncertain" == tracks[0].verdict
     assert judged.doubts[0].code == "compressed"
     assert "original file instead" in remedies(judged.doubts)

@@ -15,9 +15,10 @@ from PIL import Image
 from support.clips import clip_file
 
 from minimeso.media import compression
-from minimeso.media.compression import COARSE_H264, COARSE_JPEG, Quantisers, coarse_picture
+from minimeso.media.compression import COARSE_H264, COARSE_JPEG, Quantisers, doubt_about
 from minimeso.media.pictures import read_picture
 from minimeso.media.video import open_clip
+from minimeso.notes import Note
 
 NOISE = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
 
@@ -31,33 +32,56 @@ def test_the_quality_of_a_jpeg(tmp_path: Path, quality: int) -> None:
     with Image.open(tmp_path / "a.jpg") as image:
         found = compression._quality(image.quantization[0])
     assert found == pytest.approx(quality, abs=2)
-    note = read_picture(tmp_path / "a.jpg").compressed
+    note = read_picture(tmp_path / "a.jpg").doubt
     assert (note is not None) == (quality < COARSE_JPEG)
     assert note is None or note.values == {"jpeg_quality": found}
 
 
-@pytest.mark.parametrize("ending", ["png", "webp", "gif", "bmp"])
+@pytest.mark.parametrize("ending", ["png", "webp", "bmp"])
 def test_other_pictures_tell_nothing(tmp_path: Path, ending: str) -> None:
     Image.fromarray(NOISE).save(tmp_path / f"a.{ending}")
-    assert read_picture(tmp_path / f"a.{ending}").compressed is None
-    assert read_picture(NOISE).compressed is None
+    assert read_picture(tmp_path / f"a.{ending}").doubt is None
+    assert read_picture(NOISE).doubt is None
+
+
+@pytest.mark.parametrize("ending", ["png", "gif", "bmp"])
+def test_a_palette(tmp_path: Path, ending: str) -> None:
+    Image.fromarray(NOISE).quantize(64).save(tmp_path / f"a.{ending}")
+    assert read_picture(tmp_path / f"a.{ending}").doubt == Note("palette")
+    with Image.open(tmp_path / f"a.{ending}") as image:
+        assert read_picture(image).doubt == Note("palette")
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "has_palette"), [("gif", "rgb8", True), ("png", "rgb24", False)]
+)
+def test_a_clip_with_a_palette(
+    tmp_path: Path, codec: str, pixel_format: str, has_palette: bool
+) -> None:
+    pytest.importorskip("av")
+    kind = "gif" if has_palette else "avi"
+    path = clip_file(
+        tmp_path, f"a.{kind}", kind=kind, codec=codec, pix_fmt=pixel_format, frames=scenes(6)
+    )
+    with open_clip(path, every_frame=True) as clip:
+        assert list(clip) and (clip.doubt == Note("palette")) == has_palette
 
 
 def test_a_picture_in_memory_and_one_that_is_cut(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(NOISE).save(buffer, "JPEG", quality=5)
     with Image.open(buffer) as image:
-        assert read_picture(image).compressed is not None
+        assert read_picture(image).doubt is not None
     (tmp_path / "cut.jpg").write_bytes(buffer.getvalue()[: len(buffer.getvalue()) * 3 // 4])
     cut = read_picture(tmp_path / "cut.jpg")
-    assert not cut.complete and cut.compressed is not None
+    assert not cut.complete and cut.doubt is not None
 
 
 @pytest.mark.parametrize("tables", [None, {}, {0: []}, {0: [0] * 64}, {0: [65535] * 64}, {1: [1]}])
 def test_odd_tables(tables: Any) -> None:
     image = Image.new("RGB", (8, 8))
     image.quantization = tables  # type: ignore[attr-defined]
-    note = coarse_picture(image)
+    note = doubt_about(image)
     assert (note is not None) == (tables == {0: [65535] * 64})
 
 
@@ -80,9 +104,9 @@ def test_the_quantiser_of_a_clip(tmp_path: Path, quantiser: int, is_coarse: bool
     )  # fmt: skip
     with open_clip(path, every_frame=True) as clip:
         assert len(list(clip)) == 12
-        assert (clip.compressed is not None) == is_coarse
-        if clip.compressed is not None:
-            found = clip.compressed.values["h264_quantiser"]
+        assert (clip.doubt is not None) == is_coarse
+        if clip.doubt is not None:
+            found = clip.doubt.values["h264_quantiser"]
             assert found == pytest.approx(quantiser, abs=3)
 
 
@@ -90,7 +114,7 @@ def test_other_codecs_tell_nothing(tmp_path: Path) -> None:
     pytest.importorskip("av")
     path = clip_file(tmp_path, "a.mp4", frames=scenes(6), size=(256, 192), options={"qscale": "31"})
     with open_clip(path, every_frame=True) as clip:
-        assert list(clip) and clip.compressed is None
+        assert list(clip) and clip.doubt is None
 
 
 def parameters(count: int, start: int, size: int, kind: int, base: int, blocks: bytes) -> bytes:
