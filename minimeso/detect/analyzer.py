@@ -90,6 +90,7 @@ class Analyzer:
         self._framing = model.framing or {}
         self._small = small_faces(model.calibration, model.name)
         self._finder = finder
+        self._one_picture = one_picture
         self._tracker = None if finder is None or one_picture else Tracker(finder)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
         self._moments: dict[int, Moments] = {}
@@ -161,10 +162,18 @@ class Analyzer:
         return _Remembered(frame, places, looks)
 
     def _looked(self, looks: Sequence[Look]) -> Iterator[float]:
-        """The logits of the thorough network, all in one call."""
+        """The logits of the thorough network, all in one call; in a picture, which is the only look
+        at a face, those of the face and of its mirror image, averaged."""
         if self._networks.thorough is None:
-            return iter(())
-        return map(logit, _p_fakes(self._networks.thorough, [look.crop for look in looks]))
+            return
+        crops = [look.crop for look in looks]
+        if not self._one_picture:
+            yield from map(logit, _p_fakes(self._networks.thorough, crops))
+            return
+        both = [crop for face in crops for crop in (face, face[:, :, ::-1])]
+        found = map(logit, _p_fakes(self._networks.thorough, both))
+        for plain, mirrored in zip(found, found, strict=True):
+            yield (plain + mirrored) / 2
 
     def _seen(self, remembered: _Remembered, logits: Iterator[float]) -> SeenFrame:
         """A frame with what is known of its faces up to now."""

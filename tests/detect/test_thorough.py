@@ -229,11 +229,18 @@ def pair_of(detector: Detector) -> Pair:
     return detector.model
 
 
-def combined(pair: Pair, crops: Any) -> list[float]:
-    """p_fake by the definition."""
-    fast, slow = (
-        [logit(float(p)) for p in Session(model).run(crops)] for model in (pair.fast, pair.thorough)
+def combined(pair: Pair, crops: Any, mirrored: bool = False) -> list[float]:
+    """p_fake by the definition; with the mirror images, as in a picture."""
+    fast, slow, turned = (
+        [logit(float(p)) for p in Session(model).run(seen)]
+        for model, seen in (
+            (pair.fast, crops),
+            (pair.thorough, crops),
+            (pair.thorough, np.ascontiguousarray(crops[..., ::-1])),
+        )
     )
+    if mirrored:
+        slow = [(one + other) / 2 for one, other in zip(slow, turned, strict=True)]
     bias, of_fast, of_slow = pair.combination
     return [
         1 / (1 + math.exp(-(bias + of_fast * f + of_slow * t)))
@@ -245,7 +252,8 @@ def test_a_face_of_a_picture_is_judged_by_both(detector: Detector) -> None:
     picture = photo(60, 80)
     verdict = detector.check(picture)
     crop = resized_crop(picture, whole(picture), (32, 32), "bilinear")
-    (expected,) = combined(pair_of(detector), crop)
+    (expected,) = combined(pair_of(detector), crop, mirrored=True)
+    assert expected != combined(pair_of(detector), crop)[0]
     assert verdict.p_fake == pytest.approx(expected, abs=1e-12) and verdict.model == "both"
     (track,) = verdict.tracks
     assert [moment.thorough for moment in track.frames] == [True]

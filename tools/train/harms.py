@@ -70,6 +70,7 @@ STRENGTHS = {
 STRENGTHS["clips"] = STRENGTHS["broad"]._replace(
     harms={
         **STRENGTHS["broad"].harms,
+        "size": Harm(0.45, 1.3, 0.3),
         "interlaced": Harm(0.03, 0.0, 0.02),  # that a field moves on, times the width
         "h264": Harm(0.25, 20, 40),  # crf
         "jpeg": Harm(0.25, 95, 25),

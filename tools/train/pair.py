@@ -37,9 +37,14 @@ LEAST_FRAMES = 4  # of a track whose spread counts
 
 
 def logits_of(pair: Pair, split: faces.Faces, view: str, cache: Path) -> Array:
-    """(2, N): the calibrated logits of both networks, cut as `Combination` wants them."""
-    both = [views.logits(model, split, view, cache) for model in (pair.fast, pair.thorough)]
-    return np.clip(both, -MOST_LOGIT, MOST_LOGIT)
+    """(2, N): the calibrated logits of both networks, cut as `Combination` wants them; those of the
+    thorough one as of pictures, of which it sees the mirror images, too."""
+    fast = views.logits(pair.fast, split, view, cache)
+    plain, mirrored = (
+        np.clip(views.logits(pair.thorough, split, view, cache, so), -MOST_LOGIT, MOST_LOGIT)
+        for so in (False, True)
+    )
+    return np.array([np.clip(fast, -MOST_LOGIT, MOST_LOGIT), (plain + mirrored) / 2])
 
 
 def fitted(pair: Pair, val: faces.Faces, cache: Path, leave_out: Sequence[str]) -> Pair:

@@ -46,13 +46,21 @@ class Face(NamedTuple):
     rotation: int = 0
 
 
-def score(model: Model, views: Iterable[Face], layer: str | None = None) -> Array:
-    """The value (N,) that the model gives each face: p_fake, or that of another layer."""
-    values: Array = scores([model], views, [layer or model.graph.outputs[0]])[0]
+def score(
+    model: Model, views: Iterable[Face], layer: str | None = None, mirrored: bool = False
+) -> Array:
+    """The value (N,) that the model gives each face, or its mirror image: p_fake, or that of
+    another layer."""
+    values: Array = scores([model], views, [layer or model.graph.outputs[0]], mirrored)[0]
     return values
 
 
-def scores(models: Sequence[Model], views: Iterable[Face], layers: Sequence[str]) -> Array:
+def scores(
+    models: Sequence[Model],
+    views: Iterable[Face],
+    layers: Sequence[str],
+    mirrored: bool = False,
+) -> Array:
     """The values (M, N) that models of one framing give each face, each in a layer of its own."""
     sessions = [Session(model) for model in models]
     cutting: Mapping[str, Any] = models[0].framing or faces.FRAMING
@@ -66,6 +74,8 @@ def scores(models: Sequence[Model], views: Iterable[Face], layers: Sequence[str]
             for face in batch
         ]
         seen = np.concatenate(crops)
+        if mirrored:
+            seen = np.ascontiguousarray(seen[..., ::-1])
         parts.append(
             [
                 session.run(seen, outputs=[layer])[layer][:, 0]

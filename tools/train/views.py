@@ -60,18 +60,22 @@ SMALLER: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
 }
 
 
-def logits(model: Model, split: faces.Faces, view: str, cache: Path) -> Array:
-    """What a network says of a split under a view of `VIEWS` or `SMALLER`: (N,) logits, calibrated
-    as the model is. Kept in `cache`: calibrating, measuring and making a pair ask the same."""
+def logits(
+    model: Model, split: faces.Faces, view: str, cache: Path, mirrored: bool = False
+) -> Array:
+    """What a network says of a split, or of the mirror images of its faces, under a view of `VIEWS`
+    or `SMALLER`: (N,) logits, calibrated as the model is. Kept in `cache`: calibrating, measuring
+    and making a pair ask the same."""
     output = next(node for node in model.graph.nodes if node.name == model.graph.outputs[0])
     layer = output.inputs[0]
     if layer == "calibration":
         (layer,) = (node.inputs[0] for node in model.graph.nodes if node.name == layer)
-    path = cache / f"logits-{_digest(model)}-{faces.digest(split)}-{view.replace(' ', '-')}.npy"
+    of = f"{view.replace(' ', '-')}{'-mirrored' if mirrored else ''}"
+    path = cache / f"logits-{_digest(model)}-{faces.digest(split)}-{of}.npy"
     if not path.exists():
         make = (VIEWS | SMALLER)[view]
         with files.atomic_file(path) as part, part.open("wb") as file:
-            np.save(file, pasted.score(model, make(split), layer))
+            np.save(file, pasted.score(model, make(split), layer, mirrored))
     raw: Array = faces.cached(path, np.float64)
     if raw.shape != (len(split),):
         raise faces.DataError(f"{path}: not the logits of these faces; delete it, it is a cache")
