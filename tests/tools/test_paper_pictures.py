@@ -25,6 +25,7 @@ from tools.convert import __main__ as convert_command  # noqa: E402
 from tools.paper import classify, figure3, images, stages, table5  # noqa: E402
 from tools.paper.__main__ import main  # noqa: E402
 from tools.paper.results import Budget, ResultsError  # noqa: E402
+from tools.train import trainer  # noqa: E402
 from tools.train.trainer import Epoch  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -247,7 +248,7 @@ def test_activations_are_computed_in_float32(activation: str, tmp_path: Path) ->
         lambda module, inputs, output: seen.append(output.dtype)
     )
     black = images.Images(np.zeros((4, 32, 32, 3), np.uint8), np.zeros(4, np.int64))
-    run.train_epoch(Epoch(classify.batches(black, 4, CPU), 1, 4))
+    trainer._train_epoch([run], Epoch(classify.batches(black, 4, CPU), 1, 4))
     assert kinds == [(torch.float32, torch.float32)] * 25
     assert seen == [torch.bfloat16]
 

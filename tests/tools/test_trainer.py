@@ -257,3 +257,37 @@ def test_precision_follows_the_hardware(
             train_command.main(arguments(archive, cache, out, "--epochs", "1", "--limit", "2")) == 0
         )
         assert trainer.load_checkpoint(out / "last.pt")["recipe"]["precision"] == precision
+
+
+def test_runs_trained_together_are_those_trained_alone(
+    archive: Path, cache: Path, tmp_path: Path
+) -> None:
+    """Bit by bit, also where one of them was saved and another was not when both were stopped."""
+    train_set, val_set = (faces.load(archive, split, cache) for split in ("train", "val"))
+    recipe = detectors.Recipe(epochs=3, batch=4, learning_rate=1e-3, seed=5)
+    settings = [("relu", 1e-3), ("mish", 1e-3), ("relu", 1e-2)]
+
+    def runs(folder: str, epochs: int) -> list[detectors.DetectorTrainer]:
+        made = []
+        for number, (activation, rate) in enumerate(settings):
+            own = replace(recipe, activation=activation, learning_rate=rate, epochs=epochs)
+            out = tmp_path / folder / str(number)
+            out.mkdir(parents=True, exist_ok=True)
+            made.append(detectors.DetectorTrainer(own, out, CPU))
+            made[-1].resume()
+        return made
+
+    for run in runs("alone", 3):
+        run.train(train_set, val_set)
+    runs("together", 1)[1].train(train_set, val_set)
+    detectors.train_together(runs("together", 3), train_set, val_set)
+    for number in range(len(settings)):
+        one, other = (
+            trainer.load_checkpoint(tmp_path / folder / str(number) / "last.pt")
+            for folder in ("alone", "together")
+        )
+        for name, value in one["state_dict"].items():
+            assert torch.equal(value, other["state_dict"][name]), name
+        assert torch.equal(one["random"], other["random"])
+        for before, after in zip(one["history"], other["history"], strict=True):
+            assert {**before, "seconds": 0} == {**after, "seconds": 0}

@@ -164,7 +164,7 @@ def train_runs(
         device = stages.chosen_device(options)
         precision = stages.precision(device)
         splits: list[Images] = []
-        for run in runs.left(wanted):
+        for (run,) in runs.left(wanted):
             splits = splits or [load("train"), load("test")]
             name = "-".join(str(value) for value in run.values())
             folder = runs.path.parent / "checkpoints" / name

@@ -93,7 +93,7 @@ def run(options: Options) -> None:
     folder = options.folder(NAME)
     # what the budget is does not matter, so it is no setting: whatever is there is the figure
     runs = Runs(folder, {}, ("points",))
-    for points in runs.left([{"points": len(X)}]):
+    for (points,) in runs.left([{"points": len(X)}]):
         start = time.perf_counter()
         module, autograd = module_pish(X)
         quotients = (pish(X + STEP) - pish(X - STEP)) / (2 * STEP)

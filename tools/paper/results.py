@@ -88,7 +88,7 @@ class Runs:
         self.path = folder / "runs.csv"
         self.key = key
         self.settings = {name: cell(value) for name, value in settings.items()}
-        self.table = read_table(self.path) if self.path.exists() else pd.DataFrame()
+        self._read()
         if self.table.empty:
             return
         for name, value in self.settings.items():
@@ -100,6 +100,9 @@ class Runs:
                 )
         if not set(key) <= set(self.table):
             raise ResultsError(f"{self.path}: lacks {', '.join(key)}; remove that folder")
+
+    def _read(self) -> None:
+        self.table = read_table(self.path) if self.path.exists() else pd.DataFrame()
 
     def done(self) -> list[dict[str, str]]:
         """The keys of the finished runs."""
@@ -113,19 +116,31 @@ class Runs:
         done = self.done()
         return [run for run in wanted if {k: cell(run[k]) for k in self.key} not in done]
 
-    def left(self, wanted: Sequence[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
-        """The same one by one; says on stderr how far it is."""
-        missing = self.missing(wanted)
-        for count, run in enumerate(missing):
-            what = ", ".join(f"{name} {run[name]}" for name in self.key)
-            number = len(wanted) - len(missing) + count + 1
-            minutes = self._mean_seconds() * (len(missing) - count) / 60
+    def left(
+        self, wanted: Sequence[Mapping[str, object]], together: Sequence[str] = ()
+    ) -> Iterator[list[Mapping[str, object]]]:
+        """The same, those at once that are alike in the columns `together`, of which none names no
+        two; says on stderr how far it is. What another process has finished meanwhile is left out.
+        """
+        while missing := self.missing(wanted):
+            few = [
+                run
+                for run in missing
+                if together and all(run[name] == missing[0][name] for name in together)
+            ] or missing[:1]
+            what = "; ".join(", ".join(f"{name} {run[name]}" for name in self.key) for run in few)
+            first = len(wanted) - len(missing) + 1
+            numbers = f"run {first}" if len(few) == 1 else f"runs {first} to {first + len(few) - 1}"
+            minutes = self._mean_seconds() * len(missing) / 60
             left = f"; about {minutes:.0f} min left" if minutes >= 1 else ""
-            print(f"run {number} of {len(wanted)}: {what}{left}", file=sys.stderr, flush=True)
-            yield run
+            print(f"{numbers} of {len(wanted)}: {what}{left}", file=sys.stderr, flush=True)
+            yield few
+            self._read()
 
     def add(self, run: Mapping[str, object], figures: Mapping[str, object]) -> None:
-        """Keeps a finished run. `figures` has its wall time as `seconds`."""
+        """Keeps a finished run, beside those that another process has added meanwhile. `figures`
+        has its share of the wall time as `seconds`."""
+        self._read()
         row = {**self.settings, **run, **figures}
         added = pd.DataFrame([{name: cell(value) for name, value in row.items()}])
         self.table = pd.concat([self.table, added], ignore_index=True).fillna("")

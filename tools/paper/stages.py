@@ -2,7 +2,8 @@
 
 The protocol is the paper's, which is `tools.train`'s default. A run's figures are those of its
 last epoch: the paper does not say which it took, and choosing one by the validation faces would
-flatter those figures. A run that was cut goes on from its last whole epoch.
+flatter those figures. A run that was cut goes on from its last whole epoch. Runs of one seed on one
+division of the faces are trained together, settings side by side on the same batches.
 """
 
 from __future__ import annotations
@@ -55,18 +56,25 @@ def train_runs(
             _same_faces(runs, number, found)
             return found
 
-        for run in runs.left(wanted):
-            recipe = detectors.Recipe(
-                activation=str(run["activation"]),
-                learning_rate=float(str(run["learning_rate"])),
-                epochs=budget.epochs,
-                precision=precision(device),
-                seed=int(str(run["seed"])),
-                limit=budget.examples,
-            )
-            out = checkpoint(folder, run).parent
-            out.mkdir(parents=True, exist_ok=True)
-            runs.add(run, _trained(recipe, out, device, splits(run["split"])))
+        for few in runs.left(wanted, together=("split", "seed")):
+            trainers = []
+            for run in few:
+                recipe = detectors.Recipe(
+                    activation=str(run["activation"]),
+                    learning_rate=float(str(run["learning_rate"])),
+                    epochs=budget.epochs,
+                    precision=precision(device),
+                    seed=int(str(run["seed"])),
+                    limit=budget.examples,
+                )
+                out = checkpoint(folder, run).parent
+                out.mkdir(parents=True, exist_ok=True)
+                trainers.append(detectors.DetectorTrainer(recipe, out, device))
+                trainers[-1].resume()
+            given = splits(few[0]["split"])
+            detectors.train_together(trainers, *given)
+            for run, trainer in zip(few, trainers, strict=True):
+                runs.add(run, _figures(trainer, given))
 
 
 def _same_faces(runs: Runs, number: int, splits: Splits) -> None:
@@ -98,12 +106,8 @@ def load(options: Options, split: str, limit: int) -> faces.Faces:
     return faces.load(options.data_folder("faces"), split, options.cache, limit)
 
 
-def _trained(
-    recipe: detectors.Recipe, out: Path, device: torch.device, splits: Splits
-) -> dict[str, object]:
-    run = detectors.DetectorTrainer(recipe, out, device)
-    run.resume()
-    run.train(*splits)
+def _figures(run: detectors.DetectorTrainer, splits: Splits) -> dict[str, object]:
+    """Of a finished run."""
     last = run.history[-1]
     shown = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc")
     return {
@@ -111,8 +115,8 @@ def _trained(
         "steps": run.step,
         "last_rate": last["learning_rate"],
         **_sizes(splits),
-        "precision": recipe.precision,
-        "device": str(device),
+        "precision": run.recipe.precision,
+        "device": str(run.device),
         "seconds": sum(epoch["seconds"] for epoch in run.history),
     }
 

@@ -56,7 +56,7 @@ def run(options: Options) -> None:
             )
     test = None
     with stages.told():
-        for model in runs.left(keys):
+        for (model,) in runs.left(keys):
             test = test or stages.load(options, "test", limit)
             start = time.perf_counter()
             p_fake = judge(stages.checkpoint(source, model), test)

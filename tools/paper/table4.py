@@ -91,7 +91,9 @@ def run(options: Options) -> None:
     with ExitStack() as stack:
         try:
             takers: list[Taker] = []
-            for round_ in runs.left([{"round": i} for i in range(IMAGES[options.budget] // TURN)]):
+            for (round_,) in runs.left(
+                [{"round": i} for i in range(IMAGES[options.budget] // TURN)]
+            ):
                 takers = takers or list(_takers(stack, str(settings["isa"])))
                 runs.add(round_, _round(takers, int(str(round_["round"]))))
         except peers.UnavailableError as error:

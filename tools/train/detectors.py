@@ -13,7 +13,7 @@ It is not a framework: one network, one process, one device.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tools.train import batches, faces, groups, metrics, networks, patches, sets, teacher
-from tools.train.trainer import Epoch, Step, Trainer, TrainError
+from tools.train.trainer import Epoch, Step, Trainer, TrainError, fit_together
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,8 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
         self.taught_by = saved.get("teacher")
         self.faces = saved.get("faces", "")
 
-    def _supply(self, train_set: faces.Faces, keep_draws: Path | None) -> batches.Batches:
+    def supply(self, train_set: faces.Faces, keep_draws: Path | None) -> batches.Batches:
+        """The batches of its recipe."""
         recipe, device = self.recipe, self.device
         chosen = sets.SETS.get(recipe.set)
         if chosen is None or not chosen.repeat:
@@ -234,8 +235,11 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
             TrainError: the recipe wants pairs and the faces are none, or the run was begun with
                 other faces.
         """
-        supply = self._supply(train_set, keep_draws)
-        if (self.recipe.rank or self.recipe.patches) and not supply.paired:
+        train_together([self], train_set, val_set, keep_draws)
+
+    def prepare(self, train_set: faces.Faces, paired: bool) -> None:
+        """Checks that the recipe goes with these faces, and that the run was begun with them."""
+        if (self.recipe.rank or self.recipe.patches) and not paired:
             raise TrainError(
                 "--rank and --patches need batches of pairs: --augment pairs, broad or pixel, and"
                 " a faces.csv in which every original_video has one real and one fake face"
@@ -248,15 +252,36 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
             )
         self.faces = digest
 
-        def next_epoch() -> Epoch[batches.Batch]:
-            self.draw = None if self.table is None else self.epoch % len(self.table.logits)
-            return Epoch(supply.epoch(self.draw), len(supply), supply.examples)
 
-        self.fit(
-            next_epoch,
-            lambda: evaluate(self.judged, val_set, self.recipe.loss, self.device),
-            lambda row: (
-                f"val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.3f}"
-                f" auc {row['val_auc']:.4f}"
-            ),
-        )
+def train_together(
+    trainers: Sequence[DetectorTrainer],
+    train_set: faces.Faces,
+    val_set: faces.Faces,
+    keep_draws: Path | None = None,
+) -> None:
+    """Trains networks whose recipes differ in activation and rate alone, on the same batches; see
+    `trainer.fit_together`.
+
+    Raises:
+        TrainError: as from `DetectorTrainer.train`.
+    """
+    first = trainers[0]
+    supply = first.supply(train_set, keep_draws)
+    for trainer in trainers:
+        trainer.prepare(train_set, supply.paired)
+
+    def next_epoch() -> Epoch[batches.Batch]:
+        for trainer in trainers:
+            draws = 0 if trainer.table is None else len(trainer.table.logits)
+            trainer.draw = trainer.epoch % draws if draws else None
+        least = min(trainers, key=lambda trainer: trainer.epoch)
+        return Epoch(supply.epoch(least.draw), len(supply), supply.examples)
+
+    fit_together(
+        trainers,
+        next_epoch,
+        lambda trainer: evaluate(trainer.judged, val_set, first.recipe.loss, first.device),
+        lambda row: (
+            f"val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.3f} auc {row['val_auc']:.4f}"
+        ),
+    )

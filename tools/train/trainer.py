@@ -5,7 +5,7 @@ last whole epoch after an interruption, with the numbers that the run would have
 What is trained, on what and by which loss, its subclasses say. Checkpoints hold only what
 `torch.load(weights_only=True)` accepts.
 
-It is not a framework: one network, one process, one device.
+It is not a framework: one process, one device.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Trainer(abc.ABC, Generic[R, B]):
         self.optimizer = self.make_optimizer()
         self.step = 0
         self.history: list[Figures] = []
+        self.random = random_state(device)  # with which the next epoch begins
 
     # --- what a subclass says ----------------------------------------------------------------
 
@@ -138,55 +139,20 @@ class Trainer(abc.ABC, Generic[R, B]):
             describe: a line of what an epoch gave.
             further: so many runs like this one are to come; for the estimate of the time.
         """
-        while self.epoch < self.recipe.epochs:
-            start = time.perf_counter()
-            row: Figures = {"epoch": self.epoch + 1}
-            row |= self.train_epoch(supply())
-            row |= evaluate()
-            row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
-            row["seconds"] = time.perf_counter() - start
-            self.history.append(row)
-            self.save()
-            left = (1 + further) * self.recipe.epochs - self.epoch
-            print(
-                f"epoch {self.epoch}/{self.recipe.epochs}"
-                f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.3f}"
-                f"  {describe(row)}"
-                f"  {row['seconds']:.0f} s, {left * row['seconds'] / 60:.0f} min left",
-                file=sys.stderr,
-                flush=True,
-            )
+        fit_together([self], supply, lambda _: evaluate(), describe, further)
 
-    def train_epoch(self, epoch: Epoch[B]) -> Figures:
-        """One pass over the training examples; loss and accuracy are those under dropout."""
-        self.network.train()
-        bar = tqdm(
-            epoch.batches,
-            f"epoch {self.epoch + 1}/{self.recipe.epochs}",
-            epoch.batch_count,
-            unit="batch",
-            disable=None,  # a bar only where stderr is a terminal
-            leave=False,
-        )
-        steps = self.recipe.epochs * epoch.batch_count
-        loss_sum = torch.zeros((), device=self.device)
-        right = torch.zeros((), device=self.device)
-        for batch in bar:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate(self.recipe, self.step, steps)
-            done = self.forward(batch)
-            self.optimizer.zero_grad(set_to_none=True)
-            done.loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
-            self.optimizer.step()
-            self.step += 1
-            if self.averaged is not None:
-                self.averaged.update_parameters(self.network)
-            loss_sum += done.loss.detach() * done.examples
-            right += done.right
-        return {
-            "train_loss": loss_sum.item() / epoch.examples,
-            "train_accuracy": right.item() / epoch.examples,
-        }
+    def take_step(self, batch: B, steps: int) -> Step:
+        """A step of the optimizer, one of so many that the recipe has."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.recipe, self.step, steps)
+        done = self.forward(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        done.loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
+        self.optimizer.step()
+        self.step += 1
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+        return done
 
     def autocast(self) -> torch.autocast:
         """In which the network computes: bfloat16 where the recipe says so."""
@@ -236,8 +202,8 @@ class Trainer(abc.ABC, Generic[R, B]):
             "step": self.step,
             "epoch": self.epoch,
             "history": self.history,
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "random": self.random[0],
+            "random_cuda": self.random[1:],
             **self.extra(),
         }
 
@@ -278,9 +244,8 @@ class Trainer(abc.ABC, Generic[R, B]):
             if missing := set(self.figures) - row.keys():
                 raise KeyError(f"an epoch without {', '.join(sorted(missing))}")
         self.restore_extra(saved)
-        torch.set_rng_state(saved["random"])
-        if self.device.type == "cuda" and saved["random_cuda"]:
-            torch.cuda.set_rng_state_all(saved["random_cuda"])
+        self.random = [saved["random"], *saved["random_cuda"]]
+        set_random_state(self.random, self.device)  # fails if it is none
 
     def _same_rates(self, saved: dict[str, Any], epochs: int) -> bool:
         """Whether the steps done had their rates of now when `epochs` were planned."""
@@ -301,6 +266,106 @@ class Trainer(abc.ABC, Generic[R, B]):
                 write_checkpoint(checkpoint, self.folder / "best.pt")
             write_log(self.history, self.folder / "log.csv")
         write_checkpoint(checkpoint, self.path)
+
+
+def fit_together(
+    trainers: Sequence[Trainer[Any, B]],
+    supply: Callable[[], Epoch[B]],
+    evaluate: Callable[[Trainer[Any, B]], Figures],
+    describe: Callable[[Figures], str],
+    further: int = 0,
+) -> None:
+    """Trains several networks to the last epoch of their recipes, on the same batches.
+
+    What is drawn (order, changes, dropout) is for each what it would be alone, bit by bit, so that
+    settings can be compared run by run; to draw it once saves the rest. Where some were saved
+    before an interruption and some were not, those behind catch up first.
+
+    Args:
+        trainers: of recipes with the same seed, batches and epochs.
+        supply: gives the batches of the next epoch.
+        evaluate: judges what a trainer has `judged` on other examples.
+        describe: a line of what an epoch gave.
+        further: so many runs like these are to come; for the estimate of the time.
+    """
+    while min(trainer.epoch for trainer in trainers) < trainers[0].recipe.epochs:
+        least = min(trainers, key=lambda trainer: trainer.epoch)
+        behind = [trainer for trainer in trainers if is_alike(trainer, least)]
+        start = time.perf_counter()
+        set_random_state(least.random, least.device)
+        rows = _train_epoch(behind, supply())
+        random = random_state(least.device)
+        for trainer, row in zip(behind, rows, strict=True):
+            row |= evaluate(trainer)
+            row["learning_rate"] = trainer.optimizer.param_groups[0]["lr"]
+            row["seconds"] = (time.perf_counter() - start) / len(behind)
+            trainer.random = random
+            trainer.history.append(row)
+            trainer.save()
+            epochs = trainer.recipe.epochs
+            left = ((1 + further) * epochs - trainer.epoch) * len(behind)
+            print(
+                *([trainer.folder.name] if len(trainers) > 1 else []),
+                f"epoch {trainer.epoch}/{epochs}"
+                f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.3f}"
+                f"  {describe(row)}"
+                f"  {row['seconds']:.0f} s, {left * row['seconds'] / 60:.0f} min left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def is_alike(one: Trainer[Any, B], other: Trainer[Any, B]) -> bool:
+    """Whether the next epoch of both draws the same."""
+    return one.epoch == other.epoch and all(map(torch.equal, one.random, other.random))
+
+
+def _train_epoch(trainers: Sequence[Trainer[Any, B]], epoch: Epoch[B]) -> list[Figures]:
+    """One pass over the training examples; loss and accuracy are those under dropout."""
+    first = trainers[0]
+    for trainer in trainers:
+        trainer.network.train()
+    bar = tqdm(
+        epoch.batches,
+        f"epoch {first.epoch + 1}/{first.recipe.epochs}",
+        epoch.batch_count,
+        unit="batch",
+        disable=None,  # a bar only where stderr is a terminal
+        leave=False,
+    )
+    steps = first.recipe.epochs * epoch.batch_count
+    losses, right = torch.zeros(2, len(trainers), device=first.device)
+    for batch in bar:
+        random = random_state(first.device) if len(trainers) > 1 else []
+        for number, trainer in enumerate(trainers):
+            if number:
+                set_random_state(random, first.device)
+            done = trainer.take_step(batch, steps)
+            losses[number] += done.loss.detach() * done.examples
+            right[number] += done.right
+    return [
+        {
+            "epoch": trainer.epoch + 1,
+            "train_loss": losses[number].item() / epoch.examples,
+            "train_accuracy": right[number].item() / epoch.examples,
+        }
+        for number, trainer in enumerate(trainers)
+    ]
+
+
+def random_state(device: torch.device) -> list[Tensor]:
+    """The state of PyTorch's generators: the CPU's, and those of GPUs where one trains."""
+    return [
+        torch.get_rng_state(),
+        *(torch.cuda.get_rng_state_all() if device.type == "cuda" else []),
+    ]
+
+
+def set_random_state(state: Sequence[Tensor], device: torch.device) -> None:
+    """Sets them to a state of `random_state`."""
+    torch.set_rng_state(state[0])
+    if device.type == "cuda" and len(state) > 1:
+        torch.cuda.set_rng_state_all(list(state[1:]))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
