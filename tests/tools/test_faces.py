@@ -157,3 +157,17 @@ def test_what_is_kept_does_not_pile_up_in_memory(
     faces.keep(tmp_path / "kept.npy", make, range(250), (1, 2), 2, "making")
     kept = faces.cached(tmp_path / "kept.npy", np.uint8)
     assert kept.shape == (250, 1, 2, 3) and kept[:, 0, 0, 0].tolist() == list(range(250))
+
+
+def test_parts_have_nobody_in_common() -> None:
+    names = ("a+b", "c", "b+d", "e+c", "f")
+    count = len(names)
+    data = faces.Faces(
+        np.zeros((count, 2, 2, 3), np.uint8), np.zeros((count, 4)), np.zeros(count, np.uint8),
+        np.arange(count), names, names, ("ffpp",) * count, ("original",) * count,
+    )  # fmt: skip
+    part = faces.parts(data)
+    assert part[0] == part[2] and part[1] == part[3] and len(set(part.tolist())) == 3
+    few = faces.chosen(data, np.array([4, 0]))
+    assert few.identity == ("f", "a+b") == few.name and few.pair.tolist() == [4, 0]
+    assert few.source == ("ffpp",) * 2

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from minimeso.errors import MinimesoError
 from tools.arguments import number
 from tools.paper.results import BUDGETS, Options, ResultsError
-from tools.train.sets import SETS
+from tools.train.sets import BALANCED
 
 INTERRUPTED = 130
 
@@ -39,7 +39,7 @@ EXPERIMENTS = {
 }
 
 #: What `--set` is for.
-OF_SETS = ("table1",)
+OF_SETS = ("table1", "table2", "table3")
 
 EPILOG = """\
 examples:
@@ -73,16 +73,16 @@ def parser() -> argparse.ArgumentParser:
         "--budget",
         choices=BUDGETS,
         default="smoke",
-        help="smoke: does it work? (default); cpu: 90 minutes on two cores; gpu: more, for a GPU;"
-        " full: the paper's own",
+        help="smoke: does it work? (default); cpu: 90 minutes on two cores; days: what two cores do"
+        " in the background within days; gpu: more, for a GPU; full: the paper's own",
     )
     add("--data", type=Path, metavar="DIR", help="folder of the data, see below")
     add(
         "--set",
-        choices=SETS,
+        choices=BALANCED,
         default="",
         metavar="SET",
-        help=f"faces of --data's faces/ and more/ for table1: {', '.join(SETS)}",
+        help=f"faces of --data's faces/ and more/ for {', '.join(OF_SETS)}: {', '.join(BALANCED)}",
     )
     add("--out", type=Path, metavar="OUT",
         help="folder of the results, of one budget; default: paper-results/BUDGET")  # fmt: skip

@@ -31,10 +31,21 @@ NAME = "figure3"
 BUDGETS = {
     "smoke": Budget(1, 1, 1280),
     "cpu": Budget(1, 7, 0),
+    "days": Budget(1, 20, 0),
     "gpu": Budget(1, 20, 0),
     "full": Budget(1, 20, 0),
 }
-DEPTHS = {"smoke": (15,), "cpu": (15, 20, 25), "gpu": (15, 20, 25), "full": tuple(range(15, 26))}
+ALL_DEPTHS = tuple(range(15, 26))
+DEPTHS = {
+    "smoke": (15,),
+    "cpu": (15, 20, 25),
+    "days": ALL_DEPTHS,
+    "gpu": ALL_DEPTHS,
+    "full": ALL_DEPTHS,
+}
+#: Where training only just works, or not, and a seed decides.
+DEEPEST = ALL_DEPTHS[-4:]
+DEEPEST_RUNS = {"days": 3, "gpu": 3}
 ACTIVATIONS = ("relu", "swish", "mish", "pish")
 RATE = 0.01
 KEY = ("activation", "depth", "seed")
@@ -53,8 +64,8 @@ def run(options: Options) -> None:
     settings = {"budget": options.budget, "epochs": budget.epochs, "limit": budget.examples}
     wanted = [
         {"activation": activation, "depth": depth, "seed": options.seed + run}
-        for run in range(budget.runs)
-        for depth in DEPTHS[options.budget]
+        for run in range(max(budget.runs, DEEPEST_RUNS.get(options.budget, 1)))
+        for depth in (DEPTHS[options.budget] if run < budget.runs else DEEPEST)
         for activation in ACTIVATIONS
     ]
 

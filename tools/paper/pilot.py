@@ -14,13 +14,14 @@ import pandas as pd
 
 from tools.paper import pages, results
 from tools.paper.results import Budget, Options
-from tools.train.sets import SETS
+from tools.train.sets import BALANCED
 
 NAME = "pilot"
 ACTIVATION, RATE = "leaky_relu", 1e-3
 BUDGETS = {
     "smoke": Budget(1, 1, 150),
-    "cpu": Budget(1, 30, 0),
+    "cpu": Budget(1, 3, 0),
+    "days": Budget(1, 30, 0),
     "gpu": Budget(3, 30, 0),
     "full": Budget(3, 30, 0),
 }
@@ -33,7 +34,7 @@ def run(options: Options) -> None:
     from tools.paper import stages
 
     budget = BUDGETS[options.budget]
-    for name in SETS:
+    for name in BALANCED:
         of_set = dataclasses.replace(options, set=name, cache_folder=options.cache)
         wanted = [
             {
@@ -50,7 +51,7 @@ def run(options: Options) -> None:
 
 def _gather(options: Options) -> None:
     """`runs.csv` of all sets that have runs."""
-    paths = [options.out / f"{NAME}-{name}" / "runs.csv" for name in SETS]
+    paths = [options.out / f"{NAME}-{name}" / "runs.csv" for name in BALANCED]
     tables = [results.read_table(path) for path in paths if path.exists()]
     if tables:
         results.write_table(options.folder(NAME) / "runs.csv", pd.concat(tables))
@@ -60,10 +61,10 @@ def render(folder: Path) -> None:
     """`pilot.csv` and `.md` of `runs.csv`."""
     rows = results.read_table(folder / "runs.csv")
     summary = [
-        {"set": name, "about": SETS[name].about}
+        {"set": name, "about": BALANCED[name].about}
         | {figure: row[figure] for figure in ("train_faces", "val_faces", "train_accuracy",
                                               "val_accuracy", "val_loss", "val_auc")}
-        for name in SETS
+        for name in BALANCED
         for row in rows.to_dict("records")
         if row["set"] == name
     ]  # fmt: skip

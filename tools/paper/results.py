@@ -19,7 +19,7 @@ import pandas as pd
 from tools.files import atomic_file
 from tools.paper.intervals import over_runs
 
-BUDGETS = ("smoke", "cpu", "gpu", "full")
+BUDGETS = ("smoke", "cpu", "days", "gpu", "full")
 
 
 class ResultsError(Exception):

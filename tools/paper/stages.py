@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tools.paper.results import Budget, Options, ResultsError, Runs, cell
 from tools.train import detectors, faces, sources
@@ -109,6 +111,7 @@ def load(options: Options, split: str, limit: int) -> faces.Faces:
 def _figures(run: detectors.DetectorTrainer, splits: Splits) -> dict[str, object]:
     """Of a finished run."""
     last = run.history[-1]
+    p_fake = torch.sigmoid(detectors.logits(run.judged, splits[1], run.device)).numpy()
     shown = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc")
     return {
         **{figure: last[figure] for figure in shown},
@@ -117,7 +120,21 @@ def _figures(run: detectors.DetectorTrainer, splits: Splits) -> dict[str, object
         **_sizes(splits),
         "precision": run.recipe.precision,
         "device": str(run.device),
+        **of_each_person(p_fake, splits[1]),
         "seconds": sum(epoch["seconds"] for epoch in run.history),
+    }
+
+
+def of_each_person(p_fake: NDArray[np.float32], judged: faces.Faces) -> dict[str, object]:
+    """How many people there are, and how many faces of every one are right: for intervals."""
+    right = (p_fake >= 0.5) == (judged.fake == 1)
+    part = faces.parts(judged) if judged.layout == "sets" else None
+    people, person = np.unique(faces.people(judged) if part is None else part, return_inverse=True)
+    rights = np.bincount(person[right], minlength=len(people))
+    counts = np.bincount(person, minlength=len(people))
+    return {
+        "people": len(people),
+        "right_of_each_person": " ".join(f"{a}/{b}" for a, b in zip(rights, counts, strict=True)),
     }
 
 

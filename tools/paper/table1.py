@@ -25,6 +25,7 @@ NAME = "table1"
 BUDGETS = {
     "smoke": Budget(1, 1, 150),
     "cpu": Budget(2, 2, 6600),
+    "days": Budget(4, 30, 0),
     "gpu": Budget(4, 12, 0),
     "full": Budget(12, 30, 0),
 }

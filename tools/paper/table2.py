@@ -1,6 +1,7 @@
 """Stage 2 (Table 2): which learning rate? Four activation settings x three rates, several runs.
 
-Half of the runs divide the faces anew into training and validation, again by person.
+Half of the runs divide the faces anew into training and validation, again by person. Of `--set`
+both divisions are of the training faces: the others are the test faces of stage 3.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ NAME = "table2"
 BUDGETS = {
     "smoke": Budget(1, 1, 80),
     "cpu": Budget(2, 1, 5250),
+    "days": Budget(2, 20, 0),
     "gpu": Budget(2, 8, 0),
     "full": Budget(16, 30, 0),
 }
@@ -52,7 +54,8 @@ def run(options: Options) -> None:
         for run in range(budget.runs)
         for activation, rate in SETTINGS
     ]
-    stages.train_runs(options, NAME, budget, wanted, divide)
+    divided = divide_training if options.set else divide
+    stages.train_runs(options, NAME, budget, wanted, divided)
 
 
 def divide(given: Splits, number: int) -> Splits:
@@ -90,19 +93,23 @@ def divide(given: Splits, number: int) -> Splits:
         identity=train.identity + val.identity,
         name=train.name + val.name,
     )
-    one, two = (
-        replace(
-            both,
-            images=both.images[part],
-            squares=both.squares[part],
-            fake=both.fake[part],
-            pair=both.pair[part],
-            identity=tuple(both.identity[i] for i in part),
-            name=tuple(both.name[i] for i in part),
-        )
-        for part in (np.flatnonzero(~held), np.flatnonzero(held))
-    )
-    return one, two
+    return faces.chosen(both, np.flatnonzero(~held)), faces.chosen(both, np.flatnonzero(held))
+
+
+def divide_training(given: Splits, number: int) -> Splits:
+    """Of sets that have no test faces: the validation faces are kept for stage 3, and as many
+    training faces, of people drawn at random, take their place."""
+    from tools.train import faces
+
+    train, val = given
+    part = faces.parts(train)
+    sizes = np.bincount(part)
+    held, room = np.zeros(len(train), bool), len(val)
+    for one in np.random.default_rng(number).permutation(len(sizes)):
+        if sizes[one] <= room:
+            held |= part == one
+            room -= sizes[one]
+    return faces.chosen(train, np.flatnonzero(~held)), faces.chosen(train, np.flatnonzero(held))
 
 
 def render(folder: Path) -> None:

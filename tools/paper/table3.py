@@ -37,7 +37,7 @@ def run(options: Options) -> None:
     """Judges the chosen models that were not judged yet."""
     from tools.paper import stages
 
-    source = options.out / table2.NAME
+    source = options.out / options.called(table2.NAME)
     trained = _trained(source, options)
     chosen = choose(trained)
     limit = int(trained["limit"].iloc[0])
@@ -57,7 +57,7 @@ def run(options: Options) -> None:
     test = None
     with stages.told():
         for (model,) in runs.left(keys):
-            test = test or stages.load(options, "test", limit)
+            test = test or stages.load(options, "val" if options.set else "test", limit)
             start = time.perf_counter()
             p_fake = judge(stages.checkpoint(source, model), test)
             figures = _figures(p_fake, test)
@@ -85,9 +85,10 @@ def _trained(source: Path, options: Options) -> pd.DataFrame:
 
 
 def _command(options: Options) -> str:
+    of_set = f" --set {options.set}" if options.set else ""
     return (
-        f"first run: python -m tools.paper table2 --budget {options.budget} --data DIR --out"
-        f" {options.out}"
+        f"first run: python -m tools.paper table2{of_set} --budget {options.budget} --data DIR"
+        f" --out {options.out}"
     )
 
 
@@ -121,19 +122,16 @@ def judge(checkpoint: Path, test: Faces) -> NDArray[np.float32]:
 
 def _figures(p_fake: NDArray[np.float32], test: Faces) -> dict[str, object]:
     """Accuracy and AUC, and for the intervals how many faces of every person are right."""
-    from tools.train import faces, metrics
+    from tools.paper import stages
+    from tools.train import metrics
 
     right = (p_fake >= 0.5) == (test.fake == 1)
-    people, person = np.unique(faces.people(test), return_inverse=True)
-    rights = np.bincount(person[right], minlength=len(people))
-    counts = np.bincount(person, minlength=len(people))
     return {
         "accuracy": float(right.mean()),
         "auc": metrics.roc_auc(test.fake, p_fake),
         "test_faces": len(test),
-        "faces_in": "pairs" if test.pair[0] >= 0 else "folders",
-        "people": len(people),
-        "right_of_each_person": " ".join(f"{a}/{b}" for a, b in zip(rights, counts, strict=True)),
+        "faces_in": test.layout,
+        **stages.of_each_person(p_fake, test),
     }
 
 

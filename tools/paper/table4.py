@@ -30,7 +30,7 @@ from tools.paper.intervals import Array, Interval
 from tools.paper.results import Options, ResultsError, Runs
 
 NAME = "table4"
-IMAGES = {"smoke": 50, "cpu": 2000, "gpu": 2000, "full": 2000}
+IMAGES = {"smoke": 50, "cpu": 2000, "days": 2000, "gpu": 2000, "full": 2000}
 TURN = 25  # images
 ENGINES = {"minimeso": "minimeso", "torch": "PyTorch"}
 BASE = "relu"

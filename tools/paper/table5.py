@@ -26,7 +26,8 @@ NAME = "table5"
 BUDGETS = {
     "smoke": Budget(1, 1, 640),
     "cpu": Budget(2, 4, 0),
-    "gpu": Budget(3, 6, 0),
+    "days": Budget(3, 30, 0),
+    "gpu": Budget(3, 30, 0),
     "full": Budget(3, 100, 0),
 }
 RATE = 1e-3

@@ -94,10 +94,7 @@ def evaluate(
     """Loss, accuracy at p_fake 0.5 and AUC, in float32 and without augmentation; of several sets
     the mean of their AUCs, and beside it each, or the 95th percentile of the logits of real faces
     where there are no fakes."""
-    network.eval()
-    with torch.inference_mode():
-        parts = [network(part.to(device))[:, 0] for part in _seen(data)]
-        logit = torch.cat(parts).float().cpu()
+    logit = logits(network, data, device)
     fake = torch.from_numpy(data.fake.astype(np.float32))
     figures = {
         "val_loss": loss_of(loss, logit, fake).item(),
@@ -114,6 +111,14 @@ def evaluate(
         else:
             figures[f"val_p95_{name}"] = float(np.percentile(logit.numpy()[theirs], 95))
     return figures | {"val_auc": float(np.mean(aucs))}
+
+
+def logits(network: nn.Module, data: faces.Faces, device: torch.device) -> Tensor:
+    """What it says of every face, in float32: (N,)."""
+    network.eval()
+    with torch.inference_mode():
+        parts = [network(part.to(device))[:, 0] for part in _seen(data)]
+        return torch.cat(parts).float().cpu()
 
 
 def _seen(data: faces.Faces, size: int = 32) -> Iterator[Tensor]:

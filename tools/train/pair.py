@@ -27,7 +27,7 @@ from minimeso.detect.track_score import MOST_LOGIT, logits
 from minimeso.errors import MinimesoError
 from tools.train import calibrate, faces, measures, metrics, pair_card, release, sources, views
 from tools.train.device import set_environment
-from tools.train.sets import SETS
+from tools.train.sets import GROUPED, SETS
 from tools.train.views import SMALLER, VIEWS
 
 Array = calibrate.Array
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("destination", type=Path, help="the manifest to write (.json), beside both")
     add("--data", type=Path, required=True, help="folder that holds faces/ and more/")
     add("--cache", type=Path, required=True, help="folder for decoded faces")
-    add("--set", choices=[name for name, one in SETS.items() if one.repeat], default="all")
+    add("--set", choices=GROUPED, default="all")
     add("--name", default="default")
     add("--videos", type=Path, help="folder of clips with videos.csv")
     add(

@@ -21,8 +21,8 @@ class Chosen(NamedTuple):
     repeat: dict[str, float] = {}  # noqa: RUF012  # of a NamedTuple, and never changed
 
 
-#: Sets by name, for `--set`.
-SETS = {
+#: As many fakes as real faces, for the paper's protocol.
+BALANCED = {
     "ffpp-swaps": Chosen("FaceForensics++, Deepfakes and FaceSwap", ("ffpp",), SWAPS),
     "ffpp": Chosen("FaceForensics++, all four methods", ("ffpp",), METHODS),
     "ffpp+dfdc": Chosen(
@@ -30,6 +30,9 @@ SETS = {
         ("ffpp", "dfdc"),
         most=_PAPERS_COUNT,
     ),
+}
+#: All fakes there are, in groups, for detectors.
+GROUPED = {
     "all": Chosen(
         "all of DFDC and FaceForensics++, and stills as both classes",
         ("dfdc", "ffpp", "stills"),
@@ -38,3 +41,5 @@ SETS = {
     "all-of-dfdc": Chosen("all of DFDC", ("dfdc",), repeat={"dfdc": 0.5}),
     "all-of-ffpp": Chosen("all of FaceForensics++", ("ffpp",), repeat={"ffpp": 3.0}),
 }
+#: Sets by name, for `--set`.
+SETS = BALANCED | GROUPED
