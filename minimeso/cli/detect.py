@@ -22,9 +22,9 @@ DETAILS = (
     "all of them: the more faces, the more it takes to call one fake. p_fake is the probability "
     "that a face was swapped, as the model sees it; it proves nothing. A file that cannot be read "
     "gets a line with the reason, the others are still judged. Clips need the extra `video`. Exit "
-    "status: 0 all judged, 2 wrong usage, 3 some input could not be read or only in part, 4 an "
-    "output could not be written, 130 stopped by Ctrl-C: what was seen of a clip until then is "
-    "judged."
+    "status: 0 all judged, 2 wrong usage, 3 some input could not be read or only in part, or there "
+    "was none, 4 an output could not be written, 130 stopped by Ctrl-C: what was seen of a clip "
+    "until then is judged."
 )
 EXAMPLES = """\
   minimeso detect holiday.mp4 --report holiday.html
@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="a picture, a clip, a folder (all of them in it and below, but for hidden ones), or "
-        "-: a picture from stdin or, with --size, raw RGB frames",
+        help="a picture, a clip, a folder (all of them in it and below, linked folders, too, but "
+        "nothing hidden), or -: a picture from stdin or, with --size, raw RGB frames",
     )
     add("--model", default="default", metavar="NAME|FILE",
         help="bundled model or pair, or a file of one")  # fmt: skip
@@ -86,7 +86,9 @@ def run(options: argparse.Namespace) -> int:
     from ..detect import Detector
     from .job import Job
 
-    inputs = list(find_inputs(options.paths))
+    inputs, _ = find_inputs(options.paths)
+    if not inputs:
+        return SOME_UNREADABLE
     _check_usage(options, inputs)
     detector = Detector(
         options.model,

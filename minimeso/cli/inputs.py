@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .output import message
@@ -26,35 +27,96 @@ class Input(NamedTuple):
     fault: str | None = None
 
 
-def find_inputs(paths: Sequence[str]) -> Iterator[Input]:
+class Selection(NamedTuple):
+    """What there is to judge, and how many files of folders are not looked at, by their kind."""
+
+    inputs: list[Input]
+    skipped: Counter[str]
+
+
+def find_inputs(paths: Sequence[str]) -> Selection:
     """Every input, folders taken apart."""
+    selection = Selection([], Counter())
     for path in paths:
         if path == STDIN:
             closed = sys.stdin is None
-            yield Input(path, "it is closed: send a picture or raw frames" if closed else None)
-        elif not os.path.isdir(path):  # noqa: PTH112 (Path changes how it is written)
-            yield Input(path)
-        else:
-            found = _in_folder(path)
-            if not found:
+            fault = "it is closed: send a picture or raw frames" if closed else None
+            selection.inputs.append(Input(path, fault))
+        elif os.path.isdir(path):  # noqa: PTH112 (Path changes how it is written)
+            before = len(selection.inputs)
+            _add_folder(path, selection)
+            if len(selection.inputs) == before:
                 message(f"{path}: no pictures or clips in it")
-            yield from found
+        else:
+            selection.inputs.append(Input(path, _fault_of_link(path)))
+    if selection.skipped:
+        message(f"not looked at: {_counted(selection.skipped)}")
+    return selection
 
 
-def _in_folder(folder: str) -> list[Input]:
-    """Pictures and clips in a folder and below; a folder that stays closed is an input, too."""
-    from ..media.pictures import PICTURE_ENDINGS
-    from ..media.video import CLIP_ENDINGS
-
+def _add_folder(folder: str, selection: Selection) -> None:
+    """Pictures and clips in a folder and below.  Linked folders are followed, and each folder is
+    entered once; one that stays closed is an input, too."""
     found: list[Input] = []
+    entered: set[tuple[int, int]] = set()
 
     def refused(error: OSError) -> None:
         found.append(Input(error.filename, f"{error.strerror}: ask for the right to read it"))
 
-    for place, folders, files in os.walk(folder, onerror=refused):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for place, folders, files in os.walk(folder, onerror=refused, followlinks=True):
+        status = os.stat(place)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        hidden = [name for name in folders if name.startswith(".")]
+        selection.skipped.update({"hidden folders": len(hidden)} if hidden else {})
+        folders[:] = sorted(set(folders) - set(hidden))
         for name in files:
-            is_wanted = name.lower().endswith((*PICTURE_ENDINGS, *CLIP_ENDINGS))
-            if is_wanted and not name.startswith("."):
-                found.append(Input(os.path.join(place, name)))  # noqa: PTH118
-    return sorted(found, key=lambda one: one.path)
+            path = os.path.join(place, name)  # noqa: PTH118
+            kind = _skipped_kind(path, name)
+            if kind is None:
+                found.append(Input(path, _fault_of_link(path)))
+            else:
+                selection.skipped[kind] += 1
+    selection.inputs.extend(sorted(found, key=lambda one: one.path))
+
+
+def _skipped_kind(path: str, name: str) -> str | None:
+    """What kind of file it is that nobody looks at; ``None`` for a picture or clip."""
+    from ..media.formats import PICTURE_ENDINGS
+    from ..media.video import CLIP_ENDINGS
+
+    if name.startswith("."):
+        return "hidden files"
+    if name.lower().endswith((*PICTURE_ENDINGS, *CLIP_ENDINGS)):
+        return None
+    ending = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    if ending:
+        return ending
+    return None if _begins_like_media(path) else "without an ending"
+
+
+def _begins_like_media(path: str) -> bool:
+    from ..media.containers import begins_like_a_clip
+    from ..media.formats import SIGNATURE_BYTES, format_of
+    from ..media.pictures import Unreadable, open_regular
+
+    try:
+        with open_regular(path) as file:
+            start = file.read(SIGNATURE_BYTES)
+    except (OSError, Unreadable):
+        return False
+    return format_of(start) is not None or begins_like_a_clip(start)
+
+
+def _fault_of_link(path: str) -> str | None:
+    """Why a link leads nowhere, if it does."""
+    if os.path.islink(path) and not os.path.exists(path):  # noqa: PTH110, PTH114
+        return f"a link to {os.readlink(path)}, which is not there: restore it"  # noqa: PTH115
+    return None
+
+
+def _counted(skipped: Counter[str]) -> str:
+    """The commonest first, such as ``12 .txt, 3 hidden files``."""
+    return ", ".join(f"{count} {kind}" for kind, count in skipped.most_common())

@@ -7,7 +7,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .clip import MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box
-from .pictures import Unreadable, format_of
+from .formats import format_of
+from .pictures import Unreadable
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -8,7 +8,6 @@ the part that could be decoded is kept.  Pillow is imported when the first pictu
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import math
 import os
@@ -24,37 +23,12 @@ import numpy as np
 from ..errors import PictureError
 from ..notes import Note
 from .compression import doubt_about
+from .formats import SIGNATURE_BYTES, format_of, missing, opener
 from .pixels import Pixels, rgb_of_array, rgb_of_image
 
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Endings of the files that are taken from a folder.
-PICTURE_ENDINGS = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".bmp", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
-)  # fmt: skip
-
-#: Pillow's name of a format, and the bytes by which it is known: offset, content.
-_SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
-    ("JPEG", 0, b"\xff\xd8\xff"),
-    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
-    ("GIF", 0, b"GIF8"),
-    ("WEBP", 8, b"WEBP"),
-    ("BMP", 0, b"BM"),
-    *(("TIFF", 0, order) for order in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-    *(("PPM", 0, b"P%d" % number) for number in range(1, 7)),
-    ("JPEG2000", 0, b"\0\0\0\x0cjP  "),
-    ("JPEG2000", 0, b"\xff\x4f\xff\x51"),
-    *(("AVIF", 4, b"ftyp" + brand) for brand in (b"avif", b"avis", b"mif1")),
-    *(("HEIC", 4, b"ftyp" + brand) for brand in (b"heic", b"heix", b"hevc", b"msf1")),
-)
-_SIGNATURE_BYTES = 16
-#: ``PIL.*ImagePlugin`` of each format; for HEIC a program has to register one.
-_PLUGINS = {
-    "JPEG": "Jpeg", "PNG": "Png", "GIF": "Gif", "WEBP": "WebP", "BMP": "Bmp", "TIFF": "Tiff",
-    "PPM": "Ppm", "JPEG2000": "Jpeg2K", "AVIF": "Avif",
-}  # fmt: skip
 _END_OF_JPEG = b"\xff\xd9"
 _MAX_JPEG_BYTES = 1 << 30
 _MAX_STREAM_BYTES = 1 << 28
@@ -209,18 +183,15 @@ def _decode(file: IO[bytes]) -> Picture:
 
 
 def identify(file: IO[bytes]) -> Image.Image:
-    """Only the plugin that is needed is imported; ``Image.open`` begins with five of them."""
+    """What kind of picture a file holds, not decoded yet."""
     from PIL import Image
 
-    name = format_of(file.read(_SIGNATURE_BYTES))
+    name = format_of(file.read(SIGNATURE_BYTES))
     if name is None:
         raise Unreadable(f"not a picture of a known format: {_SAVE_AS}")
-    if name not in Image.OPEN and name in _PLUGINS:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(f"PIL.{_PLUGINS[name]}ImagePlugin")
-    if name not in Image.OPEN:
-        raise Unreadable(f"the installed Pillow does not read {name}: {_SAVE_AS}")
-    open_image, _ = Image.OPEN[name]
+    open_image = opener(name)
+    if open_image is None:
+        raise Unreadable(missing(name))
     file.seek(0)
     try:
         image = open_image(file, "")
@@ -232,13 +203,6 @@ def identify(file: IO[bytes]) -> Image.Image:
     if image.width * image.height > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
         raise Image.DecompressionBombError
     return image
-
-
-def format_of(start: bytes) -> str | None:
-    for name, offset, signature in _SIGNATURES:
-        if start.startswith(signature, offset):
-            return name
-    return None
 
 
 def has_frames(image: Image.Image) -> bool:

@@ -21,8 +21,9 @@ from .animation import Animation, check_webp, is_animated_webp
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
+from .formats import SIGNATURE_BYTES, format_of
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
-from .pictures import Unreadable, format_of, has_frames, identify, open_regular, pillow_silence
+from .pictures import Unreadable, has_frames, identify, open_regular, pillow_silence
 from .pixels import Pixels
 from .raw import raw_frames
 from .to_rgb import Converter
@@ -56,8 +57,6 @@ _NO_STAMPS = ("h264", "hevc")
 _SKIPPING_FROM = 3
 #: Errors of the container in a row after which nothing more is expected.
 _MAX_ERRORS = 64
-#: Enough of a file to tell what it is.
-_START_BYTES = 32
 #: Containers that promise a length and nothing by which one could tell better whether it is there.
 _LENGTH_ONLY = ("flv", "asf")
 #: Pictures that can move.
@@ -75,7 +74,7 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
     """
     try:
         with open_regular(os.fsdecode(path)) as file, pillow_silence:
-            start = file.read(_START_BYTES)
+            start = file.read(SIGNATURE_BYTES)
             name = format_of(start)
             if name is None:
                 return begins_like_a_clip(start) or _has_pyav()
@@ -125,7 +124,7 @@ def open_clip(
 def _open(name: str, file: IO[bytes], fps: float | None) -> Clip:
     if not _has_pyav():
         raise Unreadable(f"a clip {_INSTALL}")
-    start = file.read(_START_BYTES)
+    start = file.read(SIGNATURE_BYTES)
     file.seek(0)
     kind = format_of(start)
     if kind == "WEBP":  # FFmpeg's decoder refuses animated ones

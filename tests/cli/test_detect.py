@@ -221,10 +221,39 @@ def test_folder(model: str, folder: Path, capsys: Captured) -> None:
 
 
 def test_empty_folder(model: str, tmp_path: Path, capsys: Captured) -> None:
-    assert main(["detect", "--crops", "--model", model, str(tmp_path)]) == 0
+    assert main(["detect", "--crops", "--model", model, str(tmp_path)]) == 3
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == f"minimeso: {tmp_path}: no pictures or clips in it\n"
+
+
+def test_what_is_not_looked_at_is_counted(model: str, tmp_path: Path, capsys: Captured) -> None:
+    """And what has no ending is looked into."""
+    for name in ("a.txt", "b.TXT", "c.pdf", ".d.png", "e"):
+        (tmp_path / name).write_text("text")
+    Image.fromarray(PHOTO).save(tmp_path / "photo", "PNG")
+    (tmp_path / ".hidden").mkdir()
+    assert main(["detect", "--crops", "--json", "--model", model, str(tmp_path)]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["path"] == str(tmp_path / "photo")
+    said = output.err.splitlines()[0].partition("not looked at: ")[2]
+    assert sorted(said.split(", ")) == [
+        "1 .pdf", "1 hidden files", "1 hidden folders", "1 without an ending", "2 .txt",
+    ]  # fmt: skip
+
+
+def test_links_are_followed_once(model: str, tmp_path: Path, capsys: Captured) -> None:
+    photos, linked = tmp_path / "photos", tmp_path / "linked"
+    photos.mkdir()
+    linked.mkdir()
+    Image.fromarray(PHOTO).save(photos / "a.png")
+    (linked / "one").symlink_to(photos)
+    (linked / "two").symlink_to(photos)
+    (linked / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    assert main(["detect", "--crops", "--model", model, str(linked)]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "one/a.png" in lines[1]
+    assert "gone.jpg  (a link to" in lines[0] and "not there: restore it" in lines[0]
 
 
 def test_folder_that_may_not_be_opened(
@@ -455,7 +484,7 @@ def test_messages_do_not_go_where_the_data_goes(
 ) -> None:
     """Python has no stderr where a script closed it."""
     monkeypatch.setattr(sys, "stderr", None)
-    assert main(["detect", "--crops", "--model", model, str(tmp_path)]) == 0
+    assert main(["detect", "--crops", "--model", model, str(tmp_path)]) == 3
     assert capsys.readouterr().out == ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -120,10 +121,37 @@ def test_postscript_starts_no_program(tmp_path: Path) -> None:
     refused(picture_file(tmp_path, Image.fromarray(PHOTO), "photo.eps"), "not a picture")
 
 
-def test_heic_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "phone.jpg"
-    path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
-    refused(path, "does not read HEIC")
+@pytest.mark.parametrize(
+    ("start", "format", "remedy"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(100), "HEIF", "minimeso[photos]"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heix" + bytes(100), "HEIF", "minimeso[photos]"),
+        (b"\xff\x0a" + bytes(100), "JXL", "pillow-jxl-plugin"),
+    ],
+)
+def test_what_a_package_is_missing_for_names_it(
+    tmp_path: Path, start: bytes, format: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("pillow_heif", "pillow_jxl"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for name in ("HEIF", "JXL"):
+        monkeypatch.delitem(Image.OPEN, name, raising=False)
+    (tmp_path / "phone.jpg").write_bytes(start)
+    with pytest.raises(PictureError) as raised:
+        read_picture(tmp_path / "phone.jpg")
+    assert f"a photo in {format}, for which a package is missing: pip install" in str(raised.value)
+    assert remedy in str(raised.value)
+
+
+@pytest.mark.parametrize("cut", [40, 300, 0.5, 0.9])
+def test_a_heif_that_is_cut_short(tmp_path: Path, cut: float) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.heic"
+    pillow_heif.from_pillow(Image.fromarray(PHOTO)).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(cut if cut > 1 else cut * len(whole))])
+    with pytest.raises(PictureError, match=r"a\.heic: .*: copy it again, or save it"):
+        read_picture(path)
 
 
 def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,12 @@ from support.detectors import photo
 from support.pictures import picture_file, pixels
 
 from minimeso import PictureError
-from minimeso.media.pictures import PICTURE_ENDINGS, read_picture
+from minimeso.media.formats import PICTURE_ENDINGS
+from minimeso.media.pictures import read_picture
 from minimeso.notes import Note
 
 PHOTO = photo()
+ROTATE_90 = Image.Transpose.ROTATE_90
 HEIGHT, WIDTH = PHOTO.shape[:2]
 GREY = PHOTO[:, :, 0]
 
@@ -61,6 +63,31 @@ def test_formats_without_loss(tmp_path: Path, ending: str) -> None:
         pytest.skip(f"this Pillow writes no {ending}")
     assert np.abs(pixels(path) - PHOTO).max() <= (6 if ending == "avif" else 0)
     assert f".{ending}" in PICTURE_ENDINGS
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"hevc", b"heix", b"msf1"])
+def test_heif_of_phones(tmp_path: Path, brand: bytes) -> None:
+    """Also with the orientation that Exif tells, which libheif has turned already."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    path, image = tmp_path / "IMG_0001.HEIC", Image.fromarray(PHOTO).transpose(ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
+    pillow_heif.from_pillow(image).save(path, quality=-1, chroma=444, exif=exif.tobytes())
+    data = path.read_bytes()
+    path.write_bytes(data[:8] + brand + data[12:])
+    found = pixels(path)
+    assert found.shape == PHOTO.shape and np.abs(found - PHOTO).mean() < 3
+    assert path.suffix.lower() in PICTURE_ENDINGS
+
+
+def test_an_avif_whose_first_brand_is_mif1(tmp_path: Path) -> None:
+    try:
+        path = picture_file(tmp_path, Image.fromarray(PHOTO), "photo.avif", quality=90)
+    except (KeyError, ValueError, OSError):
+        pytest.skip("this Pillow writes no AVIF")
+    data = path.read_bytes()
+    path.write_bytes(data[:8] + b"mif1" + data[12:])
+    assert np.abs(pixels(path) - PHOTO).mean() < 8
 
 
 def test_jpeg(tmp_path: Path) -> None:

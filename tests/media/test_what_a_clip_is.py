@@ -30,7 +30,7 @@ from support.detectors import photo
 
 from minimeso import PictureError
 from minimeso.media import opening, video
-from minimeso.media.pictures import PICTURE_ENDINGS
+from minimeso.media.formats import PICTURE_ENDINGS
 from minimeso.media.video import CLIP_ENDINGS, is_clip, open_clip
 
 av = pytest.importorskip("av")
