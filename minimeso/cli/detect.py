@@ -29,6 +29,7 @@ DETAILS = (
 EXAMPLES = """\
   minimeso detect holiday.mp4 --report holiday.html
   minimeso detect holiday/ --json > verdicts.jsonl
+  cat holiday.mp4 | minimeso detect -
   minimeso detect - --size 1280x720 --rate 25 < frames.rgb"""
 
 _FINDER = "yunet-s"
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="PATH",
         help="a picture, a clip, a folder (all of them in it and below, linked folders, too, but "
-        "nothing hidden), or -: a picture from stdin or, with --size, raw RGB frames",
+        "nothing hidden), or -: a picture or clip from stdin or, with --size, raw RGB frames",
     )
     add("--model", default="default", metavar="NAME|FILE",
         help="bundled model or pair, or a file of one")  # fmt: skip

@@ -15,6 +15,8 @@ from ..detect.prior import EVEN
 from ..detect.verdict import Interval, Verdict
 from ..errors import PictureError
 from ..media.clip import DEFAULT_FPS, Clip
+from ..media.pictures import Unreadable
+from ..media.streams import Stream, stream_of
 from ..media.video import is_clip, open_clip, raw_frames
 from ..notes import NO_TRACE, Note, clock, in_words
 from .inputs import DEFAULT_RATE, STDIN, Input
@@ -72,16 +74,23 @@ class Job:
     def _verdict(self, number: int, source: Input) -> Verdict:
         path, options = source.path, self._options
         if source.fault is not None:
-            name = self._detector.model.name
-            note = Note("unreadable", {"reason": source.fault})
-            prior = self._detector.prior
-            return Verdict(path, "unreadable", None, None, (), name, (note,), prior=prior)
+            return self._unreadable(path, source.fault)
+        file: str | Stream = path
+        if path == STDIN and options.size is None:
+            try:
+                file = stream_of(cast(io.BufferedReader, sys.stdin.buffer))
+            except Unreadable as error:
+                return self._unreadable(path, str(error))
         title = path if self._total == 1 else f"{number}/{self._total} {path}"
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(ClipProgress(title))
-            if path != STDIN or options.size is not None:  # a picture is all or nothing
-                stack.enter_context(self._first_ctrl_c_stops())
-            clip = self._open_clip(path)
+            if isinstance(file, Stream):
+                stack.enter_context(file)
+            stack.enter_context(self._first_ctrl_c_stops())
+            try:
+                clip = self._open_clip(file)
+            except PictureError as error:
+                return self._unreadable(path, str(error).removeprefix(f"{path}: "))
             if clip is not None:
                 stack.enter_context(clip)
             annotation: Annotation | None = None
@@ -99,23 +108,25 @@ class Job:
 
             if clip is not None:
                 return self._detector.check(clip, on_frame=on_frame)
-            picture = path if path != STDIN else cast(io.BufferedReader, sys.stdin.buffer)
             return self._detector.check(
-                picture, fps=options.fps, every_frame=options.every_frame, on_frame=on_frame
+                file, fps=options.fps, every_frame=options.every_frame, on_frame=on_frame
             )
 
-    def _open_clip(self, path: str) -> Clip | None:
+    def _unreadable(self, path: str, reason: str) -> Verdict:
+        note = Note("unreadable", {"reason": reason})
+        name, prior = self._detector.model.name, self._detector.prior
+        return Verdict(path, "unreadable", None, None, (), name, (note,), prior=prior)
+
+    def _open_clip(self, file: str | Stream) -> Clip | None:
         """The frames of a clip; ``None`` for what is none, or that only the detector can refuse."""
         options = self._options
-        if path != STDIN:
-            if not is_clip(path):
-                return None
-            try:
-                return open_clip(path, options.fps, options.every_frame)
-            except PictureError:  # the detector meets it again and says it in its verdict
-                return None
         if options.size is None:
-            return None
+            try:
+                return open_clip(file, options.fps, options.every_frame) if is_clip(file) else None
+            except PictureError:
+                if isinstance(file, Stream):
+                    raise
+                return None  # the detector meets it again and says it in its verdict
         stdin = cast(io.BufferedReader, sys.stdin.buffer)
         rate = options.rate or DEFAULT_RATE
         clip = raw_frames(stdin, options.size, rate, options.fps, options.every_frame)

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from ..engine import Model, Session
 from ..errors import InputError, PictureError
 from ..media.clip import Clip, Convert, checked_fps
-from ..media.pictures import STREAM, Picture, read_picture
+from ..media.pictures import STREAM, Picture, named, read_picture
 from ..media.pixels import rgb_of_array
 from ..media.prefetch import prefetch
+from ..media.streams import stream_of
 from ..media.video import is_clip, open_clip
 from ..notes import Note
 from .analyzer import Analyzer, CroppedFrame
@@ -135,8 +136,8 @@ class Detector:
 
         Args:
             source: path of a picture or of a clip (which needs the extra ``video``), a ``Clip``,
-                an open binary file with a picture, a Pillow image, or an array: uint8 or float in
-                [0, 1], of shape (H, W, 3) RGB, (H, W, 4) with alpha, or (H, W).
+                an open binary file with a picture or clip, a Pillow image, or an array: uint8 or
+                float in [0, 1], of shape (H, W, 3) RGB, (H, W, 4) with alpha, or (H, W).
             fps: frames of a clip that are looked at in a second; by default 4.
             every_frame: look at all of them.
             on_frame: called with every frame that was judged and the share of the clip that is
@@ -162,6 +163,12 @@ class Detector:
             if isinstance(source, (str, os.PathLike)) and is_clip(source):
                 with open_clip(source, fps, every_frame) as clip:
                     return self._judge_clip(clip, path, on_frame)
+            if isinstance(source, io.BufferedIOBase):
+                with named(STREAM):
+                    source = stream_of(source)
+                if is_clip(source):
+                    with open_clip(source, fps, every_frame) as clip:
+                        return self._judge_clip(clip, path, on_frame)
             picture = read_picture(source)
         except PictureError as error:
             if path is None:

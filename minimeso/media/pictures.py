@@ -82,13 +82,15 @@ class Unreadable(Exception):  # noqa: N818 (a message on its way to a PictureErr
 
 
 def _read_file(path: str) -> Picture:
-    with _named(path), open_regular(path) as file:
+    with named(path), open_regular(path) as file:
         return _decode(file)
 
 
 def _read_stream(file: io.BufferedIOBase) -> Picture:
     """A stream may be endless, and Pillow wants to go back and forth: read it first."""
-    with _named(STREAM):
+    with named(STREAM):
+        if file.seekable():
+            file.seek(0)
         data = file.read(_MAX_STREAM_BYTES + 1)
         if len(data) > _MAX_STREAM_BYTES:
             raise Unreadable(f"more than {_MAX_STREAM_BYTES >> 20} MiB: give a picture file")
@@ -98,7 +100,7 @@ def _read_stream(file: io.BufferedIOBase) -> Picture:
 
 
 @contextlib.contextmanager
-def _named(name: str) -> Iterator[None]:
+def named(name: str) -> Iterator[None]:
     """Whatever goes wrong in it is a ``PictureError`` about ``name``."""
     try:
         with pillow_silence:

@@ -9,11 +9,12 @@ is missing.  Without PyAV raw frames can still be read, and an animation is its 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 from collections import deque
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from ..errors import PictureError
 from ..notes import Note
@@ -23,9 +24,10 @@ from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
 from .formats import SIGNATURE_BYTES, format_of
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
-from .pictures import Unreadable, has_frames, identify, open_regular, pillow_silence
+from .pictures import STREAM, Unreadable, has_frames, identify, open_regular, pillow_silence
 from .pixels import Pixels
 from .raw import raw_frames
+from .streams import Stream
 from .to_rgb import Converter
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ _ANIMATED = ("GIF", "PNG", "WEBP")
 _INSTALL = "needs PyAV: pip install 'minimeso[video]'"
 
 
-def is_clip(path: str | os.PathLike[str]) -> bool:
+def is_clip(path: str | os.PathLike[str] | Stream) -> bool:
     """Whether ``open_clip`` is the door for a file, by its content; else ``read_picture`` is.
 
     Animated GIF, PNG and WebP files are clips where PyAV is installed.  What is no known picture
@@ -73,7 +75,7 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
     left to ``read_picture``, which says why.
     """
     try:
-        with open_regular(os.fsdecode(path)) as file, pillow_silence:
+        with _opened(path) as file, pillow_silence:
             start = file.read(SIGNATURE_BYTES)
             name = format_of(start)
             if name is None:
@@ -89,13 +91,25 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str] | Stream) -> Iterator[IO[bytes]]:
+    """A file at its beginning, and so it is left."""
+    if isinstance(path, Stream):
+        path.seek(0)
+        yield cast(IO[bytes], path)
+        path.seek(0)
+    else:
+        with open_regular(os.fsdecode(path)) as file:
+            yield file
+
+
 def open_clip(
-    path: str | os.PathLike[str], fps: float | None = None, every_frame: bool = False
+    path: str | os.PathLike[str] | Stream, fps: float | None = None, every_frame: bool = False
 ) -> Clip:
     """Open a clip: any container and codec that PyAV reads, and animated pictures.
 
     Args:
-        path: a regular file.
+        path: a regular file, or an open one, which is closed with the clip.
         fps: how many frames of a second to take; by default 4.
         every_frame: take them all instead.
 
@@ -109,9 +123,9 @@ def open_clip(
             ``every_frame``.
     """
     rate = checked_fps(fps, every_frame)
-    name = os.fsdecode(path)
+    name = STREAM if isinstance(path, Stream) else os.fsdecode(path)
     try:
-        file = open_regular(name)
+        file = cast(IO[bytes], path) if isinstance(path, Stream) else open_regular(name)
         try:
             return _open(name, file, rate)
         except BaseException:

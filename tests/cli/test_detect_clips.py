@@ -171,6 +171,22 @@ def test_raw_frames(model: str) -> None:
     assert "incomplete" in found["note"] and found["frames_read"] == 29
 
 
+def test_a_clip_from_stdin(model: str, tmp_path: Path) -> None:
+    """Through a pipe, whose index lies behind the frames; from a file; cut short; endless zeros."""
+    path = clip_file(tmp_path, frames=[scene(number) for number in range(12)])
+    expected = json.loads(piped(b"", str(path), "--json", "--model", model).stdout)
+    done = piped(path.read_bytes(), "-", "--json", "--model", model)
+    assert done.returncode == 0 and json.loads(done.stdout) == {**expected, "path": "-"}
+    with path.open("rb") as file:
+        command = [*COMMAND, "-", "--json", "--model", model]
+        found = subprocess.run(command, stdin=file, capture_output=True, timeout=60)
+    assert json.loads(found.stdout) == {**expected, "path": "-"}
+    done = piped(path.read_bytes()[:5000], "-", "--model", model)
+    assert done.returncode == 3 and b"cut short" in done.stdout
+    done = piped(bytes(1 << 20), "-", "--model", model)
+    assert done.returncode == 3 and b"neither a picture nor a clip" in done.stdout
+
+
 def test_a_picture_from_stdin(model: str) -> None:
     file = io.BytesIO()
     Image.fromarray(PORTRAIT).save(file, "png")

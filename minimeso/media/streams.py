@@ -1,0 +1,91 @@
+"""Streams: an open file, such as standard input, becomes one in which one can go back and forth.
+
+A clip may tell at its end what is in it, so what comes from a pipe is kept in a temporary file
+first.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from typing import IO, cast
+
+from .containers import begins_like_a_clip
+from .formats import SIGNATURE_BYTES, format_of
+from .opening import text_of
+from .pictures import Unreadable
+
+#: More is refused: an endless stream would fill the disk.
+_MAX_BYTES = 1 << 34
+_CHUNK_BYTES = 1 << 20
+
+
+class Stream(io.BufferedIOBase):
+    """A file that somebody has opened, from its beginning.
+
+    Args:
+        file: which can be sought.
+        is_ours: whether closing this one closes it, too.
+    """
+
+    def __init__(self, file: IO[bytes], is_ours: bool) -> None:
+        self._file, self._is_ours = file, is_ours
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._file.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if self._is_ours:
+            self._file.close()
+        super().close()
+
+
+def stream_of(file: io.BufferedIOBase) -> Stream:
+    """An open file as one that can be sought; of a pipe all that comes until its end.
+
+    Raises:
+        Unreadable: nothing comes, or it is neither picture nor clip, or too much.
+    """
+    if isinstance(file, Stream):
+        return file
+    try:
+        if file.seekable() and not file.tell():
+            return Stream(cast(IO[bytes], file), is_ours=False)
+        start = file.read(SIGNATURE_BYTES)
+        if not start:
+            raise Unreadable("nothing comes from it: give a picture or clip")
+        if format_of(start) is None and not begins_like_a_clip(start):
+            raise Unreadable("neither a picture nor a clip of a known format: give a file")
+        return _kept(file, start)
+    except (OSError, ValueError) as error:  # ValueError: closed
+        raise Unreadable(f"{text_of(error)}: give a file") from None
+
+
+def _kept(file: io.BufferedIOBase, start: bytes) -> Stream:
+    kept = Stream(cast(IO[bytes], tempfile.TemporaryFile()), is_ours=True)  # noqa: SIM115
+    try:
+        size, chunk = 0, start
+        while chunk:
+            size += len(chunk)
+            if size > _MAX_BYTES:
+                raise Unreadable(f"more than {_MAX_BYTES >> 30} GiB: give a file")
+            kept._file.write(chunk)
+            chunk = file.read(_CHUNK_BYTES)
+        kept.seek(0)
+    except BaseException:
+        kept.close()
+        raise
+    return kept
