@@ -17,6 +17,7 @@ _USUAL_RATE = 25.0
 #: How the outermost parts of an MP4 file are called, of which one is its first.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _TAIL_BYTES = 1024
+_TS_PACKET = 188  # bytes of a packet of an MPEG transport stream, which begins with G
 #: How containers begin: offset, content.  Only to tell who lacks PyAV what the file is; FFmpeg
 #: looks for itself.
 _SIGNATURES: tuple[tuple[int, bytes], ...] = (
@@ -101,7 +102,7 @@ def ends_early(file: IO[bytes]) -> bool:
         file.seek(max(0, length - _TAIL_BYTES))
         tail = file.read(_TAIL_BYTES)
         file.seek(0)
-        start = file.read(256)
+        start = file.read(2 * _TS_PACKET + 1)
         return _reaches(file, start, length) > length or not _has_end(start, tail)
     except (OSError, ValueError, IndexError):  # it changes while it is read, or nothing adds up
         return False
@@ -114,8 +115,8 @@ def _reaches(file: IO[bytes], start: bytes, length: int) -> int:
         return 8 + int.from_bytes(start[4:8], "little")
     if start[:4] == b"\x1a\x45\xdf\xa3":
         return _segment_reaches(start)
-    if start[0] == start[188] == ord("G"):
-        return -(-length // 188) * 188
+    if not start.startswith(b"GIF8") and start[::_TS_PACKET] == b"GGG":
+        return -(-length // _TS_PACKET) * _TS_PACKET
     return 0
 
 

@@ -4,7 +4,8 @@ The matrix and range are those that the file names; where it names none BT.601, 
 writes when it makes a clip of pictures and names none.  Chroma of half size is repeated, as OpenCV
 does it, through which nearly everybody's training data came (0.3 ms for a 1280 x 720 frame, where
 interpolation costs 2 to 4 ms and changes a pixel by 0.7 levels on average).  Transparency lies on
-white, as in pictures.  Pixels that are not square are left as they are.
+white, as in pictures.  Where pixels are not square, as on DVDs, the side that lacks some is scaled
+up, by FFmpeg on the way: a face that is too narrow is another face.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .clip import MAX_PIXELS
 from .pixels import Pixels
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 _NO_COLOURS = 2, 0
 #: Flags of FFmpeg's scaler.
 _BILINEAR = 2
+#: Ratios of width to height of a pixel that are believed; the widest in use is 3 (of SVCDs).
+_RATIOS = 0.25, 4.0
 #: Its rewritten half, called unstable because its interface may change.  Only for 4:4:4, which the
 #: older half converts in 3.4 ms a 1280 x 720 frame and this one in 0.7; only in the versions with
 #: which it was tried; and only for whole blocks of pixels: up to 16 pixels wide it crashes.
@@ -33,10 +37,16 @@ _NEW_SCALER_BLOCK = 64
 
 
 class Converter:
-    """Turns frames to RGB; keeps FFmpeg's scaler between them."""
+    """Turns frames to RGB; keeps FFmpeg's scaler between them.
 
-    def __init__(self) -> None:
+    Args:
+        pixel: width of a pixel over its height, as the file says; 0 if it says nothing.
+    """
+
+    def __init__(self, pixel: float = 0.0) -> None:
         from av.video.reformatter import VideoReformatter
+
+        self._pixel = pixel if _RATIOS[0] <= pixel <= _RATIOS[1] else 1.0
 
         self._reformatter = VideoReformatter()
         self._has_alpha = functools.cache(_has_alpha)
@@ -46,7 +56,8 @@ class Converter:
         """(H, W, 3) uint8, upright; whatever PyAV raises if that cannot be."""
         has_alpha = self._has_alpha(frame.format.name)
         kind = "rgba" if has_alpha else "rgb24"
-        flags = _BILINEAR | (_NEW_SCALER if _suits_new_scaler(frame) else 0)
+        may_be_new = self._pixel == 1 and _suits_new_scaler(frame)
+        flags = _BILINEAR | (_NEW_SCALER if may_be_new else 0)
         try:
             converted = self._convert(frame, kind, flags)
         except Exception:  # colour tags that are reserved: as if there were none
@@ -67,8 +78,14 @@ class Converter:
         return self._turned[1]
 
     def _convert(self, frame: VideoFrame, kind: str, flags: int) -> VideoFrame:
+        width, height = frame.width, frame.height
+        if max(self._pixel, 1 / self._pixel) * width * height <= MAX_PIXELS:
+            width = round(width * max(self._pixel, 1.0))
+            height = round(height / min(self._pixel, 1.0))
         # one thread, as the cores have other work
-        return self._reformatter.reformat(frame, format=kind, interpolation=flags, threads=1)
+        return self._reformatter.reformat(
+            frame, width, height, format=kind, interpolation=flags, threads=1
+        )
 
 
 def _has_alpha(name: str) -> bool:

@@ -181,7 +181,7 @@ class _File(Clip):
         self._quantisers = Quantisers()
         self._stream: VideoStream | None = stream
         self._packets: Iterator[av.Packet] | None = self._container.demux(stream)
-        self._converter: Converter | None = Converter()
+        self._converter: Converter | None = Converter(float(stream.sample_aspect_ratio or 0))
         self._pending: deque[VideoFrame] = deque()
         self.rate = rate_of(stream)
         self.duration = duration_of(self._container, stream)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+
+from minimeso.media import containers
 
 
 @pytest.mark.parametrize(
@@ -35,3 +39,14 @@ def test_clock_that_stands_still() -> None:
     assert (np.diff(times) > 0).all()
     clock = Clock(None, None)
     assert clock.step == 1 / 25
+
+
+def test_a_gif_is_no_transport_stream() -> None:
+    """Though it begins with a G, and so do the places where packets would begin."""
+    data = bytearray(b"GIF89a" + bytes(600) + b";")
+    data[188] = data[376] = ord("G")
+    assert not containers.ends_early(io.BytesIO(bytes(data)))
+    packets = bytearray(188 * 4)
+    packets[::188] = b"GGGG"
+    assert not containers.ends_early(io.BytesIO(bytes(packets)))
+    assert containers.ends_early(io.BytesIO(bytes(packets[:-5])))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.clips import (
     Pixels,
     clip_bytes,
@@ -127,3 +129,38 @@ def test_both_scalers_agree(tmp_path: Path, width: int, monkeypatch: pytest.Monk
     with open_clip(path) as clip:
         old = next(clip).pixels.astype(int)
     assert np.abs(new - old).max() <= 2 and np.abs(new - noise).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size"),
+    [("64/45", (102, 48)), ("16/11", (105, 48)), ("3/4", (72, 64)), ("1/1", (72, 48)),
+     ("0/1", (72, 48)), ("99/1", (72, 48))],
+)  # fmt: skip
+def test_pixels_that_are_not_square(tmp_path: Path, ratio: str, size: tuple[int, int]) -> None:
+    """A picture that was squeezed for it comes out as it was."""
+    width, height = size
+    whole = photo(height, width)
+    squeezed = np.asarray(Image.fromarray(whole).resize((72, 48), Image.Resampling.BILINEAR))
+
+    def set_up(stream: Any) -> None:
+        stream.codec_context.sample_aspect_ratio = Fraction(ratio)
+
+    path = clip_file(
+        tmp_path, "a.mkv", kind="matroska", frames=[squeezed] * 3, options={"qscale": "2"},
+        set_up=set_up,
+    )  # fmt: skip
+    with open_clip(path) as clip:
+        found = next(clip).pixels
+    assert found.shape == whole.shape and clip.size == size
+    assert np.abs(found - whole.astype(int)).mean() < 8
+
+
+def test_squared_pixels_are_turned_afterwards(tmp_path: Path) -> None:
+    def set_up(stream: Any) -> None:
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+
+    data = clip_bytes(frames=[photo(48, 64)] * 3, set_up=set_up)
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(patched(data, 0, 1, -1, 0))
+    with open_clip(path) as clip:
+        assert next(clip).pixels.shape == (128, 48, 3) and clip.size == (48, 128)
