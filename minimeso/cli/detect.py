@@ -72,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=frame_size(_MAX_SIDE), metavar="WxH", help="of raw RGB frames on stdin")
     add("--rate", type=positive_number(_MOST), metavar="R",
         help=f"raw frames in a second; default {DEFAULT_RATE:g}")  # fmt: skip
+    add("--max-pixels", type=positive_number(1 << 32), metavar="N",
+        help="of a picture; a larger JPEG is decoded at a half to an eighth of its size, others are "
+        "refused; default: 50 million, of others 179 million")  # fmt: skip
     add("--report", metavar="FILE.html", help="write a page that shows what was seen")
     add(
         "--annotate",
@@ -98,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
         min_face=options.min_face,
         crops=options.crops,
         prior=options.prior,
+        max_pixels=options.max_pixels and int(options.max_pixels),
         threads=options.threads,
         isa=options.isa,
     )

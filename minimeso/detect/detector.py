@@ -56,6 +56,8 @@ class Detector:
             searched for.
         prior: how likely it is, before a file is looked at, that somebody in it was swapped; above
             0 and below 1, see ``prior``.
+        max_pixels: of a picture file; a larger JPEG is decoded at a part of its size, see
+            ``minimeso.media.pictures.read_picture``.
         threads: how many threads work; by default one per available core.
         isa: instruction set, as for ``Session``.
 
@@ -68,7 +70,7 @@ class Detector:
 
     Raises:
         ModelError: a model is missing, damaged, no detector or no face finder.
-        InputError: ``prior`` or ``min_face`` makes no sense.
+        InputError: ``prior``, ``min_face`` or ``max_pixels`` makes no sense.
         EngineError: the instruction set is not available.
     """
 
@@ -81,6 +83,7 @@ class Detector:
         min_face: float | None = None,
         crops: bool = False,
         prior: float = EVEN,
+        max_pixels: int | None = None,
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
@@ -102,6 +105,9 @@ class Detector:
                 self.finder.session.share_workspace(self.session)
         if self.thorough is not None:
             self.thorough.share_workspace(self.session)
+        if max_pixels is not None and max_pixels < 1:
+            raise InputError(f"max_pixels must be 1 or more, not {max_pixels!r}")
+        self._max_pixels = max_pixels
         self._for_clips: tuple[Networks, FaceFinder | None] | None = None
 
     @property
@@ -169,7 +175,7 @@ class Detector:
                 if is_clip(source):
                     with open_clip(source, fps, every_frame) as clip:
                         return self._judge_clip(clip, path, on_frame)
-            picture = read_picture(source)
+            picture = read_picture(source, self._max_pixels)
         except PictureError as error:
             if path is None:
                 raise

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _END_OF_JPEG = b"\xff\xd9"
 _MAX_JPEG_BYTES = 1 << 30
 _MAX_STREAM_BYTES = 1 << 28
+#: More of a JPEG is decoded at a half, a quarter or an eighth of its size, which libjpeg does on
+#: the way: phones take 200 megapixels, which would fill 600 MB.
+MOST_PIXELS = 50_000_000
+_REDUCTIONS = (1, 2, 4, 8)
 #: What a picture that is read from an open file is called.
 STREAM = "-"
 _SAVE_AS = "save it as JPEG or PNG"
@@ -55,12 +59,14 @@ class Picture(NamedTuple):
     doubt: Note | None = None
 
 
-def read_picture(source: object) -> Picture:
+def read_picture(source: object, max_pixels: int | None = None) -> Picture:
     """Read a picture from wherever it is.
 
     Args:
         source: path of a file (``str`` or path-like), open binary file, Pillow image, or array:
             uint8 or float in [0, 1], of shape (H, W, 3), (H, W, 4) with alpha, or (H, W).
+        max_pixels: a larger JPEG file is decoded at a half to an eighth of its size, other files
+            are refused; by default those above ``MOST_PIXELS``, and what Pillow takes for a bomb.
 
     Raises:
         PictureError: a file or Pillow image cannot be read; names the file, the reason and
@@ -68,9 +74,9 @@ def read_picture(source: object) -> Picture:
         InputError: the source is none of these, or an array of another shape, dtype or range.
     """
     if isinstance(source, (str, os.PathLike)):
-        return _read_file(os.fsdecode(source))
+        return _read_file(os.fsdecode(source), max_pixels)
     if isinstance(source, io.BufferedIOBase):
-        return _read_stream(source)
+        return _read_stream(source, max_pixels)
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(source, pillow.Image):
         return _read_image(source)
@@ -81,12 +87,12 @@ class Unreadable(Exception):  # noqa: N818 (a message on its way to a PictureErr
     """Reason and remedy, without the name of the file."""
 
 
-def _read_file(path: str) -> Picture:
+def _read_file(path: str, max_pixels: int | None) -> Picture:
     with named(path), open_regular(path) as file:
-        return _decode(file)
+        return _decode(file, max_pixels)
 
 
-def _read_stream(file: io.BufferedIOBase) -> Picture:
+def _read_stream(file: io.BufferedIOBase, max_pixels: int | None) -> Picture:
     """A stream may be endless, and Pillow wants to go back and forth: read it first."""
     with named(STREAM):
         if file.seekable():
@@ -96,7 +102,7 @@ def _read_stream(file: io.BufferedIOBase) -> Picture:
             raise Unreadable(f"more than {_MAX_STREAM_BYTES >> 20} MiB: give a picture file")
         if not data:
             raise Unreadable("nothing comes from it: give a picture")
-        return _decode(io.BytesIO(data))
+        return _decode(io.BytesIO(data), max_pixels)
 
 
 @contextlib.contextmanager
@@ -167,15 +173,18 @@ def _check_regular(status: os.stat_result) -> None:
 # --- decoding ----------------------------------------------------------------------------
 
 
-def _decode(file: IO[bytes]) -> Picture:
-    with identify(file) as image:
+def _decode(file: IO[bytes], max_pixels: int | None) -> Picture:
+    with identify(file, max_pixels) as image:
         notes = (Note("first_frame_only"),) if has_frames(image) else ()
+        by = _reduce(image, max_pixels)
+        if by > 1:
+            notes = (*notes, Note("reduced", {"by": by}))
         fault = _load(image)
         doubt = doubt_about(image)
         if fault is None:
             return Picture(rgb_of_image(image), True, notes, doubt)
         if image.format in ("JPEG", "MPO"):
-            pixels = rgb_of_image(_load_with_end(file))
+            pixels = rgb_of_image(_load_with_end(file, max_pixels))
         else:
             pixels = rgb_of_image(image)
     if _is_blank(pixels):
@@ -184,7 +193,7 @@ def _decode(file: IO[bytes]) -> Picture:
     return Picture(pixels, False, (*notes, note), doubt)
 
 
-def identify(file: IO[bytes]) -> Image.Image:
+def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
     """What kind of picture a file holds, not decoded yet."""
     from PIL import Image
 
@@ -202,9 +211,27 @@ def identify(file: IO[bytes]) -> Image.Image:
     except Exception as error:
         reason = f"{name} file with a damaged or unusual header ({reason_of(error)})"
         raise Unreadable(f"{reason}: {_COPY_OR_SAVE}") from None
-    if image.width * image.height > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
-        raise Image.DecompressionBombError
+    most: float = max_pixels or 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+    if _is_reducible(image):
+        most = (max_pixels or MOST_PIXELS) * _REDUCTIONS[-1] ** 2
+    if image.width * image.height > most:
+        raise Unreadable(f"more than {most:.0f} pixels, taken for a bomb: scale it down")
     return image
+
+
+def _is_reducible(image: Image.Image) -> bool:
+    return image.format in ("JPEG", "MPO")
+
+
+def _reduce(image: Image.Image, max_pixels: int | None) -> int:
+    """Have a JPEG that is too large decoded at a part of its size; returns which, 1 for all."""
+    width, height = image.size
+    most = max_pixels or MOST_PIXELS
+    by = next((by for by in _REDUCTIONS if width * height <= most * by * by), _REDUCTIONS[-1])
+    if by == 1 or not _is_reducible(image):
+        return 1
+    image.draft(image.mode, (max(width // by, 1), max(height // by, 1)))
+    return by
 
 
 def has_frames(image: Image.Image) -> bool:
@@ -225,7 +252,7 @@ def _load(image: Image.Image) -> str | None:
     return None
 
 
-def _load_with_end(file: IO[bytes]) -> Image.Image:
+def _load_with_end(file: IO[bytes], max_pixels: int | None) -> Image.Image:
     """A JPEG that stops too early, decoded as if it had an end.
 
     Only so a progressive one gives its coarse scans.  Pillow's own switch for this,
@@ -235,6 +262,7 @@ def _load_with_end(file: IO[bytes]) -> Image.Image:
 
     file.seek(0)
     image = Image.open(io.BytesIO(file.read(_MAX_JPEG_BYTES) + _END_OF_JPEG), formats=["JPEG"])
+    _reduce(image, max_pixels)
     _load(image)
     return image
 

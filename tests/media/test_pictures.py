@@ -271,3 +271,32 @@ def test_odd_names(tmp_path: Path, name: str | bytes) -> None:
         pytest.skip("this file system refuses the name")
     assert np.array_equal(pixels(path), PHOTO)
     assert np.array_equal(pixels(str(path)), PHOTO)
+
+
+@pytest.mark.parametrize(
+    ("most", "by"), [(96 * 128, 1), (96 * 128 - 1, 2), (3072, 2), (3071, 4), (200, 8)]
+)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_that_is_too_large_is_reduced(tmp_path: Path, most: int, by: int, mode: str) -> None:
+    smooth = np.asarray(Image.fromarray(PHOTO).resize((128, 96)))
+    path = picture_file(tmp_path, Image.fromarray(smooth).convert(mode), "large.jpg", quality=95)
+    picture = read_picture(path, most)
+    assert picture.pixels.shape == (96 // by, 128 // by, 3)
+    assert picture.notes == ((Note("reduced", {"by": by}),) if by > 1 else ())
+    means = smooth.reshape(96 // by, by, 128 // by, by, 3).mean((1, 3))
+    wanted = (
+        means
+        if mode == "RGB"
+        else pixels(path).reshape(*means.shape[:1], by, -1, by, 3).mean((1, 3))
+    )
+    assert np.abs(picture.pixels - wanted).mean() < 6
+
+
+def test_what_is_too_large_at_an_eighth_is_a_bomb(tmp_path: Path) -> None:
+    jpeg = picture_file(tmp_path, Image.fromarray(PHOTO), "a.jpg")
+    png = picture_file(tmp_path, Image.fromarray(PHOTO), "a.png")
+    height, width = PHOTO.shape[:2]
+    for path, most in ((jpeg, height * width // 64 - 1), (png, height * width - 1)):
+        with pytest.raises(PictureError, match="taken for a bomb: scale it down"):
+            read_picture(path, most)
+    assert read_picture(png, height * width).pixels.shape == PHOTO.shape
