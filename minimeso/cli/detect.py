@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rate", type=positive_number(_MOST), metavar="R",
         help=f"raw frames in a second; default {DEFAULT_RATE:g}")  # fmt: skip
     add("--max-pixels", type=positive_number(1 << 32), metavar="N",
-        help="of a picture; a larger JPEG is decoded at a half to an eighth of its size, others are "
+        help="of a picture; a larger JPEG is decoded at a half to an eighth of it, others are "
         "refused; default: 50 million, of others 179 million")  # fmt: skip
     add("--report", metavar="FILE.html", help="write a page that shows what was seen")
     add(
