@@ -12,6 +12,7 @@ from minimeso.notes import DOUBTS, Code, Note, in_words, joined, remedies
 WORDED: list[tuple[Code, dict[str, Any], str]] = [
     ("unreadable", {"reason": "{a} folder"}, "{a} folder"),
     ("first_frame_only", {}, "only its first frame"),
+    ("deinterlaced", {}, "its frames are interlaced: deinterlaced"),
     ("reduced", {"by": 4}, "very large: decoded at 1/4 of its size"),
     ("damaged_picture", {"reason": "x"}, "damaged or cut short (x): judged by what could be read"),
     ("damaged_frames", {"frames": 1}, "damaged: 1 frame left out"),

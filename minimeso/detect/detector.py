@@ -241,7 +241,8 @@ class Detector:
             notes = (Note("stopped"),)
         notes = (*notes, *clip.faults)
         analyzer.doubt = clip.doubt
-        return self._verdict(path, analyzer, not notes, notes, (), clip.frames_read)
+        complete, notes = not notes, (*notes, *clip.remarks)
+        return self._verdict(path, analyzer, complete, notes, (), clip.frames_read)
 
     def _with_fewer_threads(self) -> tuple[Networks, FaceFinder | None]:
         """Networks and finder for clips, whose decoder and finder have threads of their own: more

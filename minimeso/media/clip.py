@@ -52,6 +52,7 @@ class Clip(ABC):
         size: width and height of the (first) frame as a person sees it.
         faults: at the end of the iteration, what could not be read.
         fault: the same in words; None if nothing.
+        remarks: what was done to the frames, so far.
         was_stopped: whether ``stop`` ended it.
         doubt: a note if nobody in the frames given so far can be called real, or fake.
     """
@@ -62,6 +63,7 @@ class Clip(ABC):
     rate: float | None = None
     size: tuple[int, int] = (0, 0)
     faults: tuple[Note, ...] = ()
+    remarks: tuple[Note, ...] = ()
     was_stopped: bool = False
     doubt: Note | None = None
     #: What to do about a source without one whole frame.

@@ -41,12 +41,14 @@ class Converter:
 
     Args:
         pixel: width of a pixel over its height, as the file says; 0 if it says nothing.
+        size: width and height of the frames of which it says so.
     """
 
-    def __init__(self, pixel: float = 0.0) -> None:
+    def __init__(self, pixel: float = 0.0, size: tuple[int, int] = (0, 0)) -> None:
         from av.video.reformatter import VideoReformatter
 
         self._pixel = pixel if _RATIOS[0] <= pixel <= _RATIOS[1] else 1.0
+        self._promised = size
 
         self._reformatter = VideoReformatter()
         self._has_alpha = functools.cache(_has_alpha)
@@ -79,7 +81,8 @@ class Converter:
 
     def _convert(self, frame: VideoFrame, kind: str, flags: int) -> VideoFrame:
         width, height = frame.width, frame.height
-        if max(self._pixel, 1 / self._pixel) * width * height <= MAX_PIXELS:
+        is_sane = max(self._pixel, 1 / self._pixel) * width * height <= MAX_PIXELS
+        if is_sane and (width, height) == self._promised:
             width = round(width * max(self._pixel, 1.0))
             height = round(height / min(self._pixel, 1.0))
         # one thread, as the cores have other work

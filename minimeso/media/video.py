@@ -13,7 +13,7 @@ import contextlib
 import importlib.util
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, cast
 
 from ..errors import PictureError
@@ -22,6 +22,7 @@ from .animation import Animation, check_webp, is_animated_webp
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
+from .deinterlace import Deinterlacer
 from .formats import SIGNATURE_BYTES, format_of
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
 from .pictures import STREAM, Unreadable, has_frames, identify, open_regular, pillow_silence
@@ -179,9 +180,12 @@ class _File(Clip):
         decoder.thread_count = _DECODER_THREADS if many else _FEWER_THREADS
         decoder.options = {"max_pixels": str(MAX_PIXELS), **EXPORT_QUANTISERS}
         self._quantisers = Quantisers()
+        self._deinterlacer: Deinterlacer | None = None
         self._stream: VideoStream | None = stream
         self._packets: Iterator[av.Packet] | None = self._container.demux(stream)
-        self._converter: Converter | None = Converter(float(stream.sample_aspect_ratio or 0))
+        self._converter: Converter | None = Converter(
+            float(stream.sample_aspect_ratio or 0), (decoder.width, decoder.height)
+        )
         self._pending: deque[VideoFrame] = deque()
         self.rate = rate_of(stream)
         self.duration = duration_of(self._container, stream)
@@ -249,7 +253,9 @@ class _File(Clip):
             self._packets_read += 1
             self._packets_shown += not packet.is_discard
         try:
-            self._pending.extend(self._stream.codec_context.decode(packet))
+            self._pending.extend(self._deinterlaced(self._stream.codec_context.decode(packet)))
+            if packet is None and self._deinterlacer is not None:
+                self._pending.extend(self._deinterlacer.drain())
         except av.EOFError:  # the decoder ends itself
             pass
         except (av.FFmpegError, ValueError, MemoryError):  # this packet; the next ones may do
@@ -257,6 +263,17 @@ class _File(Clip):
         if self._counts_packets:
             self.frames_read = max(self._packets_shown - self._lost, 0)
         return True
+
+    def _deinterlaced(self, frames: Sequence[VideoFrame]) -> Iterator[VideoFrame]:
+        """The frames as they are, but from the first interlaced one on through the filter."""
+        for frame in frames:
+            if self._deinterlacer is None and frame.interlaced_frame:
+                self._deinterlacer = Deinterlacer()
+                self.remarks = (Note("deinterlaced"),)
+            if self._deinterlacer is None:
+                yield frame
+            else:
+                yield from self._deinterlacer.pass_on(frame)
 
     def _next_packet(self) -> av.Packet | None:
         """The next packet with something in it; an empty one would end the decoding."""
@@ -322,7 +339,7 @@ class _File(Clip):
     def _release(self) -> None:
         with self._lock:
             container, self._container = self._container, None
-            self._stream = self._packets = self._converter = None
+            self._stream = self._packets = self._converter = self._deinterlacer = None
             self._pending = deque()
             if container is not None:
                 container.close()
