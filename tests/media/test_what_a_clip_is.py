@@ -130,7 +130,7 @@ def test_bomb(tmp_path: Path, side: int) -> None:
 
 
 def test_a_size_that_only_the_container_promises(tmp_path: Path) -> None:
-    """The frames are as large as the frames say; shown as 64 x 48, a square's pixels would be wide."""
+    """The frames are as large as they say; a square shown as 64 x 48 would have wide pixels."""
     data = bytearray(clip_bytes())
     at = data.index(b"mp4v") + 4 + 24
     assert data[at : at + 4] == struct.pack(">HH", *SIZE)
