@@ -29,7 +29,6 @@ DETAILS = (
 EXAMPLES = """\
   minimeso detect holiday.mp4 --report holiday.html
   minimeso detect holiday/ --json > verdicts.jsonl
-  cat holiday.mp4 | minimeso detect -
   minimeso detect - --size 1280x720 --rate 25 < frames.rgb"""
 
 _FINDER = "yunet-s"

@@ -21,6 +21,7 @@ from minimeso import FaceFinder  # noqa: E402
 from minimeso.detect import framing  # noqa: E402
 from tools.train import (  # noqa: E402
     batches,
+    divisions,
     faces,
 )
 
@@ -166,8 +167,8 @@ def test_parts_have_nobody_in_common() -> None:
         np.zeros((count, 2, 2, 3), np.uint8), np.zeros((count, 4)), np.zeros(count, np.uint8),
         np.arange(count), names, names, ("ffpp",) * count, ("original",) * count,
     )  # fmt: skip
-    part = faces.parts(data)
+    part = divisions.parts(data)
     assert part[0] == part[2] and part[1] == part[3] and len(set(part.tolist())) == 3
-    few = faces.chosen(data, np.array([4, 0]))
+    few = divisions.chosen(data, np.array([4, 0]))
     assert few.identity == ("f", "a+b") == few.name and few.pair.tolist() == [4, 0]
     assert few.source == ("ffpp",) * 2

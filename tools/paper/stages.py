@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from tools.paper.results import Budget, Options, ResultsError, Runs, cell
-from tools.train import detectors, faces, sources
+from tools.train import detectors, divisions, faces, sources
 from tools.train.device import bfloat16_is_fast, device_of
 from tools.train.trainer import TrainError
 
@@ -128,7 +128,7 @@ def _figures(run: detectors.DetectorTrainer, splits: Splits) -> dict[str, object
 def of_each_person(p_fake: NDArray[np.float32], judged: faces.Faces) -> dict[str, object]:
     """How many people there are, and how many faces of every one are right: for intervals."""
     right = (p_fake >= 0.5) == (judged.fake == 1)
-    part = faces.parts(judged) if judged.layout == "sets" else None
+    part = divisions.parts(judged) if judged.layout == "sets" else None
     people, person = np.unique(faces.people(judged) if part is None else part, return_inverse=True)
     rights = np.bincount(person[right], minlength=len(people))
     counts = np.bincount(person, minlength=len(people))

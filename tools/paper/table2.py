@@ -93,23 +93,27 @@ def divide(given: Splits, number: int) -> Splits:
         identity=train.identity + val.identity,
         name=train.name + val.name,
     )
-    return faces.chosen(both, np.flatnonzero(~held)), faces.chosen(both, np.flatnonzero(held))
+    return divisions.chosen(both, np.flatnonzero(~held)), divisions.chosen(
+        both, np.flatnonzero(held)
+    )
 
 
 def divide_training(given: Splits, number: int) -> Splits:
     """Of sets that have no test faces: the validation faces are kept for stage 3, and as many
     training faces, of people drawn at random, take their place."""
-    from tools.train import faces
+    from tools.train import divisions
 
     train, val = given
-    part = faces.parts(train)
+    part = divisions.parts(train)
     sizes = np.bincount(part)
     held, room = np.zeros(len(train), bool), len(val)
     for one in np.random.default_rng(number).permutation(len(sizes)):
         if sizes[one] <= room:
             held |= part == one
             room -= sizes[one]
-    return faces.chosen(train, np.flatnonzero(~held)), faces.chosen(train, np.flatnonzero(held))
+    return divisions.chosen(train, np.flatnonzero(~held)), divisions.chosen(
+        train, np.flatnonzero(held)
+    )
 
 
 def render(folder: Path) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import hashlib
 import io
 import math
@@ -32,8 +31,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import sparse
-from scipy.sparse import csgraph
 from tqdm import tqdm
 
 from minimeso import FaceFinder
@@ -102,33 +99,6 @@ def people(data: Faces) -> NDArray[np.str_]:
     if data.layout == "folders":
         return np.array(data.identity)
     return np.array([identity.partition("/")[0] for identity in data.identity])
-
-
-def parts(data: Faces) -> NDArray[np.int64]:
-    """Of each face (N,) the number of the part of people it belongs to: parts have nobody in
-    common, though a picture may show one of two people (`A+B`), and each of them others, too."""
-    names = sorted({name for one in people(data) for name in str(one).split("+")})
-    number = {name: place for place, name in enumerate(names)}
-    shown = [[number[name] for name in str(one).split("+")] for one in people(data)]
-    pairs = [(one[0], other) for one in shown for other in one]
-    graph = sparse.coo_array((np.ones(len(pairs)), np.transpose(pairs)), (len(names), len(names)))
-    _, part = csgraph.connected_components(graph, directed=False)
-    return np.array([part[one[0]] for one in shown], np.int64)
-
-
-def chosen(data: Faces, rows: NDArray[np.int64]) -> Faces:
-    """Some of the faces, in this order."""
-    return dataclasses.replace(
-        data,
-        images=data.images[rows],
-        squares=data.squares[rows],
-        fake=data.fake[rows],
-        pair=data.pair[rows],
-        **{
-            name: tuple(getattr(data, name)[row] for row in rows) if getattr(data, name) else ()
-            for name in ("identity", "name", "source", "method")
-        },
-    )
 
 
 def digest(data: Faces) -> str:
