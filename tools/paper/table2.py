@@ -93,9 +93,7 @@ def divide(given: Splits, number: int) -> Splits:
         identity=train.identity + val.identity,
         name=train.name + val.name,
     )
-    return divisions.chosen(both, np.flatnonzero(~held)), divisions.chosen(
-        both, np.flatnonzero(held)
-    )
+    return _divided(both, held)
 
 
 def divide_training(given: Splits, number: int) -> Splits:
@@ -111,9 +109,14 @@ def divide_training(given: Splits, number: int) -> Splits:
         if sizes[one] <= room:
             held |= part == one
             room -= sizes[one]
-    return divisions.chosen(train, np.flatnonzero(~held)), divisions.chosen(
-        train, np.flatnonzero(held)
-    )
+    return _divided(train, held)
+
+
+def _divided(both: Faces, held: NDArray[np.bool_]) -> Splits:
+    from tools.train import divisions
+
+    one, other = (divisions.chosen(both, np.flatnonzero(part)) for part in (~held, held))
+    return one, other
 
 
 def render(folder: Path) -> None:
