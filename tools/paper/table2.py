@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tools.paper import figures_of_paper as paper
 from tools.paper import intervals, ordering, pages, results, table1
@@ -21,6 +22,7 @@ from tools.paper.results import Budget, Options, ResultsError
 
 if TYPE_CHECKING:
     from tools.paper.stages import Splits
+    from tools.train.faces import Faces
 
 NAME = "table2"
 BUDGETS = {
