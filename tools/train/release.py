@@ -198,6 +198,8 @@ def commands(meta: Mapping[str, Any], name: str) -> list[str]:
             f" {' '.join(f'{folder}/best.pt' for folder in folders)} {table}"
         )
         teacher = f" --teacher {table}"
+    elif meta["recipe"].get("teacher"):  # a network, which was asked about every batch
+        teacher = f" --teacher {meta['recipe']['teacher']}"
     checkpoint = f"OUT/{name}/best.pt"
     train = f"python -m tools.train --data FACES --out OUT/{name} {_flags(meta['recipe'])}{teacher}"
     lines.append(train)
@@ -227,7 +229,6 @@ def _flags(recipe: Mapping[str, Any]) -> str:
         if (key == "activation" and recipe["architecture"] in networks.ARCHITECTURES)
         or key in ("architecture", "precision", "seed")
         or (key not in ("teacher", "activation") and value != getattr(default, key))
-        or (key == "teacher" and value.endswith(".pt"))  # no table: it is asked anew
     )
 
 
