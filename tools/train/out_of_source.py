@@ -24,7 +24,7 @@ from minimeso.errors import MinimesoError
 from tools import files
 from tools.convert.source import ConvertError
 from tools.train import calibrate, faces, metrics, release, sources, views
-from tools.train.sets import SETS
+from tools.train.sets import SETS, TITLES
 
 #: The set that has every source.
 EVERY = "all"
@@ -55,8 +55,8 @@ def rows_of(checkpoint: Path, data: Path, cache: Path) -> list[dict[str, Any]]:
         rows.append(
             {
                 "network": model.meta["architecture"],
-                "trained_on": "+".join(known),
-                "tested_on": name,
+                "trained_on": " and ".join(TITLES[one] for one in known),
+                "tested_on": TITLES[name],
                 "faces": int(theirs.sum()),
                 "people": len(set(faces.people(val)[theirs])),
                 "auc": judged["auc"],

@@ -43,3 +43,5 @@ GROUPED = {
 }
 #: Sets by name, for `--set`.
 SETS = BALANCED | GROUPED
+#: What people call the sources of faces.
+TITLES = {"dfdc": "DFDC", "ffpp": "FaceForensics++", "stills": "LFW"}
