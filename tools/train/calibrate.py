@@ -64,6 +64,9 @@ def platt(logits: Array, fake: NDArray[np.uint8], count: Array) -> Fit:
         best = int(np.argmax(weights))
         alone = platt(logits[best : best + 1], fake, count)
         return Fit(tuple(alone.weights[0] * (i == best) for i in range(len(weights))), alone.bias)
+    if weights[0] < 0:  # the only one, and worse than none: what is left is the share of fakes
+        share = float(count[fake == 1].sum() / count.sum())
+        return Fit((0.0,), math.log(share / (1 - share)))
     return Fit(weights, float(fit.intercept_[0]))
 
 
