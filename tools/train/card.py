@@ -269,7 +269,8 @@ def reliability_diagram(
         total = sum(count)
         lower.plot(said, [n / total for n in count], "o-", color=colour, markersize=4)
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is fake", title=name)
-    upper.legend()
+    if upper.get_legend_handles_labels()[0]:  # no bin of a tiny split is shown
+        upper.legend()
     lower.set(xlabel="p_fake", ylabel="share of faces", ylim=(0, None))
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
