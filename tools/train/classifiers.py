@@ -211,7 +211,8 @@ def _append(graph: Graph, module: nn.Module, inputs: list[str], name: str) -> st
             return graph.node("max_pool2d", *inputs, name=name, kernel_size=module.kernel_size)
         case nn.LeakyReLU():
             return graph.node("leaky_relu", *inputs, name=name, negative_slope=LEAKY_SLOPE)
-    operation = _PLAIN.get(type(module))
+    kinds = (kind for kind in type(module).__mro__ if kind in _PLAIN)  # Mish has one of its own
+    operation = _PLAIN.get(next(kinds, nn.Module))
     if operation is None:
         raise ValueError(f"{type(module).__name__} {name!r} has no node in minimeso")
     return graph.node(operation, *inputs, name=name)
