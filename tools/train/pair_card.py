@@ -153,7 +153,8 @@ def _out_of_source(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "It was not measured for this model."
     lines = [
-        "The same recipe, trained on one source alone and tested on another: what a stranger's clip"
+        "The thorough network, by much the same recipe (tools/train/NOTES.md) trained on one source"
+        " alone and tested on another: what a stranger's clip"
         " meets.",
         "",
         "| trained on | tested on | faces | AUC | decided | right of the decided |",
