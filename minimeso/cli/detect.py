@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     from ..detect import Detector
     from .job import Job
 
-    inputs, _ = find_inputs(options.paths)
+    inputs = find_inputs(options.paths)
     if not inputs:
         return SOME_UNREADABLE
     _check_usage(options, inputs)

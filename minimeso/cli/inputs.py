@@ -27,36 +27,34 @@ class Input(NamedTuple):
     fault: str | None = None
 
 
-class Selection(NamedTuple):
-    """What there is to judge, and how many files of folders are not looked at, by their kind."""
-
-    inputs: list[Input]
-    skipped: Counter[str]
-
-
-def find_inputs(paths: Sequence[str]) -> Selection:
-    """Every input, folders taken apart."""
-    selection = Selection([], Counter())
+def find_inputs(paths: Sequence[str]) -> list[Input]:
+    """Every input, folders taken apart; says what in them is not looked at."""
+    inputs: list[Input] = []
+    skipped: Counter[str] = Counter()
     for path in paths:
         if path == STDIN:
             closed = sys.stdin is None
-            fault = "it is closed: send a picture or raw frames" if closed else None
-            selection.inputs.append(Input(path, fault))
+            inputs.append(
+                Input(path, "it is closed: send a picture or raw frames" if closed else None)
+            )
         elif os.path.isdir(path):  # noqa: PTH112 (Path changes how it is written)
-            before = len(selection.inputs)
-            _add_folder(path, selection)
-            if len(selection.inputs) == before:
+            found = _in_folder(path, skipped)
+            if not found:
                 message(f"{path}: no pictures or clips in it")
+            inputs += found
         else:
-            selection.inputs.append(Input(path, _fault_of_link(path)))
-    if selection.skipped:
-        message(f"not looked at: {_counted(selection.skipped)}")
-    return selection
+            inputs.append(Input(path, _fault_of_link(path)))
+    if skipped:
+        message(f"not looked at: {_counted(skipped)}")
+    return inputs
 
 
-def _add_folder(folder: str, selection: Selection) -> None:
-    """Pictures and clips in a folder and below.  Linked folders are followed, and each folder is
-    entered once; one that stays closed is an input, too."""
+def _in_folder(folder: str, skipped: Counter[str]) -> list[Input]:
+    """Pictures and clips in a folder and below; what is not looked at is counted by its kind.
+
+    Linked folders are followed, and each folder is entered once; one that stays closed is an input,
+    too.
+    """
     found: list[Input] = []
     entered: set[tuple[int, int]] = set()
 
@@ -64,13 +62,12 @@ def _add_folder(folder: str, selection: Selection) -> None:
         found.append(Input(error.filename, f"{error.strerror}: ask for the right to read it"))
 
     for place, folders, files in os.walk(folder, onerror=refused, followlinks=True):
-        status = os.stat(place)  # noqa: PTH116
-        if (status.st_dev, status.st_ino) in entered:
+        if not _enter(place, entered):
             folders.clear()
             continue
-        entered.add((status.st_dev, status.st_ino))
         hidden = [name for name in folders if name.startswith(".")]
-        selection.skipped.update({"hidden folders": len(hidden)} if hidden else {})
+        if hidden:
+            skipped["hidden folders"] += len(hidden)
         folders[:] = sorted(set(folders) - set(hidden))
         for name in files:
             path = os.path.join(place, name)  # noqa: PTH118
@@ -78,8 +75,22 @@ def _add_folder(folder: str, selection: Selection) -> None:
             if kind is None:
                 found.append(Input(path, _fault_of_link(path)))
             else:
-                selection.skipped[kind] += 1
-    selection.inputs.extend(sorted(found, key=lambda one: one.path))
+                skipped[kind] += 1
+    return sorted(found, key=lambda one: one.path)
+
+
+def _enter(folder: str, entered: set[tuple[int, int]]) -> bool:
+    """Whether a folder, by whatever way, is there and was not entered before."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+    except OSError:  # it went away
+        return False
+    if not status.st_ino:  # a file system that does not number; Python's own limit ends a loop
+        return True
+    here = status.st_dev, status.st_ino
+    is_new = here not in entered
+    entered.add(here)
+    return is_new
 
 
 def _skipped_kind(path: str, name: str) -> str | None:

@@ -99,7 +99,7 @@ class Analyzer:
         self.frames_scored = 0
         self.faces_found = 0
         self.left_out: dict[str, int] = {}
-        self.doubt: Note | None = None  # too strongly to be judged: who reads the file knows
+        self.doubt: Note | None = None  # about the file, of who reads it: see `Rule`
 
     def crop_faces(self, t: float, pixels: Pixels) -> CroppedFrame:
         """Find the faces of the next frame, and crop those that can be judged."""

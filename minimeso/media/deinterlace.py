@@ -22,6 +22,13 @@ _BWDIF = "mode=send_frame:parity=auto:deint=interlaced"
 _TIME_BASE = Fraction(1, 25)
 
 
+def can_deinterlace() -> bool:
+    """Whether this FFmpeg has the filter."""
+    from av.filter import filters_available
+
+    return "bwdif" in filters_available
+
+
 class Deinterlacer:
     """Frames in, frames out, one later; told to ``drain`` it gives the last one."""
 

@@ -95,8 +95,6 @@ def _read_file(path: str, max_pixels: int | None) -> Picture:
 def _read_stream(file: io.BufferedIOBase, max_pixels: int | None) -> Picture:
     """A stream may be endless, and Pillow wants to go back and forth: read it first."""
     with named(STREAM):
-        if file.seekable():
-            file.seek(0)
         data = file.read(_MAX_STREAM_BYTES + 1)
         if len(data) > _MAX_STREAM_BYTES:
             raise Unreadable(f"more than {_MAX_STREAM_BYTES >> 20} MiB: give a picture file")

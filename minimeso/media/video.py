@@ -22,7 +22,7 @@ from .animation import Animation, check_webp, is_animated_webp
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
-from .deinterlace import Deinterlacer
+from .deinterlace import Deinterlacer, can_deinterlace
 from .formats import SIGNATURE_BYTES, format_of
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
 from .pictures import STREAM, Unreadable, has_frames, identify, open_regular, pillow_silence
@@ -97,8 +97,10 @@ def _opened(path: str | os.PathLike[str] | Stream) -> Iterator[IO[bytes]]:
     """A file at its beginning, and so it is left."""
     if isinstance(path, Stream):
         path.seek(0)
-        yield cast(IO[bytes], path)
-        path.seek(0)
+        try:
+            yield cast(IO[bytes], path)
+        finally:
+            path.seek(0)
     else:
         with open_regular(os.fsdecode(path)) as file:
             yield file
@@ -267,7 +269,7 @@ class _File(Clip):
     def _deinterlaced(self, frames: Sequence[VideoFrame]) -> Iterator[VideoFrame]:
         """The frames as they are, but from the first interlaced one on through the filter."""
         for frame in frames:
-            if self._deinterlacer is None and frame.interlaced_frame:
+            if self._deinterlacer is None and frame.interlaced_frame and can_deinterlace():
                 self._deinterlacer = Deinterlacer()
                 self.remarks = (Note("deinterlaced"),)
             if self._deinterlacer is None:

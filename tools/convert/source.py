@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from minimeso.engine.graph import Graph
 from minimeso.networks import NETWORKS
 from tools.convert import efficientnet
+from tools.errors import ToolError
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -20,7 +21,7 @@ TORCH_EPS = 1e-5
 WHOLE_CROP = 2.3
 
 
-class ConvertError(Exception):
+class ConvertError(ToolError):
     """SRC cannot be converted; the message names the layer, what was found and what is known."""
 
 

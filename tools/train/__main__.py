@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from tools.arguments import number
+from tools.errors import exit_status
 from tools.train import batches, detectors, faces, networks, sets, sources, teacher, weights
 from tools.train.device import bfloat16_is_fast, device_of, set_environment
 from tools.train.trainer import TrainError
@@ -191,7 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = {key: getattr(options, key) for key in asdict(detectors.Recipe())}
     for key in ("teacher", "start"):
         settings[key] = getattr(options, key).name if getattr(options, key) else ""
-    try:
+
+    def work() -> None:
         if options.keep_draws and not options.teacher:
             raise TrainError(
                 "--keep-draws: only the draws of a --teacher come again; name its table"
@@ -218,20 +220,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
         if options.compile:
             run.network.compile(dynamic=False)
-        run.train(train_set, val_set, cache if options.keep_draws else None)
-    except (TrainError, faces.DataError, OSError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        if not options.compile:
-            raise
-        reason = str(error).split("\n", 1)[0][:200]
-        print(f"train: {reason}; try it without --compile", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command resumes after the last whole epoch", file=sys.stderr)
-        return 130
-    return 0
+        try:
+            run.train(train_set, val_set, cache if options.keep_draws else None)
+        except RuntimeError as error:
+            if not options.compile:
+                raise
+            reason = str(error).split("\n", 1)[0][:200]
+            raise TrainError(f"{reason}; try it without --compile") from None
+
+    return exit_status("train", work, "the same command resumes after the last whole epoch")
 
 
 if __name__ == "__main__":

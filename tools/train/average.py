@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
+from tools.errors import exit_status
 from tools.train import weights
 from tools.train.trainer import TrainError, load_checkpoint, write_checkpoint
 
@@ -68,12 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("out", type=Path, help="the checkpoint to write")
     add("--weights", type=float, nargs="+", required=True, help="how much each counts")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         write_checkpoint(_mean(options.networks, options.weights), options.out)
-    except (TrainError, OSError) as error:
-        print(f"average: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status("average", work)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minimeso import Model, load_model
-from minimeso.errors import MinimesoError
+from tools.errors import ToolError, exit_status
 from tools.train import faces, pasted
 
 CARD = """\
@@ -290,16 +290,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("model", type=Path, nargs="+", help="model files of release.py")
     options = parser.parse_args(arguments)
-    for path in options.model:
-        try:
-            write(load_model(path), path)
-        except KeyError as error:
-            print(f"card: {path}: no {error} in its meta; make it anew", file=sys.stderr)
-            return 2
-        except (MinimesoError, OSError) as error:
-            print(f"card: {error}", file=sys.stderr)
-            return 2
-    return 0
+
+    def work() -> None:
+        for path in options.model:
+            try:
+                write(load_model(path), path)
+            except KeyError as error:
+                raise ToolError(f"{path}: no {error} in its meta; make it anew") from None
+
+    return exit_status("card", work)
 
 
 if __name__ == "__main__":

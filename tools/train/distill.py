@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from tools import files
 from tools.arguments import number
+from tools.errors import exit_status
 from tools.train import batches, detectors, faces, metrics, teacher
 from tools.train.device import device_of, set_environment
 from tools.train.trainer import TrainError, load_checkpoint
@@ -95,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default: %(default)s)")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         device = device_of(options.device)
         teachers = [load(path, device) for path in options.checkpoints]
         first = teachers[0].recipe
@@ -127,13 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 table.save(file)
             auc = metrics.roc_auc(data.fake, rows[-1])
             print(f"draw {draw + 1}/{options.draws}: AUC {auc:.4f}", file=sys.stderr, flush=True)
-    except (TrainError, faces.DataError, OSError) as error:
-        print(f"distill: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on after the last whole draw", file=sys.stderr)
-        return 130
-    return 0
+
+    return exit_status("distill", work, "the same command goes on after the last whole draw")
 
 
 if __name__ == "__main__":

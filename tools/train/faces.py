@@ -38,6 +38,7 @@ from minimeso.detect import framing
 from minimeso.detect.box import Box
 from minimeso.engine.native import resize
 from tools import files
+from tools.errors import ToolError
 
 SIZE = 256
 #: How a face is cut, in training and in use; it becomes part of the model file.
@@ -57,7 +58,7 @@ T = TypeVar("T")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
-class DataError(Exception):
+class DataError(ToolError):
     """The data folder cannot be used; the message names the file and the remedy."""
 
 

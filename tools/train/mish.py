@@ -19,7 +19,7 @@ class Mish(nn.Mish):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.dtype == torch.bfloat16 and x.device.type == "cpu":
-            return cast(Tensor, _Mish.apply(x))  # type: ignore[no-untyped-call]  # not typed there
+            return cast(Tensor, _Mish.apply(x))  # type: ignore[no-untyped-call]  # PyTorch does not type `apply`
         return super().forward(x)
 
 

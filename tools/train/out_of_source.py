@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from minimeso.errors import MinimesoError
 from tools import files
-from tools.convert.source import ConvertError
+from tools.errors import exit_status
 from tools.train import calibrate, faces, metrics, release, sources, views
 from tools.train.sets import SETS, TITLES
 
@@ -79,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--cache", type=Path, required=True, help="folder for decoded faces")
     add("--csv", type=Path, required=True, help="the table to write")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         rows = [
             row
             for path in options.checkpoints
@@ -88,11 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table = pd.DataFrame(rows).round(4)
         with files.atomic_file(options.csv) as part:
             table.to_csv(part, index=False)
-    except (MinimesoError, ConvertError, faces.DataError, OSError) as error:
-        print(f"out_of_source: {error}", file=sys.stderr)
-        return 2
-    print(table.to_string(index=False))
-    return 0
+        print(table.to_string(index=False))
+
+    return exit_status("out_of_source", work)
 
 
 if __name__ == "__main__":

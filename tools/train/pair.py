@@ -24,7 +24,7 @@ import numpy as np
 from minimeso import Detector, load_model
 from minimeso.detect.pair import Combination, Pair, load_pair, save_pair
 from minimeso.detect.track_score import MOST_LOGIT, logits
-from minimeso.errors import MinimesoError
+from tools.errors import exit_status
 from tools.train import calibrate, faces, measures, metrics, pair_card, release, sources, views
 from tools.train.device import set_environment
 from tools.train.sets import GROUPED, SETS
@@ -193,17 +193,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--out-of-source", type=pair_card.out_of_source, help="CSV of figures on other sources")
     add("--note", default="", help="what else the card says")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         pair = made(options.fast, options.thorough, options.destination, options)
         save_pair(pair, options.destination)
         pair_card.write(load_pair(options.destination), options.destination)
-    except (MinimesoError, faces.DataError, OSError) as error:
-        print(f"pair: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+
+    return exit_status("pair", work)
 
 
 if __name__ == "__main__":

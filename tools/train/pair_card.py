@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from minimeso.detect.pair import Pair, load_pair
-from minimeso.errors import MinimesoError
-from tools.train import card, faces
+from tools.errors import ToolError, exit_status
+from tools.train import card
 from tools.train.calibrate import FALSE_ALARMS, RIGHT
 
 CARD = """\
@@ -231,16 +231,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m tools.train.pair_card", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("manifest", type=Path, nargs="+", help="manifests of tools.train.pair")
-    for path in parser.parse_args(arguments).manifest:
-        try:
-            write(load_pair(path), path)
-        except KeyError as error:
-            print(f"pair_card: {path}: no {error} in its meta; make it anew", file=sys.stderr)
-            return 2
-        except (MinimesoError, faces.DataError, OSError) as error:
-            print(f"pair_card: {error}", file=sys.stderr)
-            return 2
-    return 0
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        for path in options.manifest:
+            try:
+                write(load_pair(path), path)
+            except KeyError as error:
+                raise ToolError(f"{path}: no {error} in its meta; make it anew") from None
+
+    return exit_status("pair_card", work)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ from tqdm import tqdm
 from minimeso import FaceFinder, Model, Session
 from minimeso.detect import framing
 from minimeso.detect.box import AnyBox
-from minimeso.errors import MinimesoError
 from tools.arguments import number
-from tools.train import faces, metrics
+from tools.errors import exit_status
+from tools.train import divisions, faces, metrics
 
 HEIGHT, WIDTH = 480, 640
 SCALES = (0.7, 1.3)
@@ -170,16 +170,7 @@ def some(split: faces.Faces, count: int) -> faces.Faces:
     pairs = len(split) // 2
     chosen = np.unique(np.linspace(0, pairs - 1, min(count // 2, pairs)).round().astype(int))
     index = (2 * chosen[:, None] + np.arange(2)).reshape(-1)
-    return faces.Faces(
-        images=split.images[index],
-        squares=split.squares[index],
-        fake=split.fake[index],
-        pair=split.pair[index],
-        identity=tuple(split.identity[i] for i in index),
-        name=tuple(split.name[i] for i in index),
-        source=tuple(split.source[i] for i in index) if split.source else (),
-        method=tuple(split.method[i] for i in index) if split.source else (),
-    )
+    return divisions.chosen(split, index)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -194,7 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--split", choices=faces.SPLITS, default="train", help="(default: %(default)s)")
     add("--faces", type=number(1 << 20), default=500, help="how many (default: %(default)s)")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         model = Session(options.model).model
         split = some(faces.load(options.data, options.split, options.cache), options.faces)
         before = score(model, as_trained(split))
@@ -202,10 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             values = compare(model, split, before, (low, high))
             row = "  ".join(f"{key} {value:.4f}" for key, value in values.items())
             print(f"{len(split)} faces, scale {low} to {high}:  {row}")
-    except (MinimesoError, faces.DataError, OSError) as error:
-        print(f"pasted: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status("pasted", work)
 
 
 if __name__ == "__main__":

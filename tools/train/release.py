@@ -33,9 +33,9 @@ from scipy import special
 from minimeso import Detector, Model, load_model, save_model
 from minimeso.detect.pair import Pair
 from minimeso.engine.storage import Dtype
-from minimeso.errors import MinimesoError
 from minimeso.networks import trainable_parameters
 from tools.convert import checkpoints, efficientnet, keras, models, source
+from tools.errors import exit_status
 from tools.train import (
     calibrate,
     card,
@@ -336,7 +336,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="of the stored weights (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         model = read_trained(options.checkpoint, options.name)
         if options.dtype != "float32":
             model = rounded(model, options.dtype)
@@ -346,14 +347,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         save_model(model, options.destination, dtype=options.dtype)
         card.write(model, options.destination)
-    except (MinimesoError, source.ConvertError, faces.DataError, OSError) as error:
-        print(f"release: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    print(f"{options.destination}: {model.meta['metrics']}")
-    return 0
+        print(f"{options.destination}: {model.meta['metrics']}")
+
+    return exit_status("release", work)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from torch.optim import swa_utils
 from tqdm import tqdm
 
 from tools import files
+from tools.errors import ToolError
 
 CHECKPOINT_FORMAT = 1
 #: What an epoch gave: a row of the history.
@@ -35,7 +36,7 @@ R = TypeVar("R", bound=Any)
 B = TypeVar("B")
 
 
-class TrainError(Exception):
+class TrainError(ToolError):
     """The run cannot start or go on; the message names the cause and the remedy."""
 
 

@@ -1,19 +1,33 @@
-"""What may have become of the faces of a split before one is judged: `VIEWS`, and smaller ones."""
+"""What may have become of the faces of a split before one is judged: `VIEWS`, and smaller ones.
+
+    python -m tools.train.views NETWORK [NETWORK ...] --data DIR --cache DIR --views "as trained"
+
+prints what networks (model files, or checkpoints such as those of `tools.train.average`) do with
+val under some of them; with `--mirrored`, for the mirror images too, and the mean of both.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from minimeso import Model
+from minimeso import Model, load_model
 from tools import files
-from tools.train import faces, harms, pasted
+from tools.convert import checkpoints, models
+from tools.errors import exit_status
+from tools.train import faces, harms, metrics, pasted, sources
 from tools.train.calibrate import SMALL
+from tools.train.sets import GROUPED
 
 Array = NDArray[np.float64]
 
@@ -60,11 +74,19 @@ SMALLER: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
 }
 
 
+#: What is measured alone: nothing is fitted on it.
+ODD: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
+    f"palette of {colours} colours": partial(harmed, harm="palette", amount=colours)
+    for colours in (256, 64)
+}
+EVERY = VIEWS | SMALLER | ODD
+
+
 def logits(
     model: Model, split: faces.Faces, view: str, cache: Path, mirrored: bool = False
 ) -> Array:
-    """What a network says of a split, or of the mirror images of its faces, under a view of `VIEWS`
-    or `SMALLER`: (N,) logits, calibrated as the model is. Kept in `cache`: calibrating, measuring
+    """What a network says of a split, or of the mirror images of its faces, under a view of
+    `EVERY`: (N,) logits, calibrated as the model is. Kept in `cache`: calibrating, measuring
     and making a pair ask the same."""
     output = next(node for node in model.graph.nodes if node.name == model.graph.outputs[0])
     layer = output.inputs[0]
@@ -73,7 +95,7 @@ def logits(
     of = f"{view.replace(' ', '-')}{'-mirrored' if mirrored else ''}"
     path = cache / f"logits-{_digest(model)}-{faces.digest(split)}-{of}.npy"
     if not path.exists():
-        make = (VIEWS | SMALLER)[view]
+        make = EVERY[view]
         with files.atomic_file(path) as part, part.open("wb") as file:
             np.save(file, pasted.score(model, make(split), layer, mirrored))
     raw: Array = faces.cached(path, np.float64)
@@ -93,3 +115,71 @@ def _digest(model: Model) -> str:
             found.update(name.encode())
             found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()[:16]
+
+
+def row(model: Model, split: faces.Faces, logit: Array) -> dict[str, Any]:
+    """What a network does with a split of several sources: AUC of those with fakes, percentiles of
+    the logits of the real faces of those without, and what is called wrongly by its thresholds."""
+    source = np.array(split.source)
+    found: dict[str, Any] = {}
+    p_fake = special.expit(logit)
+    for name in sorted(set(split.source)):
+        theirs, fake = source == name, split.fake == 1
+        if fake[theirs].any():
+            found[f"{name} AUC"] = metrics.roc_auc(split.fake[theirs], logit[theirs])
+        else:
+            for percent in (50, 95, 99):
+                found[f"{name} {percent} %"] = np.percentile(logit[theirs], percent)
+        if model.thresholds is not None:
+            called = p_fake >= model.thresholds["fake"]
+            found[f"{name} real called fake"] = called[theirs & ~fake].mean()
+            if fake[theirs].any():
+                called = p_fake <= model.thresholds["real"]
+                found[f"{name} fake called real"] = called[theirs & fake].mean()
+    return found
+
+
+def read(path: Path) -> Model:
+    """A model file, or a checkpoint of `tools.train`, whose logits are as they are."""
+    if path.suffix == ".npz":
+        return load_model(path)
+    model = models.to_model(checkpoints.checkpoint_arrays(path), path.stem)
+    return replace(model, framing=dict(faces.FRAMING), thresholds=None)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.train.views", description=(__doc__ or "").split("\n")[0]
+    )
+    add: Callable[..., Any] = parser.add_argument
+    add("networks", type=Path, nargs="+", help="model files or checkpoints")
+    add("--data", type=Path, required=True, help="folder that holds faces/ and more/")
+    add("--cache", type=Path, required=True, help="folder for decoded faces")
+    add("--set", choices=GROUPED, default="all")
+    add("--views", nargs="+", choices=EVERY, default=["as trained"], metavar="VIEW",
+        help=f"of {', '.join(EVERY)}; default: as trained")  # fmt: skip
+    add("--mirrored", action="store_true", help="of the mirror images, too, and of the mean")
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        split = sources.load(options.data, options.set, "val", options.cache)
+        for path in options.networks:
+            model = read(path)
+            for view in options.views:
+                seen = {"": logits(model, split, view, options.cache)}
+                if options.mirrored:
+                    seen["mirrored"] = logits(model, split, view, options.cache, True)
+                    seen["mean"] = (seen[""] + seen["mirrored"]) / 2
+                for way, logit in seen.items():
+                    what = ", ".join(filter(None, (path.name, view, way)))
+                    cells = (
+                        f"{key} {value:.4f}" for key, value in row(model, split, logit).items()
+                    )
+                    print(f"{what}: {'  '.join(cells)}", flush=True)
+
+    return exit_status("views", work, "what was computed is kept in --cache")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
