@@ -204,7 +204,9 @@ class Batches:
     ) -> _Gathered:
         """Changed faces (N, 256, 256, 3) uint8, contrast and gains (N, 4) that are still to come,
         labels (N,) float32, and the rows again."""
-        if kept is None:
+        if self.augmentation not in PAIRED:  # no change: framed once, not in every epoch
+            images = self.faces.framed[rows]
+        elif kept is None:
             images = np.stack([self._change(row, changes) for row in rows])
         else:
             images = kept[rows]
