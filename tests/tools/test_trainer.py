@@ -291,3 +291,10 @@ def test_runs_trained_together_are_those_trained_alone(
         assert torch.equal(one["random"], other["random"])
         for before, after in zip(one["history"], other["history"], strict=True):
             assert {**before, "seconds": 0} == {**after, "seconds": 0}
+
+    as_one = runs("as one", 1)
+    detectors.train_together(as_one, train_set, val_set, as_one=True)
+    for number, run in enumerate(as_one):
+        one = trainer.load_checkpoint(tmp_path / "alone" / str(number) / "last.pt")
+        for figure in ("train_loss", "val_loss"):
+            assert run.history[0][figure] == pytest.approx(one["history"][0][figure], rel=1e-3)

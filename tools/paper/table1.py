@@ -26,7 +26,7 @@ BUDGETS = {
     "smoke": Budget(1, 1, 150),
     "cpu": Budget(2, 2, 6600),
     "days": Budget(4, 30, 0),
-    "gpu": Budget(4, 12, 0),
+    "gpu": Budget(12, 30, 0),
     "full": Budget(12, 30, 0),
 }
 RATE = 1e-3

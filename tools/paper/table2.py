@@ -29,7 +29,7 @@ BUDGETS = {
     "smoke": Budget(1, 1, 80),
     "cpu": Budget(2, 1, 5250),
     "days": Budget(2, 20, 0),
-    "gpu": Budget(2, 8, 0),
+    "gpu": Budget(4, 20, 0),
     "full": Budget(16, 30, 0),
 }
 SETTING = ("activation", "learning_rate")

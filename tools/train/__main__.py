@@ -52,7 +52,14 @@ def _add_network(add: Add, default: detectors.Recipe) -> None:
         help=f"{', '.join(teacher.ARCHITECTURES)}: large ones to distil from, which begin with the"
         " weights of ImageNet; their activations are their own (default: %(default)s)",
     )
-    add("--activation", choices=networks.ACTIVATIONS, default=default.activation)
+    add(
+        "--activation",
+        choices=networks.ACTIVATIONS,
+        nargs="+",
+        default=[default.activation],
+        help="several: networks side by side on the same batches, on a GPU as one network, each in"
+        " a folder of --out (default: %(default)s)",
+    )
     add("--epochs", type=number(1 << 20), default=default.epochs)
     add("--batch", type=number(1 << 20), default=default.batch, help="faces (default: %(default)s)")
     add("--learning-rate", type=_weight, default=default.learning_rate)
@@ -78,7 +85,12 @@ def _add_network(add: Add, default: detectors.Recipe) -> None:
         default=default.self_blended,
         help="share of the pairs of --set all... with a self-blended fake (default: %(default)s)",
     )
-    add("--start", type=Path, help="weights to begin with: a model file, or a .pt of one network")
+    add(
+        "--start",
+        type=Path,
+        nargs="+",
+        help="weights to begin with: a model file, or a .pt; one for each activation",
+    )
     add(
         "--freeze",
         type=number(1 << 10),
@@ -162,6 +174,13 @@ def _add_machine(add: Add) -> None:
         " rounding and dropout differ from those without",
     )
     add("--threads", type=number(1 << 20), help="CPU threads (default: PyTorch's choice)")
+    add(
+        "--workers",
+        type=number(1 << 10),
+        default=0,
+        help="processes that change faces for --set all..., where a GPU is faster than the threads"
+        " of one process; Linux (default: threads)",
+    )
 
 
 def _weight(text: str) -> float:
@@ -184,44 +203,75 @@ def _faces(options: argparse.Namespace, split: str, cache: Path) -> faces.Faces:
     return faces.load(options.data, split, cache, options.limit)
 
 
+def _runs(options: argparse.Namespace) -> list[detectors.DetectorTrainer]:
+    """The new runs, one for each activation."""
+    activations = list(dict.fromkeys(options.activation))
+    if options.keep_draws and not options.teacher:
+        raise TrainError("--keep-draws: only the draws of a --teacher come again; name its table")
+    if options.start and len(options.start) != len(activations):
+        raise TrainError(
+            f"--start: {len(options.start)} files for {len(activations)} activations; name one each"
+        )
+    settings = {key: getattr(options, key) for key in asdict(detectors.Recipe())}
+    settings["teacher"] = options.teacher.name if options.teacher else ""
+    device = device_of(options.device)
+    if options.precision == "auto":
+        settings["precision"] = "bf16" if bfloat16_is_fast(device) else "fp32"
+    runs = []
+    for place, activation in enumerate(activations):
+        settings["activation"] = activation
+        settings["start"] = options.start[place].name if options.start else ""
+        folder = options.out / activation if len(activations) > 1 else options.out
+        folder.mkdir(parents=True, exist_ok=True)
+        runs.append(detectors.DetectorTrainer(detectors.Recipe(**settings), folder, device))
+        runs[-1].workers = options.workers
+    return runs
+
+
+def _teach(
+    options: argparse.Namespace, runs: Sequence[detectors.DetectorTrainer], data: faces.Faces
+) -> None:
+    """Gives the runs the table or the network of --teacher, if one is named."""
+    if not options.teacher:
+        return
+    if not weights.is_table(options.teacher):
+        asked = weights.teacher_of(options.teacher, runs[0].device)
+        for run in runs:
+            run.teacher = asked
+        return
+    table = teacher.read_table(options.teacher, data, options.augment)
+    for run in runs:
+        run.table = table
+        if run.taught_by not in (None, table.origin):
+            raise TrainError(
+                f"{options.teacher}: another table than that of the run in {run.folder}, of"
+                " other teachers or of more draws; choose another --out, or that table"
+            )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    settings = {key: getattr(options, key) for key in asdict(detectors.Recipe())}
-    for key in ("teacher", "start"):
-        settings[key] = getattr(options, key).name if getattr(options, key) else ""
 
     def work() -> None:
-        if options.keep_draws and not options.teacher:
-            raise TrainError(
-                "--keep-draws: only the draws of a --teacher come again; name its table"
-            )
-        device = device_of(options.device)
-        if options.precision == "auto":
-            settings["precision"] = "bf16" if bfloat16_is_fast(device) else "fp32"
-        options.out.mkdir(parents=True, exist_ok=True)
-        run = detectors.DetectorTrainer(detectors.Recipe(**settings), options.out, device)
-        if run.resume():
-            print(f"resuming after epoch {run.epoch}", file=sys.stderr)
-        elif options.start:
-            run.begin_with(weights.with_counts(weights.read(options.start), run.network))
+        runs = _runs(options)
+        for run in runs:
+            if run.resume():
+                print(f"{run.folder}: resuming after epoch {run.epoch}", file=sys.stderr)
+            elif options.start:
+                start = options.start[runs.index(run)]
+                run.begin_with(weights.with_counts(weights.read(start), run.network))
         cache = options.cache or options.out / "cache"
         train_set, val_set = (_faces(options, split, cache) for split in ("train", "val"))
-        if options.teacher and not weights.is_table(options.teacher):
-            run.teacher = weights.teacher_of(options.teacher, device)
-        elif options.teacher:
-            run.table = teacher.read_table(options.teacher, train_set, run.recipe.augment)
-            if run.taught_by not in (None, run.table.origin):
-                raise TrainError(
-                    f"{options.teacher}: another table than that of the run in {options.out}, of"
-                    " other teachers or of more draws; choose another --out, or that table"
-                )
+        _teach(options, runs, train_set)
         if options.compile:
-            run.network.compile(dynamic=False)
+            for run in runs:
+                run.network.compile(dynamic=False)
         try:
-            run.train(train_set, val_set, cache if options.keep_draws else None)
+            keep = cache if options.keep_draws else None
+            detectors.train_together(runs, train_set, val_set, keep)
         except RuntimeError as error:
             if not options.compile:
                 raise

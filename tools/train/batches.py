@@ -227,7 +227,7 @@ class Batches:
         self, images: Tensor, colours: Tensor, fake: Tensor, rows: NDArray[np.int64]
     ) -> Batch:
         """What is faster on the whole batch, and on the device."""
-        images = images.to(self.device)
+        images = images.to(self.device, non_blocking=True)
         x = images if images.is_floating_point() else to_float(images)
         if self._kornia is not None:
             x = self._kornia(x)

@@ -23,8 +23,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tools.train import batches, faces, groups, metrics, networks, patches, sets, teacher
-from tools.train.trainer import Epoch, Step, Trainer, TrainError, fit_together
+from tools.train import (
+    batches,
+    faces,
+    groups,
+    metrics,
+    networks,
+    patches,
+    sets,
+    side_by_side,
+    teacher,
+)
+from tools.train.trainer import Epoch, Step, Stepper, Trainer, TrainError, fit_together
 
 
 @dataclass(frozen=True)
@@ -89,12 +99,16 @@ def rank_loss(logit: Tensor, fake: Tensor) -> Tensor:
 
 
 def evaluate(
-    network: nn.Module, data: faces.Faces, loss: str, device: torch.device
+    network: nn.Module,
+    data: faces.Faces,
+    loss: str,
+    device: torch.device,
+    seen: Sequence[Tensor] = (),
 ) -> dict[str, float]:
     """Loss, accuracy at p_fake 0.5 and AUC, in float32 and without augmentation; of several sets
     the mean of their AUCs, and beside it each, or the 95th percentile of the logits of real faces
-    where there are no fakes."""
-    logit = logits(network, data, device)
+    where there are no fakes. `seen`: as from `logits`."""
+    logit = logits(network, data, device, seen)
     fake = torch.from_numpy(data.fake.astype(np.float32))
     figures = {
         "val_loss": loss_of(loss, logit, fake).item(),
@@ -113,11 +127,13 @@ def evaluate(
     return figures | {"val_auc": float(np.mean(aucs))}
 
 
-def logits(network: nn.Module, data: faces.Faces, device: torch.device) -> Tensor:
-    """What it says of every face, in float32: (N,)."""
+def logits(
+    network: nn.Module, data: faces.Faces, device: torch.device, seen: Sequence[Tensor] = ()
+) -> Tensor:
+    """What it says of every face, in float32: (N,). `seen`: batches that are on the device."""
     network.eval()
     with torch.inference_mode():
-        parts = [network(part.to(device))[:, 0] for part in _seen(data)]
+        parts = [network(part.to(device))[:, 0] for part in seen or _seen(data)]
         return torch.cat(parts).float().cpu()
 
 
@@ -143,6 +159,7 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
         self.table: teacher.Table | None = None  # to distil from
         self.teacher: nn.Module | None = None  # or what is asked about every batch anew
         self.draw: int | None = None  # of its draws of changes, in this epoch
+        self.workers = 0  # processes that change faces; 0: threads
         self.faces = ""  # digest of what was trained on, once anything was
         self.taught_by: dict[str, Any] | None = None  # origin of the table so far
 
@@ -166,24 +183,30 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
 
     def forward(self, batch: batches.Batch) -> Step:
         """With the table of a teacher the faces are changed as it saw them."""
-        x, fake, rows = batch
         with self.autocast():
-            logit = self.network(x)[:, 0]
-        logit = logit.float()
-        target = fake
-        said = None
+            logit = self.network(batch.x)[:, 0]
+        done = self.judged_by(logit.float(), batch.fake, self.target(batch))
+        if self.recipe.patches:
+            loss = done.loss + self.recipe.patches * self.patch_loss(batch.x, batch.fake)
+            return done._replace(loss=loss)
+        return done
+
+    def target(self, batch: batches.Batch) -> Tensor:
+        """What a batch should be called: (N,), 1 fake, or what a teacher says of it."""
         if self.table is not None:
-            said = torch.from_numpy(self.table.logits[self.draw, rows]).to(self.device)
+            said = torch.from_numpy(self.table.logits[self.draw, batch.rows]).to(self.device)
         elif self.teacher is not None:
             with torch.no_grad(), self.autocast():
-                said = self.teacher(x)[:, 0].float()
-        if said is not None:
-            target = torch.lerp(fake, torch.sigmoid(said), self.recipe.distill)
+                said = self.teacher(batch.x)[:, 0].float()
+        else:
+            return batch.fake
+        return torch.lerp(batch.fake, torch.sigmoid(said), self.recipe.distill)
+
+    def judged_by(self, logit: Tensor, fake: Tensor, target: Tensor) -> Step:
+        """The loss of logits (N,)."""
         loss = loss_of(self.recipe.loss, logit, target)
         if self.recipe.rank:
             loss = loss + self.recipe.rank * rank_loss(logit, fake)
-        if self.recipe.patches:
-            loss = loss + self.recipe.patches * self.patch_loss(x, fake)
         return Step(loss, ((logit > 0) == (fake > 0)).sum(), len(fake))
 
     def extra(self) -> dict[str, Any]:
@@ -211,7 +234,9 @@ class DetectorTrainer(Trainer[Recipe, batches.Batch]):
                 " no table of a teacher's"
             )
         share = recipe.self_blended
-        return groups.Groups(train_set, recipe.batch, recipe.augment, device, chosen.repeat, share)
+        return groups.Groups(
+            train_set, recipe.batch, recipe.augment, device, chosen.repeat, share, self.workers
+        )
 
     def begin_with(self, weights: dict[str, Tensor]) -> None:
         """Before the first epoch: the weights to start from.
@@ -263,9 +288,11 @@ def train_together(
     train_set: faces.Faces,
     val_set: faces.Faces,
     keep_draws: Path | None = None,
+    as_one: bool | None = None,
 ) -> None:
     """Trains networks whose recipes differ in activation and rate alone, on the same batches; see
-    `trainer.fit_together`.
+    `trainer.fit_together`. `as_one`: several MesoNets as one network, `side_by_side.py`, which a
+    GPU does without being told.
 
     Raises:
         TrainError: as from `DetectorTrainer.train`.
@@ -282,11 +309,50 @@ def train_together(
         least = min(trainers, key=lambda trainer: trainer.epoch)
         return Epoch(supply.epoch(least.draw), len(supply), supply.examples)
 
+    device = first.device
+    as_one = device.type != "cpu" if as_one is None else as_one
+    # A GPU has room for them, and should not wait for them.
+    seen = [part.to(device) for part in _seen(val_set)] if device.type != "cpu" else []
     fit_together(
         trainers,
         next_epoch,
-        lambda trainer: evaluate(trainer.judged, val_set, first.recipe.loss, first.device),
+        lambda trainer: evaluate(trainer.judged, val_set, first.recipe.loss, device, seen),
         lambda row: (
             f"val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.3f} auc {row['val_auc']:.4f}"
         ),
+        stepper=_side_by_side if as_one and _are_mesonets(trainers) else None,
     )
+
+
+def _are_mesonets(trainers: Sequence[DetectorTrainer]) -> bool:
+    """Whether they are several that can be trained as one network."""
+    recipes = [trainer.recipe for trainer in trainers]
+    return (
+        len(trainers) > 1
+        and len({recipe.architecture for recipe in recipes}) == 1
+        and recipes[0].architecture in networks.ARCHITECTURES
+        and not any(recipe.patches for recipe in recipes)
+    )
+
+
+def _side_by_side(trainers: Sequence[DetectorTrainer]) -> Stepper[batches.Batch]:
+    """Steps of all trainers' networks as of one."""
+    together = side_by_side.SideBySide([trainer.network for trainer in trainers])
+    first = trainers[0]
+
+    def take_steps(batch: batches.Batch, steps: int) -> list[Step]:
+        target = first.target(batch)
+        with first.autocast():
+            logits = together(batch.x)
+        done = [
+            trainer.judged_by(logit, batch.fake, target)
+            for trainer, logit in zip(trainers, logits.float().unbind(1), strict=True)
+        ]
+        for trainer in trainers:
+            trainer.optimizer.zero_grad(set_to_none=True)
+        torch.stack([step.loss for step in done]).sum().backward()  # type: ignore[no-untyped-call]  # not typed there
+        for trainer in trainers:
+            trainer.follow(steps)
+        return done
+
+    return take_steps

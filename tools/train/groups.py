@@ -8,14 +8,16 @@ the fakes of its video, or where there is none, or by chance, beside its self-bl
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from tools.train.batches import LOADERS, Batch, Batches, Change, worsened
 from tools.train.blends import self_blended
@@ -23,6 +25,11 @@ from tools.train.faces import Faces, seen
 
 #: Sets in which the fake of a video is of the same frame as its real face, cut alike.
 SAME_FRAME = ("dfdc",)
+
+
+#: Pictures, what is still to come of their colours, labels, and which of the faces they are.
+_Gathered = tuple[Tensor, Tensor, Tensor, Tensor]
+Gather = Callable[[list[int]], _Gathered]
 
 
 class Pair(NamedTuple):
@@ -39,6 +46,8 @@ class Groups(Batches):
         repeat: how often an epoch takes the real faces of a set, by its name; a part of one takes
             as many of them.
         self_blended: share of the pairs whose fake is a self-blended one though there are others.
+        workers: processes that change the faces, for a GPU that is faster than the threads of one;
+            they are forked, so Linux alone has them.
     """
 
     def __init__(
@@ -49,12 +58,14 @@ class Groups(Batches):
         device: torch.device,
         repeat: Mapping[str, float],
         self_blended: float = 0.0,
+        workers: int = 0,
     ) -> None:
         super().__init__(faces, size, augmentation, device)
         self.paired = True
         self.squares = np.asarray(faces.squares)
         self.size = max(size // 2 * 2, 2)
         self._self_blended = self_blended
+        self._workers = workers
         fakes: defaultdict[int, list[int]] = defaultdict(list)
         for row in np.flatnonzero(faces.fake):
             fakes[int(faces.pair[row])].append(int(row))
@@ -84,25 +95,34 @@ class Groups(Batches):
         changes = self._draw(count=len(pairs))
         order = torch.randperm(len(pairs)).tolist()
         half = self.size // 2
-        chunks = (order[start : start + half] for start in range(0, len(order), half))
-        with ThreadPoolExecutor(LOADERS) as pool:
+        chunks = [order[start : start + half] for start in range(0, len(order), half)]
 
-            def gather(chosen: list[int]) -> Batch:
-                images, rows = [], []
-                for i in chosen:
-                    pair = pairs[i]
-                    images += self._both(pair, changes[i])
-                    rows += [pair.real, pair.real if pair.fake is None else pair.fake]
-                colours = [(changes[i].contrast, *changes[i].gains) for i in chosen for _ in "ab"]
-                fake = torch.tensor([0.0, 1.0]).repeat(len(chosen))
-                pixels = torch.from_numpy(np.stack(images))
-                return self._finish(pixels, torch.tensor(colours), fake, np.array(rows))
+        def gather(chosen: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            images, rows = [], []
+            for i in chosen:
+                pair = pairs[i]
+                images += self._both(pair, changes[i])
+                rows += [pair.real, pair.real if pair.fake is None else pair.fake]
+            colours = [(changes[i].contrast, *changes[i].gains) for i in chosen for _ in "ab"]
+            fake = torch.tensor([0.0, 1.0]).repeat(len(chosen))
+            pixels = torch.from_numpy(np.stack(images))
+            return pixels, torch.tensor(colours), fake, torch.tensor(rows)
 
-            ahead = deque(pool.submit(gather, chunk) for chunk in islice(chunks, LOADERS))
-            while ahead:
-                batch = ahead.popleft().result()
-                ahead.extend(pool.submit(gather, chunk) for chunk in islice(chunks, 1))
-                yield batch
+        found = self._by_processes(chunks, gather) if self._workers else _by_threads(chunks, gather)
+        for pixels, colours, fake, rows in found:
+            yield self._finish(pixels, colours, fake, rows.numpy())
+
+    def _by_processes(self, chunks: list[list[int]], gather: Gather) -> Iterable[_Gathered]:
+        return DataLoader(
+            cast("Dataset[list[int]]", chunks),
+            batch_size=None,
+            collate_fn=gather,
+            num_workers=self._workers,
+            prefetch_factor=4,
+            pin_memory=self.device.type == "cuda",
+            multiprocessing_context="fork",
+            generator=torch.Generator(),  # of its own: ours decides what comes
+        )
 
     def _pairs(self) -> list[Pair]:
         """Those of an epoch."""
@@ -136,6 +156,16 @@ class Groups(Batches):
                 mixed = np.clip(twin + change.blend * (fake - twin) + 0.5, 0, 255)
                 fake = mixed.astype(np.uint8)
         return [_cut(real, square, change), _cut(fake, theirs, change)]
+
+
+def _by_threads(chunks: list[list[int]], gather: Gather) -> Iterator[_Gathered]:
+    waiting = iter(chunks)
+    with ThreadPoolExecutor(LOADERS) as pool:
+        ahead = deque(pool.submit(gather, chunk) for chunk in islice(waiting, LOADERS))
+        while ahead:
+            found = ahead.popleft().result()
+            ahead.extend(pool.submit(gather, chunk) for chunk in islice(waiting, 1))
+            yield found
 
 
 def _cut(

@@ -15,8 +15,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import pandas as pd
 import torch
@@ -34,6 +35,8 @@ Figures = dict[str, float]
 #: `epochs` and `precision`.
 R = TypeVar("R", bound=Any)
 B = TypeVar("B")
+#: Takes a step of every network on a batch, of so many that the recipe has.
+Stepper: TypeAlias = "Callable[[B, int], list[Step]]"
 
 
 class TrainError(ToolError):
@@ -144,16 +147,20 @@ class Trainer(abc.ABC, Generic[R, B]):
 
     def take_step(self, batch: B, steps: int) -> Step:
         """A step of the optimizer, one of so many that the recipe has."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.recipe, self.step, steps)
         done = self.forward(batch)
         self.optimizer.zero_grad(set_to_none=True)
         done.loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
+        self.follow(steps)
+        return done
+
+    def follow(self, steps: int) -> None:
+        """The gradients there are, by the rate of this step of so many."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.recipe, self.step, steps)
         self.optimizer.step()
         self.step += 1
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
-        return done
 
     def autocast(self) -> torch.autocast:
         """In which the network computes: bfloat16 where the recipe says so."""
@@ -170,11 +177,10 @@ class Trainer(abc.ABC, Generic[R, B]):
             averaged: Sequence[Tensor], trained: Sequence[Tensor], _count: Tensor | int
         ) -> None:
             decay = min(average, self.step / (self.step + 9))
-            for value, new in zip(averaged, trained, strict=True):
-                if value.is_floating_point():
-                    value.lerp_(new, 1 - decay)
-                else:
-                    value.copy_(new)
+            if averaged[0].is_floating_point():  # as all of one call are, or none
+                torch._foreach_lerp_(list(averaged), list(trained), 1 - decay)
+            else:
+                torch._foreach_copy_(list(averaged), list(trained))
 
         model = swa_utils.AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
         model.n_averaged.fill_(1)  # the first weights count
@@ -275,6 +281,7 @@ def fit_together(
     evaluate: Callable[[Trainer[Any, B]], Figures],
     describe: Callable[[Figures], str],
     further: int = 0,
+    stepper: Callable[[Any], Stepper[B]] | None = None,
 ) -> None:
     """Trains several networks to the last epoch of their recipes, on the same batches.
 
@@ -288,13 +295,15 @@ def fit_together(
         evaluate: judges what a trainer has `judged` on other examples.
         describe: a line of what an epoch gave.
         further: so many runs like these are to come; for the estimate of the time.
+        stepper: of the networks of an epoch, what takes a step of all; one after the other without.
     """
     while min(trainer.epoch for trainer in trainers) < trainers[0].recipe.epochs:
         least = min(trainers, key=lambda trainer: trainer.epoch)
         behind = [trainer for trainer in trainers if is_alike(trainer, least)]
         start = time.perf_counter()
         set_random_state(least.random, least.device)
-        rows = _train_epoch(behind, supply())
+        take_steps = stepper(behind) if stepper else partial(one_by_one, behind)
+        rows = _train_epoch(behind, supply(), take_steps)
         random = random_state(least.device)
         for trainer, row in zip(behind, rows, strict=True):
             row |= evaluate(trainer)
@@ -321,7 +330,21 @@ def is_alike(one: Trainer[Any, B], other: Trainer[Any, B]) -> bool:
     return one.epoch == other.epoch and all(map(torch.equal, one.random, other.random))
 
 
-def _train_epoch(trainers: Sequence[Trainer[Any, B]], epoch: Epoch[B]) -> list[Figures]:
+def one_by_one(trainers: Sequence[Trainer[Any, B]], batch: B, steps: int) -> list[Step]:
+    """A step of each, which draws the same for all."""
+    device = trainers[0].device
+    random = random_state(device) if len(trainers) > 1 else []
+    done = []
+    for number, trainer in enumerate(trainers):
+        if number:
+            set_random_state(random, device)
+        done.append(trainer.take_step(batch, steps))
+    return done
+
+
+def _train_epoch(
+    trainers: Sequence[Trainer[Any, B]], epoch: Epoch[B], take_steps: Stepper[B]
+) -> list[Figures]:
     """One pass over the training examples; loss and accuracy are those under dropout."""
     first = trainers[0]
     for trainer in trainers:
@@ -337,11 +360,7 @@ def _train_epoch(trainers: Sequence[Trainer[Any, B]], epoch: Epoch[B]) -> list[F
     steps = first.recipe.epochs * epoch.batch_count
     losses, right = torch.zeros(2, len(trainers), device=first.device)
     for batch in bar:
-        random = random_state(first.device) if len(trainers) > 1 else []
-        for number, trainer in enumerate(trainers):
-            if number:
-                set_random_state(random, first.device)
-            done = trainer.take_step(batch, steps)
+        for number, done in enumerate(take_steps(batch, steps)):
             losses[number] += done.loss.detach() * done.examples
             right[number] += done.right
     return [
