@@ -50,8 +50,9 @@ def positive_number(most: float) -> Callable[[str], float]:
         except ValueError:
             number = 0.0
         if not 0 < number <= most:
+            limit = f"{most:.0f}" if most == int(most) else f"{most:g}"
             raise argparse.ArgumentTypeError(
-                f"{text!r} is not a number above 0 and at most {most:g}"
+                f"{text!r} is not a number above 0 and at most {limit}"
             )
         return number
 
