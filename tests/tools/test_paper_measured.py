@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from support.paper_runs import paper_main, rows_of  # noqa: E402
 
 from tools.paper import __main__ as command  # noqa: E402
 from tools.paper import figures_of_paper as paper  # noqa: E402
-from tools.paper import results, table1, table4  # noqa: E402  # noqa: E402
+from tools.paper import page, results, table1, table4  # noqa: E402
 from tools.train import detectors  # noqa: E402
 
 COMMITTED = Path(table1.__file__).parent / "results"
@@ -95,6 +96,23 @@ def test_committed_results_are_what_their_csv_says(name: str, tmp_path: Path) ->
     assert paper_main(folder.name, None, tmp_path, "--render") == 0
     for path in made:
         assert (tmp_path / folder.name / path.name).read_text() == path.read_text()
+
+
+def test_the_page_of_all_is_what_their_pages_say(tmp_path: Path) -> None:
+    """Also of a set of faces, whose verdict stands at the top."""
+    made = page.PAGE.parent / "never.md"  # links are relative to where it stands
+    text = "\n\n".join(page.page(page.RESULTS, made)) + "\n"
+    assert text == page.PAGE.read_text(encoding="utf-8")
+    for path in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text):
+        assert (page.PAGE.parent / path).is_file(), path
+
+    folder = tmp_path / "results" / "table1-ffpp"
+    folder.mkdir(parents=True)
+    said = "**Of the paper's 10 claims that one setting is better than another, 10 stay open.**"
+    (folder / "table1.md").write_text(f"# Table 1\n\n{said}\n\n![x](table1.png)\n\n## More\n")
+    text = "\n\n".join(page.page(tmp_path / "results", tmp_path / "docs" / "paper.md"))
+    assert f"- Table 1: {said}" in text.split("## Table 1, on `ffpp`")[0]
+    assert "](../results/table1-ffpp/table1.png)" in text and "### More" in text
 
 
 def test_help_names_every_experiment() -> None:

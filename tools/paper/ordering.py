@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from scipy import stats
 
+from tools.paper import pages
 from tools.paper.intervals import Difference
+from tools.paper.people import MARGIN, Comparison
 
 
 def order_statement(
@@ -66,6 +68,79 @@ def order_statement(
             "**So what the runs tell apart lies as in the paper; the rest of the order is noise.**"
         )
     return " ".join([*lines, verdict])
+
+
+def claims(
+    paper: Mapping[str, object],
+    between: Sequence[Comparison],
+    names: Mapping[str, str],
+) -> str:
+    """One sentence: which of the paper's claims, that one setting is better than another, hold
+    here, which do not, which stay open, and how many runs would settle those.
+
+    Args:
+        paper: the paper's figures, the best setting first; equal figures claim nothing.
+        between: what runs and people say of every two settings.
+        names: what settings are called.
+    """
+    places = {name: list(paper.values()).index(paper[name]) for name in paper}
+    hold: list[tuple[str, Comparison]] = []
+    fail: list[tuple[str, Comparison]] = []
+    still: list[tuple[str, Comparison]] = []
+    for found in between:
+        if found.one not in places or found.other not in places:
+            continue
+        if places[found.one] == places[found.other]:
+            continue
+        ahead, behind = sorted((found.one, found.other), key=places.__getitem__)
+        better = (found.low > 0, found.high < 0)
+        if ahead != found.one:
+            better = better[::-1]
+        claim = f"{names[ahead]} before {names[behind]}"
+        (hold if better[0] else fail if better[1] else still).append((claim, found))
+    parts = []
+    for said, group in (("hold here", hold), ("are the other way round here", fail)):
+        if group:
+            parts.append(f"{len(group)} {said} ({', '.join(claim for claim, _ in group)})")
+    if still:
+        needed = [found.runs_to_tell() for _, found in still]
+        enough = [runs for runs in needed if runs is not None]
+        settle = []
+        if enough:
+            settle.append(
+                f"{max(enough)} runs of each setting would bring the interval of"
+                f" {'all' if len(enough) == len(still) else len(enough)} of these to"
+                f" ± {MARGIN:g}"
+            )
+        if len(enough) < len(still):
+            settle.append(
+                f"for {'all' if not enough else len(still) - len(enough)} of them no number of"
+                " runs would, but more people"
+            )
+        parts.append(f"{len(still)} stay open ({'; '.join(settle)})")
+    count = len(hold) + len(fail) + len(still)
+    return (
+        f"**Of the paper's {count} claims that one setting is better than another,"
+        f" {'; '.join(parts)}.**"
+    )
+
+
+def table_of(between: Sequence[Comparison], names: Mapping[str, str]) -> str:
+    """The comparisons, as a table."""
+    return pages.markdown_table(
+        ["Setting", "before", "V.Acc by", "in SD between runs", "SE by people", "SD of runs"],
+        [
+            [
+                names[found.one],
+                names[found.other],
+                f"{found.by:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
+                f"{found.effect:+.1f}",
+                f"{found.of_people:.3f}",
+                f"{found.of_runs:.3f}",
+            ]
+            for found in between
+        ],
+    )
 
 
 def _rank_correlation(theirs: Sequence[int], ours: Sequence[float]) -> str:

@@ -36,12 +36,14 @@ def write_page(path: Path, parts: Iterable[str]) -> None:
 
 
 class Line(NamedTuple):
-    """A line of a chart: our runs, their mean with its interval, and the paper's figure."""
+    """A line of a chart: our runs, their mean with its interval, and the paper's figure, with the
+    least and the most of its runs where it says them."""
 
     label: str
     runs: Sequence[float]
     ours: Interval | None
     paper: float | None
+    papers_range: tuple[float, float] | None = None
 
 
 def write_chart(path: Path, title: str, axis: str, lines: Sequence[Line]) -> None:
@@ -60,6 +62,8 @@ def write_chart(path: Path, title: str, axis: str, lines: Sequence[Line]) -> Non
             mean, low, high = line.ours
             axes.plot([low, high], [y, y], color="#b3261e")  # nothing where they are NaN
             axes.scatter(mean, y, s=50, color="#b3261e", zorder=3, label="ours, 95 % interval")
+        if line.papers_range is not None:
+            axes.plot(line.papers_range, [y, y], color="#2563eb", lw=1, label="its min to max")
         if line.paper is not None:
             axes.scatter(
                 line.paper, y, s=50, facecolors="none", edgecolors="#2563eb", label="the paper's"
@@ -80,12 +84,13 @@ def write_chart(path: Path, title: str, axis: str, lines: Sequence[Line]) -> Non
 
 
 class Shown(NamedTuple):
-    """What a chart of runs shows: a column of `runs.csv`, and of the summary our mean of it and the
-    paper's figure."""
+    """What a chart of runs shows: a column of `runs.csv`, and of the summary our mean of it, the
+    paper's figure, and its least and most."""
 
     figure: str
     mean: str
     paper: str
+    papers_range: tuple[str, str] | None = None
 
 
 def write_chart_of_runs(
@@ -104,7 +109,9 @@ def write_chart_of_runs(
         setting = tuple(row[column] for column in columns)
         runs = values(groups[setting], shown.figure)
         ours, theirs = interval(row, shown.mean), row[shown.paper] or None
-        lines.append(Line(label(*setting), runs, ours, theirs))
+        ends = [row[key] for key in shown.papers_range or () if row[key] != ""]
+        papers_range = (ends[0], ends[1]) if ends else None
+        lines.append(Line(label(*setting), runs, ours, theirs, papers_range))
     write_chart(path, f"{title}, budget {table['budget'][0]}", "accuracy", lines)
 
 

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from tools.errors import ToolError
 from tools.files import atomic_file
 from tools.paper.intervals import over_runs
 
 BUDGETS = ("smoke", "cpu", "days", "gpu", "full")
 
 
-class ResultsError(Exception):
+class ResultsError(ToolError):
     """An experiment cannot start, go on or be shown; the message names the file and the remedy."""
 
 

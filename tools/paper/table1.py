@@ -17,7 +17,7 @@ import pandas as pd
 
 import minimeso
 from tools.paper import figures_of_paper as paper
-from tools.paper import intervals, ordering, pages, results
+from tools.paper import intervals, ordering, pages, people, results
 from tools.paper.results import Budget, Options
 from tools.train.sets import SETS
 
@@ -111,6 +111,9 @@ def page(
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 1 (stage 1): activations of MesoInception-4"
     yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
+    compared = comparisons(rows, SETTING)
+    if compared:
+        yield ordering.claims(paper.TABLE1, compared, paper.NAMES)
     yield f"![The runs]({NAME}.png)"
     yield pages.markdown_table(
         ["Activation", "runs", "Acc", "paper", "Loss", "paper", "V.Acc", "paper", "V.Loss", "paper",
@@ -139,9 +142,33 @@ def page(
             means, paper.TABLE1, between, paper.NAMES, again=figure == "val_auc"
         )
         yield f"By {name}. {statement}"
+    if compared:
+        yield from paired(compared, paper.NAMES)
     yield "## What was reduced, and what else differs"
     yield reductions(NAME, rows, BUDGETS["full"])
     yield from _shipped(bundled)
+
+
+def comparisons(
+    rows: pd.DataFrame, setting: Sequence[str], pairs: Sequence[tuple[str, str]] = ()
+) -> list[people.Comparison]:
+    """Of the V.Acc of settings, where the runs tell people apart."""
+    judged = people.judged(rows, setting)
+    return people.compare(people.names(rows, setting), judged, pairs) if judged else []
+
+
+def paired(compared: Sequence[people.Comparison], names: Mapping[str, str]) -> Iterator[str]:
+    """What runs and people say of every two settings."""
+    yield "## Run by run, person by person"
+    yield ordering.table_of(compared, names)
+    widest = max((found.high - found.low) / 2 for found in compared)
+    yield (
+        "Runs of one seed saw the same faces in the same order, changed alike; so settings are"
+        " compared run by run, on the same people. Intervals: 95 % for all comparisons together, by"
+        " drawing runs and people anew (2,000 times; the largest studentised deviation). The widest"
+        f" is ± {widest:.3f}. SE by people: what other people would change alone; SD of runs: what"
+        " another seed would."
+    )
 
 
 def reductions(name: str, rows: pd.DataFrame, full: Budget, *more: str) -> str:

@@ -162,6 +162,11 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 2 (stage 2): activations and learning rates of MesoInception-4"
     yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
+    names = {name_of(*setting): label(*setting) for setting in SETTINGS}
+    order = {name_of(*setting): found for setting, found in paper.TABLE2.items()}
+    compared = table1.comparisons(rows, SETTING)
+    if compared:
+        yield ordering.claims(order, compared, names)
     yield f"![The runs]({NAME}.png)"
     yield pages.markdown_table(
         ["Activation, rate", "runs", "V.Acc", "paper", "V.Loss", "paper", "V.AUC"],
@@ -178,8 +183,6 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
     )
     yield table1.LEGEND + " A dash: the paper prints ten of the twelve combinations."
     yield "## The paper's order, or noise?"
-    names = {name_of(*setting): label(*setting) for setting in SETTINGS}
-    order = {name_of(*setting): found for setting, found in paper.TABLE2.items()}
     for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", f"V.AUC{table1.NO_AUC}")):
         of_runs = {
             name_of(*setting): results.values(group, figure)
@@ -198,6 +201,10 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
             " That others differ from these says how fast they begin to learn, not how far they"
             " get."
         )
+    if compared:
+        best = name_of(*(summary[0][key] for key in SETTING))
+        with_best = [one for one in compared if best in (one.one, one.other)]
+        yield from table1.paired(with_best, names)
     yield "## What was reduced, and what else differs"
     both = rows["split"].nunique() > 1
     yield table1.reductions(

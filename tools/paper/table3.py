@@ -149,7 +149,7 @@ def render(folder: Path) -> None:
         summary,
         SETTING,
         table2.label,
-        pages.Shown("accuracy", "mean", "paper_mean"),
+        pages.Shown("accuracy", "mean", "paper_mean", ("paper_least", "paper_most")),
     )
 
 
