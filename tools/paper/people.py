@@ -53,6 +53,8 @@ class Comparison(NamedTuple):
     def runs_to_tell(self, margin: float = MARGIN) -> int | None:
         """How many runs of each setting would bring the interval's half down to a margin; None:
         no number, since the people there are already leave more."""
+        if not self.reach:  # not one face differs
+            return 2
         room = (margin / self.reach) ** 2 - self.of_people**2
         return None if room <= 0 else max(math.ceil(self.of_runs**2 / room), 2)
 
