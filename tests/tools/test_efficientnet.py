@@ -16,7 +16,7 @@ from minimeso import Session, load_model  # noqa: E402
 from minimeso.cli import main  # noqa: E402
 from tools.convert import __main__ as convert_command  # noqa: E402
 from tools.convert import efficientnet, reference  # noqa: E402
-from tools.train import faces, teacher  # noqa: E402
+from tools.train import faces, teacher, weights  # noqa: E402
 
 BOUND = 2e-5  # of a layer's largest value, as for the MesoNets
 
@@ -165,3 +165,17 @@ def test_shared_weights(isa: str, tmp_path: Path) -> None:
     model, dump = str(tmp_path / "model.npz"), str(tmp_path / "reference.npz")
     assert reference.main([str(path), dump, "--model", model]) == 0
     assert main(["verify", model, dump, "--isa", isa]) == 0
+
+
+def test_teachers_named_twice_count_twice(network: Any, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    other = teacher.Teacher(efficientnet.ARCHITECTURE).eval()
+    paths = [tmp_path / "one.pt", tmp_path / "other.pt"]
+    for path, of in zip(paths, (network, other), strict=True):
+        torch.save(of.state_dict(), path)
+    x = torch.rand(2, 3, 256, 256)
+    with torch.inference_mode():
+        asked = weights.teachers_of([paths[0], paths[1], paths[0]], torch.device("cpu"))
+        torch.testing.assert_close(asked(x), (2 * network(x) + other(x)) / 3)
+        alone = weights.teachers_of(paths[:1], torch.device("cpu"))
+        torch.testing.assert_close(alone(x), network(x))

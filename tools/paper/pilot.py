@@ -7,12 +7,14 @@ It decides on which set the settings are compared, before any are.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from tools.paper import pages, results
+from tools.paper import pages, people, results
 from tools.paper.results import Budget, Options
 from tools.train.sets import BALANCED
 
@@ -25,6 +27,7 @@ BUDGETS = {
     "gpu": Budget(3, 30, 0),
     "full": Budget(3, 30, 0),
 }
+COMPARISONS = 10  # of five settings
 #: What stage 1 asks of a set: a best setting that tells strangers apart.
 WANTED_AUC, WANTED_ACCURACY = 0.85, 0.77
 
@@ -97,6 +100,25 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, str]]) -> Iterator[str]
         f"Stage 1 asks for V.AUC {WANTED_AUC} and V.Acc {WANTED_ACCURACY} of its best setting."
         f" {_verdict(summary)}"
     )
+    yield from _power(rows)
+
+
+def _power(rows: pd.DataFrame) -> Iterator[str]:
+    """How many runs of stage 1 it takes, by the scatter between the pilot's."""
+    for (name,), group in results.grouped(rows, ("set",)).items():
+        accuracy = results.values(group, "val_accuracy")
+        if len(accuracy) < 2:
+            continue
+        scatter = float(np.std(accuracy, ddof=1))
+        needed = people.runs_needed(scatter * math.sqrt(2), COMPARISONS)
+        yield (
+            f"On `{name}` V.Acc scatters by {scatter:.3f} between {len(accuracy)} seeds (standard"
+            f" deviation). If runs of one seed had nothing in common, {needed:,} runs of each"
+            f" setting would find a difference of {people.MARGIN:g} with a power of"
+            f" {people.POWER:.0%}, over the {COMPARISONS} comparisons of five settings (paired t,"
+            " Bonferroni); that they share faces and order makes it fewer, and stage 1 says by how"
+            " much."
+        )
 
 
 def _verdict(summary: Sequence[dict[str, str]]) -> str:

@@ -138,9 +138,11 @@ def _add_distillation(add: Add, default: detectors.Recipe) -> None:
     add(
         "--teacher",
         type=Path,
+        nargs="+",
         metavar="TABLE.npz",
-        help="what teachers said of the faces, by python -m tools.train.distill; or a teacher"
-        " itself (a .pt, or a model file), which is asked about every batch anew",
+        help="what teachers said of the faces, by python -m tools.train.distill; or teachers"
+        " themselves (.pt, or model files), which are asked about every batch anew: the mean of"
+        " their logits counts, and who is named twice counts twice",
     )
     add(
         "--keep-draws",
@@ -213,7 +215,7 @@ def _runs(options: argparse.Namespace) -> list[detectors.DetectorTrainer]:
             f"--start: {len(options.start)} files for {len(activations)} activations; name one each"
         )
     settings = {key: getattr(options, key) for key in asdict(detectors.Recipe())}
-    settings["teacher"] = options.teacher.name if options.teacher else ""
+    settings["teacher"] = " ".join(path.name for path in options.teacher or ())
     device = device_of(options.device)
     if options.precision == "auto":
         settings["precision"] = "bf16" if bfloat16_is_fast(device) else "fp32"
@@ -234,17 +236,18 @@ def _teach(
     """Gives the runs the table or the network of --teacher, if one is named."""
     if not options.teacher:
         return
-    if not weights.is_table(options.teacher):
-        asked = weights.teacher_of(options.teacher, runs[0].device)
+    path = options.teacher[0]
+    if len(options.teacher) > 1 or not weights.is_table(path):
+        asked = weights.teachers_of(options.teacher, runs[0].device)
         for run in runs:
             run.teacher = asked
         return
-    table = teacher.read_table(options.teacher, data, options.augment)
+    table = teacher.read_table(path, data, options.augment)
     for run in runs:
         run.table = table
         if run.taught_by not in (None, table.origin):
             raise TrainError(
-                f"{options.teacher}: another table than that of the run in {run.folder}, of"
+                f"{path}: another table than that of the run in {run.folder}, of"
                 " other teachers or of more draws; choose another --out, or that table"
             )
 

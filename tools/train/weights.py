@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,34 @@ def with_counts(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Ten
         if name.endswith("num_batches_tracked")
     }
     return counts | weights
+
+
+class MeanOfTeachers(nn.Module):
+    """The mean of the logits of networks, by how often each counts."""
+
+    def __init__(self, networks: Sequence[nn.Module], counts: Sequence[int]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.shares = [count / sum(counts) for count in counts]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, 256, 256) to (N, 1) float32."""
+        said = [
+            share * network(x).float()
+            for share, network in zip(self.shares, self.networks, strict=True)
+        ]
+        return torch.stack(said).sum(0)
+
+
+def teachers_of(paths: Sequence[Path], device: torch.device) -> nn.Module:
+    """The mean of large networks, of which one that is named twice counts twice.
+
+    Raises:
+        TrainError: a file is of none.
+    """
+    counts = Counter(paths)
+    networks = [teacher_of(path, device) for path in counts]
+    return networks[0] if len(networks) == 1 else MeanOfTeachers(networks, list(counts.values()))
 
 
 def teacher_of(path: Path, device: torch.device) -> nn.Module:
