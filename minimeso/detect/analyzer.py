@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..engine import Session
 from ..errors import ModelError
 from ..media.pixels import Pixels
 from ..notes import Note
-from .box import Box
+from .box import Box, scaled
 from .decode import FoundFace
 from .finder import FaceFinder
 from .framing import resized_crop, square, whole
@@ -26,7 +27,7 @@ from .pair import Networks, Pair, input_size, logit
 from .quality import SMALLEST, fault, goodness
 from .rule import Judged, Rule
 from .size_correction import small_faces
-from .thorough import Look, Looks
+from .thorough import WIDER, Look, Looks
 from .track_score import suspicion, too_short
 from .tracker import Tracker
 from .verdict import (
@@ -47,7 +48,8 @@ class CroppedFrame(NamedTuple):
     """A frame whose faces are found and cropped, but not judged yet.
 
     ``crops`` are (3, H, W) float32 of the faces without a ``reason``, in their order; ``qualities``
-    are theirs, see ``quality.goodness``, where a thorough network wants to know.
+    are theirs, see ``quality.goodness``, where a thorough network wants to know, and ``wider`` the
+    same faces cut wider, where it wants to see them so.
     """
 
     t: float
@@ -55,6 +57,7 @@ class CroppedFrame(NamedTuple):
     faces: tuple[SeenFace, ...]
     crops: tuple[Crop, ...]
     qualities: tuple[float, ...] = ()
+    wider: tuple[Crop, ...] = ()
 
 
 class _Remembered(NamedTuple):
@@ -104,7 +107,7 @@ class Analyzer:
     def crop_faces(self, t: float, pixels: Pixels) -> CroppedFrame:
         """Find the faces of the next frame, and crop those that can be judged."""
         self._first, self._last = min(self._first, t), max(self._last, t)
-        faces, crops, qualities = [], [], []
+        faces, crops, qualities, wider = [], [], [], []
         for track, face in self._found(t, pixels):
             box = whole(pixels) if self._finder is None else square(face, self._framing)
             reason = _too_small(box) if self._finder is None else fault(pixels, face, box)
@@ -112,13 +115,18 @@ class Analyzer:
                 self._numbers.setdefault(track, len(self._numbers) + 1)
             faces.append(SeenFace(self._numbers.get(track, 0), face, box, reason, None))
             if reason is None:
-                resample = self._framing["resample"]
-                isa = self._networks.fast.isa
-                crop = resized_crop(pixels, box, self._size, resample, isa, rotation=face.rotation)
-                crops.append(crop[0])
+                crops.append(self._crop(pixels, box, face.rotation))
                 if self._combination is not None:
                     qualities.append(goodness(pixels, face, box))
-        return CroppedFrame(t, pixels, tuple(faces), tuple(crops), tuple(qualities))
+                    if self._one_picture and self._finder is not None:
+                        wider.append(self._crop(pixels, scaled(box, WIDER), face.rotation))
+        return CroppedFrame(t, pixels, tuple(faces), tuple(crops), tuple(qualities), tuple(wider))
+
+    def _crop(self, pixels: Pixels, box: Box, rotation: int) -> Crop:
+        """(3, H, W), as the networks want it."""
+        resample, isa = self._framing["resample"], self._networks.fast.isa
+        crop: Crop = resized_crop(pixels, box, self._size, resample, isa, rotation=rotation)[0]
+        return crop
 
     def _found(self, t: float, pixels: Pixels) -> list[tuple[int, FoundFace]]:
         if self._finder is None:
@@ -156,24 +164,21 @@ class Analyzer:
                 score = self._small.corrected(p_fake, side)
             else:
                 score = pair.bias + pair.fast * logit(p_fake) - self._small.added(side)
-                look = Look(seen.track, len(moments), frame.crops[number])
+                wider = frame.wider[number] if frame.wider else None
+                look = Look(seen.track, len(moments), frame.crops[number], wider)
                 looks += self._looks.offer(frame.t, logit(p_fake), frame.qualities[number], look)
             moments.append(frame.t, box_inside(seen.face, frame.pixels), score)
         return _Remembered(frame, places, looks)
 
     def _looked(self, looks: Sequence[Look]) -> Iterator[float]:
-        """The logits of the thorough network, all in one call; in a picture, which is the only look
-        at a face, those of the face and of its mirror image, averaged."""
+        """The logits of the thorough network, all in one call; of several views of a face their
+        mean."""
         if self._networks.thorough is None:
             return
-        crops = [look.crop for look in looks]
-        if not self._one_picture:
-            yield from map(logit, _p_fakes(self._networks.thorough, crops))
-            return
-        both = [crop for face in crops for crop in (face, face[:, :, ::-1])]
-        found = map(logit, _p_fakes(self._networks.thorough, both))
-        for plain, mirrored in zip(found, found, strict=True):
-            yield (plain + mirrored) / 2
+        views = [look.views(self._one_picture) for look in looks]
+        found = map(logit, _p_fakes(self._networks.thorough, list(chain.from_iterable(views))))
+        for of_face in views:
+            yield sum(islice(found, len(of_face))) / len(of_face)
 
     def _seen(self, remembered: _Remembered, logits: Iterator[float]) -> SeenFrame:
         """A frame with what is known of its faces up to now."""

@@ -22,6 +22,12 @@ def center(box: AnyBox) -> tuple[float, float]:
     return box[0] + box[2] / 2, box[1] + box[3] / 2
 
 
+def scaled(box: AnyBox, by: float) -> Box:
+    """A box of the same middle, so many times as wide and as high."""
+    x, y = center(box)
+    return Box(x - box[2] * by / 2, y - box[3] * by / 2, box[2] * by, box[3] * by)
+
+
 def iou(one: AnyBox, other: AnyBox) -> float:
     """Intersection over union of two boxes, 0 to 1."""
     wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])

@@ -12,6 +12,10 @@ at a person
   of the last look, ``LEAST_SECONDS`` or more ago.  Until its window is over, only another jump is
   looked at.
 
+Every second look at a person is at the mirror image: of the same face, but no copy of the look
+before.  A picture is the only look at its faces, so there it sees each in four ways: as it is and
+cut ``WIDER``, each mirrored, too; the mean of their logits counts (``NOTES.md``).
+
 Nothing depends on how many frames are judged together, nor on what comes later than the end of a
 window, so live use sees the same.  Only the faces that wait are kept, one a person at most.
 """
@@ -27,6 +31,8 @@ from .verdict import Crop
 SHORT, LONG, MANY = 0.5, 1.0, 8
 #: Logits by which the fast network changes its mind, and seconds between looks for that.
 JUMP, LEAST_SECONDS = 2.0, 0.25
+#: Times its square that a face of a picture is cut beside the square itself.
+WIDER = 1.1
 #: Times of frames are rounded; so much is no difference.
 _SAME = 1e-6
 
@@ -38,11 +44,26 @@ class Look(NamedTuple):
         person: number of the person.
         place: of the frame among those in which the person was judged.
         crop: (3, H, W) float32 from 0 to 1.
+        wider: so, of a face of a picture cut ``WIDER``.
+        mirrored: of a clip, whether it looks at the mirror image.
     """
 
     person: int
     place: int
     crop: Crop
+    wider: Crop | None = None
+    mirrored: bool = False
+
+    def views(self, one_picture: bool) -> list[Crop]:
+        """What the network is to see, (3, H, W) each."""
+        if not one_picture:
+            return [_mirrored(self.crop) if self.mirrored else self.crop]
+        cut = [self.crop] if self.wider is None else [self.crop, self.wider]
+        return [view for crop in cut for view in (crop, _mirrored(crop))]
+
+
+def _mirrored(crop: Crop) -> Crop:
+    return crop[:, :, ::-1]
 
 
 class _Candidate(NamedTuple):
@@ -81,10 +102,11 @@ class _Person:
 
     def taken(self, candidate: _Candidate) -> Look:
         """Look at this face; no other one has to wait in its window."""
+        look = candidate.look._replace(mirrored=self.count % 2 == 1)
         self.count += 1
         self.t, self.logit = candidate.t, candidate.logit
         self.free = self.end
-        return candidate.look
+        return look
 
 
 class Looks:

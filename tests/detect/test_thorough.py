@@ -18,14 +18,14 @@ from support.detectors import photo, saved_pair, small_detector, small_pair
 from support.worlds import World
 
 import minimeso
-from minimeso import Detector, Graph, Model, ModelError, Session
+from minimeso import Detector, FaceFinder, Graph, Model, ModelError, Session
 from minimeso.detect.analyzer import Analyzer, CroppedFrame
-from minimeso.detect.box import Box
-from minimeso.detect.framing import resized_crop, whole
+from minimeso.detect.box import Box, scaled
+from minimeso.detect.framing import resized_crop, square, whole
 from minimeso.detect.moments import Moments
 from minimeso.detect.pair import Combination, Pair, logit
 from minimeso.detect.rule import Rule
-from minimeso.detect.thorough import JUMP, LEAST_SECONDS, LONG, MANY, SHORT, Look, Looks
+from minimeso.detect.thorough import JUMP, LEAST_SECONDS, LONG, MANY, SHORT, WIDER, Look, Looks
 from minimeso.media.pictures import read_picture
 from minimeso.media.video import raw_frames
 
@@ -229,22 +229,18 @@ def pair_of(detector: Detector) -> Pair:
     return detector.model
 
 
-def combined(pair: Pair, crops: Any, mirrored: bool = False) -> list[float]:
-    """p_fake by the definition; with the mirror images, as in a picture."""
-    fast, slow, turned = (
-        [logit(float(p)) for p in Session(model).run(seen)]
-        for model, seen in (
-            (pair.fast, crops),
-            (pair.thorough, crops),
-            (pair.thorough, np.ascontiguousarray(crops[..., ::-1])),
-        )
-    )
-    if mirrored:
-        slow = [(one + other) / 2 for one, other in zip(slow, turned, strict=True)]
+def combined(pair: Pair, crops: Any, *ways: Any) -> list[float]:
+    """p_fake by the definition; the thorough network sees the crops, or all of the ways in which
+    they come."""
+
+    def logits(model: Model, seen: Any) -> list[float]:
+        return [logit(float(p)) for p in Session(model).run(np.ascontiguousarray(seen))]
+
+    slow = np.mean([logits(pair.thorough, way) for way in ways or (crops,)], 0)
     bias, of_fast, of_slow = pair.combination
     return [
         1 / (1 + math.exp(-(bias + of_fast * f + of_slow * t)))
-        for f, t in zip(fast, slow, strict=True)
+        for f, t in zip(logits(pair.fast, crops), slow, strict=True)
     ]
 
 
@@ -252,13 +248,27 @@ def test_a_face_of_a_picture_is_judged_by_both(detector: Detector) -> None:
     picture = photo(60, 80)
     verdict = detector.check(picture)
     crop = resized_crop(picture, whole(picture), (32, 32), "bilinear")
-    (expected,) = combined(pair_of(detector), crop, mirrored=True)
+    (expected,) = combined(pair_of(detector), crop, crop, crop[..., ::-1])
     assert expected != combined(pair_of(detector), crop)[0]
     assert verdict.p_fake == pytest.approx(expected, abs=1e-12) and verdict.model == "both"
     (track,) = verdict.tracks
     assert [moment.thorough for moment in track.frames] == [True]
     single = Detector(pair_of(detector).fast, crops=True).check(picture).p_fake
     assert single is not None and abs(single - expected) > 0.01
+
+
+def test_a_found_face_of_a_picture_is_seen_in_four_ways() -> None:
+    detector = Detector(small_pair(), threads=1)
+    finder = FaceFinder()
+    face = finder.steadied(PORTRAIT, finder.find(PORTRAIT)[0])
+    box = square(face, pair_of(detector).framing)
+    crop, wider = (
+        resized_crop(PORTRAIT, each, (32, 32), "bilinear") for each in (box, scaled(box, WIDER))
+    )
+    ways = [way for cut in (crop, wider) for way in (cut, cut[..., ::-1])]
+    (expected,) = combined(pair_of(detector), crop, *ways)
+    assert detector.check(PORTRAIT).tracks[0].p_fake == pytest.approx(expected, abs=1e-9)
+    assert expected != combined(pair_of(detector), crop, *ways[:2])[0]
 
 
 def test_every_face_of_a_picture_is_looked_at() -> None:
@@ -385,11 +395,14 @@ def test_frames_that_were_looked_at_have_both(big: Callable[..., Detector]) -> N
     frames = enlarged(frames_of(40))
     seen: list[Any] = []
     verdict = detector.check(raw_clip(frames), on_frame=lambda frame, done: seen.append(frame))
-    expected = combined(pair_of(detector), np.stack([frame.faces[0].crop for frame in seen]))
+    crops = np.stack([frame.faces[0].crop for frame in seen])
+    plain, mirrored = (combined(pair_of(detector), crops, way) for way in (crops, crops[..., ::-1]))
     (track,) = verdict.tracks
-    for moment, both in zip(track.frames, expected, strict=True):
-        if moment.thorough:
-            assert moment.p_fake == pytest.approx(both, abs=1e-9)
+    looked_at = [n for n, moment in enumerate(track.frames) if moment.thorough]
+    assert len(looked_at) > 3
+    for number, place in enumerate(looked_at):  # every second one at the mirror image
+        expected = (mirrored if number % 2 else plain)[place]
+        assert track.frames[place].p_fake == pytest.approx(expected, abs=1e-9)
     data = verdict.to_json()["tracks"][0]["frames"]
     assert [frame["thorough"] for frame in data] == [m.thorough for m in track.frames]
 

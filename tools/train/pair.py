@@ -23,6 +23,7 @@ import numpy as np
 
 from minimeso import Detector, load_model
 from minimeso.detect.pair import Combination, Pair, load_pair, save_pair
+from minimeso.detect.thorough import WIDER
 from minimeso.detect.track_score import MOST_LOGIT, logits
 from tools.errors import exit_status
 from tools.train import calibrate, faces, measures, metrics, pair_card, release, sources, views
@@ -38,13 +39,14 @@ LEAST_FRAMES = 4  # of a track whose spread counts
 
 def logits_of(pair: Pair, split: faces.Faces, view: str, cache: Path) -> Array:
     """(2, N): the calibrated logits of both networks, cut as `Combination` wants them; those of the
-    thorough one as of pictures, of which it sees the mirror images, too."""
+    thorough one as of pictures, whose faces it sees in four ways."""
     fast = views.logits(pair.fast, split, view, cache)
-    plain, mirrored = (
-        np.clip(views.logits(pair.thorough, split, view, cache, so), -MOST_LOGIT, MOST_LOGIT)
+    seen = [
+        np.clip(views.logits(pair.thorough, split, view, cache, so, w), -MOST_LOGIT, MOST_LOGIT)
+        for w in (1.0, WIDER)
         for so in (False, True)
-    )
-    return np.array([np.clip(fast, -MOST_LOGIT, MOST_LOGIT), (plain + mirrored) / 2])
+    ]
+    return np.array([np.clip(fast, -MOST_LOGIT, MOST_LOGIT), np.mean(seen, 0)])
 
 
 def fitted(pair: Pair, val: faces.Faces, cache: Path, leave_out: Sequence[str]) -> Pair:

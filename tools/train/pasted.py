@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from minimeso import FaceFinder, Model, Session
 from minimeso.detect import framing
-from minimeso.detect.box import AnyBox
+from minimeso.detect.box import AnyBox, scaled
 from tools.arguments import number
 from tools.errors import exit_status
 from tools.train import divisions, faces, metrics
@@ -47,11 +47,15 @@ class Face(NamedTuple):
 
 
 def score(
-    model: Model, views: Iterable[Face], layer: str | None = None, mirrored: bool = False
+    model: Model,
+    views: Iterable[Face],
+    layer: str | None = None,
+    mirrored: bool = False,
+    wider: float = 1.0,
 ) -> Array:
-    """The value (N,) that the model gives each face, or its mirror image: p_fake, or that of
-    another layer."""
-    values: Array = scores([model], views, [layer or model.graph.outputs[0]], mirrored)[0]
+    """The value (N,) that the model gives each face, or its mirror image, cut so many times as wide
+    as its square: p_fake, or that of another layer."""
+    values: Array = scores([model], views, [layer or model.graph.outputs[0]], mirrored, wider)[0]
     return values
 
 
@@ -60,6 +64,7 @@ def scores(
     views: Iterable[Face],
     layers: Sequence[str],
     mirrored: bool = False,
+    wider: float = 1.0,
 ) -> Array:
     """The values (M, N) that models of one framing give each face, each in a layer of its own."""
     sessions = [Session(model) for model in models]
@@ -69,7 +74,11 @@ def scores(
     while batch := list(islice(views, BATCH)):
         crops = [
             framing.resized_crop(
-                face.picture, face.square, size, cutting["resample"], rotation=face.rotation
+                face.picture,
+                face.square if wider == 1 else scaled(face.square, wider),
+                size,
+                cutting["resample"],
+                rotation=face.rotation,
             )
             for face in batch
         ]

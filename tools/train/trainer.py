@@ -3,9 +3,7 @@
 A `Trainer` goes through the epochs that its recipe wants, saves after each, and goes on from its
 last whole epoch after an interruption, with the numbers that the run would have had without it.
 What is trained, on what and by which loss, its subclasses say. Checkpoints hold only what
-`torch.load(weights_only=True)` accepts.
-
-It is not a framework: one process, one device.
+`torch.load(weights_only=True)` accepts. It is not a framework: one process, one device.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from tqdm import tqdm
 
 from tools import files
 from tools.errors import ToolError
+from tools.train.random_state import random_state, set_random_state
 
 CHECKPOINT_FORMAT = 1
 #: What an epoch gave: a row of the history.
@@ -271,7 +270,11 @@ class Trainer(abc.ABC, Generic[R, B]):
             scores = [row[self.best_by] for row in self.history]
             if scores[-1] >= max(scores):
                 write_checkpoint(checkpoint, self.folder / "best.pt")
-            write_log(self.history, self.folder / "log.csv")
+            log = pd.DataFrame(self.history).astype(float)  # anew, so that it is of the checkpoint
+            with files.atomic_file(self.folder / "log.csv") as part:
+                log.to_csv(
+                    part, index=False, float_format="%.6g", na_rep="nan", lineterminator="\r\n"
+                )
         write_checkpoint(checkpoint, self.path)
 
 
@@ -291,10 +294,8 @@ def fit_together(
 
     Args:
         trainers: of recipes with the same seed, batches and epochs.
-        supply: gives the batches of the next epoch.
+        supply, describe, further: as for `Trainer.fit`.
         evaluate: judges what a trainer has `judged` on other examples.
-        describe: a line of what an epoch gave.
-        further: so many runs like these are to come; for the estimate of the time.
         stepper: of the networks of an epoch, what takes a step of all; one after the other without.
     """
     while min(trainer.epoch for trainer in trainers) < trainers[0].recipe.epochs:
@@ -373,21 +374,6 @@ def _train_epoch(
     ]
 
 
-def random_state(device: torch.device) -> list[Tensor]:
-    """The state of PyTorch's generators: the CPU's, and those of GPUs where one trains."""
-    return [
-        torch.get_rng_state(),
-        *(torch.cuda.get_rng_state_all() if device.type == "cuda" else []),
-    ]
-
-
-def set_random_state(state: Sequence[Tensor], device: torch.device) -> None:
-    """Sets them to a state of `random_state`."""
-    torch.set_rng_state(state[0])
-    if device.type == "cuda" and len(state) > 1:
-        torch.cuda.set_rng_state_all(list(state[1:]))
-
-
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint of a trainer. No pickled code is executed.
 
@@ -411,10 +397,3 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Whole or not at all: a kill in the middle leaves the former file as it was."""
     with files.atomic_file(path) as part:
         torch.save(checkpoint, part)
-
-
-def write_log(history: Sequence[Figures], path: Path) -> None:
-    """A CSV row an epoch, written anew each time so that it always matches the checkpoint."""
-    table = pd.DataFrame(history).astype(float)
-    with files.atomic_file(path) as part:
-        table.to_csv(part, index=False, float_format="%.6g", na_rep="nan", lineterminator="\r\n")

@@ -83,21 +83,27 @@ EVERY = VIEWS | SMALLER | ODD
 
 
 def logits(
-    model: Model, split: faces.Faces, view: str, cache: Path, mirrored: bool = False
+    model: Model,
+    split: faces.Faces,
+    view: str,
+    cache: Path,
+    mirrored: bool = False,
+    wider: float = 1.0,
 ) -> Array:
-    """What a network says of a split, or of the mirror images of its faces, under a view of
-    `EVERY`: (N,) logits, calibrated as the model is. Kept in `cache`: calibrating, measuring
-    and making a pair ask the same."""
+    """What a network says of a split, or of the mirror images of its faces, cut so many times as
+    wide as their squares, under a view of `EVERY`: (N,) logits, calibrated as the model is. Kept in
+    `cache`: calibrating, measuring and making a pair ask the same."""
     output = next(node for node in model.graph.nodes if node.name == model.graph.outputs[0])
     layer = output.inputs[0]
     if layer == "calibration":
         (layer,) = (node.inputs[0] for node in model.graph.nodes if node.name == layer)
     of = f"{view.replace(' ', '-')}{'-mirrored' if mirrored else ''}"
+    of += "" if wider == 1 else f"-{wider:g}"
     path = cache / f"logits-{_digest(model)}-{faces.digest(split)}-{of}.npy"
     if not path.exists():
         make = EVERY[view]
         with files.atomic_file(path) as part, part.open("wb") as file:
-            np.save(file, pasted.score(model, make(split), layer, mirrored))
+            np.save(file, pasted.score(model, make(split), layer, mirrored, wider))
     raw: Array = faces.cached(path, np.float64)
     if raw.shape != (len(split),):
         raise faces.DataError(f"{path}: not the logits of these faces; delete it, it is a cache")
@@ -160,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--views", nargs="+", choices=EVERY, default=["as trained"], metavar="VIEW",
         help=f"of {', '.join(EVERY)}; default: as trained")  # fmt: skip
     add("--mirrored", action="store_true", help="of the mirror images, too, and of the mean")
+    add("--wider", type=float, default=1.0, metavar="TIMES",
+        help="so many times as wide as the square, too, and the mean of all")  # fmt: skip
     options = parser.parse_args(arguments)
 
     def work() -> None:
@@ -167,10 +175,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in options.networks:
             model = read(path)
             for view in options.views:
-                seen = {"": logits(model, split, view, options.cache)}
-                if options.mirrored:
-                    seen["mirrored"] = logits(model, split, view, options.cache, True)
-                    seen["mean"] = (seen[""] + seen["mirrored"]) / 2
+                seen = {}
+                for wider in dict.fromkeys((1.0, options.wider)):
+                    for mirrored in (False, True) if options.mirrored else (False,):
+                        way = f"{wider:g} x{' mirrored' if mirrored else ''}"
+                        seen[way] = logits(model, split, view, options.cache, mirrored, wider)
+                seen["mean"] = np.mean(list(seen.values()), 0)
                 for way, logit in seen.items():
                     what = ", ".join(filter(None, (path.name, view, way)))
                     cells = (
