@@ -10,8 +10,9 @@ A pair is a JSON file beside its two model files, the manifest::
 
 Each network gives a calibrated p_fake of its own.  The pair's has the logit
 ``bias + fast * f + thorough * t`` of their logits f and t, which are cut at +-``MOST_LOGIT`` first,
-as everywhere.  In a picture, t is the mean of several looks at a face (``thorough.py``).  Both see the same crop, so framing and size must be the same.  A manifest is as
-hostile as a model file until it was checked.
+as everywhere.  In a picture, t is the mean of several looks at a face (``thorough.py``).  Both see
+the same crop, so framing and size must be the same.  A manifest is as hostile as a model file until
+it was checked.
 """
 
 from __future__ import annotations
