@@ -21,7 +21,8 @@ from typing import Any, Literal
 #: Doubts, why a person or a file is uncertain: ``between_thresholds`` (``real``, ``fake``),
 #: ``interval_across_half`` (``low``, ``high``), ``too_short_for_fake`` (``seconds``, ``least``),
 #: ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were there no others),
-#: ``compressed`` (``jpeg_quality`` or ``h264_quantiser``), ``palette``.
+#: ``compressed`` (``jpeg_quality`` or ``h264_quantiser``), ``palette``, ``fake_for_a_while``
+#: (``start``, ``end``, ``p_fake`` of the most fake segment, ``others``: how many more there are).
 #: Beside one of these, what it may come from: ``few_frames`` (``frames``), ``frames_disagree``
 #: (``fake``, ``real``, ``frames``: how many), ``small_face`` (``pixels``).
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
@@ -32,7 +33,7 @@ Code = Literal[
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
-    "compressed", "palette",
+    "compressed", "palette", "fake_for_a_while",
     "few_frames", "frames_disagree", "small_face",
     "measured_elsewhere",
 ]  # fmt: skip
@@ -46,6 +47,7 @@ DOUBTS: frozenset[Code] = CAUSES | {
     "one_of_many",
     "compressed",
     "palette",
+    "fake_for_a_while",
 }
 #: What is said in place of ``real``: that nothing was found shows nothing more.
 NO_TRACE = "no trace of a swap of the kinds it knows"
@@ -116,6 +118,7 @@ _REMEDIES: dict[Code, str | Callable[..., str]] = {
     "one_of_many": "that face alone, if it was suspected before the others were seen",
     "compressed": lambda **_: "the original file instead of a copy sent by a messenger",
     "palette": "the clip or picture that it was made of",
+    "fake_for_a_while": "a look at these seconds (--report)",
     "few_frames": lambda frames: "a clip or more pictures" if frames == 1 else _LONGER,
     "frames_disagree": "a steadier clip, or a look at the frames that differ (--report)",
     "small_face": "a larger picture of the face",
@@ -137,6 +140,11 @@ def _left_out(**counts: int) -> str:
 def _compressed(jpeg_quality: int | None = None, h264_quantiser: int | None = None) -> str:
     by = f"JPEG quality {jpeg_quality}" if jpeg_quality else f"H.264 quantiser {h264_quantiser}"
     return f"the file is so strongly compressed ({by}) that traces of a swap would be gone"
+
+
+def _fake_for_a_while(start: float, end: float, p_fake: float, others: int) -> str:
+    more = f", and {others} more time{'s' if others > 1 else ''}" if others else ""
+    return f"from {clock(start)} to {clock(end)} it looks fake (p_fake {100 * p_fake:.0f} %){more}"
 
 
 def _measured_elsewhere(
@@ -183,6 +191,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     ),
     "compressed": _compressed,
     "palette": "its colours are those of a palette, as in a GIF, which looks like traces of a swap",
+    "fake_for_a_while": _fake_for_a_while,
     "few_frames": (
         lambda frames: "there was one look only" if frames == 1 else f"{frames} frames show little"
     ),

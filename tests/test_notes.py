@@ -68,6 +68,16 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         {},
         "its colours are those of a palette, as in a GIF, which looks like traces of a swap",
     ),
+    (
+        "fake_for_a_while",
+        {"start": 4.2, "end": 65.0, "p_fake": 0.964, "others": 0},
+        "from 0:04.2 to 1:05.0 it looks fake (p_fake 96 %)",
+    ),
+    (
+        "fake_for_a_while",
+        {"start": 4.2, "end": 5.0, "p_fake": 0.9, "others": 2},
+        "from 0:04.2 to 0:05.0 it looks fake (p_fake 90 %), and 2 more times",
+    ),
     ("few_frames", {"frames": 1}, "there was one look only"),
     ("few_frames", {"frames": 7}, "7 frames show little"),
     (

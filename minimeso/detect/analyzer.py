@@ -226,7 +226,7 @@ class Analyzer:
             if short:
                 left_out["too_short"] = sum(len(times[number]) for number in short)
         persons = {n: m for n, m in self._moments.items() if n not in short}
-        tracks = [self._track(n, m, len(persons)) for n, m in persons.items()]
+        tracks = [self._track(n, m, len(persons), True) for n, m in persons.items()]
         tracks.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
         return tuple(tracks), left_out
 
@@ -235,10 +235,14 @@ class Analyzer:
         followed = self._tracker is not None
         return self._rule.file(tracks, followed=followed, doubt=self.doubt)
 
-    def _track(self, number: int, moments: Sequence[Moment], count: int = 1) -> Track:
-        """A person, one of so many, by these frames."""
+    def _track(
+        self, number: int, moments: Sequence[Moment], count: int = 1, whole: bool = False
+    ) -> Track:
+        """A person, one of so many, by these frames; whether they are all."""
         followed = self._tracker is not None
-        return self._rule.person(number, moments, count=count, followed=followed, doubt=self.doubt)
+        return self._rule.person(
+            number, moments, count=count, followed=followed, doubt=self.doubt, whole=whole
+        )
 
 
 def _p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:

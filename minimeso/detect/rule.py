@@ -14,8 +14,9 @@ from ..errors import ModelError
 from ..notes import CAUSES, Note
 from .causes import causes
 from .prior import EVEN, shift, shifted, some_fake
+from .segments import segments
 from .track_score import SPREAD, judge_track, summarize
-from .verdict import Interval, Moment, Track, Word
+from .verdict import Interval, Moment, Segment, Track, Word
 
 #: A spread beyond says that a person's frames have nothing in common.
 _MOST_SPREAD = 100.0
@@ -59,6 +60,7 @@ class Rule(NamedTuple):
         count: int = 1,
         followed: bool = True,
         doubt: Note | None = None,
+        whole: bool = False,
     ) -> Track:
         """A person by some frames, with a word and the doubts about it.
 
@@ -69,6 +71,7 @@ class Rule(NamedTuple):
             count: how many persons the file has; a stream, whose end nobody knows, one.
             followed: by a tracker, so that the seconds in view count.
             doubt: about the file, one of ``CANNOT_BE``.
+            whole: nothing of a clip is to come, so that its segments are looked for.
         """
         by = shift(self.prior, count)
         looked = [moment for moment in frames if moment.thorough] or frames
@@ -76,14 +79,19 @@ class Rule(NamedTuple):
         scores = [moment.p_fake for moment in looked]
         summary = summarize([moment.t for moment in looked], scores, self.spread, by)
         p_fake = summary.p_fake if len(scores) > 1 or by else scores[0]
+        parts = segments(frames, self.thresholds, self.spread, by) if whole and followed else ()
+        if doubt is not None and CANNOT_BE[doubt.code] == "fake":
+            parts = tuple(part._replace(verdict="uncertain") for part in parts)
         if by:
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
         seconds = max(times) - min(times) if followed else math.inf
         word, doubts = self._judge(p_fake, summary.interval, seconds, doubt)
+        if word != "fake" and parts:
+            word, doubts = "uncertain", (_of_segment(parts), *doubts)
         if doubts:
             looked = [moment for moment in frames if moment.thorough] or frames
             doubts += causes(looked, summary.effective, self.thresholds)
-        return Track(number, p_fake, summary.interval, word, tuple(frames), doubts)
+        return Track(number, p_fake, summary.interval, word, tuple(frames), doubts, parts)
 
     def file(
         self,
@@ -106,6 +114,11 @@ class Rule(NamedTuple):
         times = [moment.t for moment in first.frames]
         seconds = max(times) - min(times) if followed else math.inf
         word, doubts = self._judge(p_fake, interval, seconds, doubt)
+        if word != "fake" and any(person.segments for person in persons):
+            most = max(
+                persons, key=lambda person: max((s.p_fake for s in person.segments), default=0)
+            )
+            word, doubts = "uncertain", (_of_segment(most.segments), *doubts)
         if doubts:
             seen = (doubt for doubt in first.doubts if doubt.code in CAUSES)
             doubts = (*self._one_of_many(persons), *doubts, *seen)
@@ -129,6 +142,13 @@ class Rule(NamedTuple):
         if alone < self.thresholds["fake"]:
             return ()
         return (Note("one_of_many", {"faces": count, "alone": alone}),)
+
+
+def _of_segment(parts: Sequence[Segment]) -> Note:
+    """The doubt about a person who looks fake for a while: the most fake of these segments."""
+    most = max(parts, key=lambda part: part.p_fake)
+    values = {"start": most.start, "end": most.end, "p_fake": most.p_fake, "others": len(parts) - 1}
+    return Note("fake_for_a_while", values)
 
 
 def spread_of(calibration: Mapping[str, Any] | None, name: str) -> float:

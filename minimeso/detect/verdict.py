@@ -47,6 +47,27 @@ class Moment(NamedTuple):
         return {**self._asdict(), "box": list(self.box)}
 
 
+class Segment(NamedTuple):
+    """Some time of a clip in which the evidence against a person is fake, see ``segments``.
+
+    Attributes:
+        start, end: seconds from the start of the clip.
+        p_fake: of its looks together.
+        interval: 95 % interval of ``p_fake``, which honours how alike neighbouring looks are.
+        verdict: ``fake``, or ``uncertain`` where they do not suffice for that.
+    """
+
+    start: float
+    end: float
+    p_fake: float
+    interval: Interval
+    verdict: Word
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able data under the names of the attributes."""
+        return {**self._asdict(), "interval": list(self.interval)}
+
+
 @dataclass(frozen=True)
 class Track:
     """A person: one face followed through a clip.  In a picture each face is a track of one frame.
@@ -59,6 +80,7 @@ class Track:
         verdict: see ``track_score.judge_track``; ``real`` means that no trace was found.
         frames: every frame in which the face was judged, in time.
         doubts: why it is uncertain, what weighs most first; none if it is not.
+        segments: of a clip, from when to when the evidence is fake.
     """
 
     id: int
@@ -67,6 +89,7 @@ class Track:
     verdict: Word
     frames: tuple[Moment, ...]
     doubts: tuple[Note, ...] = ()
+    segments: tuple[Segment, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able data under the names of the attributes."""
@@ -76,6 +99,7 @@ class Track:
             "interval": list(self.interval),
             "verdict": self.verdict,
             "doubts": [doubt.to_json() for doubt in self.doubts],
+            "segments": [segment.to_json() for segment in self.segments],
             "frames": [moment.to_json() for moment in self.frames],
         }
 

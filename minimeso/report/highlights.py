@@ -27,7 +27,7 @@ _APART = 1.0
 #: Persons of whom frames are kept: where there are more, those with the highest mean ``p_fake``.
 MOST_PERSONS = 8
 #: Spans of time in which a person was seen but left out.
-_MOST_SEGMENTS = 256
+_MOST_SPANS = 256
 _MOST_TRACKS = 1000
 #: Long side of a kept frame, and JPEG qualities that show a face without a large page.
 _FRAME_SIDE = 560
@@ -56,7 +56,7 @@ class Highlight(NamedTuple):
     crop: Crop
 
 
-class Segment(NamedTuple):
+class LeftOut(NamedTuple):
     """A stretch of time in which a person was seen and left out for one reason."""
 
     start: float
@@ -138,14 +138,14 @@ class Collector:
         frames: how many frames came.
         end: time of the last one in seconds.
         highlights: by number of the person.
-        segments: where a person was seen but left out, by number of the person.
+        spans: where a person was seen but left out, by number of the person.
     """
 
     def __init__(self) -> None:
         self.frames = 0
         self.end = 0.0
         self.highlights: dict[int, Highlights] = {}
-        self.segments: dict[int, list[Segment]] = {}
+        self.left_out: dict[int, list[LeftOut]] = {}
 
     def add(self, frame: SeenFrame) -> None:
         """Look at a frame; what is worth keeping is copied."""
@@ -186,20 +186,18 @@ class Collector:
         return Highlight(frame.t, p_fake, seen.face.box, others, (width, height), jpeg, crop.copy())
 
     def _left_out(self, track: int, since: float, t: float, reason: str) -> None:
-        if track not in self.segments and len(self.segments) >= _MOST_TRACKS:
+        if track not in self.left_out and len(self.left_out) >= _MOST_TRACKS:
             return
-        segments = self.segments.setdefault(track, [])
-        if segments and segments[-1].reason == reason and segments[-1].end >= since:
-            segments[-1] = segments[-1]._replace(end=t)
+        spans = self.left_out.setdefault(track, [])
+        if spans and spans[-1].reason == reason and spans[-1].end >= since:
+            spans[-1] = spans[-1]._replace(end=t)
             return
-        segments.append(Segment(t, t, reason))
-        if (
-            len(segments) > _MOST_SEGMENTS
-        ):  # coarser, from the start: one of two, longer by the other
-            segments[:] = [
+        spans.append(LeftOut(t, t, reason))
+        if len(spans) > _MOST_SPANS:  # coarser, from the start: one of two, longer by the other
+            spans[:] = [
                 first._replace(end=second.end if second.reason == first.reason else first.end)
-                for first, second in zip(segments[::2], segments[1::2], strict=False)
-            ] + (segments[-1:] if len(segments) % 2 else [])
+                for first, second in zip(spans[::2], spans[1::2], strict=False)
+            ] + (spans[-1:] if len(spans) % 2 else [])
 
 
 def thumbnail(pixels: Pixels, side: int = _FRAME_SIDE, quality: int = _FRAME_QUALITY) -> bytes:

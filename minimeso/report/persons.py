@@ -88,7 +88,8 @@ def person(
         parts.append(
             timeline(
                 track.frames, track.p_fake, track.interval, thresholds, seen.end,
-                seen.segments.get(track.id, ()), marks, f"person {track.id}",
+                seen.left_out.get(track.id, ()), marks, f"person {track.id}",
+                track.segments,
             )
         )  # fmt: skip
     attributions = _attributions([highlight for _, highlight in named], attribution)

@@ -13,14 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..detect.verdict import Interval, Moment
+from ..detect.verdict import Interval, Moment, Segment
 from ..notes import clock
-from .highlights import Segment
+from .highlights import LeftOut
 from .phrases import escaped, percent
 
 #: Columns of a timeline: more moments than that are drawn as mean, least and most of a column, so
 #: that no clip makes a drawing of more than 16 KB.
 _COLUMNS = 240
+#: Segments that are shaded: so many are enough to see that there are many.
+_MOST_SHADED = 24
 #: A face that was not judged for this many usual steps was away.
 _GAP_STEPS = 2.5
 _SHORTEST_GAP = 0.2
@@ -72,9 +74,10 @@ def timeline(
     interval: Interval,
     thresholds: Mapping[str, float],
     end: float,
-    left_out: Sequence[Segment],
+    left_out: Sequence[LeftOut],
     marks: Marks,
     who: str,
+    segments: Sequence[Segment] = (),
 ) -> str:
     """The ``p_fake`` of one person over the time of the clip.
 
@@ -87,6 +90,7 @@ def timeline(
         left_out: when the face was seen but not judged.
         marks: letter, time, and whether it stands at the top, of frames that are shown below.
         who: the person, for titles.
+        segments: from when to when the evidence is fake: shaded.
     """
     end = max(end, moments[-1].t, 1e-3)
     runs = _runs(moments)
@@ -118,10 +122,22 @@ def timeline(
     return (
         f'<div class="timeline"><div class="plot">{labels}<svg viewBox="0 0 {_WIDTH} 100" '
         f'preserveAspectRatio="none" role="img"><title>{escaped(title)}</title>'
-        f'{lines}{band}{spread}<path class="curve" d="{curve}"/>{dotted}</svg>'
+        f"{_shaded(segments, x)}{lines}{band}{spread}"
+        f'<path class="curve" d="{curve}"/>{dotted}</svg>'
         '</div><div class="values" aria-hidden="true"><span>100 %</span><span>50 %</span>'
         f"<span>0 %</span></div>{_marks(marks, end, True)}{_marks(marks, end, False)}"
         f"{_presence(runs, left_out, end)}{_ticks(end)}</div>"
+    )
+
+
+def _shaded(segments: Sequence[Segment], x: float) -> str:
+    """The segments, over the whole height; short ones can still be seen."""
+    return "".join(
+        f'<rect class="segment" x="{part.start * x:.1f}" y="0" '
+        f'width="{max((part.end - part.start) * x, 4):.1f}" height="100">'
+        f"<title>{escaped(f'looks fake from {clock(part.start)} to {clock(part.end)}')}</title>"
+        "</rect>"
+        for part in segments[:_MOST_SHADED]
     )
 
 
@@ -244,7 +260,7 @@ def _marks(marks: Marks, end: float, top: bool) -> str:
     )
 
 
-def _presence(runs: Sequence[Sequence[Moment]], left_out: Sequence[Segment], end: float) -> str:
+def _presence(runs: Sequence[Sequence[Moment]], left_out: Sequence[LeftOut], end: float) -> str:
     """Where the face was judged, and where it was seen but left out."""
     cells = ["" for _ in range(_COLUMNS)]
     reasons: dict[int, str] = {}

@@ -73,7 +73,7 @@ def test_verdict_to_json() -> None:
         '"faces": [{"box": [1, 2, 3, 4], "p_fake": 0.9, "interval": [0.7, 0.95], '
         '"verdict": "fake"}], '
         '"model": "default", "note": null, "doubts": [], "tracks": [{"id": 1, "p_fake": 0.9, '
-        '"interval": [0.7, 0.95], "verdict": "fake", "doubts": [], '
+        '"interval": [0.7, 0.95], "verdict": "fake", "doubts": [], "segments": [], '
         '"frames": [{"t": 0.5, "box": [1, 2, 3, 4], "p_fake": 0.9, "thorough": false}]}], '
         '"frames_read": 7, "frames_scored": 1, "left_out": {"dark": 2}}'
     )

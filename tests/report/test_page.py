@@ -315,7 +315,7 @@ def test_a_long_clip_stays_small(session: Session, tmp_path: Path) -> None:
     kept = report._seen
     for highlights in kept.highlights.values():
         assert len(highlights._kept) <= 8
-    assert all(len(segments) <= 256 for segments in kept.segments.values())
+    assert all(len(spans) <= 256 for spans in kept.left_out.values())
     report.write(tmp_path / "a.html", verdict_of("long.mp4", frames, (1, 2)))
     page = check(tmp_path / "a.html")
     assert (tmp_path / "a.html").stat().st_size < 400_000

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import Page
 
-from minimeso.detect.verdict import Moment
-from minimeso.report.highlights import Segment
+from minimeso.detect.verdict import Moment, Segment
+from minimeso.report.highlights import LeftOut
 from minimeso.report.timeline import scale, timeline
 
 THRESHOLDS = {"real": 0.2, "fake": 0.8}
@@ -19,8 +19,17 @@ THRESHOLDS = {"real": 0.2, "fake": 0.8}
 MOST_SVG, MOST_TIMELINE = 16_000, 48_000
 
 
-def drawn(moments: Sequence[Moment], end: float = 0.0, left_out: Sequence[Segment] = ()) -> str:
+def drawn(moments: Sequence[Moment], end: float = 0.0, left_out: Sequence[LeftOut] = ()) -> str:
     return timeline(moments, 0.5, (0.4, 0.6), THRESHOLDS, end, left_out, (), "one")
+
+
+def test_segments_are_shaded() -> None:
+    moments = moments_of([0.0, 5.0, 10.0], [0.1, 0.9, 0.1])
+    parts = [Segment(2.5, 7.5, 0.9, (0.7, 1.0), "fake")] * 1000
+    text = timeline(moments, 0.5, (0.4, 0.6), THRESHOLDS, 10.0, (), (), "one", parts)
+    Page(text)
+    assert '<rect class="segment" x="250.0" y="0" width="500.0" height="100">' in text
+    assert "looks fake from 0:02.5 to 0:07.5" in text and len(text) < MOST_SVG
 
 
 def moments_of(times: Sequence[float], p_fake: Sequence[float]) -> list[Moment]:
@@ -61,7 +70,7 @@ def test_a_long_clip_in_many_runs_is_a_small_drawing(runs: int) -> None:
     length = 14_400 // runs
     times = [number / 4 + number // length for number in range(14_400)]
     p_fake = [0.5 + (number * 7 % 11 - 5) / 20 for number in range(14_400)]
-    away = [Segment(n * times[-1] / 256, (n + 0.4) * times[-1] / 256, "turned") for n in range(256)]
+    away = [LeftOut(n * times[-1] / 256, (n + 0.4) * times[-1] / 256, "turned") for n in range(256)]
     text = drawn(moments_of(times, p_fake), left_out=away)
     Page(text)
     svg = re.search(r"<svg.*?</svg>", text)
