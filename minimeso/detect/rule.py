@@ -79,9 +79,9 @@ class Rule(NamedTuple):
         scores = [moment.p_fake for moment in looked]
         summary = summarize([moment.t for moment in looked], scores, self.spread, by)
         p_fake = summary.p_fake if len(scores) > 1 or by else scores[0]
-        parts = segments(frames, self.thresholds, self.spread, by) if whole and followed else ()
-        if doubt is not None and CANNOT_BE[doubt.code] == "fake":
-            parts = tuple(part._replace(verdict="uncertain") for part in parts)
+        parts: tuple[Segment, ...] = ()
+        if whole and followed and (doubt is None or CANNOT_BE[doubt.code] != "fake"):
+            parts = segments(frames, self.thresholds, self.spread, by)
         if by:
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
         seconds = max(times) - min(times) if followed else math.inf

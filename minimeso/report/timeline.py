@@ -102,7 +102,7 @@ def timeline(
     values = [moment.p_fake for moment in moments]
     title = (
         f"p_fake of {who} over time: {len(moments)} frames judged between {clock(first)} and "
-        f"{clock(last)}, from {percent(min(values))} to {percent(max(values))}"
+        f"{clock(last)}, from {percent(min(values))} to {percent(max(values))}{_spoken(segments)}"
     )
     x = _WIDTH / end
     band = (
@@ -134,11 +134,15 @@ def _shaded(segments: Sequence[Segment], x: float) -> str:
     """The segments, over the whole height; short ones can still be seen."""
     return "".join(
         f'<rect class="segment" x="{part.start * x:.1f}" y="0" '
-        f'width="{max((part.end - part.start) * x, 4):.1f}" height="100">'
-        f"<title>{escaped(f'looks fake from {clock(part.start)} to {clock(part.end)}')}</title>"
-        "</rect>"
+        f'width="{max((part.end - part.start) * x, 4):.1f}" height="100"/>'
         for part in segments[:_MOST_SHADED]
     )
+
+
+def _spoken(segments: Sequence[Segment]) -> str:
+    """When it looks fake, for who cannot see the shades."""
+    times = [f"from {clock(part.start)} to {clock(part.end)}" for part in segments[:_MOST_SHADED]]
+    return f"; looks fake {', '.join(times)}" if times else ""
 
 
 def _clip(p_fake: float) -> float:

@@ -118,11 +118,11 @@ def test_who_looks_fake_for_a_while_is_not_called_real() -> None:
     assert judged.word == "uncertain" and judged.doubts[0].code == "fake_for_a_while"
 
 
-def test_in_what_cannot_be_called_fake_no_segment_is() -> None:
+def test_what_cannot_be_called_fake_has_no_segments() -> None:
     times, x = noisy(1, 12, -5.0)
     x[20:26] = 5.0
     track = Rule(THRESHOLDS).person(1, moments(times, x), whole=True, doubt=Note("palette"))
-    assert [part.verdict for part in track.segments] == ["uncertain"]
+    assert track.segments == () and track.verdict == "real"
 
 
 def test_the_prior_counts_for_segments_too() -> None:

@@ -28,7 +28,7 @@ def test_segments_are_shaded() -> None:
     parts = [Segment(2.5, 7.5, 0.9, (0.7, 1.0), "fake")] * 1000
     text = timeline(moments, 0.5, (0.4, 0.6), THRESHOLDS, 10.0, (), (), "one", parts)
     Page(text)
-    assert '<rect class="segment" x="250.0" y="0" width="500.0" height="100">' in text
+    assert '<rect class="segment" x="250.0" y="0" width="500.0" height="100"/>' in text
     assert "looks fake from 0:02.5 to 0:07.5" in text and len(text) < MOST_SVG
 
 
