@@ -2,7 +2,7 @@
 
 ::
 
-    cli  >  report  >  minimeso (the front door)  >  detect, networks  >  engine, media  >  csrc
+    cli > scan > report > minimeso (the front door) > detect, networks > engine, media > csrc
 
 A room may use what lies below it; rooms on one floor know nothing of each other; ``errors`` and
 ``notes`` are everybody's.  ``tools`` and ``tests`` stand beside the house and use its doors.
@@ -28,8 +28,9 @@ FLOORS = {
     "detect": 2, "networks": 2,
     "": 3,  # ``minimeso/__init__.py``: what the lower floors offer to everybody
     "report": 4,
-    "cli": 5,
-    "__main__": 6,
+    "scan": 5,
+    "cli": 6,
+    "__main__": 7,
 }  # fmt: skip
 #: They import nothing of the house and may be imported everywhere.
 EVERYBODYS = frozenset({"errors", "notes"})

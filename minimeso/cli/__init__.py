@@ -1,8 +1,9 @@
 """The command line: knows people.  One file per command; ``arguments`` and ``output`` are shared.
 
 Data goes to stdout, progress and messages to stderr.  Exit status: 0 done, 1 (``verify``) a layer
-is wrong, 2 wrong usage or an unusable model, 3 some input could not be read, 4 the output could
-not be written, 130 stopped by Ctrl-C, 141 the reader of the output went away.
+is wrong or (``--fail-on``) a file is suspect, 2 wrong usage or an unusable model, 3 some input
+could not be read, 4 the output could not be written, 130 stopped by Ctrl-C, 141 the reader of the
+output went away, 143 (``scan``) stopped by SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MinimesoError, OutputError
-from . import bench, detect, info, verify
+from . import bench, detect, info, scan, verify
 from .output import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -26,7 +27,7 @@ from .output import (
     message,
 )
 
-_COMMANDS = {"detect": detect, "info": info, "bench": bench, "verify": verify}
+_COMMANDS = {"detect": detect, "scan": scan, "info": info, "bench": bench, "verify": verify}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

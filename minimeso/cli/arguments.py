@@ -6,6 +6,49 @@ import argparse
 from collections.abc import Callable
 
 _MAX_THREADS = 1024
+FINDER = "yunet-s"
+#: Frames a second and pixels of a face.
+_MOST = 1000
+#: What ``--fail-on`` takes -> the verdicts that it means.
+FAILING = {"fake": ("fake",), "uncertain": ("fake", "uncertain")}
+
+
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a verdict depends on, the same in every command that judges."""
+    add = parser.add_argument
+    add("--model", default="default", metavar="NAME|FILE",
+        help="bundled model or pair, or a file of one")  # fmt: skip
+    add("--fast", action="store_true",
+        help="of a pair of networks, leave out the thorough one")  # fmt: skip
+    add("--finder", default=FINDER, metavar="NAME|FILE",
+        help="what finds faces: yunet-s, or yunet-n, better at small and tilted ones")  # fmt: skip
+    add("--min-face", type=positive_number(_MOST), metavar="PIXELS",
+        help="smallest face to search for; default: 40, more in large pictures; those under 50 "
+        "are not judged")  # fmt: skip
+    add("--crops", action="store_true",
+        help="every picture is a face already: judge it as a whole")  # fmt: skip
+    add("--prior", type=fraction, default=0.5, metavar="P",
+        help="share of files like these in which you expect a swapped face, above 0 and below 1, "
+        "such as 0.05; default 0.5")  # fmt: skip
+    add(
+        "--fps",
+        type=positive_number(_MOST),
+        metavar="N",
+        help="frames of a clip to judge in a second; default 4",
+    )
+    add("--every-frame", action="store_true", help="judge all frames of a clip")
+    add("--max-pixels", type=positive_number(1 << 32), metavar="N",
+        help="of a picture; a larger JPEG is decoded at a half to an eighth of it, others are "
+        "refused; default: 50 million, of others 179 million")  # fmt: skip
+
+
+def add_fail_on_argument(parser: argparse.ArgumentParser, where: str) -> None:
+    """``--fail-on``."""
+    parser.add_argument(
+        "--fail-on",
+        choices=list(FAILING),
+        help=f"exit status 1 if a file of the {where} is fake; with `uncertain`, fake or uncertain",
+    )
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser, threads_help: str) -> None:
@@ -13,6 +56,11 @@ def add_engine_arguments(parser: argparse.ArgumentParser, threads_help: str) -> 
     parser.add_argument(
         "--threads", type=whole_number(_MAX_THREADS), metavar="N", help=threads_help
     )
+    add_isa_argument(parser)
+
+
+def add_isa_argument(parser: argparse.ArgumentParser) -> None:
+    """``--isa``."""
     parser.add_argument(
         "--isa",
         metavar="NAME",

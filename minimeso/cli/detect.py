@@ -7,14 +7,17 @@ import os
 from collections.abc import Sequence
 
 from .arguments import (
+    FAILING,
+    FINDER,
+    add_detector_arguments,
     add_engine_arguments,
+    add_fail_on_argument,
     add_json_argument,
-    fraction,
     frame_size,
     positive_number,
 )
 from .inputs import DEFAULT_RATE, STDIN, Input, find_inputs
-from .output import INTERRUPTED, SOME_UNREADABLE, message
+from .output import INTERRUPTED, SOME_UNREADABLE, SOME_WRONG, message
 
 HELP = "say of pictures and clips whether a face in them was swapped"
 DETAILS = (
@@ -22,18 +25,17 @@ DETAILS = (
     "all of them: the more faces, the more it takes to call one fake. p_fake is the probability "
     "that a face was swapped, as the model sees it; it proves nothing. A file that cannot be read "
     "gets a line with the reason, the others are still judged. Clips need the extra `video`. Exit "
-    "status: 0 all judged, 2 wrong usage, 3 some input could not be read or only in part, or there "
-    "was none, 4 an output could not be written, 130 stopped by Ctrl-C: what was seen of a clip "
-    "until then is judged."
+    "status: 0 all judged, 1 see --fail-on, 2 wrong usage, 3 some input could not be read or only "
+    "in part, or there was none, 4 an output could not be written, 130 stopped by Ctrl-C: what was "
+    "seen of a clip until then is judged."
 )
 EXAMPLES = """\
   minimeso detect holiday.mp4 --report holiday.html
   minimeso detect holiday/ --json > verdicts.jsonl
   minimeso detect - --size 1280x720 --rate 25 < frames.rgb"""
 
-_FINDER = "yunet-s"
 _MAX_SIDE = 1 << 16
-#: Frames a second and pixels of a face.
+#: Frames a second.
 _MOST = 1000
 
 
@@ -47,39 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a picture, a clip, a folder (all of them in it and below, linked folders, too, but "
         "nothing hidden), or -: a picture or clip from stdin or, with --size, raw RGB frames",
     )
-    add("--model", default="default", metavar="NAME|FILE",
-        help="bundled model or pair, or a file of one")  # fmt: skip
-    add("--fast", action="store_true",
-        help="of a pair of networks, leave out the thorough one")  # fmt: skip
-    add("--finder", default=_FINDER, metavar="NAME|FILE",
-        help="what finds faces: yunet-s, or yunet-n, better at small and tilted ones")  # fmt: skip
-    add("--min-face", type=positive_number(_MOST), metavar="PIXELS",
-        help="smallest face to search for; default: 40, more in large pictures; those under 50 "
-        "are not judged")  # fmt: skip
-    add("--crops", action="store_true",
-        help="every picture is a face already: judge it as a whole")  # fmt: skip
-    add("--prior", type=fraction, default=0.5, metavar="P",
-        help="share of files like these in which you expect a swapped face, above 0 and below 1, "
-        "such as 0.05; default 0.5")  # fmt: skip
-    add(
-        "--fps",
-        type=positive_number(_MOST),
-        metavar="N",
-        help="frames of a clip to judge in a second; default 4",
-    )
-    add("--every-frame", action="store_true", help="judge all frames of a clip")
+    add_detector_arguments(parser)
     add("--size", type=frame_size(_MAX_SIDE), metavar="WxH", help="of raw RGB frames on stdin")
     add("--rate", type=positive_number(_MOST), metavar="R",
         help=f"raw frames in a second; default {DEFAULT_RATE:g}")  # fmt: skip
-    add("--max-pixels", type=positive_number(1 << 32), metavar="N",
-        help="of a picture; a larger JPEG is decoded at a half to an eighth of it, others are "
-        "refused; default: 50 million, of others 179 million")  # fmt: skip
     add("--report", metavar="FILE.html", help="write a page that shows what was seen")
     add(
         "--annotate",
         metavar="FILE",
         help="write the picture, or the frames of a clip that were judged, with boxes and scores",
     )
+    add_fail_on_argument(parser, "command line")
     add_engine_arguments(parser, "threads that work; default: one per available core")
     add_json_argument(parser, "one object a line for each input")
 
@@ -119,6 +99,8 @@ def run(options: argparse.Namespace) -> int:
         message(measured)
     if job.stopped:
         return INTERRUPTED
+    if any(job.counts[kind] for kind in FAILING.get(options.fail_on, ())):
+        return SOME_WRONG
     bad = job.counts["unreadable"] + job.counts["partial"]
     return SOME_UNREADABLE if bad else 0
 
@@ -130,7 +112,7 @@ def _check_usage(options: argparse.Namespace, inputs: Sequence[Input]) -> None:
         raise InputError("--fps and --every-frame exclude each other")
     if options.size is not None and options.paths != [STDIN]:
         raise InputError("--size goes with -, raw frames from stdin, and no other input")
-    if options.crops and (options.min_face is not None or options.finder != _FINDER):
+    if options.crops and (options.min_face is not None or options.finder != FINDER):
         raise InputError("--crops searches for no faces: not with --min-face or --finder")
     if options.rate is not None and options.size is None:
         raise InputError("--rate goes with --size, raw frames from stdin")

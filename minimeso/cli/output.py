@@ -12,7 +12,7 @@ from ..errors import OutputError
 
 #: Exit statuses, see ``minimeso.cli``.
 SOME_WRONG, USAGE, SOME_UNREADABLE, NOT_WRITTEN = 1, 2, 3, 4
-INTERRUPTED, BROKEN_PIPE = 130, 141
+INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 
 
 class StdoutError(OutputError):

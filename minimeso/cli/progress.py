@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
+import time
 from typing import Any
 
 from .output import printable
@@ -22,9 +24,12 @@ class Progress:
 
     def show(self, number: int, text: str) -> None:
         """Say that step ``number`` (from 1) is under way."""
+        self._print(f"{number}/{self._total} {text}")
+
+    def _print(self, text: str) -> None:
         if self._shown:
             columns = shutil.get_terminal_size().columns
-            state = printable(f"{number}/{self._total} {text}")[: columns - 1]
+            state = printable(text)[: columns - 1]
             encoding = sys.stderr.encoding or "utf-8"
             state = state.encode(encoding, "backslashreplace").decode(encoding)
             print(f"\r\x1b[K{state}", end="", file=sys.stderr, flush=True)
@@ -33,6 +38,23 @@ class Progress:
         """Remove the line, so that something else can be printed."""
         if self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class ScanProgress(Progress):
+    """The same line for a job that says itself how far it is, not more often than can be read."""
+
+    _EVERY_SECONDS = 0.2
+
+    def __init__(self) -> None:
+        super().__init__(_PROGRESS_FROM)
+        self._last = -math.inf
+
+    def show_line(self, text: str) -> None:
+        """Say how far it is."""
+        now = time.monotonic()
+        if now - self._last >= self._EVERY_SECONDS:
+            self._last = now
+            self._print(text)
 
 
 class ClipProgress:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..detect.verdict import SeenFrame, Verdict
@@ -20,7 +19,7 @@ from ..notes import Note, in_words
 from .attribution import LayerGradientXActivation, find_head
 from .card import limits
 from .highlights import Collector
-from .page import MOST_PICTURES, MOST_ROWS, MOST_SECTIONS, Context, Entry, document
+from .page import MOST_PICTURES, MOST_ROWS, MOST_SECTIONS, Context, Entry, document, style
 from .persons import person
 from .phrases import RULE, percent
 
@@ -151,7 +150,7 @@ class Report:
             any(attribution is not None for attribution, _ in self._heat),
             self._measured,
             self._provenance(),
-            Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
+            style(),
         )
         judged = (entry.verdict.path for entry in self._entries)
         file = AtomicFile(path, tuple(source for source in judged if source is not None))

@@ -110,7 +110,7 @@ def document(
     name = names([entry.verdict.path for entry in entries])
     single = len(entries) == 1
     title = name(entries[0].verdict.path) if single else counted(len(entries) + unlisted, "file")
-    yield _head(title, context.style)
+    yield head(title, context.style)
     if not entries:
         yield "<p>Nothing was judged.</p>"
     if not single and entries:
@@ -118,7 +118,7 @@ def document(
     for number, entry in enumerate(entries, start=1):
         if listed[number - 1]:
             yield from _section(entry, number, single, name, context)
-    yield from _explanations(entries, context)
+    yield from explanations(entries, context)
     yield "</main></body></html>\n"
 
 
@@ -146,10 +146,21 @@ def names(paths: Sequence[str | None]) -> Callable[[str | None], str]:
     return name
 
 
+def style() -> str:
+    """The sheet of all pages."""
+    return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+
+
 # --- parts of the page -------------------------------------------------------------------
 
 
-def _head(title: str, style: str) -> str:
+def head(title: str, style: str) -> str:
+    """The page down to its headline.
+
+    Args:
+        title: as plain text.
+        style: sheet.
+    """
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{escaped(POLICY)}">'
@@ -279,7 +290,8 @@ def _left_out(counts: Mapping[str, int], is_picture: bool) -> str:
     )
 
 
-def _explanations(entries: Sequence[Entry], context: Context) -> Iterator[str]:
+def explanations(entries: Sequence[Entry], context: Context) -> Iterator[str]:
+    """What every page says below its files: the rule, the model's limits, the terms, provenance."""
     real, fake = percent(context.thresholds["real"]), percent(context.thresholds["fake"])
     clips = any(not entry.is_picture and entry.persons for entry in entries)
     yield (

@@ -122,6 +122,24 @@ def test_text_of_what_is_not_fake(
     )
 
 
+@pytest.mark.parametrize(
+    ("logit", "statuses"),
+    [(4.0, {None: 0, "fake": 1, "uncertain": 1}), (0.0, {"fake": 0, "uncertain": 1}),
+     (-4.0, {"fake": 0, "uncertain": 0})],
+)  # fmt: skip
+def test_fail_on(tmp_path: Path, capsys: Captured, logit: float, statuses: dict[str, int]) -> None:
+    """For scripts: a finding is an exit status, and more than that something is unreadable."""
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    path = saved(constant_detector(logit), tmp_path)
+    for word, status in statuses.items():
+        more = [] if word is None else ["--fail-on", word]
+        assert (
+            main(["detect", str(tmp_path / "a.png"), "--crops", "--model", path, *more]) == status
+        )
+    arguments = ["detect", str(tmp_path / "a.png"), "gone.jpg", "--crops", "--model", path]
+    assert main([*arguments, "--fail-on", "fake"]) == (1 if statuses["fake"] else 3)
+
+
 def test_a_report_tells_the_prior_where_it_was_chosen(
     model: str, tmp_path: Path, capsys: Captured
 ) -> None:

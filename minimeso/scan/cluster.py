@@ -1,0 +1,89 @@
+"""Clusters: workers of this machine, or the scheduler that somebody runs already."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: A worker that dies takes its task with it, and no file is to blame: files have processes of
+#: their own.  So a task may meet many such deaths.
+_ALLOWED_DEATHS = 1000
+
+
+@contextlib.contextmanager
+def local_client(workers: int, *, processes: bool = True) -> Iterator[Client]:
+    """A client of a new cluster on this machine, which ends with it.
+
+    Args:
+        workers: how many; each judges one file at a time.
+        processes: whether workers have processes of their own; if not, they see what only this
+            one has, such as ``memory://``.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    changes = {"distributed.scheduler.allowed-failures": _ALLOWED_DEATHS}
+    with dask.config.set(changes), quiet():
+        cluster = LocalCluster(
+            n_workers=workers if processes else 1,
+            threads_per_worker=1 if processes else workers,
+            processes=processes,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,  # what grows are the processes that judge, which are watched
+            silence_logs=logging.CRITICAL,
+            preload=["minimeso.scan.task"] if processes else [],
+        )
+        try:
+            client = Client(cluster, set_as_default=False)
+            try:
+                yield client
+            finally:
+                with contextlib.suppress(Exception):
+                    client.close(timeout=2)
+        finally:
+            with contextlib.suppress(Exception):
+                cluster.close(timeout=5)
+
+
+@contextlib.contextmanager
+def remote_client(address: str, seconds: float = 10.0) -> Iterator[Client]:
+    """A client of the scheduler at an address, such as ``tcp://10.0.0.1:8786``.
+
+    Raises:
+        InputError: there is none within so many seconds.
+    """
+    from distributed import Client
+
+    with quiet():
+        try:
+            client = Client(address, timeout=seconds, set_as_default=False)
+        except (OSError, ValueError, ImportError) as error:
+            raise InputError(
+                f"{address}: no scheduler answers ({str(error)[:200]}): start one with dask "
+                "scheduler, and workers with dask worker"
+            ) from None
+        try:
+            yield client
+        finally:
+            with contextlib.suppress(Exception):
+                client.close(timeout=2)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Dask says in its log what is told better here."""
+    log = logging.getLogger("distributed")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -1,0 +1,259 @@
+"""The data set: parts of bounded size, written as results come, in which every file has one row.
+
+``files/part-00000.parquet`` and ``tracks/part-00000.parquet`` hold the same files.  A part is
+written anew, whole, as long as it grows, its tracks first; a row that is replaced leaves its old
+part before the new one comes.  So whenever the writer dies, a file has one row or none, and
+``repair`` finds the tracks that have no file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, OutputError
+from .index import Index, Place
+from .schema import FILES, GIVEN_UP, TRACKS, VERSION, VERSION_KEY, Outcome, Row, schemas, storable
+from .store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Rows of a part, in either table.  Some 3 MB of files; a reader holds one part at a time.
+FILES_OF_PART, TRACKS_OF_PART = 10_000, 40_000
+#: Seconds after which what came is written, although the part is not full.
+FLUSH_SECONDS = 20.0
+_PART = re.compile(r"part-(\d{5,})\.parquet")
+_SETTINGS = "_settings"
+_STATE_COLUMNS = ["path", "stamp", "settings", "status"]
+
+
+def state(stamp: str, settings: str) -> str:
+    """What a file's row must have been made of for it to be done."""
+    return f"{stamp}\n{settings}"
+
+
+class Dataset:
+    """A data set of verdicts.
+
+    Args:
+        address: folder, or address of one that fsspec knows.
+
+    Raises:
+        InputError: it holds something else, or was made by a newer minimeso.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.store = Store(address)
+        self._numbers = self._parts(FILES)
+        for number in self._numbers[-1:]:  # all are written by one program
+            self._read(FILES, number, ["path"])
+
+    def __len__(self) -> int:
+        """How many files it has."""
+        return sum(self._count(FILES, number) for number in self._numbers)
+
+    def _parts(self, table: str) -> list[int]:
+        found = map(_PART.fullmatch, self.store.names(table))
+        return sorted(int(match[1]) for match in found if match)
+
+    def batches(self, table: str, columns: list[str]) -> Iterator[pa.Table]:
+        """These columns, part by part."""
+        for number in self._parts(table):
+            yield self._read(table, number, columns)
+
+    def _read(self, table: str, number: int, columns: list[str] | None = None) -> pa.Table:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        name = _name(table, number)
+        try:
+            with self.store.open(name) as file, parquet.ParquetFile(file) as part:
+                version = (part.schema_arrow.metadata or {}).get(VERSION_KEY, b"")
+                if not version.isdigit() or int(version) > VERSION:
+                    raise InputError(
+                        f"{self.store.address}/{name}: not written by minimeso scan, or by a newer "
+                        "one: name another folder"
+                    )
+                return part.read(columns)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(
+                f"{self.store.address}/{name}: damaged ({str(error)[:200]}): delete it, and what "
+                "was in it is judged again"
+            ) from None
+
+    def _count(self, table: str, number: int) -> int:
+        from pyarrow import parquet
+
+        with self.store.open(_name(table, number)) as file, parquet.ParquetFile(file) as part:
+            return int(part.metadata.num_rows)
+
+    def repair(self) -> None:
+        """Remove tracks whose files are missing, as a writer that died leaves them."""
+        for number in self._parts(TRACKS):
+            if number not in self._numbers:
+                self.store.remove(_name(TRACKS, number))
+                continue
+            files = self._read(FILES, number, ["path", "persons"])
+            if sum(files["persons"].to_pylist()) != self._count(TRACKS, number):
+                known = set(files["path"].to_pylist())
+                tracks = self._read(TRACKS, number)
+                self._write(TRACKS, number, _only(tracks, known.__contains__))
+
+    def index(self, retry: bool = False) -> Index:
+        """What is there; with ``retry``, files that were given up do not count."""
+        index = Index()
+        for number in self._numbers:
+            table = self._read(FILES, number, _STATE_COLUMNS)
+            columns = (table[name].to_pylist() for name in _STATE_COLUMNS)
+            rows = list(zip(*columns, strict=True))
+            states = [
+                "" if retry and status == GIVEN_UP else state(stamp or "", settings)
+                for _, stamp, settings, status in rows
+            ]
+            index.add(number, [row[0] for row in rows], states)
+        return index
+
+    def row(self, place: Place) -> Row:
+        """Content hash, stamp and settings of a row."""
+        if self._cached[0] != place.part:
+            columns = ["sha256", "stamp", "settings", "status"]
+            self._cached = place.part, self._read(FILES, place.part, columns).to_pylist()
+        return self._cached[1][place.row]
+
+    _cached: tuple[int, list[Row]] = -1, []
+
+    def describe(self, key: str, settings: dict[str, Any]) -> None:
+        """Say what settings a key stands for."""
+        with self.store.write(f"{_SETTINGS}/{key}.json") as file:
+            file.write(json.dumps(settings, indent=1).encode() + b"\n")
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """What each key of settings stands for."""
+        found = {}
+        for name in self.store.names(_SETTINGS):
+            with self.store.open(f"{_SETTINGS}/{name}") as file:
+                found[name.partition(".")[0]] = json.loads(file.read())
+        return found
+
+    def drop(self, part: int, gone: set[str], stamps: dict[str, str]) -> None:
+        """Remove rows of a part, by their paths, and change the stamps of others."""
+        import pyarrow as pa
+
+        files = _only(self._read(FILES, part), lambda path: path not in gone)
+        if stamps:
+            paths, old = files["path"].to_pylist(), files["stamp"].to_pylist()
+            new = [stamps.get(path, stamp) for path, stamp in zip(paths, old, strict=True)]
+            place = files.schema.get_field_index("stamp")
+            column = pa.array(new, pa.string())
+            files = files.set_column(place, files.schema.field(place), column)
+        self._write(FILES, part, files)
+        if gone:
+            tracks = self._read(TRACKS, part)
+            self._write(TRACKS, part, _only(tracks, lambda path: path not in gone))
+        self._cached = -1, []
+
+    def _write(self, table: str, number: int, rows: pa.Table) -> None:
+        from pyarrow import parquet
+
+        with self.store.write(_name(table, number)) as file:
+            parquet.write_table(rows, file, compression="zstd")
+        if table == FILES and number not in self._numbers:
+            self._numbers.append(number)
+
+    def writer(self, index: Index) -> Writer:
+        """What takes the results of a run."""
+        return Writer(self, index, max(self._numbers, default=-1) + 1)
+
+
+class Writer:
+    """Takes the results of a run and writes them in parts.
+
+    Args:
+        dataset: where they go.
+        index: of what it has.
+        number: of the first part.
+    """
+
+    def __init__(self, dataset: Dataset, index: Index, number: int) -> None:
+        self._dataset, self._index, self._number = dataset, index, number
+        self._rows: dict[str, list[Row]] = {FILES: [], TRACKS: []}  # that are not Arrow's yet
+        self._chunks: dict[str, list[pa.Table]] = {FILES: [], TRACKS: []}
+        self._gone: dict[int, set[str]] = {}
+        self._stamps: dict[int, dict[str, str]] = {}
+        self._flushed = time.monotonic()
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Take results; they are written now, or within ``FLUSH_SECONDS`` by the next call.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
+        for outcome in outcomes:
+            path = storable(outcome.path)
+            place = self._index.find(path)
+            if outcome.file is None:
+                if place is not None:
+                    self._stamps.setdefault(place.part, {})[path] = outcome.stamp
+                continue
+            if place is not None:
+                self._gone.setdefault(place.part, set()).add(path)
+            self._rows[FILES].append(_storable({**outcome.file, "stamp": outcome.stamp}))
+            self._rows[TRACKS] += map(_storable, outcome.tracks)
+        if self._is_full() or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def _size(self, table: str) -> int:
+        return len(self._rows[table]) + sum(int(c.num_rows) for c in self._chunks[table])
+
+    def _is_full(self) -> bool:
+        return self._size(FILES) >= FILES_OF_PART or self._size(TRACKS) >= TRACKS_OF_PART
+
+    def flush(self) -> None:
+        """Write everything that came."""
+        import pyarrow as pa
+
+        self._flushed = time.monotonic()
+        for part in sorted({*self._gone, *self._stamps}):
+            gone, stamps = self._gone.pop(part, set()), self._stamps.pop(part, {})
+            self._dataset.drop(part, gone, stamps)
+        if not self._rows[FILES]:
+            return
+        for table in (TRACKS, FILES):
+            try:
+                chunk = pa.Table.from_pylist(self._rows[table], schemas()[table])
+            except pa.ArrowException as error:
+                raise OutputError(f"{table}: {error}") from None
+            self._rows[table] = []
+            self._chunks[table].append(chunk)
+        if self._is_full():
+            self._write()
+            self._number += 1
+            self._chunks = {FILES: [], TRACKS: []}
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+
+        for table in (TRACKS, FILES):
+            whole = pa.concat_tables(self._chunks[table]).sort_by("path")
+            self._dataset._write(table, self._number, whole)
+
+
+def _name(table: str, number: int) -> str:
+    return f"{table}/part-{number:05}.parquet"
+
+
+def _storable(row: Row) -> Row:
+    return {key: storable(v) if isinstance(v, str) else v for key, v in row.items()}
+
+
+def _only(table: pa.Table, is_wanted: Any) -> pa.Table:
+    """The rows of wanted paths."""
+    import pyarrow as pa
+
+    return table.filter(pa.array(map(is_wanted, table["path"].to_pylist()), pa.bool_()))

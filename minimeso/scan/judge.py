@@ -1,0 +1,170 @@
+"""The judge: one file, wherever it is, becomes its rows.  Runs in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import IO, Any, NamedTuple
+
+from ..errors import InputError
+from ..media.pictures import Unreadable, open_regular
+from .schema import Outcome, outcome_of
+from .settings import Settings
+from .source import GONE, Entry, filesystem, is_address, remote_stamp, stamp_of
+
+_CHUNK_BYTES = 1 << 20
+
+#: Told again and again that the work goes on.
+Alive = Callable[[], None]
+
+
+class Job(NamedTuple):
+    """A file to judge, and what is known of it.
+
+    Attributes:
+        entry: of the source.
+        sha256: of the content that was judged with the same settings before, if it was.
+        stamp: of the file then.
+        copy: a local copy of what only the sender can read.
+    """
+
+    entry: Entry
+    sha256: str | None = None
+    stamp: str | None = None
+    copy: str | None = None
+
+
+class Judge:
+    """Judges files with a detector.
+
+    Args:
+        settings: how.
+        scratch: folder for copies of what is not on this machine.
+
+    Raises:
+        MinimesoError: as from ``Detector``.
+    """
+
+    def __init__(self, settings: Settings, scratch: str | None = None) -> None:
+        self._settings, self._scratch = settings, scratch
+        self._detector = settings.detector()
+
+    def __call__(self, job: Job, alive: Alive) -> Outcome:
+        """Judge a file; of one that cannot be read, the verdict says so.
+
+        Args:
+            job: the file.
+            alive: called whenever something was read or judged.
+        """
+        path = job.entry.path
+        if job.entry.fault is not None:
+            return self._unreadable(path, job.entry, job.entry.fault)
+        try:
+            with self._fetched(job, alive) as (local, size, stamp):
+                if job.stamp and stamp == job.stamp:
+                    return Outcome(path, None, [], stamp, size)
+                sha256 = _sha256(local, alive)
+                if sha256 is not None and sha256 == job.sha256:
+                    return Outcome(path, None, [], stamp, size)
+                return self._judged(job, local, size, stamp, sha256, alive)
+        except (OSError, InputError) as error:  # of the network; a local file is no exception
+            return self._unreadable(path, job.entry, str(error) or type(error).__name__)
+
+    def _judged(
+        self, job: Job, local: str, size: int, stamp: str, sha256: str | None, alive: Alive
+    ) -> Outcome:
+        verdict = self._detector.check(
+            local,
+            fps=self._settings.fps,
+            every_frame=self._settings.every_frame,
+            on_frame=lambda *_: alive(),
+        )
+        path = job.entry.path
+        if local != path:
+            verdict = dataclasses.replace(verdict, path=path)
+        elif _stamped(path)[1] != stamp:
+            stamp = ""  # it changed meanwhile: nobody knows what was judged
+        return outcome_of(verdict, path, sha256, size, stamp, self._settings.key)
+
+    @contextlib.contextmanager
+    def _fetched(self, job: Job, alive: Alive) -> Iterator[tuple[str, int, str]]:
+        """A local path of the file, its size and its stamp."""
+        path = job.entry.path
+        if job.copy is not None:
+            yield job.copy, job.entry.bytes, job.entry.stamp
+        elif not is_address(path):
+            yield path, *_stamped(path)
+        else:
+            fs, place = filesystem(path)
+            info = fs.info(place)
+            stamp = remote_stamp(info)
+            if job.stamp and stamp == job.stamp:
+                yield path, -1, stamp
+                return
+            with tempfile.NamedTemporaryFile(dir=self._scratch, prefix="minimeso-") as copy:
+                with fs.open(place, "rb") as file:
+                    size = _copy(file, copy.file, alive)
+                copy.flush()
+                yield copy.name, size, stamp
+
+    def _unreadable(self, path: str, entry: Entry, reason: str) -> Outcome:
+        from ..detect import Verdict
+        from ..notes import Note
+
+        note = Note("unreadable", {"reason": reason.partition("\n")[0][:300]})
+        verdict = Verdict(
+            path, "unreadable", None, None, (), self._detector.model.name, (note,),
+            prior=self._detector.prior,
+        )  # fmt: skip
+        return outcome_of(verdict, path, None, entry.bytes, entry.stamp, self._settings.key)
+
+
+def _stamped(path: str) -> tuple[int, str]:
+    try:
+        return stamp_of(path)
+    except (OSError, ValueError):
+        return -1, GONE
+
+
+def _sha256(path: str, alive: Alive) -> str | None:
+    """Of the content; ``None`` of what is no file that can be read."""
+    digest = hashlib.sha256()
+    try:
+        with open_regular(path) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                alive()
+    except (Unreadable, OSError):
+        return None
+    return digest.hexdigest()
+
+
+def _copy(source: IO[bytes], target: IO[bytes], alive: Alive) -> int:
+    size = 0
+    while chunk := source.read(_CHUNK_BYTES):
+        target.write(chunk)
+        size += len(chunk)
+        alive()
+    return size
+
+
+class OpenJudge(NamedTuple):
+    """Makes the judge, in the process where it works."""
+
+    settings: Settings
+
+    @property
+    def key(self) -> str:
+        return self.settings.key
+
+    def blamed(self) -> dict[str, Any]:
+        """What the row of a file has that was given up: no detector is needed to say it."""
+        name = os.path.basename(self.settings.model)  # noqa: PTH119
+        return {"settings": self.key, "prior": self.settings.prior, "model": name}
+
+    def __call__(self, scratch: str | None) -> Judge:
+        return Judge(self.settings, scratch)

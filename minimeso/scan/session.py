@@ -1,0 +1,162 @@
+"""A session: batches go to a cluster and results come back, until all is done or it is lost.
+
+Dask does the scheduling: what a worker had that dies is done by another one.  Here only so much is
+handed over that no worker waits, so neither the scheduler nor this process grows with the archive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .batches import Batch, Batches
+from .schema import Outcome, given_up
+from .task import Judged, Plan, judge_batch
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+#: Seconds between two looks at whether somebody wants to stop, and at how many workers there are.
+_LOOK_SECONDS, _COUNT_SECONDS = 0.25, 5.0
+#: Seconds in which a result arrives, or is computed again because its worker died with it.
+_RESULT_SECONDS = 60.0
+
+Take = Callable[[list[Outcome]], None]
+
+
+class LostSchedulerError(Exception):
+    """The scheduler is gone; what it had is with the batches again."""
+
+
+class Session:
+    """Hands batches to a cluster.
+
+    Args:
+        client: of the cluster.
+        plan: how files are judged.
+        batches: where work comes from.
+        take: called with the outcomes of each batch.
+        stop: set when somebody wants to stop.
+    """
+
+    def __init__(
+        self, client: Client, plan: Plan, batches: Batches, take: Take, stop: threading.Event
+    ) -> None:
+        self._client, self._plan, self._batches = client, plan, batches
+        self._take, self._stop = take, stop
+        self._name = f"minimeso-scan-{uuid.uuid4().hex[:12]}"
+        self._number = 0
+        self._running: dict[str, tuple[Future, Batch]] = {}
+        self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._slots, self._counted = 1, -1e9
+        self.tick: Callable[[int], None] = lambda workers: None
+
+    def run(self) -> None:
+        """Until everything is done, or somebody wants to stop.
+
+        Raises:
+            LostSchedulerError: it cannot be reached any more.
+            MinimesoError: what makes judging impossible, whatever the file.
+        """
+        try:
+            while not self._stop.is_set():
+                self._hand_over()
+                if not self._running:
+                    return
+                with contextlib.suppress(queue.Empty):
+                    self._collect(self._done.get(timeout=_LOOK_SECONDS))
+                self.tick(self._slots)
+            self._collect_what_is_there()
+        finally:
+            for future, batch in self._running.values():
+                self._batches.take_back(batch)
+                future.release()
+            self._running.clear()
+
+    def _hand_over(self) -> None:
+        self._count_workers()
+        while len(self._running) < 2 * self._slots + 2:
+            batch = self._batches.give(self._slots)
+            if batch is None:
+                return
+            self._submit(batch)
+
+    def _submit(self, batch: Batch) -> None:
+        self._number += 1
+        key = f"{self._name}-{self._number}"
+        try:
+            future = self._client.submit(judge_batch, batch, self._plan, key=key, pure=False)
+        except Exception as error:
+            self._batches.take_back(batch)
+            raise LostSchedulerError(str(error)) from None
+        self._running[key] = future, batch
+        future.add_done_callback(lambda future: self._done.put(future.key))
+
+    def _count_workers(self) -> None:
+        now = time.monotonic()
+        if now - self._counted > _COUNT_SECONDS:
+            self._counted = now
+            try:
+                threads = self._client.nthreads()
+            except Exception:
+                return  # if the scheduler is gone, the results say so
+            self._slots = max(1, sum(threads.values()))
+
+    def _collect(self, key: str) -> None:
+        """Take the result of a task, whatever it is."""
+        from distributed.scheduler import KilledWorker
+
+        if key not in self._running:
+            return
+        future, batch = self._running[key]
+        if future.status in ("cancelled", "lost"):
+            raise LostSchedulerError(future.status)
+        try:
+            judged: Judged = future.result(timeout=_RESULT_SECONDS)
+        except TimeoutError:  # computed again: it will be told when it is done
+            future.add_done_callback(lambda future: self._done.put(future.key))
+            return
+        except KilledWorker:
+            self._forget(key)
+            self._strike(batch)
+            return
+        except Exception as error:
+            if future.status == "error":
+                raise _known(error) from None
+            raise LostSchedulerError(str(error)) from None
+        self._forget(key)
+        self._batches.measured(batch, judged.seconds)
+        self._take(judged.outcomes)
+
+    def _strike(self, batch: Batch) -> None:
+        job = self._batches.strike(batch)
+        if job is not None:
+            reason = "the worker that judged it died, again and again"
+            entry, blamed = job.entry, self._plan.make.blamed()
+            self._take([given_up(entry.path, entry.bytes, entry.stamp, reason, blamed)])
+
+    def _forget(self, key: str) -> None:
+        future, _ = self._running.pop(key)
+        future.release()
+
+    def _collect_what_is_there(self) -> None:
+        """What is done when somebody stops is not lost."""
+        while True:
+            try:
+                self._collect(self._done.get_nowait())
+            except (queue.Empty, LostSchedulerError):
+                return
+
+
+def _known(error: BaseException) -> BaseException:
+    """An error of a worker, as one of ours where it is none."""
+    from ..errors import EngineError, MinimesoError
+
+    if isinstance(error, MinimesoError):
+        return error
+    return EngineError(f"a worker failed: {type(error).__name__}: {str(error)[:300]}", 0)

@@ -1,0 +1,93 @@
+"""Settings: what a verdict depends on beside the file, and a short key of all of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..detect.pair import ENDING, detector_path
+from ..detect.prior import EVEN
+from ..engine import model_path
+from ..errors import ModelError
+
+if TYPE_CHECKING:
+    from ..detect import Detector
+
+_KEY_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How files are judged; the attributes are those of ``Detector`` and of its ``check``.
+
+    Attributes:
+        threads: of the networks in each process; verdicts do not depend on it.
+    """
+
+    model: str = "default"
+    fast: bool = False
+    finder: str = "yunet-s"
+    min_face: float | None = None
+    crops: bool = False
+    prior: float = EVEN
+    max_pixels: int | None = None
+    fps: float | None = None
+    every_frame: bool = False
+    isa: str | None = None
+    threads: int = 1
+
+    def detector(self) -> Detector:
+        """What judges.
+
+        Raises:
+            MinimesoError: as from ``Detector``.
+        """
+        from ..detect import Detector
+
+        return Detector(
+            self.model,
+            fast=self.fast,
+            finder=self.finder,
+            min_face=self.min_face,
+            crops=self.crops,
+            prior=self.prior,
+            max_pixels=self.max_pixels,
+            threads=self.threads,
+            isa=self.isa,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """All that verdicts depend on: the attributes, the program, the contents of the models."""
+        from .. import __version__
+
+        described: dict[str, Any] = {"minimeso": __version__, **asdict(self)}
+        del described["threads"]
+        described["models"] = self._digests
+        return described
+
+    @functools.cached_property
+    def key(self) -> str:
+        """16 hexadecimal digits, equal for settings that give equal verdicts."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).hexdigest()
+
+    @functools.cached_property
+    def _digests(self) -> list[str]:
+        """Of the files of the model or pair, and of the finder."""
+        path = detector_path(self.model)
+        files = [path]
+        try:
+            if path.endswith(ENDING):
+                manifest = json.loads(Path(path).read_bytes())
+                folder = os.path.dirname(path)  # noqa: PTH120
+                files += [os.path.join(folder, str(manifest[k])) for k in ("fast", "thorough")]  # noqa: PTH118
+            if not self.crops:
+                files.append(model_path(self.finder))
+            return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ModelError(f"{path}: {error}: name a bundled model or a file of one") from None

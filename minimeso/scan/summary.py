@@ -1,0 +1,109 @@
+"""The summary of a data set: what was found, in numbers, and the files to look at first."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .dataset import Dataset
+from .schema import FILES, GIVEN_UP, RESULTS, TRACKS, VERSION, Row
+
+#: Files that a summary names.
+MOST_NAMED = 10
+_RANK = {kind: -place for place, kind in enumerate(RESULTS)}
+
+
+class Summary(NamedTuple):
+    """What a data set has.
+
+    Attributes:
+        files: how many.
+        bytes: of all files whose size is known.
+        persons: how many were judged.
+        results: files by verdict, or by status where there is none, the most suspect first.
+        partial: how many were judged in part only.
+        reasons: of files that were given up, by reason.
+        settings: files by the key of the settings that they were judged with.
+        suspects: rows of the most suspect files, the first the most.
+    """
+
+    files: int
+    bytes: int
+    persons: int
+    results: dict[str, int]
+    partial: int
+    reasons: dict[str, int]
+    settings: dict[str, int]
+    suspects: list[Row]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able data under the names of the attributes, and the version of the schema."""
+        return {"schema": VERSION, **self._asdict()}
+
+
+def summarize(dataset: Dataset, most: int = MOST_NAMED) -> Summary:
+    """The summary of a data set, read part by part.
+
+    Args:
+        dataset: of verdicts.
+        most: how many files ``suspects`` has at most.
+
+    Raises:
+        InputError: a part is damaged.
+    """
+    results, reasons, settings = Counter[str](), Counter[str](), Counter[str]()
+    size = persons = partial = 0
+    best: list[tuple[Any, str, Row]] = []
+    for row in _rows(dataset):
+        result = row["verdict"] or row["status"]
+        results[result] += 1
+        settings[row["settings"]] += 1
+        size += max(row["bytes"] or 0, 0)
+        persons += row["persons"]
+        partial += row["status"] == "partial" and row["verdict"] is not None
+        if row["status"] == GIVEN_UP:
+            reasons[row["reason"]] += 1
+        item = suspicion(row), row["path"], row
+        if len(best) < most:
+            heapq.heappush(best, item)
+        elif best and item[:2] > best[0][:2]:
+            heapq.heapreplace(best, item)
+    suspects = [row for _, _, row in sorted(best, key=lambda item: item[:2], reverse=True)]
+    known = {kind: results[kind] for kind in RESULTS if results[kind]}
+    return Summary(
+        results.total(), size, persons, known, partial, dict(reasons.most_common()),
+        dict(settings.most_common()), suspects,
+    )  # fmt: skip
+
+
+def suspicion(row: Row) -> tuple[int, float]:
+    """Sorts rows of files: by verdict, then by probability; the most suspect is the largest."""
+    p_fake = row["p_fake"]
+    return _RANK.get(
+        row["verdict"] or row["status"], -len(_RANK)
+    ), -1.0 if p_fake is None else p_fake
+
+
+_COLUMNS = [
+    "path", "status", "verdict", "p_fake", "low", "high", "persons", "note", "reason", "settings",
+    "bytes",
+]  # fmt: skip
+
+
+def _rows(dataset: Dataset) -> Iterator[Row]:
+    for table in dataset.batches(FILES, _COLUMNS):
+        for batch in table.to_batches(max_chunksize=1000):
+            yield from batch.to_pylist()
+
+
+def worst_moments(dataset: Dataset, paths: set[str]) -> dict[str, float]:
+    """Of some files, when the most suspicious person looks most suspicious, in seconds."""
+    found: dict[str, tuple[float, float]] = {}
+    for table in dataset.batches(TRACKS, ["path", "p_fake", "worst"]):
+        for row in table.to_pylist():
+            path, p_fake = row["path"], row["p_fake"]
+            if path in paths and (path not in found or p_fake > found[path][0]):
+                found[path] = p_fake, row["worst"]
+    return {path: worst for path, (_, worst) in found.items()}

@@ -1,0 +1,124 @@
+"""What a worker of Dask does: a batch of files, one after the other, by a process that judges.
+
+A worker has as many processes as it runs tasks at once, and keeps them from batch to batch.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from .judge import Job
+from .limits import Limits
+from .process import JudgeProcess
+from .schema import Outcome
+from .source import filesystem, is_address
+
+
+class Plan(NamedTuple):
+    """How files are judged.
+
+    Attributes:
+        make: makes the judge, see ``judge.OpenJudge``.
+        limits: of each file.
+    """
+
+    make: Any
+    limits: Limits
+
+
+class Judged(NamedTuple):
+    """A batch that is done: what is known of each file, and how long all took in seconds."""
+
+    outcomes: list[Outcome]
+    seconds: float
+
+
+_idle: list[tuple[str, JudgeProcess]] = []
+_lock = threading.Lock()
+
+
+def judge_batch(jobs: Sequence[Job], plan: Plan) -> Judged:
+    """Judge some files; what happens to one is in its outcome.
+
+    Raises:
+        BrokenJudgeError: no process can be started that judges.
+    """
+    start = time.monotonic()
+    with _process(plan) as process:
+        outcomes = [_judged(process, job) for job in jobs]
+    return Judged(outcomes, time.monotonic() - start)
+
+
+def _judged(process: JudgeProcess, job: Job) -> Outcome:
+    address = job.entry.path
+    if not (is_address(address) and address.startswith("memory://")):
+        return process.judge(job)
+    fs, place = filesystem(address)  # only this process has it
+    with tempfile.NamedTemporaryFile(prefix="minimeso-") as copy:
+        with contextlib.suppress(FileNotFoundError):
+            copy.write(fs.cat_file(place))
+        copy.flush()
+        return process.judge(job._replace(copy=copy.name))
+
+
+@contextlib.contextmanager
+def _process(plan: Plan) -> Iterator[JudgeProcess]:
+    """A process that judges so: an idle one, or a new one."""
+    key = f"{plan.make.key} {plan.limits}"
+    found = None
+    with _lock:
+        others = [process for known, process in _idle if known != key]
+        same = [process for known, process in _idle if known == key]
+        if same:
+            found = same.pop()
+        _idle[:] = [(key, process) for process in same]
+    for process in others:
+        process.close()
+    process = found or JudgeProcess(plan.make, plan.limits, _scratch())
+    try:
+        yield process
+    except BaseException:
+        process.close()
+        raise
+    with _lock:
+        _idle.append((key, process))
+
+
+def _scratch() -> str | None:
+    """Dask's folder of this worker, which it clears up after a worker that died, too."""
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().local_directory)
+    except ValueError:  # no worker: called as a function
+        return None
+
+
+@atexit.register
+def close() -> None:
+    """End all processes that are idle."""
+    with _lock:
+        found = [process for _, process in _idle]
+        _idle.clear()
+    for process in found:
+        process.close()
+
+
+def pids() -> list[int]:
+    """This process, and the idle ones of it that judge."""
+    with _lock:
+        return [os.getpid(), *(p.pid for _, p in _idle if p.pid is not None)]
+
+
+def dask_setup(_worker: object) -> None:
+    """Called by Dask when a worker starts: Ctrl-C is for who started the scan."""
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

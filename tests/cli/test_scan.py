@@ -1,0 +1,205 @@
+"""``minimeso scan`` as people and scripts use it: files, processes, signals, summaries."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("distributed")
+pytest.importorskip("pyarrow")
+
+from PIL import Image
+from support.clips import clip_file
+from support.detectors import constant_detector, photo, saved, saved_pair, small_pair
+from support.made_faces import PORTRAIT
+from support.scans import both, rows
+
+from minimeso.cli import main
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning")
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures and clips with one face, two or none, and what is none of them."""
+    top = tmp_path_factory.mktemp("archive")
+    (top / "below").mkdir()
+    portrait = Image.open(PORTRAIT).convert("RGB")
+    wide = np.concatenate([np.asarray(portrait), np.asarray(portrait)[:, ::-1]], axis=1)
+    shutil.copy(PORTRAIT, top / "one.jpg")
+    Image.fromarray(wide).save(top / "below" / "two.png")
+    Image.fromarray(photo()).save(top / "none.png")
+    (top / "text.jpg").write_text("no picture")
+    whole = (top / "one.jpg").read_bytes()
+    (top / "cut.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    height, width = (side // 2 * 2 for side in wide.shape[:2])
+    frames = [np.ascontiguousarray(np.roll(wide, 2 * n, 1)[:height, :width]) for n in range(30)]
+    clip_file(top, "below/two.mp4", frames=frames, rate=10)
+    (top / "below" / "lost.mp4").symlink_to(top / "nowhere.mp4")
+    os.mkfifo(top / "pipe.mp4")
+    return top
+
+
+def process(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "minimeso", "scan", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def detected(archive: Path, capsys: Captured, *options: str) -> dict[str, dict[str, Any]]:
+    """What ``minimeso detect --json`` says of all files, by path."""
+    capsys.readouterr()
+    main(["detect", str(archive), "--json", *options])
+    found = map(json.loads, capsys.readouterr().out.splitlines())
+    return {verdict["path"]: verdict for verdict in found}
+
+
+def check_equal(out: Path, expected: dict[str, dict[str, Any]]) -> None:
+    """The data set says what ``detect`` does, to the last bit."""
+    files, tracks = both(out)
+    assert [row["path"] for row in files] == sorted(expected)
+    for row in files:
+        verdict = expected[row["path"]]
+        for key in ("status", "verdict", "p_fake", "prior", "model", "note", "frames_read",
+                    "frames_scored"):  # fmt: skip
+            assert row[key] == verdict[key], (row["path"], key)
+        assert [row["low"], row["high"]] == (verdict["interval"] or [None, None])
+        assert row["doubts"] == [doubt["code"] for doubt in verdict["doubts"]]
+        assert dict(row["left_out"]) == verdict["left_out"]
+        ours = [track for track in tracks if track["path"] == row["path"]]
+        theirs = sorted(verdict["tracks"], key=lambda track: track["id"])
+        assert row["persons"] == len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            assert [one["low"], one["high"]] == other["interval"]
+            for key in ("id", "verdict", "p_fake"):
+                assert one[key] == other[key]
+            assert one["frames"] == len(other["frames"])
+            assert one["worst_box"] in [frame["box"] for frame in other["frames"]]
+
+
+def test_the_same_as_detect(archive: Path, tmp_path: Path, capsys: Captured) -> None:
+    """And of a second run, nothing is left to do."""
+    pytest.importorskip("av")
+    out = tmp_path / "out"
+    expected = detected(archive, capsys)
+    assert {verdict["status"] for verdict in expected.values()} >= {"ok", "partial", "unreadable"}
+    assert main(["scan", str(archive), str(out), "--workers", "2"]) == 3
+    output = capsys.readouterr()
+    assert "Dask's dashboard: http://127.0.0.1" in output.err
+    check_equal(out, expected)
+    start = time.process_time()
+    assert main(["scan", str(archive), str(out), "--workers", "2"]) == 3
+    again = capsys.readouterr()
+    assert again.out == output.out and again.err == ""
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_lose_nothing(tmp_path: Path, capsys: Captured, number: int) -> None:
+    """To the whole group, as a terminal sends them."""
+    folder, out = tmp_path / "many", tmp_path / "out"
+    folder.mkdir()
+    Image.fromarray(photo(900, 700)).save(folder / "0.png")
+    for name in range(1, 300):
+        (folder / f"{name}.png").hardlink_to(folder / "0.png")
+    pair = saved_pair(small_pair(), tmp_path)
+    arguments = [folder, out, "--workers", "2", "--crops", "--model", pair]
+    with subprocess.Popen(
+        [sys.executable, "-m", "minimeso", "scan", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as running:
+        assert running.stderr is not None
+        assert b"dashboard" in running.stderr.readline()
+        time.sleep(1.5)
+        os.killpg(running.pid, number)
+        message = running.stderr.read().decode()
+        status = running.wait(60)
+    if status == 0:
+        pytest.skip("it was done before the signal came")
+    assert status == 128 + number, message
+    assert message.startswith("minimeso: stopped: ") and message.count("\n") == 1, message
+    done = len(rows(out)) if (out / "files").exists() else 0
+    assert f"stopped: {done} of 300 files" in message
+    assert main(["scan", *map(str, arguments)]) == 0
+    assert len({row["path"] for row in rows(out)}) == 300 == len(rows(out))
+    assert "300 files" in capsys.readouterr().out
+
+
+def test_summary_report_and_fail_on(tmp_path: Path, capsys: Captured) -> None:
+    folder, out, page = tmp_path / "in", tmp_path / "out", tmp_path / "page.html"
+    folder.mkdir()
+    Image.fromarray(photo()).save(folder / "a.png")
+    (folder / "<b>.jpg").write_text("no picture")
+    model = saved(constant_detector(3.0), tmp_path)
+    scan = ["scan", str(folder), str(out), "--crops", "--model", model, "--workers", "1"]
+    assert main([*scan, "--report", str(page), "--fail-on", "fake"]) == 1
+    text = capsys.readouterr().out
+    assert text == (
+        "2 files, 1 persons\n           1  fake\n           1  unreadable\nmost suspect:\n"
+        f"  p_fake  95.3 %  {folder}/a.png\n"
+    )
+    html = page.read_text()
+    assert html.index("a.png") < html.index("&lt;b&gt;.jpg") and "<b>.jpg" not in html
+    assert str(tmp_path) not in html.replace(model, "") and "95.3" in html
+    assert main(["scan", "--summary", str(out)]) == 3
+    assert capsys.readouterr().out == text
+    assert main(["scan", "--summary", str(out), "--json", "--fail-on", "uncertain"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert (data["schema"], data["files"], data["persons"]) == (1, 2, 1)
+    assert data["results"] == {"fake": 1, "unreadable": 1}
+    assert [row["p_fake"] is None for row in data["suspects"]] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a"], "name SOURCE and OUT"),
+        (["a", "b", "--summary", "c"], "leave out SOURCE"),
+        (["gone", "OUT"], "no such folder"),
+        (["IN", "OUT", "--report", "page.txt"], "name it .html"),
+        (["IN", "OUT", "--model", "gone"], "gone"),
+        (["IN", "OUT", "--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "--workers"),
+        (["IN", "OUT", "--fps", "2", "--every-frame"], "exclude"),
+        (["IN", "OUT", "--column", "path"], "--column is for tables"),
+        (["gone://x", "OUT"], "gone://x"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, capsys: Captured, arguments: list[str], said: str) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photo()).save(tmp_path / "in" / "a.png")
+    places = {"IN": str(tmp_path / "in"), "OUT": str(tmp_path / "out")}
+    assert main(["scan", *(places.get(word, word) for word in arguments)]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/files/*"))
+
+
+def test_no_scheduler(tmp_path: Path, capsys: Captured) -> None:
+    Image.fromarray(photo()).save(tmp_path / "a.png")
+    scan = ["scan", str(tmp_path), str(tmp_path / "out"), "--scheduler", "tcp://127.0.0.1:1"]
+    assert main(scan) == 2
+    assert "no scheduler answers" in capsys.readouterr().err
+
+
+def test_without_the_extra(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minimeso import scan
+
+    monkeypatch.setattr(scan, "PACKAGES", ("distributed", "nothing_like_it"))
+    assert main(["scan", str(tmp_path), str(tmp_path / "out")]) == 2
+    assert "pip install 'minimeso[scan]'" in capsys.readouterr().err

@@ -1,0 +1,75 @@
+"""Judges that look at names only, and may go wrong: by them the scheduling is tested."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minimeso.detect.box import Box
+from minimeso.detect.verdict import Moment, Track, Verdict
+from minimeso.scan.judge import Alive, Job
+from minimeso.scan.schema import Outcome, outcome_of
+
+
+class Stub(NamedTuple):
+    """Makes a judge whose verdicts follow from names; a name may also say what goes wrong.
+
+    Attributes:
+        log: a file that gets a line for each file that is judged; none if empty.
+        seconds: how long each takes.
+        key: of the settings.
+    """
+
+    log: str = ""
+    seconds: float = 0.0
+    key: str = "stub"
+
+    def blamed(self) -> dict[str, Any]:
+        return {"settings": self.key, "prior": 0.5, "model": "stub"}
+
+    def __call__(self, scratch: str | None) -> Callable[[Job, Alive], Outcome]:
+        return self._judge
+
+    def _judge(self, job: Job, alive: Alive) -> Outcome:
+        path, size, stamp, _ = job.entry
+        if self.log:
+            with Path(self.log).open("a") as file:
+                file.write(f"{path}\n")
+        name = path.rpartition("/")[2]
+        if name.startswith("hang"):
+            time.sleep(1e6)
+        if name.startswith("busy"):
+            while True:
+                alive()
+        if name.startswith("eat"):
+            eaten = []
+            while True:
+                eaten.append(b"x" * (8 << 20))
+                alive()
+        if name.startswith("die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name.startswith("raise"):
+            raise RuntimeError("unexpected")
+        time.sleep(self.seconds)
+        return outcome_of(verdict_of(path), path, "0" * 64, size, stamp, self.key)
+
+
+def verdict_of(path: str) -> Verdict:
+    """A verdict with one or two persons that follows from a path."""
+    number = sum(path.encode("utf-8", "surrogateescape"))
+    tracks = []
+    for person in range(1, 2 + number % 2):
+        p_fake = (number * person % 97 + 1) / 100
+        moments = (Moment(0.0, Box(1, 2, 30, 40), p_fake), Moment(0.5, Box(1, 2, 30, 40), p_fake))
+        word = "fake" if p_fake > 0.9 else "real"
+        tracks.append(Track(person, p_fake, (p_fake / 2, p_fake), word, moments))
+    tracks.sort(key=lambda track: -track.p_fake)
+    first = tracks[0]
+    return Verdict(
+        path, "ok", first.verdict, first.p_fake, (), "stub", (), tuple(tracks), 2, 2,
+        {"blurred": number % 3}, first.interval,
+    )  # fmt: skip
