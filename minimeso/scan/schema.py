@@ -16,7 +16,7 @@ from ..notes import DOUBTS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..detect.verdict import Track, Verdict
+    from ..detect.verdict import Segment, Track, Verdict
 
 VERSION = 1
 #: The key of the version among the metadata of each Parquet file.
@@ -60,7 +60,8 @@ def schemas() -> dict[str, pa.Schema]:
 
     text, whole, real = pa.string(), pa.int64(), pa.float64()
     texts = pa.list_(text)
-    segment = pa.struct([("start", real), ("end", real), ("verdict", text), ("p_fake", real)])
+    numbers = ("start", "end", "p_fake", "low", "high")
+    segment = pa.struct([*((name, real) for name in numbers), ("verdict", text)])
     files: dict[str, pa.DataType] = {
         "path": text, "sha256": text, "bytes": whole, "stamp": text, "settings": text,
         "status": text, "reason": text, "verdict": text, "p_fake": real, "low": real, "high": real,
@@ -129,7 +130,6 @@ def given_up(path: str, size: int, stamp: str, reason: str, settings: Mapping[st
 def _track(path: str, track: Track) -> Row:
     low, high = track.interval
     worst = max(track.frames, key=lambda moment: moment.p_fake)
-    segments = getattr(track, "segments", ())
     return {
         "path": path,
         "id": track.id,
@@ -143,9 +143,10 @@ def _track(path: str, track: Track) -> Row:
         "end": track.frames[-1].t,
         "worst": worst.t,
         "worst_box": [int(value) for value in worst.box],
-        "segments": [_segment(segment) for segment in segments],
+        "segments": [_segment(segment) for segment in track.segments],
     }
 
 
-def _segment(segment: Any) -> Row:
-    return {key: getattr(segment, key, None) for key in ("start", "end", "verdict", "p_fake")}
+def _segment(segment: Segment) -> Row:
+    low, high = segment.interval
+    return {**segment._asdict(), "low": low, "high": high}

@@ -45,6 +45,7 @@ def test_rows(tmp_path: Path) -> None:
     assert dict(files[1]["left_out"]) == verdict.left_out
     of_b = [row for row in tracks if row["path"] == "b"]
     assert {row["id"] for row in of_b} == {track.id for track in verdict.tracks}
+    assert [segment["low"] for segment in of_b[0]["segments"]] == []
     assert of_b[0]["worst_box"] == [1, 2, 30, 40] and of_b[0]["end"] == 0.5
     part = next((tmp_path / "out" / "files").iterdir())
     assert parquet.read_schema(part).equals(schemas()["files"])
