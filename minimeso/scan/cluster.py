@@ -36,6 +36,7 @@ def local_client(workers: int, *, processes: bool = True) -> Iterator[Client]:
             threads_per_worker=1 if processes else workers,
             processes=processes,
             host="127.0.0.1",
+            protocol="tcp",
             dashboard_address="127.0.0.1:0",
             memory_limit=0,  # what grows are the processes that judge, which are watched
             silence_logs=logging.CRITICAL,

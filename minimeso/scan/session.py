@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .batches import Batch, Batches
 from .schema import Outcome, given_up
-from .task import Judged, Plan, judge_batch
+from .task import Plan, judge_batch, packed, unpacked
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -90,7 +90,9 @@ class Session:
         self._number += 1
         key = f"{self._name}-{self._number}"
         try:
-            future = self._client.submit(judge_batch, batch, self._plan, key=key, pure=False)
+            future = self._client.submit(
+                judge_batch, packed(batch, self._plan), key=key, pure=False
+            )
         except Exception as error:
             self._batches.take_back(batch)
             raise LostSchedulerError(str(error)) from None
@@ -117,7 +119,7 @@ class Session:
         if future.status in ("cancelled", "lost"):
             raise LostSchedulerError(future.status)
         try:
-            judged: Judged = future.result(timeout=_RESULT_SECONDS)
+            judged = unpacked(future.result(timeout=_RESULT_SECONDS))
         except TimeoutError:  # computed again: it will be told when it is done
             future.add_done_callback(lambda future: self._done.put(future.key))
             return

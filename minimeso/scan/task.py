@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import pickle
 import signal
 import tempfile
 import threading
@@ -45,7 +46,27 @@ _idle: list[tuple[str, JudgeProcess]] = []
 _lock = threading.Lock()
 
 
-def judge_batch(jobs: Sequence[Job], plan: Plan) -> Judged:
+def judge_batch(data: bytes) -> bytes:
+    """What Dask calls: ``judge_jobs`` of what ``packed`` made.
+
+    Dask looks into what it is given and gets, piece by piece, which takes longer than all the rest.
+    """
+    jobs, plan = pickle.loads(data)
+    return pickle.dumps(judge_jobs(jobs, plan), pickle.HIGHEST_PROTOCOL)
+
+
+def packed(jobs: Sequence[Job], plan: Plan) -> bytes:
+    """A batch as ``judge_batch`` takes it."""
+    return pickle.dumps((tuple(jobs), plan), pickle.HIGHEST_PROTOCOL)
+
+
+def unpacked(data: bytes) -> Judged:
+    """What ``judge_batch`` gave."""
+    judged: Judged = pickle.loads(data)
+    return judged
+
+
+def judge_jobs(jobs: Sequence[Job], plan: Plan) -> Judged:
     """Judge some files; what happens to one is in its outcome.
 
     Raises:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minimeso.detect.box import Box
-from minimeso.detect.verdict import Moment, Track, Verdict
 from minimeso.scan.judge import Alive, Job
 from minimeso.scan.schema import Outcome, outcome_of
+from tools.bench.stub_judge import verdict_of
+
+__all__ = ["Stub", "verdict_of"]
 
 
 class Stub(NamedTuple):
@@ -56,20 +57,3 @@ class Stub(NamedTuple):
             raise RuntimeError("unexpected")
         time.sleep(self.seconds)
         return outcome_of(verdict_of(path), path, "0" * 64, size, stamp, self.key)
-
-
-def verdict_of(path: str) -> Verdict:
-    """A verdict with one or two persons that follows from a path."""
-    number = sum(path.encode("utf-8", "surrogateescape"))
-    tracks = []
-    for person in range(1, 2 + number % 2):
-        p_fake = (number * person % 97 + 1) / 100
-        moments = (Moment(0.0, Box(1, 2, 30, 40), p_fake), Moment(0.5, Box(1, 2, 30, 40), p_fake))
-        word = "fake" if p_fake > 0.9 else "real"
-        tracks.append(Track(person, p_fake, (p_fake / 2, p_fake), word, moments))
-    tracks.sort(key=lambda track: -track.p_fake)
-    first = tracks[0]
-    return Verdict(
-        path, "ok", first.verdict, first.p_fake, (), "stub", (), tuple(tracks), 2, 2,
-        {"blurred": number % 3}, first.interval,
-    )  # fmt: skip
