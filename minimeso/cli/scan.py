@@ -80,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judge what is missing, tell what is there; returns the exit status."""
+    from ..errors import InputError
     from ..scan import require_packages
 
     _check_usage(options)
@@ -88,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
         from ..scan.dataset import Dataset
 
         dataset = Dataset(options.summary)
+        if not dataset.store.names("files"):
+            raise InputError(f"{options.summary}: no data set: name what a scan wrote")
         summary = _tell(options, dataset)
         if _fails(options, summary):
             return SOME_WRONG

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import EngineError, InputError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: A worker that dies takes its task with it, and no file is to blame: files have processes of
 #: their own.  So a task may meet many such deaths.
 _ALLOWED_DEATHS = 1000
+#: How often the start of a local cluster is tried.
+_STARTS = 3
 
 
 @contextlib.contextmanager
@@ -27,11 +29,11 @@ def local_client(workers: int, *, processes: bool = True) -> Iterator[Client]:
             one has, such as ``memory://``.
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     changes = {"distributed.scheduler.allowed-failures": _ALLOWED_DEATHS}
     with dask.config.set(changes), quiet():
-        cluster = LocalCluster(
+        cluster = _started(
             n_workers=workers if processes else 1,
             threads_per_worker=1 if processes else workers,
             processes=processes,
@@ -52,6 +54,19 @@ def local_client(workers: int, *, processes: bool = True) -> Iterator[Client]:
         finally:
             with contextlib.suppress(Exception):
                 cluster.close(timeout=5)
+
+
+def _started(**options: Any) -> Any:
+    """A cluster; begun once more if a worker dies before it is there."""
+    from distributed import LocalCluster
+
+    for left in reversed(range(_STARTS)):
+        try:
+            return LocalCluster(**options)
+        except Exception as error:  # of whatever did not come up
+            if not left:
+                raise EngineError(f"no workers can be started here: {error}", 0) from None
+    raise AssertionError
 
 
 @contextlib.contextmanager

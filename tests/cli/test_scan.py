@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("distributed")
 pytest.importorskip("pyarrow")
 
+import psutil
 from PIL import Image
 from support.clips import clip_file
 from support.detectors import constant_detector, photo, saved, saved_pair, small_pair
@@ -140,6 +141,28 @@ def test_signals_lose_nothing(tmp_path: Path, capsys: Captured, number: int) -> 
     assert "300 files" in capsys.readouterr().out
 
 
+def test_a_scan_that_is_killed_leaves_nobody_behind(tmp_path: Path) -> None:
+    """Workers and what judges end by themselves; the next run does the rest."""
+    folder, out = tmp_path / "many", tmp_path / "out"
+    folder.mkdir()
+    Image.fromarray(photo(900, 700)).save(folder / "0.png")
+    for name in range(1, 100):
+        (folder / f"{name}.png").hardlink_to(folder / "0.png")
+    pair = saved_pair(small_pair(), tmp_path)
+    arguments = [folder, out, "--workers", "2", "--crops", "--model", pair]
+    with process(*arguments) as running:
+        assert running.stderr is not None
+        assert b"dashboard" in running.stderr.readline()
+        time.sleep(1)
+        family = psutil.Process(running.pid).children(recursive=True)
+        running.kill()
+    assert len(family) >= 2
+    _, left = psutil.wait_procs(family, timeout=40)
+    assert not left
+    assert main(["scan", *map(str, arguments)]) == 0
+    assert len({row["path"] for row in rows(out)}) == 100 == len(rows(out))
+
+
 def test_summary_report_and_fail_on(tmp_path: Path, capsys: Captured) -> None:
     folder, out, page = tmp_path / "in", tmp_path / "out", tmp_path / "page.html"
     folder.mkdir()
@@ -170,6 +193,7 @@ def test_summary_report_and_fail_on(tmp_path: Path, capsys: Captured) -> None:
     [
         (["a"], "name SOURCE and OUT"),
         (["a", "b", "--summary", "c"], "leave out SOURCE"),
+        (["--summary", "OUT"], "no data set"),
         (["gone", "OUT"], "no such folder"),
         (["IN", "OUT", "--report", "page.txt"], "name it .html"),
         (["IN", "OUT", "--model", "gone"], "gone"),
