@@ -22,7 +22,7 @@ from .settings import Settings
 __all__ = ["Limits", "Scan", "Settings", "State", "require_packages"]
 
 #: What the extra brings, as modules.
-PACKAGES = ("dask", "distributed", "pyarrow", "fsspec")
+PACKAGES = ("dask", "distributed", "pyarrow", "fsspec", "cryptography")
 
 
 def require_packages() -> None:

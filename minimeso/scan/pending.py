@@ -18,6 +18,8 @@ from .schema import storable
 from .source import Entry
 
 _MIB = 1 << 20
+#: Files of so many MiB come first, so that no worker is alone with a long clip in the end.
+_HEAVY = 64.0
 _AT_ONCE = 512
 
 
@@ -27,7 +29,8 @@ def weight(entry: Entry) -> float:
 
 
 class Pending:
-    """Jobs for the entries that are missing or may have changed, in the order of the source.
+    """Jobs for the entries that are missing or may have changed: large files first, else in the
+    order of the source.
 
     Attributes:
         found: how many entries the source has.
@@ -41,8 +44,7 @@ class Pending:
     ) -> None:
         self.found = self.done = self.count = 0
         self.weight = 0.0
-        self._file = tempfile.TemporaryFile(prefix="minimeso-")  # noqa: SIM115 (``__exit__``)
-        jobs: list[Job] = []
+        self._first, self._others = _Spool(), _Spool()
         for entry in entries:
             self.found += 1
             path = storable(entry.path)
@@ -51,24 +53,12 @@ class Pending:
                 continue
             self.count += 1
             self.weight += weight(entry)
-            jobs.append(_job(entry, path, dataset, index, settings))
-            if len(jobs) == _AT_ONCE:
-                self._keep(jobs)
-        self._keep(jobs)
-
-    def _keep(self, jobs: list[Job]) -> None:
-        if jobs:
-            pickle.dump(jobs, self._file, pickle.HIGHEST_PROTOCOL)
-            jobs.clear()
+            spool = self._first if weight(entry) > _HEAVY else self._others
+            spool.append(_job(entry, path, dataset, index, settings))
 
     def __iter__(self) -> Iterator[Job]:
-        self._file.seek(0)
-        while True:
-            try:
-                jobs: list[Job] = pickle.load(self._file)
-            except EOFError:
-                return
-            yield from jobs
+        yield from self._first
+        yield from self._others
 
     def __enter__(self) -> Pending:
         return self
@@ -79,6 +69,38 @@ class Pending:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._first.close()
+        self._others.close()
+
+
+class _Spool:
+    """Jobs in a temporary file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="minimeso-")  # noqa: SIM115 (``close``)
+        self._jobs: list[Job] = []
+
+    def append(self, job: Job) -> None:
+        self._jobs.append(job)
+        if len(self._jobs) == _AT_ONCE:
+            self._keep()
+
+    def _keep(self) -> None:
+        pickle.dump(self._jobs, self._file, pickle.HIGHEST_PROTOCOL)
+        self._jobs.clear()
+
+    def __iter__(self) -> Iterator[Job]:
+        """All of them; nothing is appended any more."""
+        self._keep()
+        self._file.seek(0)
+        while True:
+            try:
+                jobs: list[Job] = pickle.load(self._file)
+            except EOFError:
+                return
+            yield from jobs
+
+    def close(self) -> None:
         self._file.close()
 
 

@@ -27,7 +27,11 @@ from support.scans import both, rows
 
 from minimeso.cli import main
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning")
+pytest_plugins = ["support.leftovers"]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning"),
+    pytest.mark.usefixtures("no_leftovers"),
+]
 
 Captured = pytest.CaptureFixture[str]
 

@@ -21,7 +21,11 @@ from minimeso.errors import InputError
 from minimeso.scan import Scan, Settings
 from minimeso.scan.dataset import Dataset
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the packages that speak to the server
+pytest_plugins = ["support.leftovers"]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of the packages that speak to the server
+    pytest.mark.usefixtures("no_leftovers"),
+]
 
 
 @pytest.fixture

@@ -22,7 +22,11 @@ from minimeso.scan import Limits, Scan, State
 from minimeso.scan.source import Entry
 
 #: Dask's own, at the end of clusters whose workers were killed.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning")
+pytest_plugins = ["support.leftovers"]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning"),
+    pytest.mark.usefixtures("no_leftovers"),
+]
 
 
 def scan(

@@ -21,7 +21,11 @@ from support.stub_judges import Stub
 
 from minimeso.scan import Scan, State
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of connections that break off
+pytest_plugins = ["support.leftovers"]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of connections that break off
+    pytest.mark.usefixtures("no_leftovers"),
+]
 
 
 class Cluster:

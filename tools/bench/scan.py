@@ -2,6 +2,7 @@
 
     python -m tools.bench.scan simulate                # a million entries, judged by a stub
     python -m tools.bench.scan archive FOLDER          # real files: kills, overhead, memory
+    python -m tools.bench.scan cost FILE...            # CPU seconds of each, for the arithmetic
 
 `simulate` sends entries that no file stands behind through all of it but the detector: index,
 batches, Dask, the processes that judge, the data set. Each size has a process of its own; what the
@@ -10,6 +11,9 @@ start costs is not counted, as it does not grow.
 `archive` judges the files of a folder, repeated to as many as asked for, in one plain process, then
 by as many workers, then again with two workers killed, and compares the rows. CPU seconds are those
 of all processes together; on a busy machine they are what can be compared.
+
+`cost` judges each file by one thread as a worker does, and prints its CPU seconds and those of an
+hour of such a clip.
 
 Needs the extras `scan` and `video`.
 """
@@ -32,12 +36,14 @@ from pathlib import Path
 from typing import Any
 
 from minimeso.cli.output import table
-from tools.arguments import number, number_list
+from tools.arguments import input_file, number, number_list, output_file
 from tools.errors import ToolError, exit_status
 
 SIZES = [10_000, 100_000, 1_000_000]
 PICTURES, CLIPS, WORKERS = 2000, 50, 4
 _MIB = 1 << 20
+#: Seconds between two looks at the processes of a scan.
+_LOOK_SECONDS = 2.0
 
 
 # --- a million entries -------------------------------------------------------------------
@@ -184,7 +190,7 @@ if __name__ == "__main__":
 """
 
 
-def killing(source: str, out: str, workers: int, kills: int) -> None:
+def killing(source: str, out: str, count: int, kills: int) -> None:
     """Scan, and kill as many workers on the way; prints what was killed and how memory grew."""
     import psutil
 
@@ -192,17 +198,21 @@ def killing(source: str, out: str, workers: int, kills: int) -> None:
 
     killed: list[int] = []
     memory: dict[str, list[float]] = {}
+    looked = 0.0
 
     def look(state: State) -> None:
+        nonlocal looked
+        is_due = len(killed) < kills and state.done > state.total * (len(killed) + 1) / (kills + 2)
+        if not is_due and time.monotonic() - looked < _LOOK_SECONDS:
+            return  # a look costs some milliseconds
+        looked = time.monotonic()
         children = psutil.Process().children()
-        nannied = [c for c in children if "spawn_main" in " ".join(c.cmdline())]
-        if len(killed) < kills and state.done > state.total * (len(killed) + 1) / (kills + 2):
-            os.kill(nannied[len(killed) % len(nannied)].pid, signal.SIGKILL)
+        workers = [c for c in children if "spawn_main" in " ".join(c.cmdline())]
+        if is_due and workers:
+            os.kill(workers[len(killed) % len(workers)].pid, signal.SIGKILL)
             killed.append(state.done)
-        for kind, found in (
-            ("worker", nannied),
-            ("judge", [j for w in nannied for j in w.children()]),
-        ):
+        judges = [judge for worker in workers for judge in worker.children()]
+        for kind, found in (("worker", workers), ("judge", judges)):
             sizes = [one.memory_info().rss / _MIB for one in found]
             memory.setdefault(kind, []).append(max(sizes, default=0.0))
 
@@ -210,7 +220,7 @@ def killing(source: str, out: str, workers: int, kills: int) -> None:
         with contextlib.suppress(psutil.Error):  # it went away meanwhile
             look(state)
 
-    Scan(source, out, workers=workers).run(quietly)
+    Scan(source, out, workers=count).run(quietly)
     told: dict[str, Any] = {"killed when done": killed}
     for kind, sizes in memory.items():
         third = max(len(sizes) // 3, 1)
@@ -257,6 +267,35 @@ def _p_fakes(out: Path) -> dict[str, float | None]:
     return {row["path"]: row["p_fake"] for row in columns.to_pylist()}
 
 
+# --- what a file costs --------------------------------------------------------------------
+
+
+def cost(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """CPU seconds of each file, by one thread; of a clip its length, too."""
+    from minimeso import Detector
+    from minimeso.media.video import is_clip, open_clip
+
+    detector = Detector(threads=1)
+    detector.check(paths[0])  # what is made at the first call is made
+    found = []
+    for path in paths:
+        seconds = None
+        if is_clip(path):
+            with open_clip(path) as clip:
+                seconds, (width, height) = clip.duration, clip.size
+        start = time.process_time()
+        verdict = detector.check(path)
+        cpu = time.process_time() - start
+        if verdict.status == "unreadable":
+            raise ToolError(f"{path}: {verdict.note}")
+        row = {"file": path.name, "MB": path.stat().st_size / 1e6, "CPU seconds": cpu}
+        if seconds:
+            row |= {"size": f"{width}x{height}", "seconds": seconds, "persons": len(verdict.tracks)}
+            row["CPU seconds an hour"] = 3600 * cpu / seconds
+        found.append(row)
+    return found
+
+
 # --- the command -------------------------------------------------------------------------
 
 
@@ -300,14 +339,25 @@ def _archive(options: argparse.Namespace) -> None:
     _write(options, found)
 
 
+def _cost(options: argparse.Namespace) -> None:
+    found = cost(options.files)
+    names = list(dict.fromkeys(name for row in found for name in row))
+    rows = [names, *([_cell(row.get(name)) for name in names] for row in found)]
+    for line in table(rows, right=range(1, len(names))):
+        print(line)
+    _write(options, found)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def _write(options: argparse.Namespace, found: Any) -> None:
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    from tools.arguments import output_file
-
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench.scan",
         description=__doc__,
@@ -326,6 +376,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument("--workers", type=number(1024), default=WORKERS, metavar="N")
     command.add_argument("--json", type=output_file, metavar="FILE")
     command.set_defaults(run=_archive)
+    command = commands.add_parser("cost", help="CPU seconds of files")
+    command.add_argument("files", nargs="+", type=input_file, metavar="FILE")
+    command.add_argument("--json", type=output_file, metavar="FILE")
+    command.set_defaults(run=_cost)
     return parser.parse_args(arguments)
 
 
