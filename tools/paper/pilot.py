@@ -125,7 +125,14 @@ def _verdict(summary: Sequence[dict[str, str]]) -> str:
     best = max(summary, key=lambda row: float(row["val_auc"]))
     auc, accuracy = float(best["val_auc"]), float(best["val_accuracy"])
     reached = auc >= WANTED_AUC and accuracy >= WANTED_ACCURACY
+    missing = [name for name in BALANCED if name not in {row["set"] for row in summary}]
+    short = ": none of these reaches that by this protocol"
     return (
         f"The best is `{best['set']}` with V.AUC {auc:.3f} and V.Acc {accuracy:.3f}"
-        f"{'' if reached else ': no set reaches that by this protocol'}."
+        f"{'' if reached else short}."
+        + (
+            f" Not run to its end yet: {', '.join(f'`{name}`' for name in missing)}."
+            if missing
+            else ""
+        )
     )
