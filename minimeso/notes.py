@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 #: Of a file: ``unreadable`` (``reason``), ``first_frame_only``, ``reduced`` (``by``),
-#: ``deinterlaced``, ``damaged_picture`` (``reason``),
+#: ``deinterlaced``, ``tone_mapped``, ``damaged_picture`` (``reason``),
 #: ``damaged_frames`` (``frames``), ``damaged_after`` (``frames``, ``whole``, ``reason``),
 #: ``reading_failed`` (``seconds``, ``reason``), ``cut_short`` (``seconds``, ``whole`` or ``None``),
 #: ``incomplete_frame`` (``count``, ``whole``: bytes), ``reading_stopped`` (``reason``),
@@ -28,7 +28,7 @@ from typing import Any, Literal
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
 #: or ``None``).
 Code = Literal[
-    "unreadable", "first_frame_only", "reduced", "deinterlaced",
+    "unreadable", "first_frame_only", "reduced", "deinterlaced", "tone_mapped",
     "damaged_picture", "damaged_frames", "damaged_after",
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
@@ -162,6 +162,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "unreadable": "{reason}".format,
     "first_frame_only": "only its first frame",
     "deinterlaced": "its frames are interlaced: deinterlaced",
+    "tone_mapped": "its colours are HDR: mapped to those of a usual screen",
     "reduced": "very large: decoded at 1/{by} of its size".format,
     "damaged_picture": "damaged or cut short ({reason}): judged by what could be read".format,
     "damaged_frames": _damaged_frames,

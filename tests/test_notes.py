@@ -13,6 +13,7 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
     ("unreadable", {"reason": "{a} folder"}, "{a} folder"),
     ("first_frame_only", {}, "only its first frame"),
     ("deinterlaced", {}, "its frames are interlaced: deinterlaced"),
+    ("tone_mapped", {}, "its colours are HDR: mapped to those of a usual screen"),
     ("reduced", {"by": 4}, "very large: decoded at 1/4 of its size"),
     ("damaged_picture", {"reason": "x"}, "damaged or cut short (x): judged by what could be read"),
     ("damaged_frames", {"frames": 1}, "damaged: 1 frame left out"),

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from av.filter.graph import Graph
     from av.video.frame import VideoFrame
 
-#: One frame out for each one in, fields in the order that the frame tells; those that are
-#: progressive stay.
-_BWDIF = "mode=send_frame:parity=auto:deint=interlaced"
+#: One frame out for each one in, fields in the order that the frame tells.
+_BWDIF = "mode=send_frame:parity=auto:deint="
 #: Of frames without one; their times are those of the stream all the same.
 _TIME_BASE = Fraction(1, 25)
 
@@ -30,9 +29,14 @@ def can_deinterlace() -> bool:
 
 
 class Deinterlacer:
-    """Frames in, frames out, one later; told to ``drain`` it gives the last one."""
+    """Frames in, frames out, one later; told to ``drain`` it gives the last one.
 
-    def __init__(self) -> None:
+    Args:
+        all_frames: also those that do not say that they are interlaced, which else stay.
+    """
+
+    def __init__(self, all_frames: bool = False) -> None:
+        self._what = "all" if all_frames else "interlaced"
         self._graph: Graph | None = None
         self._kind: tuple[int, int, str] | None = None
         self._unit = _TIME_BASE
@@ -48,7 +52,7 @@ class Deinterlacer:
         if kind != self._kind:
             yield from self.drain()
             self._unit = frame.time_base or _TIME_BASE
-            self._graph, self._kind = _graph(frame, self._unit), kind
+            self._graph, self._kind = _graph(frame, self._unit, self._what), kind
         assert self._graph is not None
         self._graph.push(frame)
         yield from self._pulled(self._graph)
@@ -74,7 +78,7 @@ class Deinterlacer:
             yield frame
 
 
-def _graph(frame: VideoFrame, unit: Fraction) -> Graph:
+def _graph(frame: VideoFrame, unit: Fraction, what: str) -> Graph:
     from av.filter.graph import Graph
 
     graph = Graph()
@@ -84,7 +88,7 @@ def _graph(frame: VideoFrame, unit: Fraction) -> Graph:
         format=frame.format,
         time_base=unit,
     )
-    bwdif, sink = graph.add("bwdif", _BWDIF), graph.add("buffersink")
+    bwdif, sink = graph.add("bwdif", _BWDIF + what), graph.add("buffersink")
     source.link_to(bwdif)
     bwdif.link_to(sink)
     graph.configure()

@@ -5,7 +5,8 @@ writes when it makes a clip of pictures and names none.  Chroma of half size is 
 does it, through which nearly everybody's training data came (0.3 ms for a 1280 x 720 frame, where
 interpolation costs 2 to 4 ms and changes a pixel by 0.7 levels on average).  Transparency lies on
 white, as in pictures.  Where pixels are not square, as on DVDs, the side that lacks some is scaled
-up, by FFmpeg on the way: a face that is too narrow is another face.
+up, by FFmpeg on the way: a face that is too narrow is another face.  HDR is mapped first
+(``hdr``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .clip import MAX_PIXELS
+from .hdr import ToneMapper
 from .pixels import Pixels
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Converter:
         self._promised = size
 
         self._reformatter = VideoReformatter()
+        self._tone_mapper = ToneMapper()
         self._has_alpha = functools.cache(_has_alpha)
         self._turned: tuple[float | None, bytes] = None, b""
 
@@ -58,6 +61,8 @@ class Converter:
         """(H, W, 3) uint8, upright; whatever PyAV raises if that cannot be."""
         has_alpha = self._has_alpha(frame.format.name)
         kind = "rgba" if has_alpha else "rgb24"
+        matrix = self._matrix(frame)
+        frame = self._tone_mapper.mapped(frame, kind)
         may_be_new = self._pixel == 1 and _suits_new_scaler(frame)
         flags = _BILINEAR | (_NEW_SCALER if may_be_new else 0)
         try:
@@ -66,7 +71,7 @@ class Converter:
             frame.colorspace, frame.color_range = _NO_COLOURS
             converted = self._convert(frame, kind, flags)
         pixels = _array_of(converted, 4 if has_alpha else 3)
-        return _upright(_over_white(pixels) if has_alpha else pixels, self._matrix(frame))
+        return _upright(_over_white(pixels) if has_alpha else pixels, matrix)
 
     def _matrix(self, frame: VideoFrame) -> bytes:
         """The display matrix, looked up anew only where the rotation changes.

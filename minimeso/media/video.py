@@ -10,6 +10,7 @@ is missing.  Without PyAV raw frames can still be read, and an animation is its 
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import os
 from collections import deque
@@ -17,13 +18,15 @@ from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, cast
 
 from ..errors import PictureError
-from ..notes import Note
+from ..notes import Code, Note
 from .animation import Animation, check_webp, is_animated_webp
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
+from .combs import CombWatch
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
 from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
 from .deinterlace import Deinterlacer, can_deinterlace
 from .formats import SIGNATURE_BYTES, format_of
+from .hdr import is_hdr
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
 from .pictures import STREAM, Unreadable, has_frames, identify, open_regular, pillow_silence
 from .pixels import Pixels
@@ -183,6 +186,7 @@ class _File(Clip):
         decoder.options = {"max_pixels": str(MAX_PIXELS), **EXPORT_QUANTISERS}
         self._quantisers = Quantisers()
         self._deinterlacer: Deinterlacer | None = None
+        self._combs = CombWatch()
         self._stream: VideoStream | None = stream
         self._packets: Iterator[av.Packet] | None = self._container.demux(stream)
         self._converter: Converter | None = Converter(
@@ -220,12 +224,39 @@ class _File(Clip):
                 if self._stopped or not self._decode():
                     return None
             frame = self._pending.popleft()
+            before = copy.copy(self._clock)
             t = self._time_of(frame)
+            if self._begins_to_be_combed(frame, t):
+                self._clock = before  # the frame comes once more
+                continue
             if not self._counts_packets:
                 self.frames_read += 1
             if not frame.is_corrupt:
                 return t, frame
             self._damaged += 1  # patched up by the decoder, it would look fake without being so
+
+    def _begins_to_be_combed(self, frame: VideoFrame, t: float) -> bool:
+        """Whether a frame is interlaced without saying so; then it goes through the filter, and so
+        do all that follow.  Asked of frames that would be looked at; those before have no combs."""
+        import av
+
+        if self._deinterlacer is not None or frame.is_corrupt or not self._is_due(t):
+            return False
+        if not (self._combs.is_combed(frame) and can_deinterlace()):
+            return False
+        self._deinterlacer = Deinterlacer(all_frames=True)
+        self._remark("deinterlaced")
+        self._skip_no_more()
+        waiting, self._pending = (frame, *self._pending), deque()
+        try:
+            self._pending.extend(self._deinterlaced(waiting))
+        except (av.FFmpegError, ValueError, MemoryError):
+            self._lost += 1
+        return True
+
+    def _remark(self, code: Code) -> None:
+        if Note(code) not in self.remarks:
+            self.remarks = (*self.remarks, Note(code))
 
     def _time_of(self, frame: VideoFrame) -> float:
         stamp = frame.pts if frame.pts is not None else frame.dts
@@ -271,7 +302,7 @@ class _File(Clip):
         for frame in frames:
             if self._deinterlacer is None and frame.interlaced_frame and can_deinterlace():
                 self._deinterlacer = Deinterlacer()
-                self.remarks = (Note("deinterlaced"),)
+                self._remark("deinterlaced")
             if self._deinterlacer is None:
                 yield frame
             else:
@@ -296,6 +327,8 @@ class _File(Clip):
 
     def _conversion_of(self, frame: VideoFrame) -> Convert:
         self._quantisers.add(frame)
+        if is_hdr(frame):
+            self._remark("tone_mapped")
         codec = self._stream.codec_context.name if self._stream is not None else ""
         self.doubt = self._quantisers.coarse()
         if is_palette(codec, frame.format.name):

@@ -38,8 +38,12 @@ def woven(count: int) -> list[Pixels]:
     return frames
 
 
-def clip(folder: Path, frames: list[Pixels], name: str = "a.mkv", **more: Any) -> Path:
-    options = {"crf": "8", "x264-params": "tff=1", "preset": "veryfast"}
+def clip(
+    folder: Path, frames: list[Pixels], name: str = "a.mkv", flagged: bool = True, **more: Any
+) -> Path:
+    options = {"crf": "8", "preset": "veryfast"}
+    if flagged:
+        options["x264-params"] = "tff=1"
     return clip_file(
         folder, name, kind="matroska", codec="libx264", frames=frames, options=options, **more
     )
@@ -99,3 +103,69 @@ def test_a_clip_that_changes_its_size(tmp_path: Path) -> None:
     with open_clip(joined, every_frame=True) as found:
         shapes = [frame.pixels.shape[0] for frame in found]
     assert shapes.count(96) == 8 == shapes.count(192)
+
+
+# --- those that do not say so ------------------------------------------------------------
+
+
+def large_fields(count: int) -> list[Pixels]:
+    """As ``fields``, as large as interlaced pictures are."""
+    return [np.roll(photo(288, 352), STEP * n, 1) for n in range(count)]
+
+
+def large_woven(count: int) -> list[Pixels]:
+    moments = large_fields(2 * count)
+    for number in range(count):
+        moments[2 * number][1::2] = moments[2 * number + 1][1::2]
+    return moments[::2]
+
+
+@pytest.mark.parametrize("codec", ["yuv420p", "yuv420p10le"])
+def test_a_clip_that_does_not_say_so(tmp_path: Path, codec: str) -> None:
+    path = clip(tmp_path, large_woven(12), flagged=False, pix_fmt=codec)
+    with open_clip(path, every_frame=True) as found:
+        frames = list(found)
+    assert found.remarks == (Note("deinterlaced"),) and not found.faults
+    assert [frame.t for frame in frames] == pytest.approx(np.arange(12) / 25, abs=0.002)
+    assert found.frames_read == 12
+    for number in range(12):
+        assert combs(frames[number].pixels) < 0.35 * combs(large_woven(12)[number])
+
+
+def test_sampled_frames_of_a_clip_that_does_not_say_so(tmp_path: Path) -> None:
+    path = clip(tmp_path, large_woven(40), flagged=False)
+    with open_clip(path, fps=5) as found:
+        times = [frame.t for frame in found]
+    assert times == pytest.approx(np.arange(8) / 5, abs=0.05) and not found.faults
+    assert found.remarks == (Note("deinterlaced"),)
+
+
+def test_combs_that_begin_later(tmp_path: Path) -> None:
+    path = clip(tmp_path, [*large_fields(40), *large_woven(40)], flagged=False)
+    with open_clip(path, fps=5) as found:
+        frames = list(found)
+    assert found.remarks == (Note("deinterlaced"),) and len(frames) == 16
+    assert max(combs(frame.pixels) for frame in frames) < 0.4 * combs(large_woven(1)[0])
+
+
+def test_stripes_that_stand_still_in_a_corner_are_no_combs(tmp_path: Path) -> None:
+    frames = large_fields(8)
+    for frame in frames:
+        frame[32:64:2, 32:64] = 255
+    with open_clip(clip(tmp_path, frames, flagged=False), every_frame=True) as found:
+        assert len(list(found)) == 8 and not found.remarks
+
+
+def test_a_filter_that_fails_loses_one_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minimeso.media import deinterlace
+
+    def refuse(*arguments: Any) -> None:
+        raise av.error.UnknownError(1, "no such luck")
+
+    path = clip(tmp_path, large_woven(4), flagged=False)
+    monkeypatch.setattr(deinterlace, "_graph", refuse)
+    with open_clip(path, every_frame=True) as found, pytest.raises(Exception, match="not one fr"):
+        list(found)
+    assert found.faults
