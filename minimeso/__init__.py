@@ -8,28 +8,32 @@
 arrays, ``Graph`` describes one.
 """
 
-from .detect import (
-    Detector,
-    Face,
-    FaceFinder,
-    FoundFace,
-    LiveFace,
-    Moment,
-    SeenFace,
-    SeenFrame,
-    Track,
-    Verdict,
-)
-from .engine import Graph, Model, Session, load_model, save_model
-from .errors import (
-    EngineError,
-    GraphError,
-    InputError,
-    MinimesoError,
-    ModelError,
-    OutputError,
-    PictureError,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .detect import (
+        Detector,
+        Face,
+        FaceFinder,
+        FoundFace,
+        LiveFace,
+        Moment,
+        SeenFace,
+        SeenFrame,
+        Track,
+        Verdict,
+    )
+    from .engine import Graph, Model, Session, load_model, save_model
+    from .errors import (
+        EngineError,
+        GraphError,
+        InputError,
+        MinimesoError,
+        ModelError,
+        OutputError,
+        PictureError,
+    )
 
 __version__ = "0.1.0"
 
@@ -57,3 +61,47 @@ __all__ = [
     "load_model",
     "save_model",
 ]
+
+#: Where each name is; asked when it is wanted, so that `minimeso --help` need not wait for NumPy.
+_HOMES = {
+    **dict.fromkeys(
+        (
+            "Detector",
+            "Face",
+            "FaceFinder",
+            "FoundFace",
+            "LiveFace",
+            "Moment",
+            "SeenFace",
+            "SeenFrame",
+            "Track",
+            "Verdict",
+        ),
+        "detect",
+    ),
+    **dict.fromkeys(("Graph", "Model", "Session", "load_model", "save_model"), "engine"),
+    **dict.fromkeys(
+        (
+            "EngineError",
+            "GraphError",
+            "InputError",
+            "MinimesoError",
+            "ModelError",
+            "OutputError",
+            "PictureError",
+        ),
+        "errors",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,8 +1,17 @@
-"""``python -m minimeso`` is the command ``minimeso``."""
+"""``python -m minimeso`` and the command ``minimeso``."""
 
 import sys
 
-from .cli import main
+
+def run() -> int:
+    """The command line, in which Ctrl-C is quiet from the first import on."""
+    try:
+        from .cli import main
+
+        return main()
+    except KeyboardInterrupt:
+        return 130  # as cli.output.INTERRUPTED, which may not be there yet
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--annotate",
         metavar="FILE",
-        help="write the picture, or the frames of a clip that were judged, with boxes and scores",
+        help="write the picture, or the clip with its sound, with boxes and scores",
     )
     add_fail_on_argument(parser, "command line")
     add_engine_arguments(parser, "threads that work; default: one per available core")

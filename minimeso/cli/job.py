@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..detect.verdict import SeenFrame
     from ..report import Report
     from ..report.annotate import Annotation
+    from ..report.whole_clip import WholeClip
 
 
 class Job:
@@ -93,7 +94,7 @@ class Job:
                 return self._unreadable(path, str(error).removeprefix(f"{path}: "))
             if clip is not None:
                 stack.enter_context(clip)
-            annotation: Annotation | None = None
+            annotation: Annotation | WholeClip | None = None
 
             def on_frame(frame: SeenFrame, done: float | None) -> bool:
                 nonlocal annotation
@@ -102,7 +103,8 @@ class Job:
                     self._report.add(frame)
                 if options.annotate is not None:
                     if annotation is None:  # only now is it sure that there is something to write
-                        annotation = stack.enter_context(self._annotation(path, clip))
+                        annotation = self._annotation(path, clip, bar)
+                        stack.enter_context(annotation)
                     annotation.add(frame)
                 return self.stopped
 
@@ -134,16 +136,36 @@ class Job:
         self._stop_waiting = clip.stop
         return clip
 
-    def _annotation(self, path: str, clip: Clip | None) -> Annotation:
+    def _annotation(
+        self, path: str, clip: Clip | None, bar: ClipProgress
+    ) -> Annotation | WholeClip:
+        """Of a file every frame; of what came through a pipe, and is gone, those looked at."""
         from ..report.annotate import Annotation
+        from ..report.sound import Sound
+        from ..report.whole_clip import WholeClip
 
-        return Annotation(
+        is_file = clip is not None and path != STDIN
+        sound = Sound(path) if is_file else None
+        annotation = Annotation(
             self._options.annotate,
             clip=clip is not None,
             source=None if path == STDIN else path,
             rate=clip.rate if clip is not None else None,
             thresholds=self._detector.model.thresholds,
+            sound=sound,
         )
+        if not is_file:
+            return annotation
+        duration = clip.duration if clip is not None else None
+
+        def on_frame(t: float) -> None:
+            bar.show(t, min(t / duration, 1.0) if duration else None)
+
+        def ended() -> None:
+            if sound is not None and sound.fault is not None:
+                message(f"{self._options.annotate}: {sound.fault}")
+
+        return WholeClip(annotation, path, lambda: self.stopped, on_frame, ended)
 
     @contextlib.contextmanager
     def _first_ctrl_c_stops(self) -> Iterator[None]:

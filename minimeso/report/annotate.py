@@ -1,9 +1,8 @@
 """The picture or clip once more, with a box, a number and a score at every face.
 
-Frames are written as a person sees them and at the times at which they were seen: between sampled
-frames nothing is invented, so a clip that was looked at five times a second has five frames a
-second and lasts as long as its source.  Sound is not copied.  PyAV (extra ``video``) writes clips,
-Pillow pictures.
+Frames are written as a person sees them and at the times at which they were seen; ``whole_clip``
+gives those that nobody looked at, too, with the sound of their source.  PyAV (extra ``video``)
+writes clips, Pillow pictures.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from ..detect.verdict import SeenFrame
 from ..errors import OutputError
 from ..media.atomic_file import AtomicFile
 from .drawing import draw_faces
+from .sound import Sound
 from .writers import ClipWriter, PictureWriter, Writer
 
 #: Ending of a picture, Pillow's name of the format, how it is saved.
@@ -58,6 +58,7 @@ class Annotation:
         rate: frames a second of the source (its own, not of the sampling), if known: AVI counts
             time in frames, and a single frame is shown so long.
         thresholds: of the model, to colour boxes by the score.
+        sound: of a clip, copied beside the frames.
 
     Raises:
         OutputError: the ending is of no format, or of a picture for a clip; PyAV is missing; or
@@ -72,6 +73,7 @@ class Annotation:
         source: str | os.PathLike[str] | None = None,
         rate: float | Fraction | None = None,
         thresholds: Mapping[str, float] | None = None,
+        sound: Sound | None = None,
     ) -> None:
         where = os.fsdecode(path)
         ending = Path(where).suffix.lower()
@@ -89,7 +91,7 @@ class Annotation:
         self._file = AtomicFile(path, () if source is None else (source,))
         self._writer: Writer
         if clip:
-            self._writer = ClipWriter(self._file.temporary, _CLIPS[ending], rate)
+            self._writer = ClipWriter(self._file.temporary, _CLIPS[ending], rate, sound)
         else:
             self._writer = PictureWriter(self._file.temporary, *_PICTURES[ending])
         self._frames = 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..media.pixels import Pixels
+from .sound import Sound
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,8 +68,16 @@ class PictureWriter:
 class ClipWriter:
     """A clip by PyAV, each frame at its own time."""
 
-    def __init__(self, path: str, codecs: tuple[str, ...], rate: float | Fraction | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        codecs: tuple[str, ...],
+        rate: float | Fraction | None,
+        sound: Sound | None = None,
+    ) -> None:
         import av
+
+        self._sound = sound
 
         known = _fraction(rate)
         self.errors: tuple[type[Exception], ...] = (av.FFmpegError, OSError, ValueError)
@@ -119,6 +128,8 @@ class ClipWriter:
             )
         self._stream.codec_context.color_range = 1
         self._stream.codec_context.colorspace = 1  # BT.709, as converted above
+        if self._sound is not None:
+            self._sound.open(self._container)
 
     def _letterboxed(self, picture: Image.Image) -> Pixels:
         """(H, W, 3): the size of the first frame; others are scaled into it, black around them."""
@@ -141,23 +152,38 @@ class ClipWriter:
         if self._held is not None:
             self._duration = max(packet.pts - self._held.pts, 1)
             self._held.duration = self._duration
-            self._container.mux(self._held)
+            self._put(self._held)
         self._held = packet
+
+    def _put(self, packet: Any) -> None:
+        if self._sound is not None:
+            t = float(packet.pts * packet.time_base)
+            self._container.mux(list(self._sound.until(t)))
+        self._container.mux(packet)
 
     def finish(self) -> None:
         for packet in self._stream.encode(None):
             self._mux(packet)
         if self._held is not None:
             self._held.duration = self._duration
-            self._container.mux(self._held)
+            end = float((self._held.pts + self._duration) * self._held.time_base)
+            self._put(self._held)
+            if self._sound is not None:
+                self._container.mux(list(self._sound.rest(end)))
         self._container.close()
         self._container = None
+        self._close_sound()
 
     def abort(self) -> None:
         container, self._container = self._container, None
         if container is not None:
             with contextlib.suppress(*self.errors):
                 container.close()
+        self._close_sound()
+
+    def _close_sound(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
 
 
 def _fraction(rate: float | Fraction | None) -> Fraction | None:

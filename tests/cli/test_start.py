@@ -1,0 +1,73 @@
+"""The start of the command: what it imports, and Ctrl-C before anything else could be done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import minimeso
+
+HEAVY = ("numpy", "scipy", "PIL", "av", "cffi", "_cffi_backend", "minimeso.engine", "dask")
+
+
+def imported_by(code: str) -> set[str]:
+    """What a new process has imported after some code."""
+    code += "\nimport sys; print('\\n'.join(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", [[], ["detect"], ["scan"], ["info"], ["bench"], ["verify"]])
+def test_help_imports_nothing_heavy(command: list[str]) -> None:
+    code = f"from minimeso.cli import main; assert main({[*command, '--help']!r}) == 0"
+    assert not imported_by(code).intersection(HEAVY)
+
+
+def test_the_package_imports_nothing_heavy_until_it_is_used() -> None:
+    assert not imported_by("import minimeso; dir(minimeso); minimeso.InputError").intersection(
+        HEAVY
+    )
+    assert "numpy" in imported_by("from minimeso import Detector")
+
+
+def test_every_name_is_there() -> None:
+    assert set(minimeso.__all__) <= set(dir(minimeso))
+    for name in minimeso.__all__:
+        assert getattr(minimeso, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        minimeso.nothing  # noqa: B018
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("wait", [0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3])
+@pytest.mark.parametrize("command", [["--help"], ["detect", os.devnull]])
+def test_ctrl_c_leaves_no_traceback(command: list[str], wait: float) -> None:
+    # Python itself needs some time before any code of ours can run, so it says when that is; while
+    # Python ends itself the signal ends it without a word
+    code = (
+        "import sys; from minimeso.__main__ import run; print('!', flush=True); "
+        f"sys.argv[1:] = {command!r}; sys.exit(run())"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None and running.stdout.readline() == "!\n"
+    time.sleep(wait)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert "Traceback" not in errors and running.returncode in (0, 3, 130, -signal.SIGINT)
+
+
+def test_ctrl_c_while_importing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from minimeso.__main__ import run
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minimeso.cli.main", interrupted)
+    assert run() == 130
