@@ -63,11 +63,35 @@ def test_ctrl_c_leaves_no_traceback(command: list[str], wait: float) -> None:
     assert "Traceback" not in errors and running.returncode in (0, 3, 130, -signal.SIGINT)
 
 
-def test_ctrl_c_while_importing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_that_an_import_makes_another_error_of() -> None:
+    """As NumPy does."""
+    code = """if True:
+        import os, signal
+        import minimeso.cli
+        from minimeso.__main__ import run
+        def main():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                signal.pause()
+            except KeyboardInterrupt:
+                raise ImportError("a page of advice")
+        minimeso.cli.main = main
+        raise SystemExit(run())"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130 and not done.stderr
+
+
+def test_other_errors_of_an_import_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     from minimeso.__main__ import run
 
-    def interrupted() -> int:
-        raise KeyboardInterrupt
+    def broken() -> int:
+        raise ImportError("no C engine")
 
-    monkeypatch.setattr("minimeso.cli.main", interrupted)
-    assert run() == 130
+    monkeypatch.setattr("minimeso.cli.main", broken)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(ImportError, match="no C engine"):
+            run()
+    finally:
+        signal.signal(signal.SIGINT, before)
