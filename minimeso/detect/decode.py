@@ -31,8 +31,8 @@ class FoundFace:
         score: how sure the finder is, 0 to 1.
         landmarks: (x, y) of the eye on the left in the picture, the eye on the right, the tip of
             the nose, the corners of the mouth on the left and on the right.
-        rotation: 90 or 270 where the picture had to be turned clockwise by so many degrees for the
-            face to be found; left and right of the landmarks are those of the turned picture.
+        rotation: 90, 180 or 270 where the picture had to be turned clockwise by so many degrees for
+            the face to be found; left and right of the landmarks are those of the turned picture.
     """
 
     box: Box
@@ -49,7 +49,8 @@ class FoundFace:
 def rotate_back(cells: Array, size: tuple[int, int], rotation: int) -> None:
     """Places in a picture that was turned clockwise become those in it as it was, of ``size``."""
     x, y = cells[:, 1::2].copy(), cells[:, 2::2].copy()
-    cells[:, 1::2], cells[:, 2::2] = (y, size[0] - x) if rotation == 90 else (size[1] - y, x)
+    places = {90: (y, size[0] - x), 180: (size[1] - x, size[0] - y), 270: (size[1] - y, x)}
+    cells[:, 1::2], cells[:, 2::2] = places[rotation]
     cells[:, 1:4:2].sort(1)  # left and right, top and bottom
     cells[:, 2:5:2].sort(1)
 

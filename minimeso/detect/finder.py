@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..engine import Model, Session
 from ..engine.native import resize
 from ..errors import InputError, ModelError
 from ..media.pixels import Pixels
-from .box import center, iou
+from .box import Box, center, iou
 from .decode import Array, FoundFace, decode, faces_of, rotate_back
 
 #: A face is found from so many pixels of the network's input on (its README: 20 and more).
@@ -48,16 +49,27 @@ _NEAR_BONUS = 0.15
 _LEAST_FILLING = 0.96
 #: Without so many pixels of the input around its centre a small face is not recognised.
 _LEAST_REACH = 48
-#: A face that scores less is looked at turned, too: one that lies on its side is found, but its
-#: landmarks are not.  Turned it must score so much better.
-_CLEAR = 0.88
+#: A face that scores less is looked at turned, too: one that lies on its side or stands on its head
+#: is found, but its landmarks are not.  Turned it must score so much better.
+_CLEAR = 0.92
 _BETTER_ROTATED = 0.03
+_TURNED = (90, 270, 180)
+#: Faces that stand on their head are rare, so what looks like one must look more like it: turned,
+#: and in a second look at what scores so much unturned (those of clips do: 0.5 to 0.91).
+_SURE_ON_HEAD = 0.84
+_SURELY_TURNED = 0.88
+_ON_HEAD = 0.5
 #: A face that scores less than the first is looked at once more with its box scaled to the second,
 #: and must then reach the third: doughnuts and clocks are faces at one scale only.
 _SURE = 0.8
 _AGAIN_FACE = 48
 _AGAIN_SCORE = 0.35
 _AGAIN_IOU = 0.3
+#: A face that fills the picture is missed for want of anything around it.  Where nothing clear was
+#: found, the whole picture is searched so small (its longer side), with such a border of black; a
+#: face must then score ``_SURE`` and fill so much of the picture's width and height.
+_CLOSE_SIDE, _CLOSE_BORDER = 96, 48
+_CLOSE_FILLED = 0.5
 
 
 class FaceFinder:
@@ -104,7 +116,7 @@ class FaceFinder:
         self.threshold = threshold
         self.doubt = doubt
         _check_finder(self.session.model)
-        self._canvases: dict[tuple[int, int], tuple[npt.NDArray[np.float32], tuple[int, int]]] = {}
+        self._canvases: dict[tuple[int, ...], tuple[npt.NDArray[np.float32], tuple[int, ...]]] = {}
         self._lock = threading.Lock()
 
     def with_threads(self, threads: int) -> FaceFinder:
@@ -121,8 +133,8 @@ class FaceFinder:
     def find(self, picture: Pixels) -> tuple[FoundFace, ...]:
         """All faces in a picture, best score first.
 
-        Where none is found, the picture is searched lying on either side, too, and faces found
-        so say it in ``rotation``.
+        Where none is found, the picture is searched lying on either side and on its head, too, and
+        faces found so say it in ``rotation``.
 
         Args:
             picture: (H, W, 3) uint8 RGB.
@@ -131,38 +143,82 @@ class FaceFinder:
             InputError: the picture is something else, or too large for this machine.
         """
         _check_picture(picture)
-        height, width = picture.shape[:2]
-        scale = self._scale(height, width)
-        whole = (0.0, 0.0, float(width), float(height))
         with self._lock:
-            for rotation in (0, 90, 270):
-                cells = self._cells(picture, whole, scale, rotation, self.threshold)
-                if scale * max(height, width) > _WIDEST:
-                    coarse = scale / _COARSER
-                    more = self._cells(picture, whole, coarse, rotation, self.threshold)
-                    cells = np.concatenate([cells, more])
-                looked = [
-                    self._looked_at_again(picture, face) for face in faces_of(cells, rotation)
-                ]
-                faces = tuple(face for face in looked if face is not None)
+            for rotation in (0, *_TURNED):
+                faces = self._found(picture, rotation)
+                if self.doubt and not any(face.score >= _CLEAR for face in faces):
+                    faces = self._with_close_up(picture, rotation, faces)
                 if faces:
                     return faces
         return ()
+
+    def _with_close_up(
+        self, picture: Pixels, rotation: int, faces: tuple[FoundFace, ...]
+    ) -> tuple[FoundFace, ...]:
+        """The face that fills a picture turned so in place of the worse ones within it."""
+        close = self._close_up(picture, rotation)
+        if close is None:
+            return faces
+        parts = [face for face in faces if _is_part(face.box, close.box)]
+        if any(face.score >= close.score for face in parts):
+            return faces
+        return (close, *(face for face in faces if face not in parts))
+
+    def _found(self, picture: Pixels, rotation: int) -> tuple[FoundFace, ...]:
+        """The faces of a picture turned so, best score first."""
+        height, width = picture.shape[:2]
+        whole = (0.0, 0.0, float(width), float(height))
+        scale = self._scale(height, width)
+        cells = self._cells(picture, whole, scale, rotation, self.threshold)
+        if scale * max(height, width) > _WIDEST:
+            coarse = scale / _COARSER
+            more = self._cells(picture, whole, coarse, rotation, self.threshold)
+            cells = np.concatenate([cells, more])
+        looked = [self._looked_at_again(picture, face) for face in faces_of(cells, rotation)]
+        return _of_one_rotation([face for face in looked if face is not None])
+
+    def _close_up(self, picture: Pixels, rotation: int) -> FoundFace | None:
+        """The face that fills a picture turned so, if there is one."""
+        height, width = picture.shape[:2]
+        whole = (0.0, 0.0, float(width), float(height))
+        scale = min(1.0, _CLOSE_SIDE / max(height, width))
+        cells = self._cells(picture, whole, scale, rotation, _SURE, border=_CLOSE_BORDER)
+        for face in faces_of(cells, rotation):
+            if face.box[2] >= _CLOSE_FILLED * width and face.box[3] >= _CLOSE_FILLED * height:
+                return self._looked_at_again(picture, face)
+        return None
 
     def _looked_at_again(self, picture: Pixels, face: FoundFace) -> FoundFace | None:
         """The face, the same one turned if that fits better, or ``None`` if it is none."""
         if face.score >= _CLEAR or not self.doubt:
             return face
-        if face.rotation:  # once turned it should score like any other
-            return face if face.score >= _SURE else None
-        for rotation in (90, 270):
-            lying = self._best_there(picture, replace(face, rotation=rotation), _SURE, _NEAR_FACE)
-            if lying is not None and lying.score >= face.score + _BETTER_ROTATED:
-                return lying
-        if face.score >= _SURE:
+        turned = self._turned(picture, face)
+        if turned is not None:
+            return turned
+        sure = _SURE_ON_HEAD if face.rotation == 180 else _SURE
+        if face.score >= sure:
             return face
+        if face.rotation:  # once turned it should score like any other
+            return None
         least = min(_AGAIN_SCORE, self.threshold)
         return face if self._best_there(picture, face, least, _AGAIN_FACE) else None
+
+    def _turned(self, picture: Pixels, face: FoundFace) -> FoundFace | None:
+        """The face turned otherwise, where that fits clearly better."""
+        best: FoundFace | None = None
+        for rotation in (0, *_TURNED):
+            if rotation == face.rotation or (rotation == 180 and face.score < _ON_HEAD):
+                continue
+            least = max(_SURE_ON_HEAD if rotation == 180 else _SURE, face.score + _BETTER_ROTATED)
+            found = self._best_there(picture, replace(face, rotation=rotation), least, _NEAR_FACE)
+            if found is not None and (best is None or found.score > best.score):
+                best = found
+        if best is None:
+            return None
+        # Where a face was looked for by a wrong box, up and down may be taken for each other.
+        both = [replace(best, rotation=r) for r in (best.rotation, (best.rotation + 180) % 360)]
+        looks = [self._best_there(picture, one, _SURE, _NEAR_FACE) for one in both]
+        return max((f for f in looks if f is not None), key=lambda f: f.score, default=best)
 
     def _best_there(
         self, picture: Pixels, face: FoundFace, threshold: float, wanted: int
@@ -244,16 +300,18 @@ class FaceFinder:
         rotation: int,
         threshold: float,
         least: int = _CELL,
+        border: int = 0,
     ) -> Array:
-        """Cells that reach a threshold in a part of a picture, scaled and then turned.
+        """Cells that reach a threshold in a part of a picture, scaled and then turned, with so many
+        pixels of the input black around it.
 
         Returns:
             (N, 15): score, box as left, top, right, bottom, and 5 x (x, y), in the picture.
         """
         left, top, right, bottom = edges
         size = max(round((bottom - top) * scale), 1), max(round((right - left) * scale), 1)
-        canvas = self._canvas(size[::-1] if rotation else size, least)
-        inner = canvas[0, :, : size[1 if rotation else 0], : size[0 if rotation else 1]]
+        lies = rotation in (90, 270)
+        canvas, inner = self._canvas(size[::-1] if lies else size, least, border)
         if rotation:
             small = resize(picture, edges, size, "bilinear", self.session.isa)
             inner[:] = np.rot90(small, -(rotation // 90), (1, 2))
@@ -264,6 +322,7 @@ class FaceFinder:
         cells = np.concatenate(
             [decode(head[0], height // head.shape[2], threshold) for head in heads.values()]
         )
+        cells[:, 1:] -= border
         if rotation and len(cells):
             rotate_back(cells, size, rotation)
         cells[:, 1:] /= scale
@@ -271,19 +330,22 @@ class FaceFinder:
         cells[:, 2::2] += top
         return cells
 
-    def _canvas(self, size: tuple[int, int], least: int) -> npt.NDArray[np.float32]:
-        """(1, 3, H, W) with room for a picture of this size, zero around it."""
-        height, width = (max(-(-n // _CELL) * _CELL, least) for n in size)
-        canvas, filled = self._canvases.pop((height, width), (None, size))
+    def _canvas(
+        self, size: tuple[int, int], least: int, border: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """(1, 3, H, W) with room for a picture of this size and a border around it, and that room;
+        zero elsewhere."""
+        shape = tuple(max(-(-(n + 2 * border) // _CELL) * _CELL, least) for n in size)
+        room = (*size, border)
+        canvas, filled = self._canvases.pop(shape, (None, room))
         if canvas is None:
-            canvas = np.zeros((1, 3, height, width), np.float32)
-        elif filled != size:
-            canvas[0, :, size[0] :] = 0
-            canvas[0, :, :, size[1] :] = 0
-        self._canvases[height, width] = canvas, size
+            canvas = np.zeros((1, 3, *shape), np.float32)
+        elif filled != room:
+            canvas[:] = 0
+        self._canvases[shape] = canvas, room
         if len(self._canvases) > _MOST_CANVASES:
             del self._canvases[next(iter(self._canvases))]
-        return canvas
+        return canvas, canvas[0, :, border : border + size[0], border : border + size[1]]
 
 
 def _filling(scale: float, height: int, width: int) -> float:
@@ -296,6 +358,22 @@ def _filling(scale: float, height: int, width: int) -> float:
         if cells and cells * _CELL / side >= _LEAST_FILLING * scale:
             scales.append(cells * _CELL / side)
     return min(scales, key=lambda s: math.prod(-(-round(n * s) // _CELL) for n in (height, width)))
+
+
+def _of_one_rotation(faces: Sequence[FoundFace]) -> tuple[FoundFace, ...]:
+    """Faces without those that are turned otherwise than the best one, unless they are clear: a
+    picture that stands on its head shows other false faces than an upright one."""
+    best = max(faces, key=lambda face: face.score, default=None)
+    if best is None:
+        return ()
+    kept = [f for f in faces if f.rotation == best.rotation or f.score >= _SURELY_TURNED]
+    return tuple(sorted(kept, key=lambda face: -face.score))
+
+
+def _is_part(box: Box, whole: Box) -> bool:
+    """Whether the middle of a box lies in another one."""
+    x, y = center(box)
+    return 0 <= x - whole[0] <= whole[2] and 0 <= y - whole[1] <= whole[3]
 
 
 def _check_picture(picture: Pixels) -> None:

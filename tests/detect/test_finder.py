@@ -22,7 +22,9 @@ from support.detectors import photo
 
 from minimeso import FaceFinder, FoundFace, Graph, InputError, Model, ModelError, Session
 from minimeso.detect import finder as module
-from minimeso.detect.box import iou
+from minimeso.detect.box import Box, iou
+from minimeso.detect.framing import square
+from minimeso.detect.quality import _pose
 from minimeso.engine.library import find_model
 from minimeso.media.pictures import read_picture
 
@@ -176,18 +178,60 @@ def test_scaled_pictures(finder: FaceFinder, face: FoundFace, scale: float, off:
     assert found.rotation == 0
 
 
-@pytest.mark.parametrize(("quarters", "turned"), [(1, 90), (3, 270)])
+@pytest.mark.parametrize(("quarters", "turned"), [(1, 90), (2, 180), (3, 270)])
 def test_turned_pictures(finder: FaceFinder, face: FoundFace, quarters: int, turned: int) -> None:
     """np.rot90 turns counterclockwise, so the face must be turned back clockwise."""
-    (found,) = finder.find(np.ascontiguousarray(np.rot90(PORTRAIT, quarters)))
+    picture = np.ascontiguousarray(np.rot90(PORTRAIT, quarters))
+    (found,) = finder.find(picture)
     assert found.rotation == found.turned == turned
     height, width = PORTRAIT.shape[:2]
     x, y = np.array(face.landmarks).T
-    expected = np.stack([y, width - x] if quarters == 1 else [height - y, x], 1)
+    places = {1: [y, width - x], 2: [width - x, height - y], 3: [height - y, x]}
+    expected = np.stack(places[quarters], 1)
     assert np.abs(np.array(found.landmarks) - expected).max() < 0.06 * face.box[3]
-    near = finder.find_near(np.ascontiguousarray(np.rot90(PORTRAIT, quarters)), found)
+    assert abs(_pose(found).roll - _pose(face).roll) < 5
+    near = finder.find_near(picture, found)
     assert near is not None and near.turned == turned
     assert np.abs(points(near) - points(found)).max() < 0.06 * face.box[3]
+
+
+@pytest.mark.parametrize("side", [224, 640, 1600])
+@pytest.mark.parametrize(("part", "quarters"), [(1.9, 0), (2.1, 0), (2.1, 1), (2.1, 2), (2.1, 3)])
+def test_face_that_fills_the_picture(
+    finder: FaceFinder, face: FoundFace, part: float, side: int, quarters: int
+) -> None:
+    """From the brows to the chin, at any size."""
+    x, y, length, _ = square(face, {"side": part})
+    tight = Image.fromarray(PORTRAIT).resize(
+        (side, side), Image.Resampling.BICUBIC, (x, y, x + length, y + length)
+    )
+    picture = np.ascontiguousarray(np.rot90(np.asarray(tight), quarters))
+    (found,) = finder.find(picture)
+    assert found.rotation == 90 * quarters
+    assert iou(found.box, (0, 0, side, side)) > 0.5
+    expected = (np.array(face.landmarks) - (x, y)) * (side / length)
+    for _ in range(quarters):
+        expected = np.stack([expected[:, 1], side - expected[:, 0]], 1)
+    assert np.abs(np.array(found.landmarks) - expected).max() < 0.1 * side
+
+
+def test_border_leaves_nothing_behind(finder: FaceFinder, face: FoundFace) -> None:
+    """The black around a close-up is black for the next picture, too."""
+    white = np.full((480, 480, 3), 255, np.uint8)
+    fresh = FaceFinder(threads=1)
+    for picture in (white, white[:400], white[:, :300]):
+        assert finder.find(picture) == ()
+    assert finder.find(PORTRAIT) == fresh.find(PORTRAIT)
+
+
+def test_faces_turned_otherwise_must_be_clear() -> None:
+    def at(x: float, score: float, rotation: int) -> FoundFace:
+        return FoundFace(Box(x, 0, 10, 10), score, ((0, 0),) * 5, rotation)
+
+    best, clear, doubtful = at(0, 0.93, 180), at(20, 0.9, 0), at(40, 0.84, 0)
+    assert module._of_one_rotation([doubtful, best, clear]) == (best, clear)
+    assert module._of_one_rotation([doubtful]) == (doubtful,)
+    assert module._of_one_rotation([]) == ()
 
 
 @pytest.mark.parametrize("move", [0.5, 1.0, 3.0])
