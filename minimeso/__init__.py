@@ -11,6 +11,8 @@ arrays, ``Graph`` describes one.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import interpreter as _interpreter  # noqa: F401 (it may refuse)
+
 if TYPE_CHECKING:
     from .detect import (
         Detector,

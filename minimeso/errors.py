@@ -62,3 +62,6 @@ class EngineError(MinimesoError, RuntimeError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+    def __reduce__(self) -> tuple[type[EngineError], tuple[str, int]]:
+        return type(self), (str(self), self.code)  # or a pool of processes breaks at its coming

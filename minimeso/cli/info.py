@@ -73,8 +73,8 @@ def _installation() -> dict[str, Any]:
     from .. import __version__
     from ..detect.pair import bundled_pairs
     from ..engine import bundled_models
+    from ..engine.cores import available_cores
     from ..engine.native import available_isas, choose_isa, kernel_names
-    from ..engine.session import available_cores
 
     return {
         "version": __version__,

@@ -6,14 +6,16 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from ..engine import Model, Session
 from ..errors import InputError, PictureError
+from ..media.binary import binary_of
 from ..media.clip import Clip, Convert, checked_fps
 from ..media.pictures import STREAM, Picture, named, read_picture
 from ..media.pixels import rgb_of_array
@@ -31,9 +33,12 @@ from .verdict import Face, LiveFace, SeenFrame, Track, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
+    from typing_extensions import Self
 
     #: What can be judged, see ``Detector.check``.
-    Source = str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip
+    Source = (
+        str | os.PathLike[str] | bytes | BinaryIO | io.IOBase | Image.Image | npt.ArrayLike | Clip
+    )
 
 #: Frames that wait before each thread: one, because a frame of 1920 x 1080 takes 6 MB.
 _PREFETCHED_FRAMES = 1
@@ -66,7 +71,8 @@ class Detector:
         networks: its sessions.
         finder: what finds the faces; ``None`` with ``crops``.
 
-    A detector may be used from several threads, one at a time runs the networks.
+    A detector may be used from several threads, one at a time runs the networks.  It is pickled,
+    copied and closed as a ``Session`` is.
 
     Raises:
         ModelError: a model is missing, damaged, no detector or no face finder.
@@ -109,6 +115,42 @@ class Detector:
             raise InputError(f"max_pixels must be 1 or more, not {max_pixels!r}")
         self._max_pixels = max_pixels
         self._for_clips: tuple[Networks, FaceFinder | None] | None = None
+        self._own_finder = self.finder is not None and self.finder is not finder
+        self._given: dict[str, Any] = {"threads": threads, "isa": isa}
+        self._closed = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        finder: dict[str, Any] = {"crops": True} if self.finder is None else {"finder": self.finder}
+        if self.finder is not None and self._own_finder:  # it is to share memory there, too
+            finder = {"finder": self.finder.session.model, "min_face": self.finder.min_face}
+        settings: dict[str, Any] = {
+            "prior": self.prior,
+            "max_pixels": self._max_pixels,
+            **self._given,
+        }
+        return partial(type(self), self.model, **finder, **settings), ()
+
+    def close(self) -> None:
+        """Give threads and memory back, but for a ``FaceFinder`` that came from outside; nothing is
+        judged any more."""
+        self._closed = True
+        rooms = [(self.networks, self.finder if self._own_finder else None)]
+        if self._for_clips is not None:
+            rooms.append(self._for_clips)
+        for networks, finder in rooms:
+            for part in (networks.fast, networks.thorough, finder):
+                if part is not None:
+                    part.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("the detector is closed: make another one")
 
     @property
     def session(self) -> Session:
@@ -132,7 +174,7 @@ class Detector:
 
     def check(
         self,
-        source: str | os.PathLike[str] | io.BufferedIOBase | Image.Image | npt.ArrayLike | Clip,
+        source: Source,
         *,
         fps: float | None = None,
         every_frame: bool = False,
@@ -142,8 +184,9 @@ class Detector:
 
         Args:
             source: path of a picture or of a clip (which needs the extra ``video``), a ``Clip``,
-                an open binary file with a picture or clip, a Pillow image, or an array: uint8 or
-                float in [0, 1], of shape (H, W, 3) RGB, (H, W, 4) with alpha, or (H, W).
+                the bytes of a picture or clip, an open binary file with one (anything that has
+                ``read``: an upload, a member of an archive, a pipe), a Pillow image, or an array:
+                uint8 or float in [0, 1], of shape (H, W, 3) RGB, (H, W, 4) with alpha, or (H, W).
             fps: frames of a clip that are looked at in a second; by default 4.
             every_frame: look at all of them.
             on_frame: called with every frame that was judged and the share of the clip that is
@@ -156,12 +199,14 @@ class Detector:
 
         Raises:
             PictureError: a Pillow image cannot be decoded.
-            InputError: ``source`` is none of the above, an array of another kind, or ``fps`` makes
-                no sense.
+            InputError: ``source`` is none of the above, an array of another kind, ``fps`` makes no
+                sense, or the detector is closed.
             ModelError: the network's result is not a number, because its weights overflow; the
                 picture is not to blame, so it gets no verdict.
         """
+        self._check_open()
         checked_fps(fps, every_frame)
+        source = binary_of(source)
         path = _name_of(source)
         try:
             if isinstance(source, Clip):
@@ -196,9 +241,10 @@ class Detector:
             Every face of every frame, with what is known of its person so far.
 
         Raises:
-            InputError: a frame is no picture.
+            InputError: a frame is no picture, or the detector is closed.
             ModelError: as from ``check``.
         """
+        self._check_open()
         if isinstance(frames, np.ndarray) and frames.ndim < 4:
             raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
         if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):

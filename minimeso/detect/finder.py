@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,13 @@ import numpy.typing as npt
 from ..engine import Model, Session
 from ..engine.native import resize
 from ..errors import InputError, ModelError
+from ..locks import Lock
 from ..media.pixels import Pixels
 from .box import Box, center, iou
 from .decode import Array, FoundFace, decode, faces_of, rotate_back
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: A face is found from so many pixels of the network's input on (its README: 20 and more).
 _SMALLEST = 20
@@ -89,7 +94,8 @@ class FaceFinder:
         threads: as for ``Session``.
         isa: as for ``Session``.
 
-    A finder may be used from several threads, one at a time.
+    A finder may be used from several threads, one at a time; it is pickled, copied and closed as a
+    ``Session`` is.
 
     Raises:
         ModelError: the model is missing, damaged or no face finder.
@@ -117,7 +123,26 @@ class FaceFinder:
         self.doubt = doubt
         _check_finder(self.session.model)
         self._canvases: dict[tuple[int, ...], tuple[npt.NDArray[np.float32], tuple[int, ...]]] = {}
-        self._lock = threading.Lock()
+        self._given: dict[str, Any] = {"threads": threads, "isa": isa}
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings: dict[str, Any] = {
+            name: getattr(self, name) for name in ("min_face", "threshold", "doubt")
+        }
+        return partial(type(self), self.session.model, **settings, **self._given), ()
+
+    def close(self) -> None:
+        """Give threads and memory back; nothing is found any more."""
+        self.session.close()
+        with self._lock:
+            self._canvases.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def with_threads(self, threads: int) -> FaceFinder:
         """The same finder on another number of threads; they share the weights."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import copyreg
 import os
-import threading
 import weakref
+import zlib
+from typing import Any
 
 from ..errors import ModelError
+from ..locks import Lock
 from .model_file import Model, load_model
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "models")
@@ -21,7 +25,7 @@ ALIASES = {
     "pish": "mesoinception4-pish",
     "meso4": "meso4-leaky_relu",
 }
-_lock = threading.Lock()
+_lock = Lock()
 _loaded: weakref.WeakValueDictionary[tuple[str, int, int], Model] = weakref.WeakValueDictionary()
 
 
@@ -68,3 +72,47 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
             model = load_model(path)
             _loaded[key] = model
         return model
+
+
+# --- pickled models ----------------------------------------------------------------------
+
+
+def _reduced(model: Model) -> tuple[Any, ...]:
+    """A bundled model goes by its name, so that it lies in a process once however often it comes
+    there; any other with all that is in it, because its file may lie on this machine alone."""
+    with _lock:
+        keys = [key for key, loaded in _loaded.items() if loaded is model]
+    for path, time, size in keys:
+        if os.path.dirname(path) == os.path.realpath(_FOLDER):
+            with contextlib.suppress(OSError):  # it is gone: its contents are here
+                status = os.stat(path)
+                if (status.st_mtime_ns, status.st_size) == (time, size):
+                    name = os.path.basename(path).removesuffix(_ENDING)
+                    return _same_bundled, (name, _checksum(path))
+    return Model, (
+        model.name, model.graph, model.weights, model.meta,
+        model.framing, model.calibration, model.thresholds,
+    )  # fmt: skip
+
+
+def _same_bundled(name: str, checksum: int) -> Model:
+    """The bundled model, if it is the one that was pickled.
+
+    Raises:
+        ModelError: another version of the package comes with another one.
+    """
+    model = find_model(name)
+    if _checksum(model_path(name)) != checksum:
+        raise ModelError(
+            f"{name}: it was pickled by a minimeso with another network of that name: install the "
+            "same version on both sides"
+        )
+    return model
+
+
+def _checksum(path: str) -> int:
+    with open(path, "rb") as file:
+        return zlib.crc32(file.read())
+
+
+copyreg.pickle(Model, _reduced)

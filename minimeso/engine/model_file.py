@@ -13,7 +13,8 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,19 @@ class Model:
     thresholds: dict[str, float] | None = None
     #: What sessions have made of the weights (rewritten, packed), for all sessions together.
     prepared: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __copy__(self) -> Model:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        # graph and weights of a model are not changed: all may have the same
+        return replace(
+            self,
+            meta=deepcopy(self.meta, memo),
+            framing=deepcopy(self.framing, memo),
+            calibration=deepcopy(self.calibration, memo),
+            thresholds=deepcopy(self.thresholds, memo),
+        )
 
     @property
     def is_detector(self) -> bool:

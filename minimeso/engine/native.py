@@ -17,6 +17,8 @@ from ..errors import EngineError, InputError
 from .bindings import ACTIVATION_NUMBERS, LANES, ffi, lib, names
 from .plan import Plan
 
+#: Read once: a program may change its environment while threads run.
+_WANTED_ISA = os.environ.get("MINIMESO_ISA") or None
 _ISA_NAMES = [ffi.string(lib.mm_isa_name(i)).decode() for i in range(lib.MM_ISA_COUNT)]
 
 
@@ -36,14 +38,14 @@ def _available_isas() -> tuple[str, ...]:
 
 
 def choose_isa(name: str | None = None) -> str:
-    """``name``, else the environment's ``MINIMESO_ISA``, else the fastest available.
+    """``name``, else the environment's ``MINIMESO_ISA`` at the start, else the fastest available.
 
     Raises:
         EngineError: the name is unknown, or this machine lacks the instruction set.
     """
     source = "isa"
     if name is None:
-        name, source = os.environ.get("MINIMESO_ISA") or None, "MINIMESO_ISA"
+        name, source = _WANTED_ISA, "MINIMESO_ISA"
     available = _available_isas()
     if name is None:
         return available[-1]
@@ -104,6 +106,10 @@ class Pool:
     def usable(self, threads: int) -> bool:
         """Whether it has so many threads and they are of this process (none survive a fork)."""
         return self.threads == threads and self.process == os.getpid()
+
+    def close(self) -> None:
+        """End the threads now; nobody may run on them."""
+        self._finalizer()
 
 
 def _free_pool(handle: Any, process: int) -> None:

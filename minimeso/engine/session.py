@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import GraphError, InputError
+from ..locks import Lock
+from .cores import available_cores
 from .graph import Graph
 from .layer import Layer, Layers
 from .library import find_model
@@ -24,6 +26,8 @@ from .plan import CHOICES, Plan
 from .rewrites import REWRITES, bind, rewrite
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .profile import Profile
 
 Array = npt.NDArray[np.float32]
@@ -34,7 +38,7 @@ _MAX_PREPARED = 64
 #: asked for one by one, would be kept as 2 GB.
 _MAX_PACKED_BYTES = 256 << 20
 _MAX_THREADS = 1024
-_prepare_lock = threading.Lock()
+_prepare_lock = Lock()
 #: Images in one call of the engine for each thread; between calls Ctrl-C is heard.
 _IMAGES_PER_CALL = 64
 
@@ -45,7 +49,8 @@ class Session:
     Args:
         model: name of a bundled model, path of a model file, a ``Model`` or a ``Graph``.
         weights: with a ``Graph``, its float32 arrays by ``node.parameter``.
-        threads: how many threads work on a call; by default one per available core.
+        threads: how many threads work on a call; by default one per available core, see
+            ``cores``.
         isa: ``scalar``, ``sse2``, ``avx2``, ``avx512`` or ``neon``; by default what the
             environment's ``MINIMESO_ISA`` says, else the fastest that this machine has.
         without: rewrites to leave out, to test them: names of ``rewrites.REWRITES`` and
@@ -53,6 +58,9 @@ class Session:
 
     A session may be used from several threads, one at a time; sessions run side by side and
     share the weights.  Results have the same bits for any number of threads and any batch size.
+    A fork may use it, too.  Pickled or copied it comes back by its model and these settings: what
+    was left to the machine is left to the one where it arrives.  ``close``, or the end of a
+    ``with``, gives its threads and memory back before the session itself goes.
 
     Raises:
         ModelError: the model file is missing, damaged or hostile.
@@ -89,11 +97,32 @@ class Session:
         self.model: Model = model
         self.threads: int = threads or min(available_cores(), _MAX_THREADS)
         self.isa = choose_isa(isa)
+        self._given: dict[str, Any] = {"threads": threads, "isa": isa}
         self._without = frozenset(without)
         self._plans: OrderedDict[Any, tuple[Plan, Program]] = OrderedDict()
         self._pool: Pool | None = None
         self._workspace = Workspace()
-        self._lock = threading.Lock()
+        self._lock = Lock()
+        self._closed = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.model, **self._given, without=self._without), ()
+
+    def close(self) -> None:
+        """Give threads and memory back; the session runs no more."""
+        with self._lock:
+            self._closed = True
+            self._plans.clear()
+            self._workspace = Workspace()
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     @property
     def graph(self) -> Graph:
@@ -124,7 +153,8 @@ class Session:
             or for a network with several, a dict of (N, ...) float32 arrays by name.
 
         Raises:
-            InputError: an array has the wrong shape or dtype, or an output is unknown.
+            InputError: an array has the wrong shape or dtype, an output is unknown, or the session
+                is closed.
         """
         arrays = self._read_inputs(x)
         names = list(self.graph.outputs if outputs is None else outputs)
@@ -212,6 +242,8 @@ class Session:
     ) -> dict[str, Array]:
         batch = len(next(iter(arrays.values())))
         with self._lock:
+            if self._closed:
+                raise InputError("the session is closed: make another one")
             plan, program = self._planned(_kinds(arrays), names)
             results = {name: np.empty((batch, *plan.shape(name)), np.float32) for name in names}
             if self._pool is None or not self._pool.usable(self.threads):
@@ -264,13 +296,6 @@ def _kinds(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[tuple[int,
         shape = array.shape[1:]
         kinds[name] = ((shape[2], *shape[:2]) if as_bytes else shape, as_bytes)
     return kinds
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _read_input(name: str, x: npt.ArrayLike, declared: Sequence[int | None]) -> npt.NDArray[Any]:

@@ -13,7 +13,6 @@ import math
 import os
 import stat
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -21,7 +20,9 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import PictureError
+from ..locks import Lock
 from ..notes import Note
+from .binary import binary_of
 from .compression import doubt_about
 from .formats import SIGNATURE_BYTES, format_of, missing, opener
 from .pixels import Pixels, rgb_of_array, rgb_of_image
@@ -63,8 +64,8 @@ def read_picture(source: object, max_pixels: int | None = None) -> Picture:
     """Read a picture from wherever it is.
 
     Args:
-        source: path of a file (``str`` or path-like), open binary file, Pillow image, or array:
-            uint8 or float in [0, 1], of shape (H, W, 3), (H, W, 4) with alpha, or (H, W).
+        source: path of a file (``str`` or path-like), bytes of one, open binary file, Pillow image,
+            or array: uint8 or float in [0, 1], of shape (H, W, 3), (H, W, 4) with alpha, or (H, W).
         max_pixels: a larger JPEG file is decoded at a half to an eighth of its size, other files
             are refused; by default those above ``MOST_PIXELS``, and what Pillow takes for a bomb.
 
@@ -73,6 +74,7 @@ def read_picture(source: object, max_pixels: int | None = None) -> Picture:
             what to do.
         InputError: the source is none of these, or an array of another shape, dtype or range.
     """
+    source = binary_of(source)
     if isinstance(source, (str, os.PathLike)):
         return _read_file(os.fsdecode(source), max_pixels)
     if isinstance(source, io.BufferedIOBase):
@@ -297,7 +299,7 @@ class _PillowSilence:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._inside = 0
         self._filters = warnings.catch_warnings()
 

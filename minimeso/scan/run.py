@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..engine.cores import available_cores
 from ..errors import InputError
 from .batches import Batches
 from .cluster import local_client, remote_client
@@ -101,7 +101,7 @@ class Scan:
         self._source, self._column = source, column
         self._settings = settings or Settings()
         self._plan = Plan(make or OpenJudge(self._settings), limits or Limits())
-        self._workers = workers or _cores()
+        self._workers = workers or available_cores()
         self._scheduler, self._retry = scheduler, retry
         self._on_progress: Callable[[State], None] = lambda state: None
         self._weight_done = self._weight = self._start = 0.0
@@ -228,10 +228,3 @@ class Scan:
     def _tell(self, phase: str) -> None:
         self.state.phase = phase
         self._on_progress(self.state)
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -20,6 +20,7 @@ from support.detectors import constant_detector, photo, png_header, saved, saved
 
 import minimeso
 from minimeso.cli import main
+from minimeso.engine import native
 
 PHOTO = photo()
 KEYS = [
@@ -337,7 +338,7 @@ def test_wrong_usage(arguments: list[str], part: str, capsys: Captured) -> None:
 def test_wrong_isa(model: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["detect", "a.jpg", "--crops", "--model", model, "--isa", "mmx"]) == 2
     assert "isa='mmx' is not an instruction set" in capsys.readouterr().err
-    monkeypatch.setenv("MINIMESO_ISA", "mmx")
+    monkeypatch.setattr(native, "_WANTED_ISA", "mmx")
     assert main(["detect", "a.jpg", "--crops", "--model", model]) == 2
     assert "MINIMESO_ISA='mmx'" in capsys.readouterr().err
 

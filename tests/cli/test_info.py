@@ -13,7 +13,7 @@ from support.detectors import constant_detector, random_detector, saved, saved_p
 import minimeso
 from minimeso import Graph, Model, save_model
 from minimeso.cli import main
-from minimeso.engine import bundled_models
+from minimeso.engine import bundled_models, native
 from minimeso.engine.native import available_isas, choose_isa, kernel_names
 
 Captured = pytest.CaptureFixture[str]
@@ -43,9 +43,9 @@ def test_installation(capsys: Captured) -> None:
 
 
 def test_forced_isa(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MINIMESO_ISA", "scalar")
+    monkeypatch.setattr(native, "_WANTED_ISA", "scalar")
     assert info(capsys)["isa"] == "scalar"
-    monkeypatch.setenv("MINIMESO_ISA", "mmx")
+    monkeypatch.setattr(native, "_WANTED_ISA", "mmx")
     assert main(["info"]) == 2
     assert "MINIMESO_ISA='mmx'" in capsys.readouterr().err
 

@@ -17,6 +17,7 @@ from conftest import random_weights
 
 import minimeso
 from minimeso import EngineError, Graph, GraphError, InputError, Model, Session, save_model
+from minimeso.engine import native
 from minimeso.engine import session as session_module
 from minimeso.engine.native import available_isas
 from minimeso.engine.operators import OPERATORS, Operator
@@ -231,9 +232,9 @@ def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         Session(SMALL, SMALL_WEIGHTS).run(np.zeros((1, 3, 8, 8), np.float32), outputs=["nothing"])
     with pytest.raises(InputError, match="say which"):
         Session(SMALL, SMALL_WEIGHTS).plan()
-    monkeypatch.setenv("MINIMESO_ISA", "scalar")
+    monkeypatch.setattr(native, "_WANTED_ISA", "scalar")
     assert Session(SMALL, SMALL_WEIGHTS).isa == "scalar"
-    monkeypatch.setenv("MINIMESO_ISA", "nonsense")
+    monkeypatch.setattr(native, "_WANTED_ISA", "nonsense")
     with pytest.raises(EngineError, match="MINIMESO_ISA"):
         Session(SMALL, SMALL_WEIGHTS)
 

@@ -36,9 +36,9 @@ from tqdm import tqdm
 
 from minimeso.cli.output import table
 from minimeso.engine import _cffi
+from minimeso.engine.cores import available_cores
 from minimeso.engine.native import available_isas
 from minimeso.engine.operators import OPERATORS, functions, kernel_of
-from minimeso.engine.session import available_cores
 from tools.arguments import name_list, number, output_file
 
 SOURCE = Path(__file__).resolve().with_suffix(".c")
