@@ -1,10 +1,10 @@
 """Detection: knows faces.  finder -> tracker -> quality -> framing -> session -> verdict.
 
-``finder`` finds faces, ``tracker`` and ``track`` follow them through a clip, ``quality`` refuses
-what cannot be judged, ``framing`` crops the rest, ``pair`` has the networks, ``thorough`` chooses
-the faces at which the second one looks, ``analyzer`` does all of this frame by frame and keeps
-``moments``, ``size_correction``, ``track_score`` and ``rule`` make one number and a word of a
-person, ``verdict`` is what is said, ``detector`` the front door.
+``finder`` finds faces (on ``canvas``), ``tracker`` and ``track`` follow them through a clip,
+``quality`` refuses what cannot be judged, ``framing`` crops the rest, ``pair`` has the networks,
+``thorough`` chooses the faces at which the second one looks, ``analyzer`` does all of this frame by
+frame and keeps ``moments``, ``size_correction``, ``track_score`` and ``rule`` make one number and a
+word of a person, ``verdict`` is what is said, ``detector`` the front door.
 """
 
 from .decode import FoundFace

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..engine import Model, Session
 from ..engine.native import resize
@@ -23,6 +22,7 @@ from ..errors import InputError, ModelError
 from ..locks import Lock
 from ..media.pixels import Pixels
 from .box import Box, center, iou
+from .canvas import CELL, Canvases, filling
 from .decode import Array, FoundFace, decode, faces_of, rotate_back
 
 if TYPE_CHECKING:
@@ -40,18 +40,12 @@ _USUAL_INPUT = 640
 #: once more, four times smaller.
 _WIDEST = 1280
 _COARSER = 4
-#: Height and width of an input are multiples of it: the network halves them five times.
-_CELL = 32
 _CHANNELS = 16  # of a head: cls, obj, box (4), landmarks (10)
-#: Inputs that are kept for the next picture, the last used.
-_MOST_CANVASES = 8
 #: ``find_near``: side of the face in the input, the input's most, and what the threshold is lowered
 #: by: a face that was there a moment ago needs less evidence.
 _NEAR_FACE = 64
 _NEAR_WIDEST = 512
 _NEAR_BONUS = 0.15
-#: A scale may be smaller by as much as this if that saves time: 720 lines are 352 instead of 384.
-_LEAST_FILLING = 0.96
 #: Without so many pixels of the input around its centre a small face is not recognised.
 _LEAST_REACH = 48
 #: A face that scores less is looked at turned, too: one that lies on its side or stands on its head
@@ -122,7 +116,7 @@ class FaceFinder:
         self.threshold = threshold
         self.doubt = doubt
         _check_finder(self.session.model)
-        self._canvases: dict[tuple[int, ...], tuple[npt.NDArray[np.float32], tuple[int, ...]]] = {}
+        self._canvases = Canvases()
         self._given: dict[str, Any] = {"threads": threads, "isa": isa}
         self._lock = Lock()
 
@@ -254,10 +248,10 @@ class FaceFinder:
 
     def _scale(self, height: int, width: int) -> float:
         if self.min_face is not None:
-            return _filling(min(1.0, _SMALLEST / self.min_face), height, width)
+            return filling(min(1.0, _SMALLEST / self.min_face), height, width)
         longer = max(height, width)
         least = MIN_FACE * max(1.0, longer / _USUAL_WIDTH)
-        return _filling(min(1.0, max(_SMALLEST / least, _USUAL_INPUT / longer)), height, width)
+        return filling(min(1.0, max(_SMALLEST / least, _USUAL_INPUT / longer)), height, width)
 
     def find_near(self, picture: Pixels, face: FoundFace, move: float = 1.0) -> FoundFace | None:
         """The face in a later frame that is nearest to where it was; ``None`` if there is none.
@@ -312,7 +306,7 @@ class FaceFinder:
         if edges[2] - edges[0] < 1 or edges[3] - edges[1] < 1:
             return ()
         scale = min(scale, _NEAR_WIDEST / (2 * reach))
-        canvas = math.ceil(2 * reach * scale / _CELL) * _CELL
+        canvas = math.ceil(2 * reach * scale / CELL) * CELL
         return faces_of(
             self._cells(picture, edges, scale, face.rotation, threshold, canvas), face.rotation
         )
@@ -324,7 +318,7 @@ class FaceFinder:
         scale: float,
         rotation: int,
         threshold: float,
-        least: int = _CELL,
+        least: int = CELL,
         border: int = 0,
     ) -> Array:
         """Cells that reach a threshold in a part of a picture, scaled and then turned, with so many
@@ -336,7 +330,7 @@ class FaceFinder:
         left, top, right, bottom = edges
         size = max(round((bottom - top) * scale), 1), max(round((right - left) * scale), 1)
         lies = rotation in (90, 270)
-        canvas, inner = self._canvas(size[::-1] if lies else size, least, border)
+        canvas, inner = self._canvases.room(size[::-1] if lies else size, least, border)
         if rotation:
             small = resize(picture, edges, size, "bilinear", self.session.isa)
             inner[:] = np.rot90(small, -(rotation // 90), (1, 2))
@@ -354,35 +348,6 @@ class FaceFinder:
         cells[:, 1::2] += left
         cells[:, 2::2] += top
         return cells
-
-    def _canvas(
-        self, size: tuple[int, int], least: int, border: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """(1, 3, H, W) with room for a picture of this size and a border around it, and that room;
-        zero elsewhere."""
-        shape = tuple(max(-(-(n + 2 * border) // _CELL) * _CELL, least) for n in size)
-        room = (*size, border)
-        canvas, filled = self._canvases.pop(shape, (None, room))
-        if canvas is None:
-            canvas = np.zeros((1, 3, *shape), np.float32)
-        elif filled != room:
-            canvas[:] = 0
-        self._canvases[shape] = canvas, room
-        if len(self._canvases) > _MOST_CANVASES:
-            del self._canvases[next(iter(self._canvases))]
-        return canvas, canvas[0, :, border : border + size[0], border : border + size[1]]
-
-
-def _filling(scale: float, height: int, width: int) -> float:
-    """A scale that is a little smaller where the input then has less to fill with zeros."""
-    if scale >= 1:
-        return scale
-    scales = [scale]
-    for side in (height, width):
-        cells = math.floor(side * scale / _CELL)
-        if cells and cells * _CELL / side >= _LEAST_FILLING * scale:
-            scales.append(cells * _CELL / side)
-    return min(scales, key=lambda s: math.prod(-(-round(n * s) // _CELL) for n in (height, width)))
 
 
 def _of_one_rotation(faces: Sequence[FoundFace]) -> tuple[FoundFace, ...]:
