@@ -49,8 +49,9 @@ _NEAR_BONUS = 0.15
 #: Without so many pixels of the input around its centre a small face is not recognised.
 _LEAST_REACH = 48
 #: A face that scores less is looked at turned, too: one that lies on its side or stands on its head
-#: is found, but its landmarks are not.  Turned it must score so much better.
-_CLEAR = 0.92
+#: is found, but its landmarks are not; from the second on it does not lie.  Turned it must score so
+#: much better.
+_CLEAR, _CLEAR_OF_LYING = 0.92, 0.88
 _BETTER_ROTATED = 0.03
 _TURNED = (90, 270, 180)
 #: Faces that stand on their head are rare, so what looks like one must look more like it: turned,
@@ -226,7 +227,10 @@ class FaceFinder:
         """The face turned otherwise, where that fits clearly better."""
         best: FoundFace | None = None
         for rotation in (0, *_TURNED):
-            if rotation == face.rotation or (rotation == 180 and face.score < _ON_HEAD):
+            by = (rotation - face.rotation) % 360
+            if by == 0 or (rotation == 180 and face.score < _ON_HEAD):
+                continue
+            if by != 180 and face.score >= _CLEAR_OF_LYING:
                 continue
             least = max(_SURE_ON_HEAD if rotation == 180 else _SURE, face.score + _BETTER_ROTATED)
             found = self._best_there(picture, replace(face, rotation=rotation), least, _NEAR_FACE)
