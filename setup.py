@@ -5,12 +5,16 @@ cffi executes this file too, to find ``ffibuilder``.  Environment:
 """
 
 import os
+import platform
 import re
+import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 from cffi import FFI
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
 
 CSRC = Path(__file__).resolve().parent / "csrc"
 
@@ -46,10 +50,11 @@ _LISTS = (
 )
 
 
-def _compile_arguments():
-    if sys.platform == "win32":
+def _compile_arguments(compiler):
+    if compiler == "msvc":
         return ["/O2", "/std:c11", "/fp:precise"]
     arguments = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-pthread"]
+    arguments += _float_arguments(platform.machine(), sys.maxsize > 1 << 32)
     # or the speed of the convolutions depends on the length of whatever stands before them
     arguments += ["-falign-functions=64"]
     arguments.append("-g0")  # Python's own flags ask for debug information: 1.1 MB of it
@@ -63,11 +68,54 @@ def _compile_arguments():
     return arguments
 
 
-def _link_arguments():
-    if sys.platform == "win32":
+def _float_arguments(machine, is_64_bit):
+    """What makes a float a float where compilers would count with more bits than it has."""
+    if machine in ("i386", "i486", "i586", "i686") or (
+        machine in ("x86_64", "AMD64") and not is_64_bit
+    ):
+        return ["-msse2", "-mfpmath=sse"]  # not x87, whose registers have 80 bits
+    if machine == "s390x":
+        return ["-fexcess-precision=fast"]  # -std=c11 alone counts in double
+    return []
+
+
+def _link_arguments(compiler):
+    if compiler == "msvc":
         return []
     sanitize = os.environ.get("MINIMESO_SANITIZE")
     return ["-pthread"] + ([f"-fsanitize={sanitize}"] if sanitize else [])
+
+
+NO_COMPILER = (
+    "minimeso is built from C, and there is no compiler here: install gcc (Debian: apt install "
+    "build-essential python3-dev; Fedora: dnf install gcc python3-devel; macOS: xcode-select "
+    "--install; Windows: winget install Microsoft.VisualStudio.2022.BuildTools, with C++)"
+)
+
+
+class BuildExtension(build_ext):
+    """Asks which compiler it is: Windows has MSVC and MinGW."""
+
+    def build_extensions(self):
+        kind = self.compiler.compiler_type
+        command = getattr(self.compiler, "compiler_so", None)
+        if kind != "msvc" and command and not shutil.which(command[0]):
+            raise SystemExit(NO_COMPILER)
+        for extension in self.extensions:
+            extension.extra_compile_args = _compile_arguments(kind)
+            extension.extra_link_args = _link_arguments(kind)
+            extension.libraries = [] if kind == "msvc" else ["m"]
+        try:
+            super().build_extensions()
+        except Exception as error:
+            if "Microsoft Visual C++" in str(error):  # distutils has found none
+                raise SystemExit(NO_COMPILER) from None
+            raise
+
+
+def _wheel_options():
+    """Free-threaded Python has no stable ABI (until PEP 803)."""
+    return {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"py_limited_api": "cp310"}
 
 
 ffibuilder = FFI()
@@ -77,14 +125,12 @@ ffibuilder.set_source(
     '#include "minimeso.h"',
     sources=_sources(),
     include_dirs=["csrc"],
-    extra_compile_args=_compile_arguments(),
-    extra_link_args=_link_arguments(),
-    libraries=[] if sys.platform == "win32" else ["m"],
     depends=_dependencies(),
 )
 
 if __name__ == "__main__":
     setup(
         cffi_modules=["setup.py:ffibuilder"],
-        options={"bdist_wheel": {"py_limited_api": "cp310"}},
+        cmdclass={"build_ext": BuildExtension},
+        options={"bdist_wheel": _wheel_options()},
     )

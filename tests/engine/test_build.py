@@ -1,0 +1,66 @@
+"""setup.py: flags of each machine and compiler, and what it says where there is none."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def setup() -> dict[str, Any]:
+    pytest.importorskip("setuptools")
+    return runpy.run_path(str(ROOT / "setup.py"))
+
+
+@pytest.mark.parametrize("machine, is_64_bit", (("i686", False), ("x86_64", False)))
+def test_no_x87_on_32_bits(setup: dict[str, Any], machine: str, is_64_bit: bool) -> None:
+    assert setup["_float_arguments"](machine, is_64_bit) == ["-msse2", "-mfpmath=sse"]
+
+
+def test_floats_stay_floats(setup: dict[str, Any]) -> None:
+    assert setup["_float_arguments"]("s390x", True) == ["-fexcess-precision=fast"]
+    assert setup["_float_arguments"]("x86_64", True) == []
+    assert setup["_float_arguments"]("aarch64", True) == []
+
+
+def test_the_compiler_not_the_system_decides(
+    setup: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert "-std=c11" in setup["_compile_arguments"]("mingw32")
+    assert "/std:c11" in setup["_compile_arguments"]("msvc")
+
+
+def test_no_stable_abi_without_a_gil(
+    setup: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: 0)
+    assert setup["_wheel_options"]() == {"py_limited_api": "cp310"}
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: 1)
+    assert setup["_wheel_options"]() == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="CC is of Unix")
+def test_a_missing_compiler_is_one_line(setup: dict[str, Any], tmp_path: Path) -> None:
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--force"]
+    done = subprocess.run(
+        [*command, f"--build-lib={tmp_path}", f"--build-temp={tmp_path}"],
+        cwd=ROOT,
+        env={**os.environ, "CC": "no-such-compiler"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode
+    assert done.stderr.strip() == setup["NO_COMPILER"]
+    for name in ("Debian", "Fedora", "macOS", "Windows"):
+        assert name in done.stderr
