@@ -148,7 +148,8 @@ def _archive(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             content = io.BytesIO()
-            np.lib.format.write_array(content, array, allow_pickle=False)
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)  # on any machine
+            np.lib.format.write_array(content, little, allow_pickle=False)
             entry = zipfile.ZipInfo(f"{name}.npy")  # of 1980: same model, same bytes
             is_int8 = array.dtype == np.int8
             entry.compress_type = zipfile.ZIP_STORED if is_int8 else zipfile.ZIP_DEFLATED
@@ -256,6 +257,8 @@ def _parse_array(data: bytes, name: str, where: str) -> npt.NDArray[Any]:
     if math.prod(shape) * dtype.itemsize != len(body):
         raise ModelError(f"{where}: array {name!r} of shape {shape} has {len(body)} bytes")
     array: npt.NDArray[Any] = np.frombuffer(body, dtype)
+    if not dtype.isnative:  # the file is of a machine with the other order of bytes
+        array = array.astype(dtype.newbyteorder("="))
     return array.reshape(shape, order="F" if header["fortran_order"] == b"True" else "C")
 
 
