@@ -99,10 +99,12 @@ def summarize(
     if not len(p_fake) or len(times) != len(p_fake):
         raise ValueError(f"{len(times)} times and {len(p_fake)} probabilities make no track")
     x = logits(p_fake)
-    count, mean = len(x), float(x.mean())
+    # exact sums: the order of NumPy's differs from one CPU to the next
+    count = len(x)
+    mean = math.fsum(x) / count
     effective = effective_frames(x, _usual_step(times))
     freedom = SPREAD_WORTH + effective - 1
-    shown = float(((x - mean) ** 2).sum())  # its mean is s^2 * n * (1 - 1 / n_eff)
+    shown = math.fsum((x - mean) ** 2)  # its mean is s^2 * n * (1 - 1 / n_eff)
     variance = (SPREAD_WORTH * spread**2 + shown * effective / count) / freedom
     half = student_quantile(freedom) * math.sqrt(variance / effective)
     low, centre, high = (sigmoid(mean + by + v) for v in (-half, 0.0, half))
@@ -134,7 +136,8 @@ def logits(p_fake: Sequence[float]) -> Array:
     """log(p / (1 - p)), cut at +-``MOST_LOGIT``."""
     least = 1 / (1 + math.exp(MOST_LOGIT))
     p = np.clip(np.asarray(p_fake, np.float64), least, 1 - least)
-    return np.asarray(np.log(p) - np.log1p(-p))
+    # not NumPy's logarithm, whose last bit differs from one CPU to the next
+    return np.array([math.log(v) - math.log1p(-v) for v in p.tolist()])
 
 
 def effective_frames(x: Array, step: float) -> float:

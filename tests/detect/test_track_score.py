@@ -226,3 +226,16 @@ def test_student_quantile() -> None:
     freedom = np.geomspace(4, 1e6, 200)
     ours = [student_quantile(f) for f in freedom]
     assert np.allclose(ours, stdtrit(freedom, 0.975), rtol=1 / 3000, atol=0)
+
+
+def test_the_score_does_not_depend_on_the_order_of_a_sum() -> None:
+    """NumPy sums in vectors as wide as the CPU's: what is summed exactly has no such order."""
+    scores = np.random.default_rng(3).uniform(0.001, 0.01, 997)
+    times = np.arange(997) / 25
+    shuffled = [summarize(times, np.random.default_rng(i).permutation(scores)) for i in range(9)]
+    assert {s.p_fake for s in shuffled} == {summarize(times, scores).p_fake}
+
+
+def test_logits_are_not_of_the_cpu() -> None:
+    p = np.random.default_rng(0).uniform(0.001, 0.999, 5000)
+    assert logits(p).tolist() == [math.log(v) - math.log1p(-v) for v in p.tolist()]
