@@ -100,14 +100,24 @@ def test_kernels_of_other_machines_emulated(tmp_path: Path) -> None:
     assert "\n0 failures" in output
 
 
-@pytest.mark.skipif(
-    not (shutil.which("aarch64-linux-gnu-gcc") and shutil.which("qemu-aarch64")),
-    reason="no ARM cross compiler and emulator",
+#: CPU of qemu-user, compiler, flags (those of setup.py), instruction set that it must have checked.
+OTHERS = (
+    ("aarch64", "aarch64-linux-gnu-gcc", [], "neon"),
+    ("arm", "arm-linux-gnueabihf-gcc", [], "scalar"),
+    ("riscv64", "riscv64-linux-gnu-gcc", [], "scalar"),
+    ("s390x", "s390x-linux-gnu-gcc", ["-fexcess-precision=fast"], "scalar"),
 )
-def test_kernels_on_emulated_arm(tmp_path: Path) -> None:
-    program = build(tmp_path, "aarch64-linux-gnu-gcc", ["-O2", "-static"], NATIVE)
-    output = run(["qemu-aarch64", str(program)])
-    assert "neon: " in output
+
+
+@pytest.mark.parametrize(("cpu", "compiler", "flags", "isa"), OTHERS)
+def test_kernels_on_an_emulated_cpu(
+    cpu: str, compiler: str, flags: list[str], isa: str, tmp_path: Path
+) -> None:
+    if not (shutil.which(compiler) and shutil.which(f"qemu-{cpu}")):
+        pytest.skip(f"no {compiler} or no qemu-{cpu} (Debian: gcc-{compiler[:-4]}, qemu-user)")
+    program = build(tmp_path, compiler, ["-O2", "-static", *flags], NATIVE)
+    output = run([f"qemu-{cpu}", program])
+    assert f"{isa}: " in output
     assert "\n0 failures" in output
 
 
