@@ -20,6 +20,8 @@ from .verdict import Interval, Moment, Segment, Track, Word
 
 #: A spread beyond says that a person's frames have nothing in common.
 _MOST_SPREAD = 100.0
+#: Share of the time from which on a person looks fake altogether, not for a while.
+_WHOLE = 0.8
 #: What nobody is called for a doubt about the file: in what was compressed strongly fakes look
 #: real, and the few colours of a palette make real faces look fake.
 CANNOT_BE: dict[str, Word] = {"compressed": "real", "palette": "fake"}
@@ -86,7 +88,7 @@ class Rule(NamedTuple):
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
         seconds = max(times) - min(times) if followed else math.inf
         word, doubts = self._judge(p_fake, summary.interval, seconds, doubt)
-        if word != "fake" and parts:
+        if word != "fake" and _is_a_while(parts, times):
             word, doubts = "uncertain", (_of_segment(parts), *doubts)
         if doubts:
             looked = [moment for moment in frames if moment.thorough] or frames
@@ -114,7 +116,12 @@ class Rule(NamedTuple):
         times = [moment.t for moment in first.frames]
         seconds = max(times) - min(times) if followed else math.inf
         word, doubts = self._judge(p_fake, interval, seconds, doubt)
-        if word != "fake" and any(person.segments for person in persons):
+        for_a_while = [
+            person
+            for person in persons
+            if any(doubt.code == "fake_for_a_while" for doubt in person.doubts)
+        ]
+        if word != "fake" and for_a_while:
             most = max(
                 persons, key=lambda person: max((s.p_fake for s in person.segments), default=0)
             )
@@ -142,6 +149,13 @@ class Rule(NamedTuple):
         if alone < self.thresholds["fake"]:
             return ()
         return (Note("one_of_many", {"faces": count, "alone": alone}),)
+
+
+def _is_a_while(parts: Sequence[Segment], times: Sequence[float]) -> bool:
+    """Whether segments are only a part of the time in which somebody is seen: else they say nothing
+    that the person's own p_fake does not."""
+    seconds = sum(part.end - part.start for part in parts)
+    return bool(parts) and seconds < _WHOLE * (max(times) - min(times))
 
 
 def _of_segment(parts: Sequence[Segment]) -> Note:
