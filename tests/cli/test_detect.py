@@ -188,7 +188,7 @@ def test_json(model: str, tmp_path: Path, capsys: Captured) -> None:
         "model": "constant", "note": None, "doubts": [],
         "tracks": [{
             "id": 1, "p_fake": p_fake, "interval": interval, "verdict": "fake", "doubts": [],
-            "frames": [{"t": 0.0, "box": box, "p_fake": p_fake, "thorough": False}],
+            "segments": [], "frames": [{"t": 0.0, "box": box, "p_fake": p_fake, "thorough": False}],
         }],
         "frames_read": 1, "frames_scored": 1, "left_out": {},
     }  # fmt: skip
