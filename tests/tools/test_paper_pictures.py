@@ -7,6 +7,7 @@ import gzip
 import io
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -248,7 +249,8 @@ def test_activations_are_computed_in_float32(activation: str, tmp_path: Path) ->
         lambda module, inputs, output: seen.append(output.dtype)
     )
     black = images.Images(np.zeros((4, 32, 32, 3), np.uint8), np.zeros(4, np.int64))
-    trainer._train_epoch([run], Epoch(classify.batches(black, 4, CPU), 1, 4))
+    steps = partial(trainer.one_by_one, [run])
+    trainer._train_epoch([run], Epoch(classify.batches(black, 4, CPU), 1, 4), steps)
     assert kinds == [(torch.float32, torch.float32)] * 25
     assert seen == [torch.bfloat16]
 
