@@ -178,7 +178,10 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "none_judged": "no face that can be judged",
     "left_out": _left_out,
     "between_thresholds": (
-        lambda real, fake: f"p_fake lies between {100 * real:.0f} and {100 * fake:.0f} %"
+        lambda real, fake: (
+            f"p_fake is too high for no trace (up to {100 * real:.0f} %) and too low for fake "
+            f"(from {100 * fake:.0f} %)"
+        )
     ),
     "interval_across_half": (
         lambda low, high: f"p_fake may be anything from {100 * low:.0f} to {100 * high:.0f} %"

@@ -36,7 +36,11 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         {"too_small": 2, "turned": 1},
         "left out: 2 too small (under 50 pixels), 1 turned too far away",
     ),
-    ("between_thresholds", {"real": 0.2, "fake": 0.8}, "p_fake lies between 20 and 80 %"),
+    (
+        "between_thresholds",
+        {"real": 0.2, "fake": 0.8},
+        "p_fake is too high for no trace (up to 20 %) and too low for fake (from 80 %)",
+    ),
     (
         "interval_across_half",
         {"low": 0.4, "high": 0.97},
@@ -122,8 +126,9 @@ def test_doubts_are_told_together_and_what_helps() -> None:
         Note("small_face", {"pixels": 64}),
     ]
     assert joined([*doubts, Note("stopped")]) == (
-        "stopped before its end; uncertain: p_fake lies between 20 and 80 %, the face is small "
-        "(64 pixels); it may help: a larger picture of the face"
+        "stopped before its end; uncertain: p_fake is too high for no trace (up to 20 %) and too "
+        "low for fake (from 80 %), the face is small (64 pixels); "
+        "it may help: a larger picture of the face"
     )
     assert doubts[1].to_json() == {"code": "small_face", "pixels": 64}
 

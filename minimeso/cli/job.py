@@ -26,6 +26,7 @@ from .progress import ClipProgress, Progress
 if TYPE_CHECKING:
     from ..detect import Detector
     from ..detect.verdict import SeenFrame
+    from ..media.origin import Origin
     from ..report import Report
     from ..report.annotate import Annotation
     from ..report.whole_clip import WholeClip
@@ -44,6 +45,8 @@ class Job:
         self._total = total
         self._progress = Progress(total)
         self._report: Report | None = None
+        self._origin: Origin | None = None  # of standard input
+        self._is_told = bool(options.json or options.report is not None)
         if options.report is not None:
             from ..media.atomic_file import AtomicFile
             from ..report import Report
@@ -61,16 +64,27 @@ class Job:
             verdict = self._verdict(number, source)
         finally:
             self._progress.clear()
+        origin = self._origin_of(source)
         if self._report is not None:
-            self._report.end(verdict)
+            self._report.end(verdict, origin)
         if self._options.json:
-            json_line(verdict.to_json())
+            json_line({**verdict.to_json(), "file": origin and origin.to_json()})
         else:
             line(summary_line(verdict))
         self.judged += 1
         self.counts[verdict.status] += 1
         if verdict.verdict is not None:
             self.counts[verdict.verdict] += 1
+
+    def _origin_of(self, source: Input) -> Origin | None:
+        """Which file it was, where somebody is told: reading it once more takes its time."""
+        if source.path == STDIN:
+            return self._origin
+        if source.fault is not None or not self._is_told:
+            return None
+        from ..media.origin import origin_of
+
+        return origin_of(source.path)
 
     def _verdict(self, number: int, source: Input) -> Verdict:
         path, options = source.path, self._options
@@ -82,6 +96,10 @@ class Job:
                 file = stream_of(cast(io.BufferedReader, sys.stdin.buffer))
             except Unreadable as error:
                 return self._unreadable(path, str(error))
+            if self._is_told:  # before it is judged, which closes it
+                from ..media.origin import origin_of
+
+                self._origin = origin_of(file)
         title = path if self._total == 1 else f"{number}/{self._total} {path}"
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(ClipProgress(title))
@@ -253,7 +271,8 @@ def _people(verdict: Verdict) -> str:
     """Of whom the verdict is, where there are several."""
     if len(verdict.tracks) < 2:
         return ""
-    worst = verdict.tracks[0]
-    seconds = int(max(worst.frames, key=lambda moment: moment.p_fake).t)
-    when = f" at {clock(seconds, tenths=False)}" if verdict.frames_read > 1 else ""
-    return f"{len(verdict.tracks)} faces, most suspicious: number {worst.id}{when}"
+    faces = f"{len(verdict.tracks)} faces"
+    if verdict.frames_read <= 1:
+        return faces
+    worst = max(verdict.tracks[0].frames, key=lambda moment: moment.p_fake)
+    return f"{faces}, most suspicious at {clock(int(worst.t), tenths=False)}"

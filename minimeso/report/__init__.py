@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..detect.verdict import SeenFrame, Verdict
+from ..detect.verdict import Moment, SeenFrame, Verdict
 from ..media.atomic_file import AtomicFile
 from ..notes import Note, in_words
 from .attribution import LayerGradientXActivation, find_head
@@ -26,6 +26,7 @@ from .phrases import RULE, percent
 if TYPE_CHECKING:
     from ..detect.pair import Networks, Pair
     from ..engine import Model
+    from ..media.origin import Origin
 
 __all__ = ["Report"]
 
@@ -84,13 +85,21 @@ class Report:
         """Look at a frame of the current file; its pixels are free to be used again."""
         self._seen.add(frame)
 
-    def end(self, verdict: Verdict) -> None:
-        """The current file is over, and this was found."""
+    def end(self, verdict: Verdict, origin: Origin | None = None) -> None:
+        """The current file is over, and this was found.
+
+        Args:
+            verdict: on it.
+            origin: which file it is, and what it says of itself.
+        """
         seen, self._seen = self._seen, Collector()
+        tracks = verdict.tracks
         if len(self._entries) >= MOST_ROWS:
             self._unlisted += 1
             return
         number = len(self._entries) + 1
+        verdict, peak = _numbered(verdict), _peak(verdict)
+        seen.renumber({track.id: place for place, track in enumerate(tracks, start=1)})
         heat = self._heat[0 if seen.frames <= 1 else -1]
         persons = tuple(
             person(
@@ -112,7 +121,7 @@ class Report:
         bare = dataclasses.replace(
             verdict, tracks=tuple(dataclasses.replace(t, frames=()) for t in verdict.tracks)
         )
-        self._entries.append(Entry(bare, seen.frames <= 1, seen.end, persons, others))
+        self._entries.append(Entry(bare, seen.frames <= 1, seen.end, persons, others, peak, origin))
         self._listed.append(True)
         self._limit_size()
 
@@ -173,6 +182,18 @@ class Report:
             *_models(self._networks),
             *self._options.items(),
         ]
+
+
+def _numbered(verdict: Verdict) -> Verdict:
+    """With persons that are numbered as they stand on the page, from 1."""
+    tracks = (dataclasses.replace(t, id=n) for n, t in enumerate(verdict.tracks, start=1))
+    return dataclasses.replace(verdict, tracks=tuple(tracks))
+
+
+def _peak(verdict: Verdict) -> Moment | None:
+    """The most suspicious moment of all persons of a clip."""
+    moments = [moment for track in verdict.tracks for moment in track.frames]
+    return max(moments, key=lambda moment: moment.p_fake, default=None)
 
 
 #: Attribution, if the network allows it, and of a pair whose it is, in words.

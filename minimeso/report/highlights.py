@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -109,6 +109,17 @@ class Highlights:
             kept[number // 2] = least, most
         self._kept = kept
 
+    def renumber(self, numbers: Mapping[int, int]) -> None:
+        """Call the other faces in the frames by other numbers; 0 where there is none."""
+
+        def called(one: Highlight) -> Highlight:
+            others = tuple((numbers.get(old, 0), box) for old, box in one.others)
+            return one._replace(others=others)
+
+        self._kept = {
+            place: (called(least), called(most)) for place, (least, most) in self._kept.items()
+        }
+
     def pick(self, count: int) -> tuple[list[Highlight], list[Highlight]]:
         """At most ``count`` of the most and as many of the least suspicious, none in both.
 
@@ -167,6 +178,19 @@ class Collector:
                     highlights.offer(frame.t, seen.p_fake, make)
             elif seen.reason is not None:
                 self._left_out(seen.track, since, frame.t, seen.reason)
+
+    def renumber(self, numbers: Mapping[int, int]) -> None:
+        """Call persons as the page does: by the numbers that they had, others have 0."""
+        self.left_out = {
+            numbers[old]: spans for old, spans in self.left_out.items() if old in numbers
+        }
+        self.highlights = {
+            numbers[old]: highlights
+            for old, highlights in self.highlights.items()
+            if old in numbers
+        }
+        for highlights in self.highlights.values():
+            highlights.renumber(numbers)
 
     def _has_room(self, track: int, p_fake: float) -> bool:
         """Whether frames of this person are kept; the least suspicious person makes way."""

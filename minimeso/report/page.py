@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..detect.verdict import Verdict
+from ..detect.verdict import Moment, Verdict
 from ..notes import DOUBTS, NO_TRACE, Note, in_words
 from .card import as_html
+from .file import of_file
 from .persons import Person
 from .phrases import (
     NO_CARD,
@@ -27,6 +28,9 @@ from .phrases import (
     statements,
     terms,
 )
+
+if TYPE_CHECKING:
+    from ..media.origin import Origin
 
 #: Nothing is fetched from anywhere, nothing runs, nothing is sent.
 POLICY = (
@@ -50,6 +54,8 @@ class Entry(NamedTuple):
         length: time of the last frame in seconds.
         persons: those with a section, the most fake first.
         others: number, word and ``p_fake`` of further persons.
+        peak: the most suspicious moment of all persons, if somebody was judged.
+        origin: which file it is, and what it says of itself.
     """
 
     verdict: Verdict
@@ -57,6 +63,8 @@ class Entry(NamedTuple):
     length: float
     persons: tuple[Person, ...]
     others: tuple[str, ...]
+    peak: Moment | None = None
+    origin: Origin | None = None
 
     @property
     def size(self) -> int:
@@ -226,7 +234,9 @@ def _section(
     yield f'<section id="file-{number}" class="file"><h2><bdi>{escaped(called)}</bdi></h2>'
     yield f'<div class="verdict {verdict.verdict or verdict.status}">'
     yield f'<p class="big">{headline(verdict)}</p>'
-    for sentence in statements(verdict, entry.is_picture, context.thresholds, context.measured):
+    peak = None if entry.is_picture else entry.peak
+    told = statements(verdict, entry.is_picture, context.thresholds, context.measured, peak)
+    for sentence in told:
         yield f"<p>{sentence}</p>"
     remarks = [
         str(note).replace(verdict.path or "\0", called)
@@ -238,6 +248,8 @@ def _section(
     if verdict.verdict is not None or not entry.is_picture:
         yield f'<p class="fine">{amounts(verdict, entry.is_picture)}</p>'
     yield "</div>"
+    if entry.origin is not None:
+        yield of_file(entry.origin)
     if len(entry.persons) > 1:
         yield _persons(entry, number)
     complete = True

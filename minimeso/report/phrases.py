@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ..detect.prior import EVEN
 from ..detect.track_score import FAKE_SECONDS
-from ..detect.verdict import Interval, Verdict
-from ..notes import DOUBTS, NO_TRACE, Note, reasons, remedies
+from ..detect.verdict import Interval, Moment, Verdict
+from ..notes import DOUBTS, NO_TRACE, Note, clock, reasons, remedies
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -91,13 +91,14 @@ PRIVATE = (
     "shows and asks for nothing. It shows faces of people: mind whom you give it to."
 )
 _PERSON = (
-    "One face, followed through the clip. Persons are numbered in the order in which they are "
-    "first judged; who is seen too shortly keeps a number and gets no verdict, who could not be "
-    "judged at all has a dash, and who leaves and comes back may get a new number."
+    "One face, followed through the clip. The most suspicious is number 1; who was seen too "
+    "shortly or could not be judged has a dash, and who leaves and comes back may get a new "
+    "number. (<code>--json</code> and an annotated copy number persons as they come into view.)"
 )
 _TIMELINE = (
     "Each dot or step of the line is p_fake at that moment. The grey band is the 95 % interval of "
     "the person's p_fake, the line in it that p_fake itself; the dashed lines are the thresholds. "
+    "What is shaded is a segment: from when to when somebody looks fake. "
     "Letters are the frames shown below it, the most suspicious on top, the least at the bottom."
 )
 _PRESENCE = (
@@ -162,6 +163,7 @@ def statements(
     is_picture: bool,
     thresholds: Mapping[str, float],
     measured: Sequence[Note] = (),
+    peak: Moment | None = None,
 ) -> Iterator[str]:
     """A verdict in sentences, as HTML: what was found, what it means, what it does not mean.
 
@@ -170,6 +172,7 @@ def statements(
         is_picture: whether it is no clip.
         thresholds: of the model.
         measured: how good the model was on sources that its training never saw.
+        peak: of a clip, the most suspicious moment of all persons.
     """
     thing = "picture" if is_picture else "clip"
     if verdict.status == "unreadable":
@@ -193,6 +196,8 @@ def statements(
         )
         return
     yield _found(verdict, thresholds)
+    if peak is not None and verdict.verdict == "real" and peak.p_fake > 0.5:
+        yield _spike(peak)
     yield from _meaning(verdict, measured)
     not_meant = NOT_MEANT[verdict.verdict].format(thing=thing)
     yield f"<strong>What it does not mean:</strong> {not_meant}"
@@ -222,6 +227,14 @@ def _found(verdict: Verdict, thresholds: Mapping[str, float]) -> str:
     return (
         f"The model cannot tell about {most}: {escaped(reasons(doubts))}. "
         f"<strong>It may help:</strong> {escaped(remedies(doubts))}."
+    )
+
+
+def _spike(peak: Moment) -> str:
+    """What a reader of the timeline sees and the verdict does not say."""
+    return (
+        f"Single moments look fake, the most so with a p_fake of {percent(peak.p_fake)} at "
+        f"{clock(peak.t)}. They are too few, or too short, to weigh more than the rest."
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..detect.verdict import Interval, Moment, Segment
 from ..notes import clock
 from .highlights import LeftOut
-from .phrases import escaped, percent
+from .phrases import escaped, percent, reason
 
 #: Columns of a timeline: more moments than that are drawn as mean, least and most of a column, so
 #: that no clip makes a drawing of more than 16 KB.
@@ -118,15 +118,15 @@ def timeline(
     spread = f'<path class="spread" d="{_spread(strokes, x)}"/>' if crowded else ""
     curve = "".join(_curve(stroke, x) for stroke in strokes)
     dotted = f'<path class="dots" d="{_dots(dots, x)}"/>' if dots else ""
-    labels = _limit_labels(thresholds, "left" if first > end / 3 else "right")
     return (
-        f'<div class="timeline"><div class="plot">{labels}<svg viewBox="0 0 {_WIDTH} 100" '
-        f'preserveAspectRatio="none" role="img"><title>{escaped(title)}</title>'
+        f'<div class="timeline">{_limit_labels(thresholds)}<div class="plot">'
+        f'<svg viewBox="0 0 {_WIDTH} 100" preserveAspectRatio="none" role="img">'
+        f"<title>{escaped(title)}</title>"
         f"{_shaded(segments, x)}{lines}{band}{spread}"
         f'<path class="curve" d="{curve}"/>{dotted}</svg>'
         '</div><div class="values" aria-hidden="true"><span>100 %</span><span>50 %</span>'
         f"<span>0 %</span></div>{_marks(marks, end, True)}{_marks(marks, end, False)}"
-        f"{_presence(runs, left_out, end)}{_ticks(end)}</div>"
+        f"{_presence(runs, left_out, end)}{_ticks(end)}{_legend(left_out, segments)}</div>"
     )
 
 
@@ -223,18 +223,32 @@ def _dots(strokes: Iterable[Stroke], x: float) -> str:
     return "".join(f"M{t * x:.1f} {_y(mean)}h0" for stroke in strokes for t, mean, _, _ in stroke)
 
 
-def _limit_labels(thresholds: Mapping[str, float], side: str) -> str:
-    """What the two lines mean, above the one for fake and below the one for real."""
+def _limit_labels(thresholds: Mapping[str, float]) -> str:
+    """What the two lines mean, beside the drawing, where no curve runs: above the one for fake and
+    below the one for real."""
     fake, real = 100 - 100 * thresholds["fake"], 100 - 100 * thresholds["real"]
     places = (
-        (" above", max(fake, 12), f"fake from {percent(thresholds['fake'])}"),
-        ("", min(real, 88), f"{_ZONES['real']} up to {percent(thresholds['real'])}"),
+        (" above", fake, f"fake from {percent(thresholds['fake'])}"),
+        ("", real, f"{_ZONES['real']} up to {percent(thresholds['real'])}"),
     )
-    return "".join(
-        f'<span class="limit-label{place}" style="{side}:.2rem;top:{y:.1f}%" aria-hidden="true">'
-        f"{text}</span>"
+    labels = "".join(
+        f'<span class="limit-label{place}" style="top:{y:.1f}%">{text}</span>'
         for place, y, text in places
     )
+    return f'<div class="limits" aria-hidden="true">{labels}</div>'
+
+
+def _legend(left_out: Sequence[LeftOut], segments: Sequence[Segment]) -> str:
+    """What the lane under the drawing, and the shades in it, mean in this one."""
+    parts = ['<span class="key judged"></span> judged']
+    reasons = dict.fromkeys(reason(span.reason).short for span in left_out)
+    if reasons:
+        parts.append(
+            f'<span class="key out"></span> seen, but left out ({escaped(", ".join(reasons))})'
+        )
+    if segments:
+        parts.append('<span class="key segment"></span> looks fake for a while')
+    return f'<div class="lanes">{"".join(f"<span>{part}</span>" for part in parts)}</div>'
 
 
 def _marks(marks: Marks, end: float, top: bool) -> str:

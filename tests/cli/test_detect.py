@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -25,7 +26,7 @@ from minimeso.engine import native
 PHOTO = photo()
 KEYS = [
     "path", "status", "verdict", "p_fake", "interval", "prior", "faces", "model", "note", "doubts",
-    "tracks", "frames_read", "frames_scored", "left_out",
+    "tracks", "frames_read", "frames_scored", "left_out", "file",
 ]  # fmt: skip
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "minimeso"]
@@ -177,6 +178,13 @@ def test_json(model: str, tmp_path: Path, capsys: Captured) -> None:
     assert main(["detect", "--json", "--crops", "--model", model, str(path), "gone.jpg"]) == 3
     good, gone = map(json.loads, capsys.readouterr().out.splitlines())
     assert list(good) == list(gone) == KEYS
+    assert good.pop("file") == {
+        "name": "photo.png", "size": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "container": "PNG",
+        "codec": None, "duration": None, "encoder": None, "software": None,
+        "digital_source_type": None, "c2pa": None,
+    }  # fmt: skip
+    assert gone.pop("file") is None
     p_fake = good["p_fake"]
     assert p_fake == pytest.approx(0.952574)
     interval = good["interval"]
@@ -206,7 +214,8 @@ def test_json_is_that_of_the_detector(model: str, folder: Path, capsys: Captured
     path = str(folder / "b.jpg")
     assert main(["detect", "--json", "--crops", "--model", model, path]) == 0
     expected = minimeso.Detector(model, crops=True).check(path).to_json()
-    assert json.loads(capsys.readouterr().out) == expected
+    found = json.loads(capsys.readouterr().out)
+    assert found.pop("file")["name"] == "b.jpg" and found == expected
 
 
 def test_every_kind_of_picture(model: str, tmp_path: Path, capsys: Captured) -> None:

@@ -313,8 +313,9 @@ def test_uncertain_says_why() -> None:
     codes = [doubt["code"] for doubt in verdict.to_json()["doubts"]]
     assert codes == ["between_thresholds", "few_frames", "small_face"]
     assert verdict.note == (
-        "uncertain: p_fake lies between 20 and 80 %, there was one look only, the face is small "
-        "(90 pixels); it may help: a clip or more pictures or a larger picture of the face"
+        "uncertain: p_fake is too high for no trace (up to 20 %) and too low for fake (from "
+        "80 %), there was one look only, the face is small (90 pixels); "
+        "it may help: a clip or more pictures or a larger picture of the face"
     )
 
 

@@ -21,8 +21,11 @@ from support.seen import face, frame, track_of, verdict_of
 from minimeso import Detector, Graph, Model, OutputError, Session
 from minimeso import report as report_module
 from minimeso.detect.pair import Networks
+from minimeso.media.jumbf import Credentials
+from minimeso.media.origin import Origin
 from minimeso.notes import Note
 from minimeso.report import Report
+from minimeso.report.file import of_file
 from minimeso.report.page import names
 
 PORTRAIT = Path(__file__).parents[2] / "minimeso" / "samples" / "portrait.jpg"
@@ -65,9 +68,34 @@ def test_a_clip_with_one_person(session: Session, tmp_path: Path) -> None:
 def test_persons_most_fake_first(session: Session, tmp_path: Path) -> None:
     frames = clip_of(faces=3)
     page = written(session, frames, verdict_of("c.mp4", frames, (1, 2, 3)), tmp_path / "a.html")
-    assert re.findall(r"Person (\d):", page.text) == ["3", "2", "1"]
-    assert "person 3, the most suspicious of 3 persons," in page.text
-    assert [a["href"] for a in page.all("a")] == [f"#file-1-person-{n}" for n in (3, 2, 1)]
+    assert re.findall(r"Person (\d):", page.text) == ["1", "2", "3"]
+    assert "person 1, the most suspicious of 3 persons," in page.text
+    assert [a["href"] for a in page.all("a")] == [f"#file-1-person-{n}" for n in (1, 2, 3)]
+
+
+def test_persons_are_numbered_as_they_stand_on_the_page(session: Session, tmp_path: Path) -> None:
+    """Also on the boxes; others, who have no verdict, have a dash, whatever their number was."""
+    frames = [
+        frame(n / 5, [face(1, 0.9, 10), face(4, 0.3, 40), face(7, 0.8, 70)]) for n in range(30)
+    ]
+    page = written(session, frames, verdict_of("c.mp4", frames, (7, 4)), tmp_path / "a.html")
+    assert re.findall(r"Person (\d):", page.text) == ["1", "2"]
+    text = (tmp_path / "a.html").read_text()
+    labels = re.findall(r">([^<]*)</text></g><g class=.this.*?>([^<]*)</text>", text)
+    assert labels and {own for _, own in labels} == {"1", "2"}
+    assert set(re.findall(r"<text[^>]*>([^<]*)</text>", text)) == {"1", "2", "-"}
+    assert any(p["alt"].startswith("The face of person 2") for p in page.all("img"))
+
+
+def test_a_spike_in_a_real_clip_is_said(session: Session, tmp_path: Path) -> None:
+    frames = [frame(n / 5, [face(1, 0.93 if n == 21 else 0.05)]) for n in range(30)]
+    verdict = verdict_of("c.mp4", frames, p_fake=0.05, verdict="real")
+    page = written(session, frames, verdict, tmp_path / "a.html")
+    assert "the most so with a p_fake of 93 % at 0:04.2" in page.text.replace("\xa0", " ")
+    frames = [frame(n / 5, [face(1, 0.05)]) for n in range(30)]
+    verdict = verdict_of("c.mp4", frames, p_fake=0.05, verdict="real")
+    page = written(session, frames, verdict, tmp_path / "b.html")
+    assert "Single moments" not in page.text
 
 
 def test_more_persons_than_a_page_shows(session: Session, tmp_path: Path) -> None:
@@ -76,10 +104,10 @@ def test_more_persons_than_a_page_shows(session: Session, tmp_path: Path) -> Non
     verdict = verdict_of("crowd.mp4", frames, list(numbers))
     page = written(session, frames, verdict, tmp_path / "a.html")
     shown_persons = re.findall(r"Person (\d+):", page.text)
-    assert len(shown_persons) == 24 and shown_persons[0] == str(verdict.tracks[0].id)
+    assert shown_persons == [str(number) for number in range(1, 25)]
     assert "Further persons: person" in page.text
     assert "Where frames are missing they were not kept" in page.text
-    first = re.search(r'id="file-1-person-40".*?</article>', (tmp_path / "a.html").read_text())
+    first = re.search(r'id="file-1-person-1".*?</article>', (tmp_path / "a.html").read_text())
     assert first and first[0].count("<img") == 3 * 3  # one second: three frames lie apart
 
 
@@ -87,7 +115,7 @@ def test_a_picture_has_no_timeline(session: Session, tmp_path: Path) -> None:
     frames = [frame(0.0, [face(1, 0.3), face(2, 0.9, 90), face(3, None, 60, reason="blurred")])]
     verdict = verdict_of("p.jpg", frames, (1, 2), {"blurred": 1})
     page = written(session, frames, verdict, tmp_path / "a.html")
-    assert re.findall(r"Person (\d):", page.text) == ["2", "1"]
+    assert re.findall(r"Person (\d):", page.text) == ["1", "2"]
     assert "0:00" not in page.text and "from 1 judged frame." in page.text
     assert not any("timeline" in a.get("class", "") for _, a in page.tags)
     assert "blurred1Motion or focus" in page.text and "2 faces judged" in page.text
@@ -160,6 +188,8 @@ def test_gaps_and_what_was_left_out_are_drawn(session: Session, tmp_path: Path) 
     ]  # fmt: skip
     curve = re.search(r'class="curve" d="([^"]*)"', text)
     assert curve and curve[1].count("M") == 2
+    legend = re.search(r'<div class="lanes">.*?</div>', text)
+    assert legend and "seen, but left out (turned away)" in legend[0]
 
 
 def test_a_model_without_a_map(tmp_path: Path) -> None:
@@ -201,6 +231,26 @@ def test_a_map_as_fine_as_the_picture_makes_no_larger_page(tmp_path: Path) -> No
 
 
 # --- several files -----------------------------------------------------------------------
+
+
+def test_the_file_and_what_it_says_of_itself(session: Session, tmp_path: Path) -> None:
+    frames = clip_of()
+    verdict = verdict_of("c.mp4", frames)
+    hostile = "<b>\u202e" + "x" * 180
+    c2pa = Credentials(hostile)
+    origin = Origin("c.mp4", 1_412_345, "ab" * 32, "mov,mp4", "h264", 5.8, "Lavf", c2pa=c2pa)
+    report = Report(Networks(session.model, session))
+    for seen in frames:
+        report.add(seen)
+    report.end(verdict, origin)
+    report.write(tmp_path / "a.html")
+    page = check(tmp_path / "a.html")
+    assert "1.4 MB (1,412,345 bytes)" in page.text and "abab" in page.text
+    assert "mov,mp4, h264" in page.text and "0:05.8" in page.text
+    assert "made by <b>\\u202ex" in page.text and "signature was not verified" in page.text
+    assert "nothing of it changes the verdict" in page.text
+    nothing = Origin("c.mp4", 5, "ab" * 32)
+    assert "5 bytes<" in of_file(nothing) and "says nothing about where" in of_file(nothing)
 
 
 def test_a_folder(session: Session, tmp_path: Path) -> None:
