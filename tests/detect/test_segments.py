@@ -132,3 +132,9 @@ def test_the_prior_counts_for_segments_too() -> None:
     (even,) = Rule(THRESHOLDS).person(1, frames, whole=True).segments
     rare = Rule(THRESHOLDS, prior=0.01).person(1, frames, whole=True).segments
     assert not rare or rare[0].p_fake < even.p_fake
+
+
+def test_who_looks_fake_for_all_of_a_short_time_was_not_swapped_for_a_while() -> None:
+    times, x = noisy(3, 1, 5.0)
+    track = Rule(THRESHOLDS).person(1, moments(times, x), whole=True)
+    assert track.segments and track.doubts[0].code == "too_short_for_fake"
