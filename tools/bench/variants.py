@@ -23,7 +23,6 @@ import numpy.typing as npt
 from minimeso import Detector
 from minimeso.media.video import open_clip
 from tools.errors import exit_status
-from tools.train.release import clips_of
 
 Array = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -163,6 +162,8 @@ def compared(detector: Detector, path: Path) -> dict[str, float]:
 
 def measured(detector: Detector, folder: Path) -> None:
     """Prints p_fake of every clip and variant, and how far each is from the plain one."""
+    from tools.train.release import clips_of  # which wants packages that the rest does not
+
     all_found = []
     for row in clips_of(folder):
         found = compared(detector, folder / row["file"])
