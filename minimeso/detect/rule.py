@@ -88,7 +88,7 @@ class Rule(NamedTuple):
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
         seconds = max(times) - min(times) if followed else math.inf
         word, doubts = self._judge(p_fake, summary.interval, seconds, doubt)
-        if word != "fake" and _is_a_while(parts, times):
+        if word != "fake" and parts and (word == "real" or _is_a_while(parts, times)):
             word, doubts = "uncertain", (_of_segment(parts), *doubts)
         if doubts:
             looked = [moment for moment in frames if moment.thorough] or frames
