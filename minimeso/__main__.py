@@ -28,7 +28,7 @@ def run() -> int:
         return main()
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except Exception:
+    except Exception:  # what an interrupted import makes of Ctrl-C; any other goes on its way
         if interrupted:
             return _INTERRUPTED
         raise

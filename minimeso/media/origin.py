@@ -86,7 +86,7 @@ def origin_of(source: str | os.PathLike[str] | Stream) -> Origin | None:
     try:
         if isinstance(source, Stream):
             source.seek(0)
-            found = _of_file(source, STREAM)  # type: ignore[arg-type]  # as much of one as needed
+            found = _of_file(source, STREAM)  # type: ignore[arg-type]  # it reads and seeks: no more is asked
             source.seek(0)
             return found
         path = os.fsdecode(source)

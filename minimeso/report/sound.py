@@ -60,7 +60,7 @@ class Sound:
             rate = 48000 if encoder == "libopus" else self._track.codec_context.sample_rate
             self._stream = output.add_stream(encoder, rate=rate)
             self._stream.codec_context.layout = self._track.codec_context.layout
-        except Exception:
+        except Exception:  # PyAV's, too: the clip is written without sound, and says so
             self.fault = f"its sound ({name}) is not one that this kind of file takes"
             self._stream = None
 

@@ -105,8 +105,8 @@ class Session:
             self._counted = now
             try:
                 threads = self._client.nthreads()
-            except Exception:
-                return  # if the scheduler is gone, the results say so
+            except Exception:  # Dask's, many kinds: if the scheduler is gone, the results say so
+                return
             self._slots = max(1, sum(threads.values()))
 
     def _collect(self, key: str) -> None:

@@ -134,7 +134,7 @@ def test_signals_lose_nothing(tmp_path: Path, capsys: Captured, number: int) -> 
         os.killpg(running.pid, number)
         message = running.stderr.read().decode()
         status = running.wait(60)
-    if status == 0:
+    if status == 0:  # a machine that judges 300 pictures in 1.5 s shows nothing here
         pytest.skip("it was done before the signal came")
     assert status == 128 + number, message
     assert message.startswith("minimeso: stopped: ") and message.count("\n") == 1, message
