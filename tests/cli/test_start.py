@@ -68,6 +68,7 @@ def test_ctrl_c_that_an_import_makes_another_error_of() -> None:
     """As NumPy does."""
     code = """if True:
         import os, signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
         import minimeso.cli
         from minimeso.__main__ import run
         def main():

@@ -210,7 +210,8 @@ def test_a_process_that_just_ends(last_line: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
 def test_ctrl_c_while_nothing_comes() -> None:
     program = (
-        "import time\nfrom minimeso.media.prefetch import prefetch\n"
+        "import signal, time\nfrom minimeso.media.prefetch import prefetch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background
         "def slow():\n    print('ready', flush=True)\n    time.sleep(1)\n    yield\n"
         "    time.sleep(600)\n"
         "with prefetch(slow(), 2) as items:\n    for _ in items: pass\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ def numbered(count: int) -> list[Entry]:
 
 def workers() -> list[psutil.Process]:
     """The processes of the local cluster of this process."""
-    children = psutil.Process(os.getpid()).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(os.getpid()).children():
+        with suppress(psutil.NoSuchProcess):  # killed a moment ago
+            found += [child] * ("spawn_main" in " ".join(child.cmdline()))
+    return found
 
 
 def judges() -> list[psutil.Process]:

@@ -139,7 +139,7 @@ def test_elements(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert set(rows) == {(f, size) for f in elements.FUNCTIONS for size in ("L1", "L2")}
     for size in ("L1", "L2"):
         for engine in (*isas, "torch"):
-            assert rows["relu", size][engine] > 0 and rows["pish", size][engine] > 0
+            assert np.isfinite([rows[f, size][engine] for f in ("relu", "pish")]).all()
     lines = capsys.readouterr().out.splitlines()
     ratio = rows["mish", "L2"][isas[-1]] / rows["mish", "L2"]["torch"]
     assert any(line.startswith("mish") and f"{ratio:.2f}x" in line for line in lines)
