@@ -191,6 +191,19 @@ size_t mm_resize_bytes(const mm_crop *crop);
    workspace: 64-byte aligned, of at least mm_resize_bytes(crop), contents arbitrary. */
 int mm_resize(int isa, const mm_crop *crop, float *out, int64_t plane, int64_t line,
               void *workspace);
+
+/* Doubles whose bits are the same on every machine, see exact.c. */
+double mm_exp(double x);
+double mm_log(double x);
+double mm_expm1(double x);
+double mm_log1p(double x);
+/* The sum of x[i] * y[i] for i < n. */
+double mm_dot(const double *x, const double *y, size_t n);
+
+enum { MM_EACH_EXP, MM_EACH_SIGMOID, MM_EACH_LOGIT };
+
+/* y[i] = exp(x[i]), 1 / (1 + exp(-x[i])) or log(x[i] / (1 - x[i])) for i < n, x == y allowed. */
+int mm_each(int function, const double *x, double *y, size_t n);
 /* cdef end */
 
 #endif

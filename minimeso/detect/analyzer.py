@@ -178,7 +178,7 @@ class Analyzer:
         views = [look.views(self._one_picture) for look in looks]
         found = map(logit, _p_fakes(self._networks.thorough, list(chain.from_iterable(views))))
         for of_face in views:
-            yield sum(islice(found, len(of_face))) / len(of_face)
+            yield math.fsum(islice(found, len(of_face))) / len(of_face)
 
     def _seen(self, remembered: _Remembered, logits: Iterator[float]) -> SeenFrame:
         """A frame with what is known of its faces up to now."""

@@ -6,12 +6,12 @@ overlap the best is kept.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.exact import exps, log, sigmoids
 from .box import Box
 
 Array = npt.NDArray[np.float64]
@@ -58,15 +58,15 @@ def rotate_back(cells: Array, size: tuple[int, int], rotation: int) -> None:
 def decode(head: npt.NDArray[np.float32], stride: int, threshold: float) -> Array:
     """Cells (N, 15) of a head (16, h, w) that reach the threshold; no half-cell offset."""
     # both factors of the score are below 1, so each must reach the threshold's square
-    least = math.log(threshold**2 / (1 - threshold**2))
+    least = log(threshold * threshold / (1 - threshold * threshold))
     rows, columns = np.nonzero((head[0] >= least) & (head[1] >= least))
     if not len(rows):
         return np.empty((0, 15))
     values = head[:, rows, columns].astype(np.float64)
     cells = np.empty((len(rows), 15))
-    cells[:, 0] = np.sqrt(1 / (1 + np.exp(-values[0])) / (1 + np.exp(-values[1])))
+    cells[:, 0] = np.sqrt(sigmoids(values[0]) * sigmoids(values[1]))
     x, y = (columns + values[2]) * stride, (rows + values[3]) * stride
-    half = np.exp(np.minimum(values[4:6], 20)) * (stride / 2)
+    half = exps(np.minimum(values[4:6], 20)) * (stride / 2)
     cells[:, 1:5] = np.stack([x - half[0], y - half[1], x + half[0], y + half[1]], 1)
     cells[:, 5::2] = ((columns + values[6::2]) * stride).T
     cells[:, 6::2] = ((rows + values[7::2]) * stride).T

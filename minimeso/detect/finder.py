@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine import Model, Session
+from ..engine.exact import distance
 from ..engine.native import resize
 from ..errors import InputError, ModelError
 from ..locks import Lock
@@ -275,7 +276,7 @@ class FaceFinder:
         if not found:
             return None
         here = center(face.box)
-        return min(found, key=lambda f: math.dist(center(f.box), here) / math.sqrt(f.score))
+        return min(found, key=lambda f: distance(center(f.box), here) / math.sqrt(f.score))
 
     def steadied(self, picture: Pixels, face: FoundFace) -> FoundFace:
         """A face with the mean of its landmarks and those of a second look at another scale.

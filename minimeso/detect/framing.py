@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.exact import distance
 from ..engine.native import resize
 from ..errors import InputError
 from ..media.pixels import Pixels
@@ -41,7 +42,7 @@ def square(face: FoundFace, framing: Mapping[str, Any]) -> Box:
     left, right, _, corner_left, corner_right = face.landmarks
     eyes = (left[0] + right[0]) / 2, (left[1] + right[1]) / 2
     mouth = (corner_left[0] + corner_right[0]) / 2, (corner_left[1] + corner_right[1]) / 2
-    side = max(float(framing["side"]) * max(math.dist(left, right), math.dist(eyes, mouth)), 1.0)
+    side = max(float(framing["side"]) * max(distance(left, right), distance(eyes, mouth)), 1.0)
     return Box(
         (eyes[0] + mouth[0] - side) / 2,
         (eyes[1] + mouth[1] - side) / 2,

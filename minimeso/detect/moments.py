@@ -12,8 +12,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import overload
 
+from ..engine.exact import sigmoid
 from .box import Box
-from .track_score import sigmoid
 from .verdict import Moment
 
 

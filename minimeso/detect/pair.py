@@ -24,7 +24,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..engine import Model, Session, bundled_files, find_model, model_path
+from ..engine import Model, Session, bundled_files, exact, find_model, model_path
 from ..engine.files import parse_object, read_file, write_file
 from ..engine.model_file import check_head, check_thresholds
 from ..errors import ModelError
@@ -88,7 +88,7 @@ def logit(p_fake: float) -> float:
     """log(p / (1 - p)), cut at +-``MOST_LOGIT``."""
     if not 0 < p_fake < 1:
         return math.copysign(MOST_LOGIT, p_fake - 0.5)
-    return min(max(math.log(p_fake) - math.log1p(-p_fake), -MOST_LOGIT), MOST_LOGIT)
+    return min(max(exact.logit(p_fake), -MOST_LOGIT), MOST_LOGIT)
 
 
 def bundled_pairs() -> dict[str, str]:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..engine.exact import expm1, log, log1p, logit, sigmoid
 from ..errors import InputError
-from .track_score import MOST_LOGIT, sigmoid
+from .track_score import MOST_LOGIT
 from .verdict import Interval
 
 #: The prior for which networks are calibrated.
@@ -36,19 +37,16 @@ def checked_prior(prior: Any) -> float:
 def shift(prior: float, count: int = 1) -> float:
     """What is added to the logit of each of ``count`` faces of one file; 0 for one, half fakes."""
     if count == 1:
-        return math.log(prior) - math.log1p(-prior)
-    genuine = math.log1p(-prior) / count  # log(1 - q)
-    return math.log(max(-math.expm1(genuine), sys.float_info.min)) - genuine
+        return logit(prior)
+    genuine = log1p(-prior) / count  # log(1 - q)
+    return log(max(-expm1(genuine), sys.float_info.min)) - genuine
 
 
 def shifted(p_fake: float, by: float) -> float:
     """``p_fake`` with ``by`` added to its logit, which is cut at +-``MOST_LOGIT`` first."""
     if by == 0:
         return p_fake
-    if not 0 < p_fake < 1:
-        x = math.copysign(MOST_LOGIT, p_fake - 0.5)
-    else:
-        x = math.log(p_fake) - math.log1p(-p_fake)
+    x = logit(p_fake) if 0 < p_fake < 1 else math.copysign(MOST_LOGIT, p_fake - 0.5)
     return sigmoid(min(max(x, -MOST_LOGIT), MOST_LOGIT) + by)
 
 
@@ -67,13 +65,18 @@ def some_fake(p_fakes: Sequence[float], intervals: Sequence[Interval]) -> tuple[
     """
     sums = [_against(p) for p in p_fakes]
     total = math.fsum(sums)
-    below = math.hypot(*(x - _against(low) for x, (low, _) in zip(sums, intervals, strict=True)))
-    above = math.hypot(*(_against(high) - x for x, (_, high) in zip(sums, intervals, strict=True)))
-    low, p_fake, high = (-math.expm1(-max(x, 0.0)) for x in (total - below, total, total + above))
+    below = _root(x - _against(low) for x, (low, _) in zip(sums, intervals, strict=True))
+    above = _root(_against(high) - x for x, (_, high) in zip(sums, intervals, strict=True))
+    low, p_fake, high = (-expm1(-max(x, 0.0)) for x in (total - below, total, total + above))
     least, most = zip(*intervals, strict=True)
     return max(p_fake, *p_fakes), (max(low, *least), max(high, *most))  # against rounding
 
 
+def _root(values: Iterable[float]) -> float:
+    """Of the sum of their squares."""
+    return math.sqrt(math.fsum(value * value for value in values))
+
+
 def _against(p_fake: float) -> float:
     """-log(1 - p)."""
-    return -math.log1p(-min(p_fake, _SUREST))
+    return -log1p(-min(p_fake, _SUREST))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.exact import length, log
 from ..media.pixels import Pixels
 from .box import AnyBox
 from .decode import FoundFace
@@ -29,8 +30,8 @@ _NARROWEST = 0.5
 #: How far the tip of the nose is from the middle, over the distance of the eyes: at 0.5 it is
 #: below an eye; in training 0.07, of 99.5 % less than 0.71.
 _NOSE_ASIDE = 0.75
-#: Degrees between the face and upright; in training at most 34.
-_MOST_ROLL = 40.0
+#: Cosine of the most degrees between the face and upright, 40; in training at most 34.
+_LEAST_UPRIGHT = 0.766044443118978
 #: Share of the square outside the picture; in training (tight crops) of 99.5 % less than 0.36.
 _MOST_OUTSIDE = 0.35
 #: Mean luma of the middle of the face; in training 31 and more, of 99.5 % more than 39.
@@ -46,7 +47,8 @@ _MIDDLE = 0.7
 _SHARP_SIDE, _LUMA_SIDE = 64, 16
 #: Grey levels (squared) that every difference is taken to have, so that flat areas are soft.
 _FLOOR = 0.5
-_LUMA = np.array([0.299, 0.587, 0.114])
+_LUMA = (0.299, 0.587, 0.114)
+_LN2 = log(2.0)
 
 
 def fault(pixels: Pixels, face: FoundFace, square: AnyBox) -> Reason | None:
@@ -77,22 +79,22 @@ def goodness(pixels: Pixels, face: FoundFace, square: AnyBox) -> float:
         square: what is cropped for the network.
     """
     aside = _pose(face).aside if face.landmarks else 0.0
-    return sharpness(pixels, square) + math.log2(min(square[2] / _LARGE, 1.0)) - aside
+    return sharpness(pixels, square) + log(min(square[2] / _LARGE, 1.0)) / _LN2 - aside
 
 
 class _Pose(NamedTuple):
     """Distance of the eyes over that from eyes to mouth, how far the nose is from the middle over
-    the distance of the eyes, and degrees from upright."""
+    the distance of the eyes, and the cosine of the angle between the face and upright."""
 
     width: float
     aside: float
-    roll: float
+    upright: float
 
 
 def is_profile(face: FoundFace) -> bool:
     """Whether a face is a profile or lies on its side, by its landmarks."""
     pose = _pose(face)
-    return pose.width < _NARROWEST or pose.aside > _NOSE_ASIDE or abs(pose.roll) > _MOST_ROLL
+    return pose.width < _NARROWEST or pose.aside > _NOSE_ASIDE or pose.upright < _LEAST_UPRIGHT
 
 
 def _pose(face: FoundFace) -> _Pose:
@@ -103,15 +105,14 @@ def _pose(face: FoundFace) -> _Pose:
         (corner_left[0] + corner_right[0]) / 2 - eyes[0],
         (corner_left[1] + corner_right[1]) / 2 - eyes[1],
     )
-    length = math.hypot(*down)
-    if length < 1e-6:
-        return _Pose(0.0, math.inf, 0.0)
-    across = down[1] / length, -down[0] / length
+    high = length(*down)
+    if high < 1e-6:
+        return _Pose(0.0, math.inf, 1.0)
+    across = down[1] / high, -down[0] / high
     width = abs((right[0] - left[0]) * across[0] + (right[1] - left[1]) * across[1])
     aside = abs((nose[0] - eyes[0]) * across[0] + (nose[1] - eyes[1]) * across[1])
-    roll = math.degrees(math.atan2(-down[0], down[1])) + face.rotation
-    roll = (roll + 180) % 360 - 180
-    return _Pose(width / length, aside / width if width > 0 else math.inf, roll)
+    upright = {0: down[1], 90: down[0], 180: -down[1], 270: -down[0]}[face.rotation] / high
+    return _Pose(width / high, aside / width if width > 0 else math.inf, upright)
 
 
 def outside(square: AnyBox, shape: tuple[int, ...]) -> float:
@@ -129,7 +130,8 @@ def luma(pixels: Pixels, square: AnyBox) -> float:
     rows = _within(square[1] + margin, square[1] + square[2] - margin, pixels.shape[0])
     columns = _within(square[0] + margin, square[0] + square[2] - margin, pixels.shape[1])
     part = pixels[rows[0] : rows[1] : step, columns[0] : columns[1] : step]
-    return float(part.mean((0, 1), np.float64) @ _LUMA)
+    red, green, blue = part.mean((0, 1), np.float64).tolist()  # of whole numbers: exact
+    return float(_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue)
 
 
 def sharpness(pixels: Pixels, square: AnyBox) -> float:
@@ -142,9 +144,9 @@ def sharpness(pixels: Pixels, square: AnyBox) -> float:
     """
     count = max(min(_SHARP_SIDE, int(square[2] * _MIDDLE)), 8)
     rows, columns = _places(square, count, pixels.shape)
-    grey = pixels[rows[:, None], columns, 1].astype(np.float32)
+    grey = pixels[rows[:, None], columns, 1].astype(np.float64)
     near, far = _change(grey, 1), _change(grey, 4)
-    return math.log2((near + _FLOOR) / (far + 16 * _FLOOR))
+    return log((near + _FLOOR) / (far + 16 * _FLOOR)) / _LN2
 
 
 def _within(start: float, stop: float, length: int) -> tuple[int, int]:
@@ -153,10 +155,11 @@ def _within(start: float, stop: float, length: int) -> tuple[int, int]:
     return first, min(max(int(stop), first + 1), length)
 
 
-def _change(grey: npt.NDArray[np.float32], distance: int) -> float:
+def _change(grey: npt.NDArray[np.float64], distance: int) -> float:
     """Mean square of the differences at a distance along rows plus that along columns."""
     across = (grey[:, distance:] - grey[:, :-distance]).ravel()
     down = (grey[distance:] - grey[:-distance]).ravel()
+    # sums of whole numbers below 2^53: the same in any order
     return (float(across @ across) + float(down @ down)) / across.size
 
 

@@ -154,7 +154,7 @@ class Rule(NamedTuple):
 def _is_a_while(parts: Sequence[Segment], times: Sequence[float]) -> bool:
     """Whether segments are only a part of the time in which somebody is seen: else they say nothing
     that the person's own p_fake does not."""
-    seconds = sum(part.end - part.start for part in parts)
+    seconds = math.fsum(part.end - part.start for part in parts)
     return bool(parts) and seconds < _WHOLE * (max(times) - min(times))
 
 

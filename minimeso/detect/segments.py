@@ -18,12 +18,12 @@ it is what ``track_score`` says of its looks alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.exact import exp, exps, log, logit, sigmoids
 from .track_score import MOST_LOGIT, SPREAD, SPREAD_WORTH, logits, summarize
 from .verdict import Moment, Segment, Word, judge
 
@@ -75,11 +75,12 @@ def _evidence(x: Array, times: Array, thresholds: Mapping[str, float], spread: f
     """(n,) log-likelihood ratios of swap to person, each for what its look is worth."""
     own = min(float(np.median(x)), 0.0)
     fake = min(max(thresholds["fake"], 0.5), 1 - 1e-9)
-    swap = max(own + RISE, min(math.log(fake) - math.log1p(-fake), MOST_LOGIT))
+    swap = max(own + RISE, min(logit(fake), MOST_LOGIT))
     deviation = _NORMAL_MAD * float(np.median(np.abs(x - np.median(x))))
     seconds = float(times[-1] - times[0])
     worth = min(WORTH * seconds, float(len(x)))
-    variance = (SPREAD_WORTH * spread**2 + worth * deviation**2) / (SPREAD_WORTH + worth)
+    squares = SPREAD_WORTH * spread * spread + worth * deviation * deviation
+    variance = squares / (SPREAD_WORTH + worth)
     steps = np.diff(times)
     step = max(float(np.median(steps)), 0.0)
     return (x - (own + swap) / 2) * (swap - own) / variance * min(WORTH * step, 1.0)
@@ -88,11 +89,11 @@ def _evidence(x: Array, times: Array, thresholds: Mapping[str, float], spread: f
 def _smoothed(times: Array, evidence: Array) -> Array:
     """(n,) probability of the swap, given all looks: forward and backward, in logits."""
     begins, ends = 1 / EVERY, 1 / LAST
-    mixing = 1 - np.exp(-(begins + ends) * np.maximum(np.diff(times), 0.0))
+    mixing = 1 - exps(-(begins + ends) * np.maximum(np.diff(times), 0.0))
     usual = begins / (begins + ends)
     count = len(evidence)
     forward, backward = np.empty(count), np.zeros(count)
-    odds = math.log(usual) - math.log1p(-usual)
+    odds = logit(usual)
     for i in range(count):
         if i:
             odds = _passed(forward[i - 1], mixing[i - 1] * usual, mixing[i - 1] * (1 - usual))
@@ -101,17 +102,17 @@ def _smoothed(times: Array, evidence: Array) -> Array:
         begin, end = mixing[i] * usual, mixing[i] * (1 - usual)
         likelihood = backward[i + 1] + evidence[i + 1]
         high = max(likelihood, 0.0)
-        swap, own = math.exp(likelihood - high), math.exp(-high)
+        swap, own = exp(likelihood - high), exp(-high)
         here, away = (1 - end) * swap + end * own, begin * swap + (1 - begin) * own
-        backward[i] = math.log(here) - math.log(away)
-    return np.asarray(1 / (1 + np.exp(-np.clip(forward + backward, -700, 700))))
+        backward[i] = log(here) - log(away)
+    return sigmoids(forward + backward)
 
 
 def _passed(odds: float, begin: float, end: float) -> float:
     """Log odds of the swap after a step in which one begins or ends with these probabilities."""
     high = max(odds, 0.0)
-    swap, own = math.exp(odds - high), math.exp(-high)
-    return math.log((1 - end) * swap + begin * own) - math.log(end * swap + (1 - begin) * own)
+    swap, own = exp(odds - high), exp(-high)
+    return log((1 - end) * swap + begin * own) - log(end * swap + (1 - begin) * own)
 
 
 def _runs(swapped: npt.NDArray[np.bool_], times: Array) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..engine.exact import log, logit, sigmoid
 from ..errors import ModelError
 
 
@@ -27,14 +28,14 @@ class SmallFaces(NamedTuple):
         """What the size of a face adds to its logit."""
         if not 0 < side < self.below:
             return 0.0
-        return self.shift * math.log(self.below / side) ** 2
+        ratio = log(self.below / side)
+        return self.shift * ratio * ratio
 
     def corrected(self, p_fake: float, side: float) -> float:
         """The probability of a face of this size, without what the size alone adds to it."""
         if not 0 < side < self.below or not 0 < p_fake < 1:
             return p_fake
-        x = math.log(p_fake) - math.log1p(-p_fake) - self.added(side)
-        return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+        return sigmoid(logit(p_fake) - self.added(side))
 
 
 def small_faces(calibration: Mapping[str, Any] | None, name: str) -> SmallFaces:

@@ -7,7 +7,7 @@ least cost in total are taken.
 
 A track that loses its face waits a while: a hand before a face makes no second person.  At a scene
 cut all tracks end.  What a scene looked like and who was where in it is remembered for a few
-scenes, in some 10 KiB each: when a clip cuts back to a camera, whoever sits in the same place and
+scenes, in some 20 KiB each: when a clip cuts back to a camera, whoever sits in the same place and
 looks the same keeps the number.  Across different camera positions nobody is recognised.
 """
 
@@ -21,13 +21,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.exact import dot, exp, length, log
 from ..media.pixels import Pixels
 from .assignment import least_in_total
 from .box import AnyBox, Box, iou
 from .decode import FoundFace
 
 #: A face's appearance: values of mean 0 and length 1; the scalar product of two is their likeness.
-Appearance = npt.NDArray[np.float32]
+Appearance = npt.NDArray[np.float64]
 
 #: Cells of an appearance in each direction; the mean of ``_TAPS`` x ``_TAPS`` pixels each.
 _CELLS, _TAPS = 8, 2
@@ -58,16 +59,16 @@ _RETURN_SECONDS = 2.0
 
 
 def appearance(pixels: Pixels, box: AnyBox) -> Appearance:
-    """Of what is in ``box`` of a picture (H, W, 3): (192,) float32, mean 0, length 1."""
+    """Of what is in ``box`` of a picture (H, W, 3): (192,) float64, mean 0, length 1."""
     height, width = pixels.shape[:2]
     steps = _STEPS
     rows = np.clip(box[1] + steps * box[3], 0, height - 1).astype(np.intp)
     columns = np.clip(box[0] + steps * box[2], 0, width - 1).astype(np.intp)
-    taps = pixels[rows[:, None], columns].astype(np.float32)
+    taps = pixels[rows[:, None], columns].astype(np.float64)
     cells = taps.reshape(_CELLS, _TAPS, _CELLS, _TAPS * 3)
     rows_summed = cells[:, 0] + cells[:, 1]
     values = (rows_summed[:, :, :3] + rows_summed[:, :, 3:]).ravel()
-    return _of_length_1(values - values.mean())
+    return _of_length_1(values - values.mean())  # of whole numbers: exact
 
 
 _STEPS = (np.arange(_CELLS * _TAPS) + 0.5) / (_CELLS * _TAPS) * _APPEARANCE_MARGIN - (
@@ -76,7 +77,7 @@ _STEPS = (np.arange(_CELLS * _TAPS) + 0.5) / (_CELLS * _TAPS) * _APPEARANCE_MARG
 
 
 def _of_length_1(values: Appearance) -> Appearance:
-    return np.asarray(values / max(math.sqrt(float(values @ values)), 1e-3), np.float32)
+    return np.asarray(values / max(math.sqrt(dot(values, values)), 1e-3))
 
 
 class FaceTrack:
@@ -112,16 +113,16 @@ class FaceTrack:
             return math.inf
         x = ours[0] - theirs[0] + (ours[2] - theirs[2]) / 2
         y = ours[1] - theirs[1] + (ours[3] - theirs[3]) / 2
-        far = math.hypot(x, y) / max((size + other) / 2, 1e-6)
+        far = length(x, y) / max((size + other) / 2, 1e-6)
         if far > min(_REACH + _REACH_PER_SECOND * (now - self.seen), _REACH_MOST):
             return math.inf
-        return far + math.log(factor) + 0.5 * (1 - iou(ours, theirs))
+        return far + log(factor) + 0.5 * (1 - iou(ours, theirs))
 
     def update(self, now: float, face: FoundFace, appearance: Appearance | None) -> None:
         """The face was seen; ``appearance`` only where no other face mixes into it."""
         seconds = now - self.seen
         if seconds > 0:
-            share = 1 - math.exp(-seconds / _SPEED_SECONDS)
+            share = 1 - exp(-seconds / _SPEED_SECONDS)
             new, old = face.box, self.face.box
             x = (new[0] - old[0] + (new[2] - old[2]) / 2) / seconds
             y = (new[1] - old[1] + (new[3] - old[3]) / 2) / seconds
@@ -130,10 +131,8 @@ class FaceTrack:
                 self.speed[1] + share * (y - self.speed[1]),
             )
         if appearance is not None:
-            share = 1 - math.exp(-seconds / _APPEARANCE_SECONDS)
-            self.appearance = _of_length_1(
-                self.appearance + np.float32(share) * (appearance - self.appearance)
-            )
+            share = 1 - exp(-seconds / _APPEARANCE_SECONDS)
+            self.appearance = _of_length_1(self.appearance + share * (appearance - self.appearance))
         self.face, self.seen = face, now
 
 
@@ -208,7 +207,7 @@ class FaceTracks:
         until = now + _RETURN_SECONDS
         awaited: dict[int, _Awaited] = {}
         for scene in self._scenes:
-            same = float(scene.view @ new) >= _SCENE_LIKENESS
+            same = dot(scene.view, new) >= _SCENE_LIKENESS
             if same or scene is self._scenes[-1]:
                 limits = _SAME_SCENE if same else _OTHER_SCENE
                 awaited.update({face.id: _Awaited(face, *limits, until) for face in scene.faces})
@@ -219,7 +218,7 @@ class FaceTracks:
         faces: dict[int, _Known] = {}
         others = []
         for scene in self._scenes:
-            if float(scene.view @ view) >= _SCENE_LIKENESS:
+            if dot(scene.view, view) >= _SCENE_LIKENESS:
                 faces.update({face.id: face for face in scene.faces})
             else:
                 others.append(scene)
@@ -265,7 +264,7 @@ class FaceTracks:
             row = [track.cost(now, face) for face in faces]
             for j, cost in enumerate(row):
                 if cost < math.inf:
-                    likeness = float(track.appearance @ appearances[j])
+                    likeness = dot(track.appearance, appearances[j])
                     # half behind somebody else nobody looks like himself
                     stranger = alone[j] and likeness < _APPEARANCE_LEAST
                     row[j] = math.inf if stranger else cost + _APPEARANCE_WEIGHT * (1 - likeness)
@@ -285,11 +284,11 @@ class FaceTracks:
         here = [_Awaited(known, *_SAME_SCENE, math.inf) for known in self._gone]
         followed = {track.id for track in self.tracks}
         likely = [
-            (float(known.appearance @ seen_as), known.id)
+            (dot(known.appearance, seen_as), known.id)
             for known, likeness, shared, until in (*here, *self._awaited)
             if now <= until
             and known.id not in followed
-            and float(known.appearance @ seen_as) >= likeness
+            and dot(known.appearance, seen_as) >= likeness
             and iou(known.box, box) >= shared
         ]
         if likely:

@@ -33,6 +33,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..engine import exact
+from ..engine.exact import dot, exp, exps, log, sigmoid
 from ..notes import Note
 from .verdict import Interval, Word, doubts_of_face, judge
 
@@ -47,14 +49,14 @@ SPREAD, SPREAD_WORTH = 0.9, 4.0
 #: because an interval that is too narrow does more harm than one that is too wide.
 MEMORY_SECONDS, MEMORY_WORTH = 1.0, 4.0
 _NORMAL = 1.959963984540054
+_SQUARE = _NORMAL * _NORMAL
 #: Of 26.7.5, from the constant to the fourth power.
 _STUDENT = (
     _NORMAL,
-    (_NORMAL**3 + _NORMAL) / 4,
-    (5 * _NORMAL**5 + 16 * _NORMAL**3 + 3 * _NORMAL) / 96,
-    (3 * _NORMAL**7 + 19 * _NORMAL**5 + 17 * _NORMAL**3 - 15 * _NORMAL) / 384,
-    (79 * _NORMAL**9 + 776 * _NORMAL**7 + 1482 * _NORMAL**5 - 1920 * _NORMAL**3 - 945 * _NORMAL)
-    / 92160,
+    (_SQUARE + 1) * _NORMAL / 4,
+    ((5 * _SQUARE + 16) * _SQUARE + 3) * _NORMAL / 96,
+    (((3 * _SQUARE + 19) * _SQUARE + 17) * _SQUARE - 15) * _NORMAL / 384,
+    ((((79 * _SQUARE + 776) * _SQUARE + 1482) * _SQUARE - 1920) * _SQUARE - 945) * _NORMAL / 92160,
 )
 #: Seconds that it takes to call a person fake.  Fewer show one pose in one light, and the model
 #: errs on all frames alike: on data/videos the real face that it most surely holds for a fake is
@@ -99,24 +101,15 @@ def summarize(
     if not len(p_fake) or len(times) != len(p_fake):
         raise ValueError(f"{len(times)} times and {len(p_fake)} probabilities make no track")
     x = logits(p_fake)
-    # exact sums: the order of NumPy's differs from one CPU to the next
     count = len(x)
     mean = math.fsum(x) / count
     effective = effective_frames(x, _usual_step(times))
     freedom = SPREAD_WORTH + effective - 1
-    shown = math.fsum((x - mean) ** 2)  # its mean is s^2 * n * (1 - 1 / n_eff)
-    variance = (SPREAD_WORTH * spread**2 + shown * effective / count) / freedom
+    shown = dot(x - mean, x - mean)  # its mean is s^2 * n * (1 - 1 / n_eff)
+    variance = (SPREAD_WORTH * spread * spread + shown * effective / count) / freedom
     half = student_quantile(freedom) * math.sqrt(variance / effective)
     low, centre, high = (sigmoid(mean + by + v) for v in (-half, 0.0, half))
     return Summary(centre, (low, high), effective)
-
-
-def sigmoid(x: float) -> float:
-    """1 / (1 + exp(-x)), however large ``x`` is."""
-    if x >= 0:
-        return 1 / (1 + math.exp(-x))
-    power = math.exp(x)
-    return power / (1 + power)
 
 
 def student_quantile(freedom: float) -> float:
@@ -134,10 +127,8 @@ def student_quantile(freedom: float) -> float:
 
 def logits(p_fake: Sequence[float]) -> Array:
     """log(p / (1 - p)), cut at +-``MOST_LOGIT``."""
-    least = 1 / (1 + math.exp(MOST_LOGIT))
-    p = np.clip(np.asarray(p_fake, np.float64), least, 1 - least)
-    # not NumPy's logarithm, whose last bit differs from one CPU to the next
-    return np.array([math.log(v) - math.log1p(-v) for v in p.tolist()])
+    least = sigmoid(-MOST_LOGIT)
+    return exact.logits(np.clip(np.asarray(p_fake, np.float64), least, 1 - least))
 
 
 def effective_frames(x: Array, step: float) -> float:
@@ -150,42 +141,56 @@ def effective_frames(x: Array, step: float) -> float:
     count = len(x)
     if count == 1:
         return 1.0
-    lags = np.arange(1, count)
-    believed = 1 + 2 * float(((1 - lags / count) * np.exp(-lags * (step / MEMORY_SECONDS))).sum())
-    covariance = _autocovariance(x)
+    lags = np.arange(1.0, count)
+    believed = 1 + 2 * dot(1 - lags / count, exps(-lags * (step / MEMORY_SECONDS)))
+    covariance = _Autocovariance(x)
     tau = believed
     for _ in range(_ROUNDS):
         shown = _shown_tau(covariance, tau)
         worth = max(count / max(shown, believed) - 1, 0.0)
         share = worth / (MEMORY_WORTH + worth)
-        tau = min(believed ** (1 - share) * shown**share, float(count))
-    return float(count / tau)
+        tau = min(exp((1 - share) * log(believed) + share * log(shown)), float(count))
+    return count / tau
 
 
-def _autocovariance(x: Array) -> Array:
-    """(n,) sums of products at each distance, over n."""
-    count = len(x)
-    length = 1 << (2 * count - 1).bit_length()
-    power = np.abs(np.fft.rfft(x - x.mean(), length)) ** 2
-    return np.asarray(np.fft.irfft(power, length)[:count] / count)
+class _Autocovariance:
+    """Sums of products at each distance, over n: few are needed, so none is made before it is.
+
+    Attributes:
+        count: n.
+    """
+
+    def __init__(self, x: Array) -> None:
+        self.count = len(x)
+        self._x = x - math.fsum(x) / len(x)
+        self._known: list[float] = []
+
+    def __getitem__(self, distance: int) -> float:
+        while len(self._known) <= distance:
+            known = len(self._known)
+            self._known.append(dot(self._x[known:], self._x[: self.count - known]) / self.count)
+        return self._known[distance]
 
 
-def _shown_tau(covariance: Array, tau: float) -> float:
+def _shown_tau(covariance: _Autocovariance, tau: float) -> float:
     """Frames to one independent frame, by the autocovariance of the logits themselves.
 
     The mean of n frames takes from each covariance about its own variance, s^2 * tau / n; what the
     ``tau`` so far takes is given back first.
     """
-    count = len(covariance)
+    count = covariance.count
     mean_variance = covariance[0] / max(count / tau - 1, 1.0)
-    given_back = covariance + mean_variance * (1 - np.arange(count) / count)
-    if given_back[0] <= 1e-12:
+    first = covariance[0] + mean_variance
+    if first <= 1e-12:
         return 1.0
-    pairs = given_back[: count // 2 * 2].reshape(-1, 2).sum(1)
-    positive = pairs > 0
-    last = len(pairs) if positive.all() else int(np.argmin(positive))
-    total = float(np.minimum.accumulate(pairs[:last]).sum())
-    return float(max(2 * total / given_back[0] - 1, 1.0))
+    total, least = 0.0, math.inf
+    for k in range(0, count - 1, 2):
+        pair = covariance[k] + covariance[k + 1] + mean_variance * (2 - (2 * k + 1) / count)
+        if pair <= 0:
+            break
+        least = min(least, pair)
+        total += least
+    return max(2 * total / first - 1, 1.0)
 
 
 def _usual_step(times: Sequence[float]) -> float:

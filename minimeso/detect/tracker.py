@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.exact import dot
 from ..media.pixels import Pixels
 from .box import iou
 from .decode import FoundFace
@@ -146,17 +147,17 @@ class Tracker:
         return self._finder.find_near(pixels, expected, move)
 
     def _view(self, pixels: Pixels) -> Appearance:
-        """The frame as (576,) float32 grey levels (of its green, for speed), mean 0."""
+        """The frame as (576,) float64 grey levels (of its green, for speed), mean 0."""
         if pixels.shape != self._grid_shape:
             height, width = pixels.shape[:2]
             self._grid = _places(height, _ROWS)[:, None], _places(width, _COLUMNS)
             self._grid_shape = pixels.shape
         rows, columns = self._grid
-        taps = pixels[rows, columns, 1].astype(np.float32)
+        taps = pixels[rows, columns, 1].astype(np.float64)
         cells = taps.reshape(_ROWS, _TAPS, _COLUMNS, _TAPS)
         lines = cells[:, 0] + cells[:, 1]
-        view = ((lines[:, :, 0] + lines[:, :, 1]) / _TAPS**2).ravel()
-        return np.asarray(view - view.mean(), np.float32)
+        view = ((lines[:, :, 0] + lines[:, :, 1]) / (_TAPS * _TAPS)).ravel()
+        return np.asarray(view - view.mean())  # of quarters: exact
 
 
 class _Clock:
@@ -194,11 +195,11 @@ def _places(length: int, cells: int) -> npt.NDArray[np.intp]:
 def _likeness(one: Appearance, other: Appearance) -> float:
     """Correlation of two views, so that a flash is no cut; 1 where both show nothing but noise."""
     floor = _NOISE * _NOISE
-    both = math.sqrt(float(one @ one) * float(other @ other))
-    return (float(one @ other) / len(one) + floor) / (both / len(one) + floor)
+    both = math.sqrt(dot(one, one) * dot(other, other))
+    return (dot(one, other) / len(one) + floor) / (both / len(one) + floor)
 
 
 def _unit(view: Appearance) -> Appearance:
     """Of length 1; a view without contrast stays near 0 and so is like no other."""
     least = _NOISE * math.sqrt(len(view))
-    return np.asarray(view / max(math.sqrt(float(view @ view)), least), np.float32)
+    return np.asarray(view / max(math.sqrt(dot(view, view)), least))

@@ -5,7 +5,7 @@
 ``stages`` and ``plan`` where everything lies and when it runs, ``bindings``, ``structs`` and
 ``native`` the border to C, ``session`` the front door, ``profile`` where time goes,
 ``files``, ``storage``, ``model_file`` and ``library`` models on disk, ``reference`` a network by
-definition.
+definition, ``exact`` sums and functions of the same bits on every machine.
 """
 
 from .graph import Graph, Node

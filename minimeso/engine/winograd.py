@@ -43,7 +43,7 @@ def transform_weights(weight: Array) -> Array:
     g = np.zeros((POINTS, taps))
     for i, x in enumerate(_FINITE):
         others = np.prod([x - y for y in _FINITE if y != x])
-        g[i] = x ** np.arange(taps) / others
+        g[i] = np.cumprod([1.0, *[x] * (taps - 1)]) / others
     g[-1, -1] = 1.0
     g[0] *= -1  # winograd_in has the other sign in its first row
     # summed tap by tap: the order of a library's sums differs from one CPU to the next

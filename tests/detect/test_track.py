@@ -25,7 +25,7 @@ def test_looks_tell_people_apart_and_ignore_light_and_size() -> None:
     one, two = (face.box for _, face in world.in_view())
     picture = world.frame(0)
     first = appearance(picture, one)
-    assert first.shape == (192,) and first.dtype == np.float32
+    assert first.shape == (192,) and first.dtype == np.float64
     assert float(first @ first) == pytest.approx(1, abs=1e-4)
     assert float(first @ appearance(picture // 2, one)) > 0.98
     assert (

@@ -234,8 +234,3 @@ def test_the_score_does_not_depend_on_the_order_of_a_sum() -> None:
     times = np.arange(997) / 25
     shuffled = [summarize(times, np.random.default_rng(i).permutation(scores)) for i in range(9)]
     assert {s.p_fake for s in shuffled} == {summarize(times, scores).p_fake}
-
-
-def test_logits_are_not_of_the_cpu() -> None:
-    p = np.random.default_rng(0).uniform(0.001, 0.999, 5000)
-    assert logits(p).tolist() == [math.log(v) - math.log1p(-v) for v in p.tolist()]
