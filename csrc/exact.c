@@ -11,7 +11,7 @@
 
 #include "minimeso.h"
 
-#ifdef _MSC_VER
+#if defined(_MSC_VER) && !defined(__clang__)
 #pragma fp_contract(off)
 #endif
 

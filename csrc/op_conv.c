@@ -1,5 +1,5 @@
 /* op_conv.c - convolutions, directly.  The arithmetic is in conv.inc and depthwise.inc. */
-#include "windows.h"
+#include "taps.h"
 
 /* With `column_phases` it is one of stride 1 for the kernels, each tap in the row of its phase: the
    column of tap k there, for output 0. */

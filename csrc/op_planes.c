@@ -5,7 +5,7 @@
    many zeros.  A plane is a row of 64 or 256: a 1x1 convolution takes no notice, and in a stage a
    few channels go from it to the convolution of each channel by itself while they are in the first
    cache.  That one needs zeros around its lines, and takes each plane apart into scratch. */
-#include "windows.h"
+#include "taps.h"
 
 static int64_t channels_of(const mm_tensor *t) { return (int64_t)t->channels * t->height; }
 

@@ -1,7 +1,7 @@
 /* op_pool.c - pools.  The arithmetic is in max_pool.inc and rows.inc. */
 #include <math.h>
 
-#include "windows.h"
+#include "taps.h"
 
 /* The usual pool, for which there is a kernel of its own (max_pool.inc). */
 static int is_plain(const mm_step *s, const mm_tensor *in, const mm_tensor *out)

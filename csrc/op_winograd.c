@@ -1,5 +1,5 @@
 /* op_winograd.c - convolutions by vertical Winograd.  The arithmetic is in winograd.inc. */
-#include "windows.h"
+#include "taps.h"
 
 /* Columns of a tile: equal shares of the row for which the scratch is about 96 KiB. */
 static int64_t tile_columns(const mm_tensor *in, const mm_tensor *out)

@@ -277,6 +277,12 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
     assert not circles(house(tmp_path, files))
 
 
+def test_no_header_is_called_like_one_of_a_system() -> None:
+    """With ``-I csrc`` ``#include <windows.h>`` finds ours, and Windows has no other."""
+    theirs = {"windows.h", "intrin.h", "pthread.h", "sched.h", "time.h", "math.h", "process.h"}
+    assert not theirs & {path.name for path in (ROOT / "csrc").iterdir()}
+
+
 def test_a_circle_of_c_is_seen() -> None:
     files = {
         "a": "int mm_a(int n)\n{\n    return mm_b(n);\n}\n",

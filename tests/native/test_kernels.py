@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from toolchain import COMPILERS, CSRC, SANITIZE, build, run
+from toolchain import COMPILERS, CSRC, KERNEL_CHECK, SANITIZE, build, run
 
 from minimeso.engine.native import kernel_names
 
@@ -19,26 +19,11 @@ X86 = platform.machine() in ("x86_64", "AMD64", "i686")
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler on the path")
 
 
-NATIVE: dict[str, list[str]] = {
-    "check_kernels.c": [],
-    "check_crops.c": [],
-    "resize.c": [],
-    "cpu.c": [],
-    "kernels.c": [],
-    "kernels_scalar.c": [],
-    "kernels_scalar.c#fma": ["-DMM_SCALAR_FMA", "-DMM_TABLE=mm_kernels_scalar_fma"],
-    "kernels_sse2.c": [],
-    "kernels_avx2.c": [],
-    "kernels_avx512.c": [],
-    "kernels_neon.c": [],
-}
-
-
 @pytest.mark.parametrize("compiler", ("gcc", "clang"))
 def test_kernels_equal_plain_c(compiler: str, tmp_path: Path) -> None:
     if compiler not in COMPILERS:
         pytest.skip(f"{compiler} is not installed")
-    output = run([build(tmp_path, compiler, ["-O2"], NATIVE)])
+    output = run([build(tmp_path, compiler, ["-O2"], KERNEL_CHECK)])
     assert "\n0 failures" in output
 
 
@@ -55,7 +40,7 @@ def test_a_new_activation_is_checked(defect: str, tmp_path: Path) -> None:
     formula = f"(void)p; {defect} return v_mul(x, v_mul(x, x));"
     formula = f"MM_INLINE vf v_cube(vf x, float p) {{ {formula} }}\n"
     _edit(csrc / "activation.inc", "#define MM_UNARY(", formula)
-    program = build(tmp_path, COMPILERS[0], ["-O1", "-Wno-unused"], NATIVE, csrc)
+    program = build(tmp_path, COMPILERS[0], ["-O1", "-Wno-unused"], KERNEL_CHECK, csrc)
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert f"scalar: {len(kernel_names()) + 1} kernels checked" in done.stdout
     assert ("\n0 failures" in done.stdout) == (not defect) == (not done.returncode)
@@ -71,7 +56,7 @@ def _edit(path: Path, before: str, new: str) -> None:
 
 
 def test_kernels_under_sanitizers(tmp_path: Path) -> None:
-    output = run([build(tmp_path, COMPILERS[0], ["-O1", *SANITIZE], NATIVE)])
+    output = run([build(tmp_path, COMPILERS[0], ["-O1", *SANITIZE], KERNEL_CHECK)])
     assert "\n0 failures" in output
 
 
@@ -82,7 +67,13 @@ def test_kernels_of_other_machines_emulated(tmp_path: Path) -> None:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("simde-py is not installed")
     simde = _simde_folder(Path(spec.submodule_search_locations[0]))
-    emulated = ["-DMM_EMULATED", "-DSIMDE_ENABLE_NATIVE_ALIASES", f"-isystem{simde}", "-w", "-g0"]
+    emulated = [
+        "-DMM_EMULATED",
+        "-DSIMDE_ENABLE_NATIVE_ALIASES",
+        f"-isystem{simde}",
+        "-w",
+        "-g0",
+    ]
     missing = "-D_mm512_cvtepu8_epi32(a)=_mm512_cvtepu16_epi32(_mm256_cvtepu8_epi16(a))"
     sources = {
         "check_kernels.c": ["-DMM_EMULATED"],
@@ -97,27 +88,6 @@ def test_kernels_of_other_machines_emulated(tmp_path: Path) -> None:
     # not UBSan: the emulation itself adds signed integers beyond their range
     output = run([build(tmp_path, COMPILERS[0], ["-O1", "-fsanitize=address"], sources)])
     assert "avx512 (emulated)" in output
-    assert "\n0 failures" in output
-
-
-#: CPU of qemu-user, compiler, flags (those of setup.py), instruction set that it must have checked.
-OTHERS = (
-    ("aarch64", "aarch64-linux-gnu-gcc", [], "neon"),
-    ("arm", "arm-linux-gnueabihf-gcc", [], "scalar"),
-    ("riscv64", "riscv64-linux-gnu-gcc", [], "scalar"),
-    ("s390x", "s390x-linux-gnu-gcc", ["-fexcess-precision=fast"], "scalar"),
-)
-
-
-@pytest.mark.parametrize(("cpu", "compiler", "flags", "isa"), OTHERS)
-def test_kernels_on_an_emulated_cpu(
-    cpu: str, compiler: str, flags: list[str], isa: str, tmp_path: Path
-) -> None:
-    if not (shutil.which(compiler) and shutil.which(f"qemu-{cpu}")):
-        pytest.skip(f"no {compiler} or no qemu-{cpu} (Debian: gcc-{compiler[:-4]}, qemu-user)")
-    program = build(tmp_path, compiler, ["-O2", "-static", *flags], NATIVE)
-    output = run([f"qemu-{cpu}", program])
-    assert f"{isa}: " in output
     assert "\n0 failures" in output
 
 

@@ -1,6 +1,6 @@
-/* windows.h - what operators share that look at their input through a window. */
-#ifndef MINIMESO_WINDOWS_H
-#define MINIMESO_WINDOWS_H
+/* taps.h - what operators share that look at their input through a window. */
+#ifndef MINIMESO_TAPS_H
+#define MINIMESO_TAPS_H
 
 #include "check.h"
 #include "lines.h"
