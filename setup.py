@@ -15,6 +15,7 @@ from pathlib import Path
 from cffi import FFI
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 CSRC = Path(__file__).resolve().parent / "csrc"
 
@@ -26,7 +27,7 @@ def _sources():
 def _dependencies():
     return [
         str(path.relative_to(CSRC.parent))
-        for pattern in ("*.h", "*.inc", "simd/*.h")
+        for pattern in ("*.h", "*.inc", "include/*.h", "simd/*.h")
         for path in sorted(CSRC.glob(pattern))
     ]
 
@@ -111,6 +112,32 @@ class BuildExtension(build_ext):
             if "Microsoft Visual C++" in str(error):  # distutils has found none
                 raise SystemExit(NO_COMPILER) from None
             raise
+        self._archive()
+
+    def _archive(self):
+        """What the extension was made of once more, as a library for programs in C."""
+        objects = self.compiler.object_filenames(_sources(), output_dir=self.build_temp)
+        self.compiler.create_static_lib(objects, "minimeso", str(self._library_folder()))
+
+    def _library_folder(self):
+        return Path(self.build_lib, "minimeso", "lib")
+
+    def copy_extensions_to_source(self):
+        super().copy_extensions_to_source()
+        shutil.copytree(self._library_folder(), CSRC.parent / "minimeso/lib", dirs_exist_ok=True)
+
+
+class BuildPython(build_py):
+    """With the C of the engine: parts of it go into what `minimeso export` writes, and programs in
+    C include its header."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            for source in [*_sources(), *_dependencies()]:
+                target = Path(self.build_lib, "minimeso", source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(CSRC.parent / source, target)
 
 
 def _wheel_options():
@@ -131,6 +158,6 @@ ffibuilder.set_source(
 if __name__ == "__main__":
     setup(
         cffi_modules=["setup.py:ffibuilder"],
-        cmdclass={"build_ext": BuildExtension},
+        cmdclass={"build_ext": BuildExtension, "build_py": BuildPython},
         options={"bdist_wheel": _wheel_options()},
     )

@@ -26,7 +26,15 @@ if TYPE_CHECKING:
         Track,
         Verdict,
     )
-    from .engine import Graph, Model, Session, load_model, save_model
+    from .engine import (
+        Graph,
+        Model,
+        Session,
+        get_include,
+        get_library,
+        load_model,
+        save_model,
+    )
     from .errors import (
         EngineError,
         GraphError,
@@ -60,6 +68,8 @@ __all__ = [
     "Session",
     "Track",
     "Verdict",
+    "get_include",
+    "get_library",
     "load_model",
     "save_model",
 ]
@@ -81,7 +91,18 @@ _HOMES = {
         ),
         "detect",
     ),
-    **dict.fromkeys(("Graph", "Model", "Session", "load_model", "save_model"), "engine"),
+    **dict.fromkeys(
+        (
+            "Graph",
+            "Model",
+            "Session",
+            "get_include",
+            "get_library",
+            "load_model",
+            "save_model",
+        ),
+        "engine",
+    ),
     **dict.fromkeys(
         (
             "EngineError",

@@ -2,7 +2,8 @@
 
 ::
 
-    cli > scan > report > minimeso (the front door) > detect, networks > engine, media > csrc
+    cli > scan > export, report > minimeso (the front door)
+        > detect, networks > engine, media > csrc
 
 A room may use what lies below it; rooms on one floor know nothing of each other; ``errors``,
 ``interpreter``, ``locks`` and ``notes`` are everybody's.  ``tools`` and ``tests`` stand beside the
@@ -28,7 +29,7 @@ FLOORS = {
     "engine": 1, "media": 1,
     "detect": 2, "networks": 2,
     "": 3,  # ``minimeso/__init__.py``: what the lower floors offer to everybody
-    "report": 4,
+    "report": 4, "export": 4,
     "scan": 5,
     "cli": 6,
     "__main__": 7,

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MinimesoError, OutputError
-from . import bench, detect, info, scan, verify
+from . import bench, detect, export, info, scan, verify
 from .output import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -27,7 +27,10 @@ from .output import (
     message,
 )
 
-_COMMANDS = {"detect": detect, "scan": scan, "info": info, "bench": bench, "verify": verify}
+_COMMANDS = {
+    "detect": detect, "scan": scan, "info": info, "bench": bench, "verify": verify,
+    "export": export,
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,13 +4,14 @@
 ``rewrites`` shorter networks, ``pack`` parameters for the kernels, ``memory``, ``steps``,
 ``stages`` and ``plan`` where everything lies and when it runs, ``bindings``, ``structs`` and
 ``native`` the border to C, ``session`` the front door, ``profile`` where time goes,
-``files``, ``storage``, ``model_file`` and ``library`` models on disk, ``reference`` a network by
-definition, ``exact`` sums and functions of the same bits on every machine.
+``files``, ``storage``, ``model_file`` and ``library`` models on disk, ``paths`` the C there,
+``reference`` a network by definition, ``exact`` sums and functions of the same bits on every machine.
 """
 
 from .graph import Graph, Node
 from .library import ALIASES, bundled_files, bundled_models, find_model, model_path
 from .model_file import Model, load_model, save_model
+from .paths import get_include, get_library
 from .session import Session
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "bundled_files",
     "bundled_models",
     "find_model",
+    "get_include",
+    "get_library",
     "load_model",
     "model_path",
     "save_model",

@@ -217,8 +217,8 @@ class Program:
     def __init__(self, plan: Plan, parameters: npt.NDArray[np.float32]) -> None:
         self.steps = len(plan.steps)
         self.parameters = parameters
-        self._constants = _joined(plan.constants, np.float32)
-        self._tables = _joined(plan.tables, np.int32)
+        self.constants = _joined(plan.constants, np.float32)
+        self.tables = _joined(plan.tables, np.int32)
         self._structs = plan.structs
         self._stages = ffi.new("mm_stage[]", [vars(stage) for stage in plan.stages])
         ops = [step.op for step in plan.steps]
@@ -229,14 +229,14 @@ class Program:
                 "steps": plan.structs.steps,
                 "stages": self._stages,
                 "parameters": ffi.from_buffer("float[]", self.parameters),
-                "constants": ffi.from_buffer("float[]", self._constants),
-                "tables": ffi.from_buffer("int32_t[]", self._tables),
+                "constants": ffi.from_buffer("float[]", self.constants),
+                "tables": ffi.from_buffer("int32_t[]", self.tables),
                 "tensor_count": len(plan.tensors),
                 "step_count": len(plan.steps),
                 "stage_count": len(plan.stages),
                 "parameter_count": self.parameters.size,
-                "constant_count": self._constants.size,
-                "table_count": self._tables.size,
+                "constant_count": self.constants.size,
+                "table_count": self.tables.size,
                 "arena_floats": plan.arena_floats,
                 "ring_floats": plan.ring_floats,
                 "scratch_floats": plan.scratch_floats,

@@ -209,12 +209,18 @@ class Session:
         self, input_shapes: Mapping[str, tuple[int, ...]] | None = None, uint8: bool = False
     ) -> Plan:
         """The plan for inputs of these (C, H, W) shapes, by default the declared ones."""
+        return self.program(input_shapes, uint8)[0]
+
+    def program(
+        self, input_shapes: Mapping[str, tuple[int, ...]] | None = None, uint8: bool = False
+    ) -> tuple[Plan, Program]:
+        """The same with what the engine runs."""
         shapes = self.graph.inputs if input_shapes is None else input_shapes
         for name, shape in shapes.items():
             if None in shape:
                 raise InputError(f"input {name!r} takes any size: say which")
         inputs: dict[str, Any] = {name: (shape, uint8) for name, shape in shapes.items()}
-        return self._planned(inputs, list(self.graph.outputs))[0]
+        return self._planned(inputs, list(self.graph.outputs))
 
     def _read_inputs(
         self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]

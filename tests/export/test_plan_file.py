@@ -1,0 +1,167 @@
+"""Plan files and the library for C: what a program made from the documents alone gets."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exported import WARNINGS, input_bytes, python_bytes, random_inputs, run
+from support.every_operator import every_operator
+
+import minimeso
+from minimeso import Model
+from minimeso.engine import find_model
+from minimeso.engine.bindings import ffi
+from minimeso.engine.native import available_isas
+from minimeso.engine.paths import source_folder
+from minimeso.export import export, write
+from minimeso.export.plan_file import COUNTS
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG = os.environ.get("MINIMESO_HYPOTHESIS") == "long"
+CHANGES = 20_000 if LONG else 300
+HEAD = 12
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("gcc") or sys.platform == "win32", reason="no gcc on the path"
+)
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``run_plan.c``, compiled as docs/embed.md says."""
+    try:
+        library = minimeso.get_library()
+    except FileNotFoundError:
+        pytest.skip("the library is built with the extension: python setup.py build_ext --inplace")
+    program = tmp_path_factory.mktemp("runner") / "run_plan"
+    source = Path(__file__).with_name("run_plan.c")
+    include = f"-I{minimeso.get_include()}"
+    run("gcc", *WARNINGS, source, include, library, "-lm", "-pthread", "-o", program)
+    return program
+
+
+@pytest.mark.parametrize("name", ("mesoinception4-mish", "every", "yunet-s"))
+def test_bits_are_those_of_a_session(name: str, runner: Path, tmp_path: Path) -> None:
+    model = every_operator() if name == "every" else find_model(name)
+    shapes = {"image": (3, 64, 96)} if name == "yunet-s" else None
+    exported = export(model, shapes, as_plan=True)
+    write(exported, tmp_path)
+    inputs = random_inputs(exported)
+    for isa in available_isas():
+        for threads in (1, 3):
+            found = run(
+                runner, tmp_path / f"{exported.name}.plan", isa, str(threads),
+                data=input_bytes(inputs),
+            )  # fmt: skip
+            assert found == python_bytes(model, inputs, isa), (isa, threads)
+
+
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "embed.md").read_text()
+    (source,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "judge.c").write_text(source)
+    try:
+        library = minimeso.get_library()
+    except FileNotFoundError:
+        pytest.skip("the library is built with the extension: python setup.py build_ext --inplace")
+    include = f"-I{minimeso.get_include()}"
+    run("gcc", *WARNINGS, tmp_path / "judge.c", include, library, "-lm", "-pthread",
+        "-o", tmp_path / "judge")  # fmt: skip
+    model = find_model("mesoinception4-mish")
+    write(export(model, as_plan=True), tmp_path)
+    face = np.random.default_rng(1).integers(0, 256, (1, 256, 256, 3)).astype(np.uint8)
+    (tmp_path / "face.rgb").write_bytes(face.tobytes())
+    found = run(
+        tmp_path / "judge", tmp_path / "mesoinception4_mish.plan", tmp_path / "face.rgb"
+    ).split()
+    assert np.float32(found[0]) == minimeso.Session(model).run(face)[0]
+
+
+def test_fields_of_a_plan_are_those_of_the_engine() -> None:
+    """Python writes what the structs have, C reads what the lists say."""
+    text = (source_folder() / "plan_file.h").read_text()
+    for name, kind in (("COUNTS", ""), ("TENSOR", "mm_tensor"), ("STEP", "mm_step"),
+                       ("STAGE", "mm_stage")):  # fmt: skip
+        body = re.split(r"(?<!\\)\n", text.split(f"#define MM_PLAN_{name}(")[1], maxsplit=1)[0]
+        rows = re.findall(r"\b([IFA])\((\w+)(?:, (\d))?\)", body)
+        if not kind:
+            assert [field for _, field, _ in rows] == list(COUNTS)
+            continue
+        wanted = []
+        for field, about in ffi.typeof(kind).fields:
+            if about.type.kind == "array":
+                wanted += [("A", field, str(i)) for i in range(about.type.length)]
+            else:
+                wanted.append(("F" if about.type.cname == "float" else "I", field, ""))
+        assert rows == wanted, kind
+
+
+@pytest.fixture(scope="module")
+def hostile_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For many plans; the sources of the engine are compiled under sanitizers in the long run."""
+    program = tmp_path_factory.mktemp("hostile") / "run_plan"
+    engine = [Path(minimeso.get_library())]
+    flags = ["-DHOSTILE", f"-I{minimeso.get_include()}"]
+    if LONG:
+        engine = sorted(source_folder().glob("*.c"))
+        flags += ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    source = Path(__file__).with_name("run_plan.c")
+    run("gcc", *WARNINGS, *flags, source, *engine, "-lm", "-pthread", "-o", program)
+    return program
+
+
+def small_plan() -> bytes:
+    graph = minimeso.Graph("small")
+    x = graph.input("image", (3, 12, 9))
+    x = graph.node("conv2d", x, name="c", out_channels=4, kernel_size=3, padding=1)
+    x = graph.node("max_pool2d", graph.node("relu", x), kernel_size=2)
+    graph.output(graph.node("linear", graph.node("flatten", x), name="l", out_features=2))
+    rng = np.random.default_rng(0)
+    weights = {n: rng.normal(0, 1, s).astype(np.float32) for n, s in graph.parameters().items()}
+    (data,) = export(Model("small", graph, weights), as_plan=True).files.values()
+    return data
+
+
+def with_checksum(body: bytes) -> bytes:
+    return b"MMPLAN\0\1" + struct.pack("<I", zlib.crc32(body)) + body
+
+
+def test_a_hostile_plan_keeps_to_its_memory(hostile_runner: Path, tmp_path: Path) -> None:
+    """Numbers are changed, and the checksum with them."""
+    rng = np.random.default_rng(3)
+    good = small_plan()[HEAD:]
+    odd = [0, 1, -1, 2, 3, 7, 64, 1 << 31, (1 << 31) - 1, 1 << 40, (1 << 62), -(1 << 63)]
+    plans = [with_checksum(good)]
+    for _ in range(CHANGES):
+        body = bytearray(good)
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(0, len(good) // 8)) * 8
+            value = int(rng.choice(odd[:-2])) if rng.random() < 0.5 else odd[-1 - rng.integers(2)]
+            if rng.random() < 0.4:
+                value = int.from_bytes(body[at : at + 8], "little", signed=True)
+                value = max(min(value + int(rng.integers(-3, 4)), (1 << 63) - 1), -(1 << 63))
+            body[at : at + 8] = value.to_bytes(8, "little", signed=True)
+        plans.append(with_checksum(bytes(body)))
+    plans += [with_checksum(good[: int(rng.integers(0, len(good)))]) for _ in range(CHANGES // 10)]
+    many = tmp_path / "many"
+    many.write_bytes(b"".join(struct.pack("<I", len(plan)) + plan for plan in plans))
+    opened, refused = map(int, re.findall(rb"\d+", run(hostile_runner, many)))
+    assert opened + refused == len(plans)
+    assert opened > 1 and refused > len(plans) / 4
+
+
+def test_a_damaged_plan_is_refused(runner: Path, tmp_path: Path) -> None:
+    data = small_plan()
+    path = tmp_path / "small.plan"
+    for damaged in (b"", data[:11], data[:-1], data + b"\0", b"x" + data[1:], data[:-5] + b"12345"):
+        path.write_bytes(damaged)
+        with pytest.raises(AssertionError, match="no plan, a damaged one"):
+            run(runner, path, "scalar", "1")
