@@ -5,7 +5,8 @@
 ``stages`` and ``plan`` where everything lies and when it runs, ``bindings``, ``structs`` and
 ``native`` the border to C, ``session`` the front door, ``profile`` where time goes,
 ``files``, ``storage``, ``model_file`` and ``library`` models on disk, ``paths`` the C there,
-``reference`` a network by definition, ``exact`` sums and functions of the same bits on every machine.
+``reference`` a network by definition, ``exact`` sums and functions of the same bits on every
+machine.
 """
 
 from .graph import Graph, Node

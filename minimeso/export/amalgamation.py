@@ -188,11 +188,8 @@ def _vectors(texts: Mapping[str, str]) -> list[Vectors]:
     found = []
     for name, text in texts.items():
         if suffix := re.fullmatch(r"kernels_(\w+)\.c", name):
-            machines, header, target = (
-                match[1] if (match := re.search(fact, text, re.MULTILINE)) else ""
-                for fact in _FACTS
-            )
-            found.append(Vectors(suffix[1], machines, header, target))
+            facts = (re.search(fact, text, re.MULTILINE) for fact in _FACTS)
+            found.append(Vectors(suffix[1], *(fact[1] if fact else "" for fact in facts)))
     return sorted(found, key=lambda vectors: (vectors.machines != "", vectors.suffix))
 
 

@@ -89,11 +89,9 @@ def _is_whole(lines: list[str]) -> bool:
         return False
     if len(lines) == 1 and _CALL.fullmatch(last):
         return True
-    return (
-        not last.startswith((" ", "#"))
-        and last.endswith((";", "}"))
-        or (last.endswith(";") and not any(line.endswith("{") for line in lines))
-    )
+    if last.endswith(";") and not any(line.endswith("{") for line in lines):
+        return True
+    return last.endswith((";", "}")) and not last.startswith((" ", "#"))
 
 
 def _item(text: str, comment: str) -> Item:

@@ -118,9 +118,9 @@ def _texts(program: Program, public: Interface) -> dict[str, str]:
 def identifier(name: str) -> str:
     """A name as one of C: ``mesoinception4-mish`` is ``mesoinception4_mish``."""
     words = re.sub(r"\W+", "_", name.lower(), flags=re.ASCII)
-    return (
-        f"{words}_" if words in _C_WORDS.split() else words if words[:1].isalpha() else f"n{words}"
-    )
+    if words in _C_WORDS.split():
+        return f"{words}_"
+    return words if words[:1].isalpha() else f"n{words}"
 
 
 def _arrays(

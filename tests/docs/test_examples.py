@@ -85,11 +85,17 @@ def test_there_is_something_to_test() -> None:
     assert any(c.page == "README.md" and c.output for c in found)
 
 
-@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
-def test_python(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with copies of what the examples name, to be in and to write to."""
     for folder in ("samples", "models"):
         shutil.copytree(ROOT / "minimeso" / folder, tmp_path / "minimeso" / folder)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_python(page: Path) -> None:
     namespace: dict[str, object] = {"__name__": "example"}
     for number, block in enumerate(b for b in blocks(page) if b.language == "python"):
         code = compile(block.text, f"{name_of(page)}, block {number + 1}", "exec")
@@ -100,11 +106,9 @@ def test_python(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 SHOWN = [c for c in commands() if c.output.strip() and c.line.startswith("minimeso ")]
 
 
+@pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("command", SHOWN, ids=lambda c: f"{c.page}: {c.line}")
-def test_output_is_as_shown(
-    command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
+def test_output_is_as_shown(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(shlex.split(command.line)[1:]) == 0
     output = capsys.readouterr()
     assert (output.out + output.err).strip() == command.output.strip()

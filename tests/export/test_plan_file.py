@@ -35,12 +35,17 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``run_plan.c``, compiled as docs/embed.md says."""
+def library() -> str:
+    """The library for programs in C."""
     try:
-        library = minimeso.get_library()
+        return minimeso.get_library()
     except FileNotFoundError:
         pytest.skip("the library is built with the extension: python setup.py build_ext --inplace")
+
+
+@pytest.fixture(scope="module")
+def runner(library: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``run_plan.c``, compiled as docs/embed.md says."""
     program = tmp_path_factory.mktemp("runner") / "run_plan"
     source = Path(__file__).with_name("run_plan.c")
     include = f"-I{minimeso.get_include()}"
@@ -64,14 +69,10 @@ def test_bits_are_those_of_a_session(name: str, runner: Path, tmp_path: Path) ->
             assert found == python_bytes(model, inputs, isa), (isa, threads)
 
 
-def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+def test_the_example_of_the_documentation(library: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "embed.md").read_text()
     (source,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
     (tmp_path / "judge.c").write_text(source)
-    try:
-        library = minimeso.get_library()
-    except FileNotFoundError:
-        pytest.skip("the library is built with the extension: python setup.py build_ext --inplace")
     include = f"-I{minimeso.get_include()}"
     run("gcc", *WARNINGS, tmp_path / "judge.c", include, library, "-lm", "-pthread",
         "-o", tmp_path / "judge")  # fmt: skip
@@ -105,10 +106,10 @@ def test_fields_of_a_plan_are_those_of_the_engine() -> None:
 
 
 @pytest.fixture(scope="module")
-def hostile_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_runner(library: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """For many plans; the sources of the engine are compiled under sanitizers in the long run."""
     program = tmp_path_factory.mktemp("hostile") / "run_plan"
-    engine = [Path(minimeso.get_library())]
+    engine = [Path(library)]
     flags = ["-DHOSTILE", f"-I{minimeso.get_include()}"]
     if LONG:
         engine = sorted(source_folder().glob("*.c"))
