@@ -58,6 +58,8 @@ int mm_isa_supported(int isa)
     return isa > MM_SCALAR && isa <= MM_AVX512 && isa <= x86_level();
 #elif MM_ARM64
     return isa == MM_NEON;
+#elif MM_WASM
+    return isa == MM_SIMD128;
 #else
     return 0;
 #endif

@@ -4,7 +4,8 @@
 
 const char *mm_isa_name(int isa)
 {
-    static const char *const names[MM_ISA_COUNT] = {"scalar", "sse2", "avx2", "avx512", "neon"};
+    static const char *const names[MM_ISA_COUNT] = {"scalar", "sse2", "avx2",
+                                                    "avx512", "neon", "simd128"};
     return isa >= 0 && isa < MM_ISA_COUNT ? names[isa] : NULL;
 }
 
@@ -23,6 +24,9 @@ const mm_kernels *mm_kernels_of(int isa)
 #elif MM_ARM64
     case MM_NEON:
         return &mm_kernels_neon;
+#elif MM_WASM
+    case MM_SIMD128:
+        return &mm_kernels_simd128;
 #endif
     default:
         return NULL;

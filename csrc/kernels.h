@@ -8,7 +8,7 @@
    x == y is allowed where x and y have the same stride; otherwise buffers do not overlap.
    Each output element sees the same operations in the same order on every instruction set, so
    there are two classes of results: with fused multiply-add (avx2, avx512, neon) and without
-   (scalar, sse2).  Within a class all bits agree.  NaN in, NaN out. */
+   (scalar, sse2, simd128).  Within a class all bits agree.  NaN in, NaN out. */
 #ifndef MINIMESO_KERNELS_H
 #define MINIMESO_KERNELS_H
 
@@ -37,6 +37,8 @@
 #define MM_X86 1
 #elif defined(__aarch64__) || defined(_M_ARM64)
 #define MM_ARM64 1
+#elif defined(__wasm_simd128__)
+#define MM_WASM 1
 #endif
 
 /* One row of each of `outputs` output channels, in blocks of B = 4 and at the end 2 and 1; of the
@@ -206,6 +208,8 @@ extern const mm_kernels mm_kernels_scalar;
 extern const mm_kernels mm_kernels_sse2, mm_kernels_avx2, mm_kernels_avx512;
 #elif MM_ARM64
 extern const mm_kernels mm_kernels_neon;
+#elif MM_WASM
+extern const mm_kernels mm_kernels_simd128;
 #endif
 
 #endif

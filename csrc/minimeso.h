@@ -41,7 +41,7 @@ enum {
 };
 
 /* Instruction sets, slowest first. */
-enum { MM_SCALAR, MM_SSE2, MM_AVX2, MM_AVX512, MM_NEON, MM_ISA_COUNT };
+enum { MM_SCALAR, MM_SSE2, MM_AVX2, MM_AVX512, MM_NEON, MM_SIMD128, MM_ISA_COUNT };
 
 /* MM_OP_INPUT_F32, ...: see operators.h; their fields are those of mm_step. */
 #define MM_OP_NUMBER(NAME, ...) MM_OP_##NAME,

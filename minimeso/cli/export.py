@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures are float32 (3, H, W) from 0 to 1, not bytes (H, W, 3)")  # fmt: skip
     add("--plan", action="store_true",
         help="a plan file for the installed C library in place of C")  # fmt: skip
+    add("--crop", action="store_true",
+        help="besides, minimeso_crop.c: cuts a face out of a picture and scales it")  # fmt: skip
     add("--name", metavar="PREFIX", help="of files and functions; default: from the model's name")
     add_json_argument(parser, "one object for each network")
 
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from ..detect.pair import ENDING, detector_path, load_pair
     from ..engine import find_model
     from ..errors import InputError
-    from ..export import export, write
+    from ..export import crop_files, export, write
 
     path = detector_path(options.model)
     pair = load_pair(path) if path.endswith(ENDING) else None
@@ -68,7 +70,9 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.out)
     try:
         for exported in exports:
-            write(exported, folder)
+            write(exported.files, folder)
+        if options.crop:
+            write(crop_files(), folder)
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{options.out}: cannot be written: {reason}: name a folder") from None

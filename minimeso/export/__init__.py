@@ -2,10 +2,11 @@
 
 ``items`` takes the engine's own C apart, ``amalgamation`` puts together what a network needs of
 it, ``literals`` writes its program down, ``interface`` the functions around it, ``texts`` an
-example and how to compile it, ``plan_file`` the same program for the library, ``program`` is the
-front door.
+example and how to compile it, ``plan_file`` the same program for the library, ``crop`` what cuts a
+face, ``program`` is the front door.
 """
 
+from .crop import crop_files
 from .program import Export, export, write
 
-__all__ = ["Export", "export", "write"]
+__all__ = ["Export", "crop_files", "export", "write"]

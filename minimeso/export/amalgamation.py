@@ -13,29 +13,19 @@ from typing import NamedTuple
 from ..engine.bindings import ACTIVATION_NUMBERS, OP_NUMBERS
 from ..engine.native import kernel_names
 from ..engine.paths import source_folder
-from .items import Item, joined, kept, needed, read_items
+from .items import Item, joined, kept, needed, read_items, with_private_names
 
-#: In the order in which they need each other.
-_HEADERS = (
-    "activations.h", "operators.h", "minimeso.h", "kernels.h", "coefficients.h", "layout.h",
-    "steps.h", "ops.h", "bands.h", "threads.h", "lines.h", "check.h", "windows.h",
-)  # fmt: skip
-_SOURCES = (
-    "kernels.c", "cpu.c", "one_thread.inc", "op_arrays.c", "op_binary.c", "op_conv.c", "op_copy.c",
-    "op_dense.c", "op_normalize.c", "op_order.c", "op_planes.c", "op_pool.c", "op_winograd.c",
-    "ops.c", "lines.c", "bands.c", "program.c",
-)  # fmt: skip
-#: kernels.inc, but for the table.
-_TEMPLATES = (
-    "activation.inc", "conv.inc", "linear.inc", "max_pool.inc", "depthwise.inc", "resize.inc",
-    "rows.inc", "winograd.inc",
-)  # fmt: skip
+#: In the order in which they need each other; ``op_*.c`` come before those that end it.
+_FIRST = ("kernels.c", "cpu.c", "one_thread.inc")
+_LAST = ("ops.c", "lines.c", "bands.c", "program.c", "resize.c")
 #: What stands in the file of an instruction set: the macro of its machines, the header of its
 #: intrinsics, the target of its region.
 _FACTS = (r"^#if (MM_\w+)", r"#include <(\w+intrin\.h|\w+_\w+\.h)>", r'target\("(.*)"\)')
-_ROOTS = ("mm_run", "mm_isa_supported", "mm_isa_name", "mm_kernels_of", "mm_check_nothing")
+_ROOTS = ("mm_isa_supported", "mm_isa_name", "mm_kernels_of")
 #: kernels.h says which instruction sets a machine may have.
-_AFTER = {"kernels.h": "#ifdef MINIMESO_SCALAR\n#undef MM_X86\n#undef MM_ARM64\n#endif\n"}
+_AFTER = {
+    "kernels.h": "#ifdef MINIMESO_SCALAR\n#undef MM_X86\n#undef MM_ARM64\n#undef MM_WASM\n#endif\n"
+}
 _PASTE = """\
 #define MM_PASTE2(name, suffix) name##__##suffix
 #define MM_PASTE(name, suffix) MM_PASTE2(name, suffix)
@@ -65,11 +55,13 @@ class Needs(NamedTuple):
     Attributes:
         operators, activations: their names in C, ``CONV`` and ``RELU``.
         without: kernels that no step calls, although its operator might.
+        roots: functions that it calls.
     """
 
     operators: Collection[str]
     activations: Collection[str]
     without: Collection[str] = ()
+    roots: Collection[str] = ("mm_run", "mm_check_nothing")
 
 
 class Vectors(NamedTuple):
@@ -92,30 +84,52 @@ def amalgamate(needs: Needs, program: str) -> str:
     texts["operators.h"], roots = _operators(texts["operators.h"], needs.operators)
     texts["activations.h"], names = _activations(texts["activations.h"], needs.activations)
     texts["kernels.h"] = _all_kernels(texts["kernels.h"])
-    parts = {name: read_items(texts[name]) for name in (*_HEADERS, *_SOURCES, *_TEMPLATES)}
+    operators = sorted(name for name in texts if re.fullmatch(r"op_\w+\.c", name))
+    sources, templates = (*_FIRST, *operators, *_LAST), _included("kernels.inc", texts)
+    headers = _headers((*sources, *templates), texts)
+    parts = {name: read_items(texts[name]) for name in (*headers, *sources, *templates)}
+    parts |= {name: with_private_names(parts[name], name) for name in sources}
     items = [item for part in (*parts.values(), *simd.values()) for item in part]
     roots |= names | {f"mm_{kind}_fn" for kind, _ in _rows(texts["kernels.h"], "MM_KERNELS")}
-    reached = needed(items, {*_ROOTS, *roots}, {f"->{name}" for name in needs.without})
+    reached = needed(
+        items, {*_ROOTS, *needs.roots, *roots}, {f"->{name}" for name in needs.without}
+    )
     called = {name for name in ACTIVATION_NUMBERS if f"->{name}" in reached}
     if missing := {name.upper() for name in called} - set(needs.activations):
         every_one = {*needs.activations, *missing}  # an operator calls them by their name
         return amalgamate(needs._replace(activations=every_one), program)
     parts = {name: kept(part, reached) for name, part in parts.items()}
     simd = {vectors: kept(part, reached) for vectors, part in simd.items()}
-    templates = [parts[name] for name in _TEMPLATES]
+    kernels_of = [parts[name] for name in templates]
     used = {f"->{name.lower()}" for name in needs.activations} | reached
     kernels = [name for name in kernel_names() if f"->{name}" in used]
     return "\n".join(
         (
             "#include <math.h>\n#include <string.h>\n",
-            *(_section(name, parts[name]) + _AFTER.get(name, "") for name in _HEADERS),
-            _ARITHMETIC + _PASTE + _renames([*simd.values(), *templates]),
-            *(_kernels(vectors, [simd[vectors], *templates], kernels) for vectors in every),
-            *(_section(name, parts[name]) for name in _SOURCES),
-            _NO_CHECK,
+            *(_section(name, parts[name]) + _AFTER.get(name, "") for name in headers),
+            _ARITHMETIC + _PASTE + _renames([*simd.values(), *kernels_of]),
+            *(_kernels(vectors, [simd[vectors], *kernels_of], kernels) for vectors in every),
+            *(_section(name, parts[name]) for name in sources),
+            _NO_CHECK if needs.operators else "",
             program,
         )
     )
+
+
+def _included(name: str, texts: Mapping[str, str]) -> list[str]:
+    """The files of ours that a file includes."""
+    found = re.findall(r'^#include "(\w+\.(?:h|inc))"', texts[name], re.MULTILINE)
+    return [other for other in found if other in texts]
+
+
+def _headers(files: Iterable[str], texts: Mapping[str, str]) -> list[str]:
+    """The headers that files ask for, each behind those that it asks for itself."""
+    found: dict[str, None] = {}
+    for name in files:
+        for header in _included(name, texts):
+            found.update(dict.fromkeys(_headers([header], texts)))
+            found[header] = None
+    return list(found)
 
 
 def _section(name: str, items: Iterable[Item]) -> str:

@@ -7,7 +7,7 @@ This is no parser of C: it relies on what ``.ci/format`` and ``docs/extend`` ask
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 #: Lists of which the calls at the margin make something of each row: they always stay.
@@ -128,6 +128,23 @@ def _kind(text: str) -> tuple[str, tuple[str, ...]]:
         return "data", tuple(re.findall(r"(\w+)(?:\[[^\]]*\])? =", head))
     name = _FUNCTION.search(head)
     return "function" if "{" in text else "prototype", (name[1],) if name else ()
+
+
+def with_private_names(items: Sequence[Item], file: str) -> list[Item]:
+    """The items of a source, where what is private to it has names that nothing else mentions."""
+    own = {n for item in items if _is_private(item) for n in item.names if not n.startswith("->")}
+
+    def renamed(names: Iterable[str]) -> Iterator[str]:
+        return (f"{file}:{name}" if name in own else name for name in names)
+
+    return [
+        replace(item, names=tuple(renamed(item.names)), words=frozenset(renamed(item.words)))
+        for item in items
+    ]
+
+
+def _is_private(item: Item) -> bool:
+    return item.kind == "type" or bool(re.search(r"(?m)^static ", item.text))
 
 
 def needed(

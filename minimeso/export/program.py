@@ -91,14 +91,14 @@ def export(
     return Export(prefix, files, program.parameters.nbytes, public)
 
 
-def write(exported: Export, folder: Path) -> None:
-    """The files of a network into a folder, which is made if it is missing.
+def write(files: Mapping[str, bytes], folder: Path) -> None:
+    """Files by their names into a folder, which is made if it is missing.
 
     Raises:
         OSError: the folder cannot be made or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in exported.files.items():
+    for name, data in files.items():
         write_file(folder / name, data)
 
 

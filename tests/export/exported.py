@@ -28,7 +28,7 @@ def run(*command: str | Path, data: bytes = b"") -> bytes:
 def compiled(exported: Export, folder: Path, compiler: str, *flags: str) -> Path:
     """A program that reads all inputs from stdin and writes all outputs; it is told the instruction
     set."""
-    write(exported, folder)
+    write(exported.files, folder)
     main = folder / f"{exported.name}_main.c"
     main.write_text(_main(exported))
     program = folder / f"{exported.name}-{compiler}"

@@ -15,8 +15,8 @@ from support.every_operator import every_operator
 
 from minimeso import Graph, InputError, Model, Session
 from minimeso.engine import bundled_models, find_model
-from minimeso.engine.native import available_isas
-from minimeso.export import export, write
+from minimeso.engine.native import available_isas, resize
+from minimeso.export import crop_files, export, write
 
 LONG = os.environ.get("MINIMESO_HYPOTHESIS") == "long"
 NETWORK = "mesoinception4-mish"
@@ -54,7 +54,7 @@ def test_example_judges_a_face(tmp_path: Path) -> None:
     """As a person would: the files alone, the documented command, bytes of a picture."""
     model = find_model(NETWORK)
     exported = export(model)
-    write(exported, tmp_path)
+    write(exported.files, tmp_path)
     name = exported.name
     page = (tmp_path / f"{name}.md").read_text()
     command = re.search(r"\$ cc (.*-o judge)\n", page)
@@ -115,7 +115,7 @@ def test_two_networks_in_one_program(tmp_path: Path) -> None:
     graph.output(graph.node("relu", graph.input("x", (3,)), name="y"))
     for name in ("one", "two"):
         exported = export(Model(name, graph, {}))
-        write(exported, tmp_path)
+        write(exported.files, tmp_path)
         run(
             "gcc",
             *WARNINGS,
@@ -134,7 +134,7 @@ def test_an_unaligned_arena_and_a_foreign_isa_are_refused(tmp_path: Path) -> Non
         pytest.skip("no gcc on the path")
     graph = Graph("tiny")
     graph.output(graph.node("relu", graph.input("x", (3,)), name="y"))
-    write(export(Model("tiny", graph, {})), tmp_path)
+    write(export(Model("tiny", graph, {})).files, tmp_path)
     (tmp_path / "main.c").write_text(
         """\
 #include "tiny.h"
@@ -152,6 +152,37 @@ int main(void)
     )
     run("gcc", *WARNINGS, "-O1", tmp_path / "main.c", tmp_path / "tiny.c", "-o", tmp_path / "main")
     run(tmp_path / "main")
+
+
+CROP = """\
+#include <stdio.h>
+#include <stdlib.h>
+#include "minimeso_crop.h"
+static uint8_t picture[40 * 50 * 3];
+static float out[3 * 32 * 24];
+int main(int argc, char **argv)
+{
+    minimeso_crop_box box = {picture, 40, 50, 150, 3.25f, 1.5f, 47.0f, 39.75f, 32, 24};
+    if (argc < 2 || fread(picture, sizeof picture, 1, stdin) != 1) return 2;
+    void *workspace = aligned_alloc(64, (minimeso_crop_bytes(&box) + 63) / 64 * 64);
+    if (minimeso_crop_run(&box, argv[1], out, 32 * 24, 24, workspace)) return 3;
+    fwrite(out, sizeof out, 1, stdout);
+    free(workspace);
+    return 0;
+}
+"""
+
+
+@needs_gcc
+def test_a_crop_has_the_bits_of_python(tmp_path: Path) -> None:
+    write(crop_files(), tmp_path)
+    (tmp_path / "main.c").write_text(CROP)
+    sources = [tmp_path / "main.c", tmp_path / "minimeso_crop.c"]
+    run("gcc", *WARNINGS, "-O1", *sources, "-lm", "-o", tmp_path / "main")
+    picture = np.random.default_rng(2).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    for isa in available_isas():
+        wanted = resize(picture, (3.25, 1.5, 47.0, 39.75), (32, 24), "bilinear", isa)
+        assert run(tmp_path / "main", isa, data=picture.tobytes()) == wanted.tobytes(), isa
 
 
 @pytest.mark.parametrize("name", ("mm_x", "1x", "a-b", "", "x" * 80))

@@ -58,7 +58,7 @@ def test_bits_are_those_of_a_session(name: str, runner: Path, tmp_path: Path) ->
     model = every_operator() if name == "every" else find_model(name)
     shapes = {"image": (3, 64, 96)} if name == "yunet-s" else None
     exported = export(model, shapes, as_plan=True)
-    write(exported, tmp_path)
+    write(exported.files, tmp_path)
     inputs = random_inputs(exported)
     for isa in available_isas():
         for threads in (1, 3):
@@ -77,7 +77,7 @@ def test_the_example_of_the_documentation(library: str, tmp_path: Path) -> None:
     run("gcc", *WARNINGS, tmp_path / "judge.c", include, library, "-lm", "-pthread",
         "-o", tmp_path / "judge")  # fmt: skip
     model = find_model("mesoinception4-mish")
-    write(export(model, as_plan=True), tmp_path)
+    write(export(model, as_plan=True).files, tmp_path)
     face = np.random.default_rng(1).integers(0, 256, (1, 256, 256, 3)).astype(np.uint8)
     (tmp_path / "face.rgb").write_bytes(face.tobytes())
     found = run(

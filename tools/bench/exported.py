@@ -48,7 +48,7 @@ def code_bytes(exported: Export, target: Target, folder: Path) -> int:
     Raises:
         CalledProcessError: it does not compile.
     """
-    write(exported, folder)
+    write(exported.files, folder)
     made = folder / "network.o"
     source = folder / f"{exported.name}.c"
     subprocess.run(
