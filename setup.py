@@ -116,7 +116,8 @@ class BuildExtension(build_ext):
 
     def _archive(self):
         """What the extension was made of once more, as a library for programs in C."""
-        objects = self.compiler.object_filenames(_sources(), output_dir=self.build_temp)
+        sources = [s for e in self.extensions for s in e.sources if s.startswith("csrc/")]
+        objects = self.compiler.object_filenames(sources, output_dir=self.build_temp)
         self.compiler.create_static_lib(objects, "minimeso", str(self._library_folder()))
 
     def _library_folder(self):

@@ -64,3 +64,13 @@ def test_a_missing_compiler_is_one_line(setup: dict[str, Any], tmp_path: Path) -
     assert done.stderr.strip() == setup["NO_COMPILER"]
     for name in ("Debian", "Fedora", "macOS", "Windows"):
         assert name in done.stderr
+
+
+def test_the_package_brings_the_c_of_the_engine(tmp_path: Path) -> None:
+    """For `minimeso export`, and the header for programs in C."""
+    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", tmp_path]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    built = tmp_path / "minimeso" / "csrc"
+    csrc = ROOT / "csrc"
+    wanted = {p.relative_to(csrc) for p in csrc.rglob("*") if p.suffix in (".c", ".h", ".inc")}
+    assert {p.relative_to(built) for p in built.rglob("*") if p.is_file()} == wanted

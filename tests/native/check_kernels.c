@@ -10,7 +10,7 @@
 
 extern const mm_kernels mm_kernels_scalar_fma;
 #ifdef MM_EMULATED
-extern const mm_kernels mm_kernels_avx512, mm_kernels_neon;
+extern const mm_kernels mm_kernels_avx512, mm_kernels_neon, mm_kernels_simd128;
 #else
 int check_crops(void); /* check_crops.c */
 #endif
@@ -302,10 +302,11 @@ int main(void)
     /* the emulation rounds a multiply-add twice */
     check_table("avx512 (emulated)", &mm_kernels_scalar, &mm_kernels_avx512);
     check_table("neon (emulated)", &mm_kernels_scalar, &mm_kernels_neon);
+    check_table("simd128 (emulated)", &mm_kernels_scalar, &mm_kernels_simd128);
 #else
     for (int isa = 0; isa < MM_ISA_COUNT; isa++) {
         const mm_kernels *fast = mm_isa_supported(isa) ? mm_kernels_of(isa) : NULL;
-        int fused = isa != MM_SCALAR && isa != MM_SSE2;
+        int fused = isa != MM_SCALAR && isa != MM_SSE2 && isa != MM_SIMD128;
         if (fast)
             check_table(mm_isa_name(isa), fused ? &mm_kernels_scalar_fma : &mm_kernels_scalar,
                         fast);

@@ -62,7 +62,7 @@ def test_kernels_under_sanitizers(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not X86, reason="the emulated build is for x86")
 def test_kernels_of_other_machines_emulated(tmp_path: Path) -> None:
-    """AVX-512 and NEON code on a machine without them, over SIMDe's portable headers."""
+    """AVX-512, NEON and SIMD128 code on a machine without them, over SIMDe's portable headers."""
     spec = importlib.util.find_spec("simde_py")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("simde-py is not installed")
@@ -84,10 +84,11 @@ def test_kernels_of_other_machines_emulated(tmp_path: Path) -> None:
         "kernels_avx2.c": [],
         "kernels_avx512.c": [*emulated, missing, "-include", "simde/x86/avx512.h"],
         "kernels_neon.c": [*emulated, "-include", "simde/arm/neon.h"],
+        "kernels_simd128.c": [*emulated, "-include", "simde/wasm/simd128.h"],
     }
     # not UBSan: the emulation itself adds signed integers beyond their range
     output = run([build(tmp_path, COMPILERS[0], ["-O1", "-fsanitize=address"], sources)])
-    assert "avx512 (emulated)" in output
+    assert "avx512 (emulated)" in output and "simd128 (emulated)" in output
     assert "\n0 failures" in output
 
 

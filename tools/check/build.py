@@ -31,6 +31,7 @@ KERNEL_CHECK: dict[str, list[str]] = {
     "kernels_avx2.c": [],
     "kernels_avx512.c": [],
     "kernels_neon.c": [],
+    "kernels_simd128.c": [],
 }
 
 

@@ -1,0 +1,1 @@
+"""A page that judges pictures in the browser, by exported networks as WebAssembly."""
