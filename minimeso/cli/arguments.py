@@ -9,6 +9,8 @@ _MAX_THREADS = 1024
 FINDER = "yunet-s"
 #: Frames a second and pixels of a face.
 _MOST = 1000
+#: Memory, in MiB.
+MOST_MIB = 1 << 24
 #: What ``--fail-on`` takes -> the verdicts that it means.
 FAILING = {"fake": ("fake",), "uncertain": ("fake", "uncertain")}
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from .arguments import (
     FAILING,
     FINDER,
+    MOST_MIB,
     add_detector_arguments,
     add_engine_arguments,
     add_fail_on_argument,
@@ -59,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the picture, or the clip with its sound, with boxes and scores",
     )
+    add("--memory", type=positive_number(MOST_MIB), metavar="MIB",
+        help="refuse files that need more memory than this, for the whole process (Linux); "
+        "default: no limit")  # fmt: skip
     add_fail_on_argument(parser, "command line")
     add_engine_arguments(parser, "threads that work; default: one per available core")
     add_json_argument(parser, "one object a line for each input")
@@ -67,12 +71,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Judge everything; returns the exit status."""
     from ..detect import Detector
+    from ..media.memory_limit import limit_memory
     from .job import Job
 
     inputs = find_inputs(options.paths)
     if not inputs:
         return SOME_UNREADABLE
     _check_usage(options, inputs)
+    if options.memory is not None:
+        limit_memory(int(options.memory * (1 << 20)))
     detector = Detector(
         options.model,
         fast=options.fast,

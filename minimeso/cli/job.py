@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from ..report.whole_clip import WholeClip
 
 
+_TOO_LARGE = "needs more memory than there is, or than --memory allows: scale it down"
+
+
 class Job:
     """All inputs of one command: judged one by one, counted, reported."""
 
@@ -62,6 +65,8 @@ class Job:
         self._progress.show(number, source.path)
         try:
             verdict = self._verdict(number, source)
+        except MemoryError:
+            verdict = self._unreadable(source.path, _TOO_LARGE)
         finally:
             self._progress.clear()
         origin = self._origin_of(source)

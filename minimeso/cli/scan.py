@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..notes import clock, in_words
 from .arguments import (
+    MOST_MIB,
     add_detector_arguments,
     add_fail_on_argument,
     add_isa_argument,
@@ -48,7 +49,7 @@ EXAMPLES = """\
   minimeso scan s3://bucket/clips verdicts/ --scheduler tcp://10.0.0.1:8786
   minimeso scan --summary verdicts/ --json"""
 
-_MOST_WORKERS, _MOST_SECONDS, _MOST_MIB = 1024, 1e7, 1 << 24
+_MOST_WORKERS, _MOST_SECONDS = 1024, 1e7
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give a file up without a sign of life for so long; default %(default)g")  # fmt: skip
     add("--timeout", type=positive_number(_MOST_SECONDS), metavar="SECONDS", default=21600.0,
         help="give a file up after so long in all; default %(default)g")  # fmt: skip
-    add("--memory", type=positive_number(_MOST_MIB), metavar="MIB", default=2048.0,
+    add("--memory", type=positive_number(MOST_MIB), metavar="MIB", default=2048.0,
         help="give a file up that needs more memory; default %(default)g")  # fmt: skip
     add("--retry", action="store_true", help="try files again that were given up")
     add_detector_arguments(parser)

@@ -7,6 +7,7 @@ import os
 from typing import IO, TYPE_CHECKING
 
 from .clip import MAX_FPS
+from .sample_tables import MAX_PARTS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -142,7 +143,9 @@ def last_whole_box(file: IO[bytes]) -> int | None:
 def _last_box(file: IO[bytes], length: int) -> tuple[int, int]:
     """Where the last of the parts of an MP4 file begins, and where it ends if it is all there."""
     start = end = 0
-    while end + 8 <= length:
+    for _ in range(MAX_PARTS):
+        if end + 8 > length:
+            break
         start = end
         file.seek(start)
         size = int.from_bytes(file.read(4), "big")

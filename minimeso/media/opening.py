@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import IO, TYPE_CHECKING, Any
 
@@ -9,16 +10,18 @@ from .clip import MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box
 from .formats import format_of
 from .pictures import Unreadable
+from .sample_tables import MAX_SAMPLES, promised_samples
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
 _BUFFER_BYTES = 1 << 16
-#: What FFmpeg also opens and nobody means by a clip: lists of other files, text as pictures.
+#: What FFmpeg also opens and nobody means by a clip: lists of other files and addresses, scripts,
+#: text as pictures.
 _NO_CLIPS = (
-    "hls", "dash", "concat", "sdp", "rtsp", "imf", "image2", "ffmetadata", "tty", "bin", "xbin",
-    "adf", "idf",
+    "hls", "dash", "webm_dash_manifest", "concat", "sdp", "rtsp", "rtp", "sap", "imf", "avisynth",
+    "vapoursynth", "lavfi", "image2", "ffmetadata", "tty", "bin", "xbin", "adf", "idf",
 )  # fmt: skip
 
 _COPY_AGAIN = "copy or download it again"
@@ -59,6 +62,7 @@ class NamelessFile:
 
 def open_container(file: NamelessFile, start: bytes) -> InputContainer:
     """The container of a file that begins so; ``Unreadable`` if it is none."""
+    _check_promises(file.file)
     try:
         container = _probe(file)
     except MemoryError:
@@ -67,11 +71,32 @@ def open_container(file: NamelessFile, start: bytes) -> InputContainer:
         if begins_like_a_clip(start) or format_of(start):
             raise Unreadable(_damaged(file.fault or text_of(error))) from None
         raise Unreadable(f"neither a picture nor a clip of a known format: {_SAVE_AS}") from None
-    name = container.format.name
-    if name.split(",")[0] in _NO_CLIPS or name.endswith("_pipe"):
-        container.close()
-        raise Unreadable(f"not a picture or clip of a known format, but {name}: {_SAVE_AS}")
     return container
+
+
+@functools.cache
+def _clips() -> str:
+    """FFmpeg's names of the formats that it may open at all; the others are not even looked into:
+    some ask the system for an address as soon as they are."""
+    from av import formats_available
+
+    return ",".join(
+        name for name in sorted(formats_available)
+        if (name not in _NO_CLIPS and not name.endswith("pipe")) or name == "yuv4mpegpipe"
+    )  # fmt: skip
+
+
+def _check_promises(file: IO[bytes]) -> None:
+    """``Unreadable`` for tables that FFmpeg would fill gigabytes with; read before it does."""
+    try:
+        samples = promised_samples(file)
+        file.seek(0)
+    except (OSError, ValueError) as error:
+        raise Unreadable(_damaged(text_of(error))) from None
+    if samples > MAX_SAMPLES:
+        raise Unreadable(
+            f"promises {samples} samples, more than {MAX_SAMPLES}, taken for a bomb: {_SAVE_AS}"
+        )
 
 
 def _probe(file: NamelessFile) -> InputContainer:
@@ -81,7 +106,7 @@ def _probe(file: NamelessFile) -> InputContainer:
         "buffer_size": _BUFFER_BYTES,
         "metadata_errors": "replace",
         "options": {"max_pixels": str(MAX_PIXELS)},
-        "container_options": {"protocol_whitelist": "none"},
+        "container_options": {"protocol_whitelist": "none", "format_whitelist": _clips()},
     }
     try:
         return av.open(file, "r", **options)

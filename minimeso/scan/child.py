@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
+from ..media.memory_limit import limit_memory
+
 #: Seconds between two signs of life that are sent on.
 _ALIVE_SECONDS = 0.5
 #: Seconds after the parent's own limits in which the system's timer ends what hangs.
@@ -59,7 +61,7 @@ def main() -> None:
     questions: queue.Queue[Any] = queue.Queue()
     threading.Thread(target=_read, args=(questions,), daemon=True).start()
     make, scratch, limits = pickle.loads(questions.get())
-    _limit_memory(limits.memory + _BURST)
+    limit_memory(limits.memory + _BURST)
     try:
         judge = make(scratch)
     except Exception as error:
@@ -104,16 +106,6 @@ def _read(questions: queue.Queue[Any]) -> None:
         while True:
             questions.put(receive(sys.stdin.buffer))
     os._exit(0)  # nobody wants the answer any more
-
-
-def _limit_memory(size: int) -> None:
-    """What asks for more gets a ``MemoryError``, sooner than anybody could look."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_DATA)
-        if most == resource.RLIM_INFINITY or most > size:
-            resource.setrlimit(resource.RLIMIT_DATA, (size, most))
 
 
 def _alarm(seconds: float) -> None:
