@@ -5,13 +5,16 @@ import sys
 
 #: As ``cli.output.INTERRUPTED``, which may not be there yet.
 _INTERRUPTED = 130
+#: What ends a process unless it says otherwise; Windows knows only the first.
+_ENDING = ("SIGTERM", "SIGHUP")
 
 
 def run() -> int:
     """The command line, in which Ctrl-C is quiet from the first import on.
 
     NumPy answers one that comes while its C parts are imported with an ``ImportError`` and a page
-    of advice, so whatever error follows a Ctrl-C is taken for it.
+    of advice, so whatever error follows a Ctrl-C is taken for it.  SIGTERM and SIGHUP end the
+    process as an exception does, so that no half-written file stays.
     """
     interrupted = False
 
@@ -20,6 +23,16 @@ def run() -> int:
         interrupted = True
         raise KeyboardInterrupt
 
+    def end(number: int, _: object) -> None:
+        for name in _ENDING:  # a second one does not disturb the tidying
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for name in _ENDING:
+        wanted = getattr(signal, name, None)
+        if wanted is not None and signal.getsignal(wanted) is signal.SIG_DFL:
+            signal.signal(wanted, end)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     try:

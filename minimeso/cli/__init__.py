@@ -3,7 +3,7 @@
 Data goes to stdout, progress and messages to stderr.  Exit status: 0 done, 1 (``verify``) a layer
 is wrong or (``--fail-on``) a file is suspect, 2 wrong usage or an unusable model, 3 some input
 could not be read, 4 the output could not be written, 130 stopped by Ctrl-C, 141 the reader of the
-output went away, 143 (``scan``) stopped by SIGTERM.
+output went away, 143 stopped by SIGTERM (129 by SIGHUP).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(argv)
         status: int = options.run(options)
         return status
-    except SystemExit as end:  # argparse: --help, --version or wrong usage
+    except SystemExit as end:  # a signal; or argparse: --help, --version or wrong usage
         return end.code if isinstance(end.code, int) else USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
