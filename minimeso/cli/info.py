@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
 from .arguments import add_json_argument
 from .output import json_line, line, printable, table
 
@@ -26,7 +27,7 @@ DETAILS = (
 EXAMPLES = """\
   minimeso info
   minimeso info default
-  minimeso info my_model.npz --json"""
+  minimeso info --sbom > minimeso.cdx.json"""
 
 #: Height and width for the plan of a network that takes pictures of any size.
 ANY_SIZE = 256
@@ -40,10 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", nargs="?", metavar="MODEL", help="bundled model or pair, or a file of one"
     )
     add_json_argument(parser, "one object on one line")
+    parser.add_argument(
+        "--sbom", action="store_true",
+        help="what is inside: package, run-time packages, models with their SHA-256, licences, as "
+        "CycloneDX 1.6 (JSON)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Print; returns the exit status."""
+    if options.sbom:
+        if options.model is not None:
+            raise InputError("--sbom tells of the installation: not with a model")
+        from .sbom import bill_of_materials
+
+        json_line(bill_of_materials())
+        return 0
     data, text = _asked(options.model)
     if options.json:
         json_line(data)
