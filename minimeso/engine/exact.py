@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .bindings import ffi, lib
+from .memory import for_engine
 
 Array = npt.NDArray[np.float64]
 
@@ -85,4 +86,4 @@ def _each(function: int, x: Array) -> Array:
 
 
 def _doubles(x: npt.NDArray[Any]) -> Array:
-    return np.ascontiguousarray(x, np.float64)
+    return for_engine(x, np.float64)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from .bindings import LANES
 
@@ -11,6 +15,12 @@ from .bindings import LANES
 def round_lanes(n: int) -> int:
     """``n`` rounded up to whole vectors of the widest instruction set."""
     return (n + LANES - 1) // LANES * LANES
+
+
+def for_engine(x: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
+    """``x`` as C may read it: contiguous, and its elements where the machine wants them, which
+    those of an array over a part of some buffer need not be.  Copied only where it is not so."""
+    return np.require(np.ascontiguousarray(x, dtype), requirements="A")
 
 
 @dataclass

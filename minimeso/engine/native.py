@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..errors import EngineError, InputError
 from .bindings import ACTIVATION_NUMBERS, LANES, ffi, lib, names
+from .memory import for_engine
 from .plan import Plan
 
 #: Read once: a program may change its environment while threads run.
@@ -85,7 +86,7 @@ def activator(
     number = ACTIVATION_NUMBERS.get(activation)
     if number is None:
         raise EngineError(f"unknown activation {activation!r}", lib.MM_E_PROGRAM)
-    x = np.ascontiguousarray(x, np.float32)
+    x = for_engine(x, np.float32)
     y = np.empty_like(x)
     source, target = ffi.from_buffer("float[]", x), ffi.from_buffer("float[]", y)
     isa_number = _ISA_NAMES.index(choose_isa(isa))

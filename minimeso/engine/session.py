@@ -18,6 +18,7 @@ from .cores import available_cores
 from .graph import Graph
 from .layer import Layer, Layers
 from .library import find_model
+from .memory import for_engine
 from .model_file import Model
 from .native import Pool, Program, Workspace, choose_isa
 from .operators import Shape
@@ -315,7 +316,7 @@ def _read_input(name: str, x: npt.ArrayLike, declared: Sequence[int | None]) -> 
         raise InputError(f"input {name!r} has shape {array.shape}, no batch axis: use x[None]")
     if array.ndim != len(declared) + 1 or 0 in array.shape[1:]:
         raise InputError(f"input {name!r} has shape {array.shape}, the network wants {wanted}")
-    return np.ascontiguousarray(array)
+    return for_engine(array)
 
 
 def _shape_of(layer: Layer, shapes: Mapping[str, Shape]) -> Shape:

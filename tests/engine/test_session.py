@@ -361,3 +361,21 @@ def test_a_large_network_lies_in_memory_once(tmp_path: Path) -> None:
     in_file = count * layer // 4
     # The packed weights, those of the file, and of the layer at work few copies.
     assert peak < count * layer + 2 * in_file + 4 * layer
+
+
+def test_what_lies_askew_is_read_as_it_is() -> None:
+    """Floats at odd addresses, as in a part of a file: C may not read them there."""
+    graph = Graph("askew")
+    x = graph.node("conv2d", graph.input("x", (2, 5, 8)), out_channels=2, kernel_size=3, stride=2)
+    graph.output(graph.node("mish", x))
+    values = RNG.normal(size=(3, 2, 5, 8)).astype(np.float32)
+    askew = np.frombuffer(b"\0" + values.tobytes(), np.float32, offset=1).reshape(values.shape)
+    assert not askew.flags.aligned and askew.flags.c_contiguous
+    with Session(graph, random_weights(graph, RNG)) as session:
+        wanted = session.run(values)
+        np.testing.assert_array_equal(session.run(askew), wanted)
+    read = session_module._read_input("x", askew, (2, 5, 8))
+    assert read.flags.aligned and read.flags.c_contiguous
+    np.testing.assert_array_equal(native.activate(askew, "mish"), native.activate(values, "mish"))
+    call, _ = native.activator(askew, "mish")
+    assert call() == 0
