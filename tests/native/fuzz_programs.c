@@ -7,11 +7,16 @@
 
    fuzz_programs [count [first [plain | verbose]]]
        programs first .. first + count - 1; plain: no changes, as ThreadSanitizer wants it (a
-       changed program may write where it reads); verbose: the number of each before it runs. */
+       changed program may write where it reads); verbose: the number of each before it runs.
+
+   With -DFUZZ_BYTES it is a target of libFuzzer (.ci/fuzz): what else is chance are bytes that it
+   chooses by the code that they reach. */
 
 #include "fuzz.h"
 
 static uint64_t state;
+static const uint8_t *choices; /* of libFuzzer, before chance */
+static size_t choices_left;
 static long made[MM_OP_COUNT], passed[MM_OP_COUNT], ran[MM_OP_COUNT];
 static long changed_passed, changed_refused, plain_refused, too_large, shortened;
 
@@ -22,12 +27,21 @@ void start_chance(uint64_t seed)
         random_bits();
 }
 
-uint32_t random_bits(void) /* xorshift64 */
+static uint32_t noise(void) /* xorshift64 */
 {
     state ^= state << 13;
     state ^= state >> 7;
     state ^= state << 17;
     return (uint32_t)(state >> 32);
+}
+uint32_t random_bits(void)
+{
+    uint32_t bits = 0;
+    if (!choices_left)
+        return noise();
+    for (int i = 0; i < 4 && choices_left; i++, choices_left--)
+        bits |= (uint32_t)*choices++ << (8 * i);
+    return bits;
 }
 int32_t below(int32_t n) { return (int32_t)(random_bits() % (uint32_t)n); }
 int32_t between(int32_t low, int32_t high) { return low + below(high - low + 1); }
@@ -45,14 +59,14 @@ void fill(void *p, size_t bytes)
 {
     unsigned char *bytes_of = p;
     for (size_t i = 0; i < bytes; i++)
-        bytes_of[i] = (unsigned char)random_bits();
+        bytes_of[i] = (unsigned char)noise();
 }
 
 float *random_floats(int64_t count)
 {
     float *p = exactly((size_t)count * sizeof *p);
     for (int64_t i = 0; i < count; i++)
-        p[i] = (float)between(-64, 64) / 32.0f;
+        p[i] = (float)((int32_t)(noise() % 129) - 64) / 32.0f;
     return p;
 }
 
@@ -90,11 +104,44 @@ static void shorten_rings(const mm_program *p)
     }
 }
 
+/* What the planner asks of programs that nobody has checked. */
+static void measure_all(const mm_program *p)
+{
+    mm_needs needs;
+    int64_t lines[MM_MAX_STAGE];
+    for (int64_t i = 0; i < p->step_count; i++)
+        mm_measure(p, i, &needs);
+    for (int64_t i = 0; i < p->stage_count; i++)
+        mm_measure_stage(p, &p->stages[i], lines);
+}
+
+#ifdef FUZZ_BYTES
+/* Any value into any field, as long as there are bytes that choose one. */
+static void poke(draft_t *d)
+{
+    const size_t tensors = (size_t)d->p.tensor_count * sizeof *d->tensors / 4;
+    const size_t steps = (size_t)d->p.step_count * sizeof *d->steps / 4;
+    const size_t stages = (size_t)d->p.stage_count * sizeof *d->stages / 4;
+    for (int left = 8; left && choices_left; left--) {
+        const uint32_t value = random_bits();
+        size_t at = random_bits() % (tensors + steps + stages);
+        char *place = (char *)d->stages;
+        if (at < tensors)
+            place = (char *)d->tensors;
+        else if ((at -= tensors) < steps)
+            place = (char *)d->steps;
+        else
+            at -= steps;
+        memcpy(place + 4 * at, &value, sizeof value);
+    }
+}
+#endif
+
+/* The number of a program also says its operator. */
 static void try_program(long number, int plain)
 {
     draft_t d;
     int64_t step;
-    start_chance((uint64_t)number);
     mm_step *focus = draw(&d, (int32_t)(number % MM_OP_COUNT));
     plain = plain || one_in(6);
     if (plain) {
@@ -102,6 +149,9 @@ static void try_program(long number, int plain)
         add_reach(&d);
     } else {
         change(&d, focus);
+#ifdef FUZZ_BYTES
+        poke(&d);
+#endif
     }
     mm_program p = d.p;
     p.tensors = copy_of(d.tensors, p.tensor_count, sizeof *p.tensors);
@@ -111,6 +161,7 @@ static void try_program(long number, int plain)
     count_steps(made, &p);
     if (plain)
         shorten_rings(&p);
+    measure_all(&p);
     if (mm_check(&p, &step) != MM_OK) {
         if (plain)
             printf("program %ld, %s at %d: refused\n", number,
@@ -162,6 +213,24 @@ static int wrong_gaps(void)
     return wrong;
 }
 
+#ifdef FUZZ_BYTES
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static int is_ready;
+    if (!is_ready)
+        is_ready = start_pools();
+    if (!is_ready || size < 2)
+        return 0;
+    start_chance(data[0]);
+    choices = data + 2;
+    choices_left = size - 2;
+    try_program(data[1], data[0] & 1);
+    choices_left = 0;
+    if (plain_refused || differences || backwards)
+        abort();
+    return 0;
+}
+#else
 int main(int argc, char **argv)
 {
     long count = argc > 1 ? atol(argv[1]) : 1000, first = argc > 2 ? atol(argv[2]) : 0;
@@ -174,6 +243,7 @@ int main(int argc, char **argv)
             printf("program %ld\n", i);
             fflush(stdout);
         }
+        start_chance((uint64_t)i);
         try_program(i, plain);
     }
     free_pools();
@@ -189,3 +259,4 @@ int main(int argc, char **argv)
     printf("row paddings misjudged: %d\n", wrong_gaps());
     return plain_refused || differences || backwards || wrong_gaps();
 }
+#endif

@@ -8,6 +8,15 @@
 #define MAX_FLOATS (1 << 18) /* of any one block that a program may ask for */
 #define MAX_WORK 3e5 /* multiplications of one image: a changed program may loop for hours */
 
+#ifdef __has_feature
+#if __has_feature(memory_sanitizer)
+#define HAS_MSAN 1
+#endif
+#endif
+#ifndef HAS_MSAN
+#define HAS_MSAN 0
+#endif
+
 long differences, backwards;
 static mm_pool *pools[POOLS];
 static long current; /* number of the program */
@@ -117,8 +126,18 @@ static uint64_t digest(const arrays_t *a)
     return h;
 }
 
+/* Memory before a run: anything, so some noise at its beginning.  MemorySanitizer is to see what an
+   unchanged program reads before it has written it; a changed one may read what nobody writes. */
+static void spoil(void *memory, size_t bytes, int plain)
+{
+    if (!HAS_MSAN)
+        fill(memory, bytes < 4096 ? bytes : 4096);
+    else if (!plain)
+        memset(memory, 0, bytes);
+}
+
 /* Arena, scratch and rows apart from one another; lines in parts, as threads would take them. */
-static void run_apart(const mm_program *p, int isa, arrays_t *a, int64_t batch)
+static void run_apart(const mm_program *p, int isa, arrays_t *a, int64_t batch, int plain)
 {
     size_t arena_bytes = (size_t)p->arena_floats * sizeof(float);
     size_t scratch_bytes = (size_t)p->scratch_floats * sizeof(float);
@@ -131,9 +150,9 @@ static void run_apart(const mm_program *p, int isa, arrays_t *a, int64_t batch)
                         .rings = exactly(ring_bytes),
                         .scratch = exactly(scratch_bytes),
                         .rows = exactly((size_t)p->max_list * sizeof *worker.rows)};
-    fill(worker.rings, ring_bytes < 4096 ? ring_bytes : 4096);
-    fill(worker.arena, arena_bytes < 4096 ? arena_bytes : 4096);
-    fill(worker.scratch, scratch_bytes < 4096 ? scratch_bytes : 4096);
+    spoil(worker.rings, ring_bytes, plain);
+    spoil(worker.arena, arena_bytes, plain);
+    spoil(worker.scratch, scratch_bytes, plain);
     int64_t parts = between(1, 3);
     for (worker.image = 0; worker.image < batch; worker.image++)
         for (int64_t i = 0; i < p->stage_count; i++)
@@ -146,7 +165,7 @@ static void run_apart(const mm_program *p, int isa, arrays_t *a, int64_t batch)
 }
 
 static void run_pool(const mm_program *p, int isa, int threads, int images_at_once, arrays_t *a,
-                     int64_t batch)
+                     int64_t batch, int plain)
 {
     size_t bytes = mm_workspace_bytes(p, threads, images_at_once);
     if (!bytes)
@@ -156,6 +175,8 @@ static void run_pool(const mm_program *p, int isa, int threads, int images_at_on
     for (size_t i = 0; nanoseconds && i < timers; i++)
         nanoseconds[i] = 0;
     void *workspace = aligned_alloc(64, bytes);
+    if (workspace && HAS_MSAN)
+        spoil(workspace, bytes, plain);
     if (!workspace || mm_run(p, isa, pools[threads - 1], (const void *const *)a->inputs, a->outputs,
                              batch, workspace, images_at_once, nanoseconds) != MM_OK)
         exit(2);
@@ -173,9 +194,9 @@ static void run_once(const mm_program *p, int isa, int threads, int images_at_on
         if (a->outputs[i])
             memset(a->outputs[i], 0, a->output_bytes[i]);
     if (threads)
-        run_pool(p, isa, threads, images_at_once, a, batch);
+        run_pool(p, isa, threads, images_at_once, a, batch, wanted != NULL);
     else
-        run_apart(p, isa, a, batch);
+        run_apart(p, isa, a, batch, wanted != NULL);
     if (!wanted)
         return;
     uint64_t got = digest(a);

@@ -1,0 +1,245 @@
+"""Seeds: small sound files, one or more for each door, made here; none is kept.
+
+``python -m fuzz.seeds FOLDER [DOOR ...]`` (in ``tests``) writes them.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import struct
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from conftest import random_weights
+from PIL import Image
+from support import clips as made_clips
+from support import credentials
+from support.detectors import saved, small_detector, small_pair
+
+from minimeso import Graph, Model, save_model
+from minimeso.detect.pair import Pair, save_pair
+from minimeso.engine.operators import OPERATORS
+
+Files = dict[str, bytes]
+_SIZE = (32, 24)
+
+
+def small_photo() -> Image.Image:
+    """Smooth colours, of few bytes in any format."""
+    y, x = np.mgrid[0 : _SIZE[1], 0 : _SIZE[0]]
+    return Image.fromarray(np.stack([8 * x, 10 * y, 4 * (x + y)], axis=2).astype(np.uint8))
+
+
+# --- models -------------------------------------------------------------------------------
+
+
+def _one_of_each() -> list[Graph]:
+    """A network for each operator that takes a map or two with its least attributes."""
+    graphs = []
+    for op, operation in OPERATORS.items():
+        for attributes in _ATTRIBUTES:
+            graph = Graph(op)
+            x = graph.input("image", (4, None, None))
+            inputs = [graph.node("relu", x, name="a")] * 2
+            least = operation.arity[0]
+            try:
+                y = graph.node(op, *inputs[: max(least, 1)], name="b", **attributes)
+            except Exception:  # other attributes may do
+                continue
+            graph.output(y)
+            graphs.append(graph)
+            break
+    return graphs
+
+
+#: What the operators ask for, one after the other.
+_ATTRIBUTES: tuple[dict[str, Any], ...] = (
+    {}, {"out_channels": 5, "kernel_size": 3, "padding": 1}, {"kernel_size": 2},
+    {"out_features": 3}, {"scale": 2}, {"size": [5, 6]}, {"upscale_factor": 2},
+    {"num_groups": 2}, {"axes": [1, 0, 2]}, {"min": 0, "max": 1}, {"start": 1, "count": 2},
+    {"shape": [2, 2, 5]}, {"padding": [1, 1, 1, 1]}, {"block_size": 2},
+)  # fmt: skip
+
+
+def models() -> Files:
+    """Descriptions of models."""
+    graphs = [*_one_of_each(), small_detector("small", 1).graph]
+    return {
+        f"{graph.name}-{number}.json": json.dumps(
+            {"format": 2, "name": "x", "graph": graph.to_json(), "meta": {}}
+        ).encode()
+        for number, graph in enumerate(graphs)
+    }
+
+
+@functools.cache
+def _tiny() -> Model:
+    graph = Graph("tiny")
+    x = graph.input("image", (3, 6, 7))
+    x = graph.node("conv2d", x, out_channels=2, kernel_size=3, name="conv1")
+    x = graph.node("linear", graph.node("flatten", x), out_features=1, name="fc")
+    graph.output(graph.node("sigmoid", x, name="p_fake"))
+    return Model(
+        "tiny", graph, random_weights(graph, np.random.default_rng(0)),
+        framing={"resample": "bilinear", "side": 2.3}, thresholds={"real": 0.4, "fake": 0.6},
+    )  # fmt: skip
+
+
+def archives() -> Files:
+    """Model files of each type of weights."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for dtype in ("float32", "float16", "int8"):
+            path = Path(folder) / f"{dtype}.npz"
+            save_model(_tiny(), path, dtype=dtype)  # type: ignore[arg-type]  # one of its literals
+            found[path.name] = path.read_bytes()
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.zeros((2, 3), ">f4"), b=np.zeros(5, np.int8))
+    return {**found, "plain.npz": buffer.getvalue()}
+
+
+def pair_models() -> Files:
+    """The two models of ``pairs``."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = small_pair()
+        return {
+            f"{one.name}.npz": Path(saved(one, Path(folder))).read_bytes()
+            for one in (made.fast, made.thorough)
+        }
+
+
+def pairs() -> Files:
+    """Manifests."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = small_pair()
+        for one in (made.fast, made.thorough):
+            saved(one, Path(folder))
+        found = {}
+        for number, calibration in enumerate(({}, {"spread": 0.6}, {"small_faces": [[50, 0.1]]})):
+            path = Path(folder) / f"{number}.json"
+            full = Pair(**{**vars(made), "calibration": calibration})
+            try:
+                save_pair(full, path)
+            except Exception:
+                continue
+            found[path.name] = path.read_bytes()
+    return found
+
+
+# --- pictures -----------------------------------------------------------------------------
+
+
+def _saved(kind: str, image: Image.Image, **options: Any) -> bytes | None:
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, kind, **options)
+    except (KeyError, OSError, ValueError):  # this Pillow does not write it
+        return None
+    return buffer.getvalue()
+
+
+def pictures() -> Files:
+    """Each format, and modes of the commonest."""
+    image = small_photo()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wanted: list[tuple[str, Image.Image, dict[str, Any]]] = [
+        *((kind, image, {}) for kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")),
+        *((kind, image, {}) for kind in ("JPEG2000", "AVIF")),
+        ("JPEG", image, {"progressive": True, "exif": exif, "quality": 20}),
+        ("JPEG", image.convert("L"), {"icc_profile": b"profile" * 9}),
+        ("JPEG", image.convert("CMYK"), {}),
+        ("PNG", image.convert("P"), {"transparency": 0, "icc_profile": b"profile" * 9}),
+        ("PNG", image.convert("I;16"), {}), ("PNG", image.convert("LA"), {}),
+        ("TIFF", image, {"compression": "tiff_lzw"}), ("TIFF", image.convert("F"), {}),
+        ("TIFF", image.convert("1"), {"compression": "group4"}),
+        ("WEBP", image.convert("RGBA"), {"lossless": True}),
+    ]  # fmt: skip
+    found = {}
+    for number, (kind, picture, options) in enumerate(wanted):
+        data = _saved(kind, picture, **options)
+        if data is not None:
+            found[f"{kind.lower()}-{number}"] = data
+    return found
+
+
+def animations() -> Files:
+    """Pictures that move."""
+    return {kind: made_clips.animation_bytes(kind, 3) for kind in ("GIF", "PNG", "WEBP")}
+
+
+# --- clips --------------------------------------------------------------------------------
+
+
+def clips() -> Files:
+    """A few frames in each container."""
+    import av
+
+    return {
+        f"{number}-{kind}": made_clips.clip_bytes(
+            kind, codec, 9 if kind == "mpegts" else 3, pix_fmt=pix_fmt, size=_SIZE
+        )
+        for number, (kind, codec, pix_fmt) in enumerate(made_clips.KINDS)
+        if codec in av.codecs_available
+    }
+
+
+def containers() -> Files:
+    """Clips without what only FFmpeg looks at, and stamps."""
+    found = {name: data[:200] + data[-200:] for name, data in clips().items()}
+    found["uuid"] = credentials.box(b"ftyp", b"isomiso2") + credentials.uuid_box()
+    found["stamps"] = struct.pack("<9d", 0, 0.04, 0.08, 9.0, 0.0, 0.04, 0.04, -2.0, 100.0)
+    found["params"] = (
+        struct.pack("@INNii", 2, 32, 20, 1, 30) + bytes(8) + struct.pack("@10i", *[3] * 10)
+    )
+    return found
+
+
+def stores() -> Files:
+    """JUMBF boxes and values."""
+    deep = b"".join(
+        (credentials.jumb("c2pa", credentials.jumb("x")), credentials.cbor([[["x"]], {"a": 1}]))
+    )
+    return {
+        "store": credentials.STORE,
+        "old": credentials.store({"claim_generator": "old/1.0"}, "c2pa.claim"),
+        "cbor": credentials.cbor(credentials.CLAIM),
+        "indefinite": b"\xbf\x61a\x9f\x01\xff\x61b\x7f\x61c\xff\xff",
+        "deep": deep,
+    }
+
+
+def origins() -> Files:
+    """Files that say where they come from."""
+    small = clips()
+    return {
+        "jpeg": credentials.jpeg(part=2000),
+        "png": credentials.png(),
+        "mp4": next(iter(small.values())) + credentials.uuid_box(),
+        **{name: data for name, data in small.items() if "matroska" in name},
+        "tiff": pictures()["tiff-5"],
+    }
+
+
+def raws() -> Files:
+    """Width, height, frames a second there and wanted, then frames."""
+    return {
+        "two": struct.pack("<hhfd", 4, 3, 25.0, 0.0) + bytes(2 * 36),
+        "part": struct.pack("<hhfd", 4, 3, 25.0, 4.0) + bytes(9 * 36 + 5),
+        "wrong": struct.pack("<hhfd", -4, 3, float("nan"), 4.0) + bytes(36),
+    }
+
+
+if __name__ == "__main__":
+    from fuzz.doors import DOORS
+
+    for door in sys.argv[2:] or DOORS:
+        place = Path(sys.argv[1], door)
+        place.mkdir(parents=True, exist_ok=True)
+        for name, data in DOORS[door].seeds().items():
+            (place / name).write_bytes(data)
