@@ -35,6 +35,27 @@ static void zero_line(const mm_worker *worker, const mm_step *s, int64_t y)
     }
 }
 
+/* Tables hold the channel (feature) of the input that each of the output is. */
+static void select_line(const mm_worker *worker, const mm_step *s, int64_t y)
+{
+    const mm_tensor *in = &worker->program->tensors[s->input];
+    const mm_tensor *out = &worker->program->tensors[s->output];
+    const int32_t *from = worker->program->tables + s->first_table;
+    if (in->is_vector) {
+        const float *a = mm_row(worker, in, 0, 0);
+        float *row = mm_row(worker, out, 0, 0);
+        for (int64_t x = 0; x < out->width; x++)
+            row[x] = a[from[x]];
+        mm_finish_row(worker, s, out, row, 0, 0);
+        return;
+    }
+    for (int64_t c = 0; c < out->channels; c++) {
+        float *row = mm_row(worker, out, y, c);
+        copy_floats(row, mm_row(worker, in, y, from[c]), out->width);
+        mm_finish_row(worker, s, out, row, c, 0);
+    }
+}
+
 void mm_run_flatten(const mm_worker *worker, const mm_step *s, int64_t y, int64_t end)
 {
     const mm_tensor *in = &worker->program->tensors[s->input];
@@ -88,6 +109,7 @@ MM_RUN_EACH_LINE(copy, copy_line)
 MM_RUN_EACH_LINE(zero, zero_line)
 MM_RUN_EACH_LINE(nearest, nearest_line)
 MM_RUN_EACH_LINE(bilinear, bilinear_line)
+MM_RUN_EACH_LINE(select, select_line)
 
 int mm_check_copy(const mm_operands *o)
 {
@@ -122,6 +144,17 @@ static int table_fits(const mm_program *p, int64_t offset, int64_t count, int32_
         if (p->tables[offset + i] < 0 || p->tables[offset + i] >= size)
             return 0;
     return 1;
+}
+
+int mm_check_select(const mm_operands *o)
+{
+    const mm_tensor *in = o->in, *out = o->out;
+    const int64_t table = o->step->first_table;
+    if (in->is_vector || out->is_vector)
+        return in->is_vector && out->is_vector &&
+               table_fits(o->program, table, out->width, (int32_t)in->width);
+    return in->height == out->height && in->width == out->width &&
+           table_fits(o->program, table, out->channels, (int32_t)in->channels);
 }
 
 /* each: neighbours of a line (column) */

@@ -27,6 +27,8 @@
     X(COPY, 1, 1, same, maps, copy, nothing, copy)                                                 \
     /* 0 -> output */                                                                              \
     X(ZERO, 0, 1, same, maps, zero, nothing, zero)                                                 \
+    /* input -> output: first_table has the channel (feature) of the input for each; epilogue */   \
+    X(SELECT, 1, 1, same, maps, select, nothing, select)                                           \
     /* weight, bias; epilogue */                                                                   \
     X(CONV, 1, 1, window, maps, conv, conv, conv)                                                  \
     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h tiles of           \

@@ -6,6 +6,7 @@
      └── MinimesoError           everything that minimeso raises on purpose
           ├── GraphError         a network that cannot be (also ValueError)
           ├── ModelError         a model file that cannot be trusted (also ValueError)
+          ├── ConvertError       a network of another kind that cannot be read (also ValueError)
           ├── InputError         an array that does not fit the network (also ValueError)
           ├── PictureError       a picture that cannot be read (also OSError)
           ├── OutputError        a report or annotated copy that cannot be written (also OSError)
@@ -15,6 +16,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ConvertError",
     "EngineError",
     "GraphError",
     "InputError",
@@ -35,6 +37,10 @@ class GraphError(MinimesoError, ValueError):
 
 class ModelError(MinimesoError, ValueError):
     """A model file is damaged, hostile or too new; the message names the file and the node."""
+
+
+class ConvertError(MinimesoError, ValueError):
+    """A network of another format cannot be read; the message names file, node and remedy."""
 
 
 class InputError(MinimesoError, ValueError):

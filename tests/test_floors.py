@@ -3,7 +3,7 @@
 ::
 
     cli > scan > export, report > minimeso (the front door)
-        > detect, networks > engine, media > csrc
+        > detect, networks, convert > engine, media > csrc
 
 A room may use what lies below it; rooms on one floor know nothing of each other; ``errors``,
 ``interpreter``, ``locks`` and ``notes`` are everybody's.  ``tools`` and ``tests`` stand beside the
@@ -27,7 +27,7 @@ PACKAGE = "minimeso"
 #: Which floor each room is on.
 FLOORS = {
     "engine": 1, "media": 1,
-    "detect": 2, "networks": 2,
+    "detect": 2, "networks": 2, "convert": 2,
     "": 3,  # ``minimeso/__init__.py``: what the lower floors offer to everybody
     "report": 4, "export": 4,
     "scan": 5,

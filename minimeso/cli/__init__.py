@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MinimesoError, OutputError
-from . import bench, detect, export, info, scan, verify
+from . import bench, convert, detect, export, info, scan, verify
 from .output import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -28,8 +28,8 @@ from .output import (
 )
 
 _COMMANDS = {
-    "detect": detect, "scan": scan, "info": info, "bench": bench, "verify": verify,
-    "export": export,
+    "detect": detect, "scan": scan, "info": info, "bench": bench, "convert": convert,
+    "verify": verify, "export": export,
 }  # fmt: skip
 
 

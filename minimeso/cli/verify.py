@@ -1,7 +1,7 @@
-"""``minimeso verify``: every layer of a model against stored outputs of PyTorch.
+"""``minimeso verify``: every layer of a model against stored outputs of another framework.
 
-``tools/convert/reference.py`` writes the reference file and describes it.  Each layer is asked for
-on its own, so what runs is the rewritten and fused program that leads to it.
+``minimeso convert --reference`` and ``tools/convert/reference.py`` write the reference file.  Each
+layer is asked for on its own, so what runs is the rewritten and fused program that leads to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..engine import Graph, Session
 
-HELP = "compare every layer of a model with stored PyTorch outputs"
+HELP = "compare every layer of a model with stored outputs of another framework"
 DETAILS = (
     "Prints for each layer the largest error and its ratio to the layer's largest value. Exit "
     "status: 0 all within the bound, 1 some layer is not, 2 a file cannot be used."
@@ -28,7 +28,7 @@ DETAILS = (
 EXAMPLES = """\
   minimeso verify my_model.npz reference.npz
   minimeso verify my_model.npz reference.npz --isa sse2 --json
-  python -m tools.convert.reference mesoinception4 pish reference.npz --model my_model.npz"""
+  minimeso convert network.onnx my_model.npz --reference reference.npz"""
 
 #: Largest error of a layer, relative to the largest absolute value of its reference: what is
 #: promised for the logit.  Measured with random weights: up to 2e-6.
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("model", metavar="MODEL", help="bundled model or model file")
     parser.add_argument(
-        "reference", metavar="REFERENCE.npz", help="written by tools/convert/reference.py"
+        "reference", metavar="REFERENCE.npz", help="written by `minimeso convert --reference`"
     )
     add_engine_arguments(parser, "threads; default: one per available core")
     add_json_argument(parser, "one object on one line")
@@ -90,7 +90,7 @@ def _input(graph: Graph, arrays: Mapping[str, Any], where: str) -> npt.NDArray[A
     from ..errors import InputError, ModelError
 
     if "input" not in arrays:
-        raise ModelError(f"{where}: no 'input' inside: not written by tools/convert/reference.py")
+        raise ModelError(f"{where}: no 'input' inside: not written by `minimeso convert`")
     x: npt.NDArray[Any] = arrays["input"]
     if len(graph.inputs) != 1:
         raise InputError("verify is for networks with one input")
@@ -109,7 +109,7 @@ def _expected(graph: Graph, arrays: Mapping[str, Any], where: str) -> list[Expec
     if unknown:
         raise ModelError(f"{where}: layer {unknown[0]!r} is not in the model: another network?")
     if not names:
-        raise ModelError(f"{where}: no outputs inside: not written by tools/convert/reference.py")
+        raise ModelError(f"{where}: no outputs inside: not written by `minimeso convert`")
     return [
         _layer(arrays, node.name, node.op, None if scales is None else scales[number], where)
         for number, node in enumerate(graph.nodes)

@@ -18,7 +18,10 @@ Array = npt.NDArray[np.float64]
 
 
 def evaluate(
-    graph: Graph, weights: Mapping[str, npt.NDArray[Any]], inputs: Mapping[str, npt.NDArray[Any]]
+    graph: Graph,
+    weights: Mapping[str, npt.NDArray[Any]],
+    inputs: Mapping[str, npt.NDArray[Any]],
+    until: str | None = None,
 ) -> dict[str, Array]:
     """Value of every input and node.
 
@@ -26,6 +29,7 @@ def evaluate(
         graph: the network.
         weights: its arrays by ``node.parameter``.
         inputs: (N, C, H, W) or (N, F) arrays by input name.
+        until: the last node that is wanted; by default the last there is.
 
     Returns:
         float64 arrays with a batch axis, by name.
@@ -40,4 +44,6 @@ def evaluate(
             for name in entry.parameters(shapes, node.attributes)
         }
         values[node.name] = entry.reference(sources, node.attributes, arrays)
+        if node.name == until:
+            break
     return values

@@ -21,7 +21,7 @@ ULP = 2.0**-24
 #: What takes vectors as well as maps; activations have no more to show there.
 VECTORS_TOO = (
     "softmax", "batch_norm", "prelu", "add", "sub", "div", "clamp", "concat", "argmax", "reshape",
-    "group_norm", "layer_norm",
+    "slice_channels", "group_norm", "layer_norm",
 )  # fmt: skip
 small = st.integers(1, 3)
 pads = st.tuples(*[st.integers(0, 3)] * 4).map(list)
@@ -100,6 +100,13 @@ def attributes(draw: st.DrawFn, op: str, shape: Sequence[int | None]) -> dict[st
     if op == "pixel_shuffle":
         factors = [f for f in range(1, 5) if channels % f**2 == 0]
         return {"upscale_factor": draw(st.sampled_from(factors))}
+    if op == "slice_channels":
+        start = draw(st.integers(0, channels - 1))
+        end = draw(st.integers(start + 1, channels))
+        return {"start": start, "end": end, "step": draw(small)}
+    if op == "channel_shuffle":
+        groups = [g for g in range(1, channels + 1) if channels % g == 0]
+        return {"groups": draw(st.sampled_from(groups))}
     if op == "prelu":
         return {"num_parameters": draw(st.sampled_from([1, channels]))}
     return draw(st.sampled_from(examples(op)))

@@ -47,6 +47,9 @@ def one(op: str, *shapes: tuple[int | None, ...], **attributes: Any) -> Graph:
         ("permute", (60,), {"dims": [0, 1, 2]}, "map"),
         ("permute", (3, None, None), {"dims": [1, 0, 2]}, "fixed size"),
         ("pixel_shuffle", (3, 4, 5), {"upscale_factor": 2}, "multiple"),
+        ("slice_channels", (3, 4, 5), {"start": 1, "end": 4}, "no channels"),
+        ("slice_channels", (3, 4, 5), {"start": 2, "end": 2}, "no channels"),
+        ("channel_shuffle", (3, 4, 5), {"groups": 2}, "multiple"),
         ("pixel_shuffle", (4, 4, 5), {"upscale_factor": 0}, "upscale_factor"),
         (
             "conv_transpose2d",

@@ -84,6 +84,10 @@ def _apply(node: Node, x: list[torch.Tensor], w: dict[str, torch.Tensor]) -> tor
             return x[0].permute(0, *(axis + 1 for axis in a["dims"]))
         case "pixel_shuffle":
             return F.pixel_shuffle(x[0], a["upscale_factor"])
+        case "slice_channels":
+            return x[0][:, a["start"] : a["end"] : a["step"]]
+        case "channel_shuffle":
+            return F.channel_shuffle(x[0], a["groups"])
         case "argmax":
             return x[0].argmax(1, True).float()
         case "conv_transpose2d":

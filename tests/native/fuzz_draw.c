@@ -431,6 +431,16 @@ static void draw_resize(draft_t *d, int32_t op)
     }
 }
 
+static void draw_select(draft_t *d)
+{
+    int32_t in = source(d, -1), count = between(1, 9);
+    mm_tensor t = d->tensors[in];
+    int32_t out = t.is_vector ? new_vector(d, count) : new_tensor(d, count, t.height, t.width, 0);
+    mm_step *s = new_step(d, MM_OP_SELECT, in, out);
+    count = (int32_t)(t.is_vector ? d->tensors[out].width : d->tensors[out].channels);
+    s->first_table = new_table(d, count, (int32_t)(t.is_vector ? t.width : t.channels));
+}
+
 static void draw_windowed(draft_t *d, int32_t op, int32_t in)
 {
     if (op == MM_OP_WINOGRAD)
@@ -476,6 +486,9 @@ static void draw_step(draft_t *d, int32_t op)
         return;
     case MM_OP_ZERO:
         new_step(d, op, -1, new_map(d, between(1, 4)));
+        return;
+    case MM_OP_SELECT:
+        draw_select(d);
         return;
     case MM_OP_CONV:
     case MM_OP_WINOGRAD:

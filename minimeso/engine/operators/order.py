@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import GraphError
 from ..layer import Layer
@@ -104,6 +105,43 @@ def _lower_pixel_shuffle(plan: Lowering, layer: Layer) -> None:
     plan.emit("PIXEL_SHUFFLE", layer, stride_h=factor, stride_w=factor)
 
 
+def _infer_slice(shapes: Shapes, a: Attributes) -> Shape:
+    if not a["start"] < a["end"] <= known_channels(shapes[0]):
+        raise GraphError(f"[{a['start']}, {a['end']}) are no channels of {shapes[0]}")
+    return (len(range(a["start"], a["end"], a["step"])), *shapes[0][1:])
+
+
+def _slice(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    return sources[0][:, a["start"] : a["end"] : a["step"]]
+
+
+def _lower_slice(plan: Lowering, layer: Layer) -> None:
+    a = layer.attributes
+    plan.emit("SELECT", layer, first_table=plan.table(range(a["start"], a["end"], a["step"])))
+
+
+def _infer_channel_shuffle(shapes: Shapes, a: Attributes) -> Shape:
+    if map_of(shapes[0])[0] % a["groups"]:
+        raise GraphError(f"{shapes[0][0]} channels are no multiple of {a['groups']} groups")
+    return shapes[0]
+
+
+def _channel_shuffle(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    return sources[0][:, _shuffled(sources[0].shape[1], a["groups"])]
+
+
+def _shuffled(channels: int, groups: int) -> npt.NDArray[np.int64]:
+    """Of each channel of the output that of the input."""
+    return np.asarray(np.arange(channels).reshape(groups, -1).T.reshape(-1), np.int64)
+
+
+def _lower_channel_shuffle(plan: Lowering, layer: Layer) -> None:
+    channels = plan.channels(layer.name)
+    plan.emit(
+        "SELECT", layer, first_table=plan.table(_shuffled(channels, layer.attributes["groups"]))
+    )
+
+
 def _infer_argmax(shapes: Shapes, a: Attributes) -> Shape:
     if known_channels(shapes[0]) > _EXACT:
         raise GraphError(f"float32 numbers no more than {_EXACT} features")
@@ -137,6 +175,26 @@ OPERATORS = {
         _pixel_shuffle,
         _lower_pixel_shuffle,
         attributes={"upscale_factor": Attribute(integer(1))},
+        takes_epilogue=True,
+    ),
+    "slice_channels": Operator(
+        "channels (features) from start to before end, every step-th of them",
+        _infer_slice,
+        _slice,
+        _lower_slice,
+        attributes={
+            "start": Attribute(integer(0), 0),
+            "end": Attribute(integer(1)),
+            "step": Attribute(integer(1), 1),
+        },
+        takes_epilogue=True,
+    ),
+    "channel_shuffle": Operator(
+        "channels of groups one behind the other to one of each group in turn",
+        _infer_channel_shuffle,
+        _channel_shuffle,
+        _lower_channel_shuffle,
+        attributes={"groups": Attribute(integer(1))},
         takes_epilogue=True,
     ),
     "argmax": Operator(

@@ -1,0 +1,151 @@
+"""Element by element: activations, arithmetic of two values, and of a value and constants."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import GraphError
+from . import patterns
+from .basics import activate, affine, along_channels
+from .builder import Array, Builder, Operand, data
+from .view import Atom, Value, axis, flat, size_of
+
+
+def clamp(build: Builder, x: Value, low: float | None, high: float | None) -> Value:
+    """min(max(x, low), high); None is no bound."""
+    low = None if low is None or low <= -3.4e38 else low
+    high = None if high is None or high >= 3.4e38 else high
+    if low is None and high is None:
+        return x
+    found = patterns.hardsigmoid(build, x, low, high)
+    if found is not None:
+        return replace(x, name=found)
+    if low == 0 and high is None:
+        return activate(build, "relu", x)
+    if (low, high) == (0, 6):
+        return activate(build, "relu6", x)
+    return activate(build, "clamp", x, min=low, max=high)
+
+
+def hardsigmoid(build: Builder, x: Value, alpha: float, beta: float) -> Value:
+    """min(max(alpha x + beta, 0), 1)."""
+    if abs(alpha - 1 / 6) < 1e-6 and beta == 0.5:
+        return activate(build, "hardsigmoid", x)
+    return clamp(build, affine(build, x, np.float64(alpha), np.float64(beta)), 0, 1)
+
+
+def prelu(build: Builder, x: Value, slope: Array) -> Value:
+    """x if x > 0 else slope x, one slope or one along an axis."""
+    if slope.size == 1:
+        return activate(build, "prelu", x, {"weight": slope.reshape(1)}, num_parameters=1)
+    x, (slopes,) = along_channels(build, x, [slope])
+    return activate(build, "prelu", x, {"weight": slopes}, num_parameters=slopes.size)
+
+
+# --- of two values --------------------------------------------------------------------------
+
+
+def binary(build: Builder, op: str, a: Operand, b: Operand) -> Value:
+    """``add``, ``sub``, ``mul`` or ``div`` of two values, or of one and constants."""
+    if isinstance(b, np.ndarray):
+        assert isinstance(a, Value)
+        return _with_constant(build, op, a, np.asarray(b, np.float64))
+    if isinstance(a, np.ndarray):
+        a = np.asarray(a, np.float64)
+        if op in ("add", "mul"):
+            return _with_constant(build, op, b, a)
+        if op == "sub":
+            return affine(build, b, np.float64(-1), a)
+        raise GraphError("a constant divided by a value")
+    found = patterns.product(build, a, b) if op == "mul" else None
+    if found is None and op == "div":
+        found = patterns.normalized(build, a, b)
+    if found is not None:
+        return found
+    first, second = aligned(build, a, b)
+    axes = tuple(p or q for p, q in zip(first.axes, second.axes, strict=True))
+    whole = first if _elements(first) >= _elements(second) else second
+    name = build.emit(op, [first.name, second.name])
+    build.terms[name] = (op, a, b)
+    return replace(whole, name=name, axes=axes)
+
+
+def _with_constant(build: Builder, op: str, x: Value, constant: Array) -> Value:
+    if op == "add":
+        return affine(build, x, np.float64(1), constant)
+    if op == "sub":
+        return affine(build, x, np.float64(1), -constant)
+    if op == "mul":
+        return patterns.hardswish(build, x, constant) or affine(build, x, constant, np.float64(0))
+    if (constant == 0).any():
+        raise GraphError("a division by 0")
+    return patterns.hardswish(build, x, 1 / constant) or affine(
+        build, x, 1 / constant, np.float64(0)
+    )
+
+
+def _elements(value: Value) -> float:
+    return math.prod(math.inf if size is None else size for size in value.shape)
+
+
+def aligned(build: Builder, a: Value, b: Value) -> tuple[Value, Value]:
+    """Two values of one shape, or one of which is spread, as the engine wants them."""
+    rank = max(len(a.axes), len(b.axes))
+    a = a.unsqueezed(range(rank - len(a.axes)))
+    b = b.unsqueezed(range(rank - len(b.axes)))
+    for i, (p, q) in enumerate(zip(a.shape, b.shape, strict=True)):
+        if p != q and p != 1 and q != 1:
+            raise GraphError(f"shapes {a.shape} and {b.shape} do not fit")
+        if p != q and any(atom.is_batch for atom in a.axes[i] + b.axes[i]):
+            raise GraphError("is spread along the batch")
+    if _elements(b) > _elements(a):
+        second, first = aligned(build, b, a)
+        return first, second
+    a, b = matched(build, a, b)
+    spread = [i for i in range(rank) if a.axes[i] and not b.axes[i]]
+    if any(b.axes[i] and not a.axes[i] for i in range(rank)):
+        raise GraphError(f"{a.shape} and {b.shape} are both spread")
+    twin = {id(q): p for i in range(rank) for p, q in zip(a.axes[i], b.axes[i], strict=False)}
+    back = {id(p): q for i in range(rank) for p, q in zip(a.axes[i], b.axes[i], strict=False)}
+    if not spread:
+        if [twin[id(q)] for q in flat(b.stored)] == list(flat(a.stored)) and len(a.stored) == len(
+            b.stored
+        ):
+            b = build.stored(b, [tuple(back[id(p)] for p in group) for group in a.stored])
+            return a, b
+        b = build.stored(b, [tuple(back[id(p)] for p in g if not p.is_batch) for g in a.stored])
+        return a, b
+    own = tuple(p for i in range(rank) if i not in spread for p in a.axes[i] if not p.is_batch)
+    keeps = {id(p) for p in own}
+    if len(a.stored) != 3 or {id(p) for p in a.stored[0]} != keeps:
+        rest = [p for p in flat(a.stored) if id(p) not in keeps]
+        a = build.stored(a, [own, tuple(rest[:-1]), tuple(rest[-1:])])
+    return a, build.stored(b, [tuple(back[id(p)] for p in a.stored[0]), (), ()])
+
+
+def matched(build: Builder, a: Value, b: Value) -> tuple[Value, Value]:
+    """Both with their axes cut alike, where both have more than one element along an axis."""
+    for i in range(len(a.axes)):
+        p, q = a.axes[i], b.axes[i]
+        if not p or not q or [x.size for x in p] == [x.size for x in q]:
+            continue
+        if len(p) == 1:
+            a = a.split(p[0], tuple(Atom(x.size) for x in q))
+        elif len(q) == 1:
+            b = b.split(q[0], tuple(Atom(x.size) for x in p))
+        else:
+            a, b = _whole(build, a, i), _whole(build, b, i)
+    return a, b
+
+
+def _whole(build: Builder, value: Value, number: int) -> Value:
+    """With one atom along an axis."""
+    own = value.axes[number]
+    others = [x for x in data(value) if id(x) not in set(map(id, own))]
+    value = build.stored(value, [own, tuple(others[:-1]), tuple(others[-1:])])
+    (atom,) = axis(size_of(own))
+    axes = (*value.axes[:number], (atom,), *value.axes[number + 1 :])
+    return Value(value.name, ((atom,), *value.stored[1:]), axes)

@@ -1,0 +1,221 @@
+"""The door: a file or a module in, a ``Model`` out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine import Model
+from ..engine.files import write_file
+from ..errors import ConvertError, GraphError
+from . import onnx_file
+from .kinds import read_source
+from .reference import as_stored, evaluate_onnx, evaluate_program, reference_file
+from .source import Converted, Preparation
+from .torch_program import Program, convert_program
+
+Size = tuple[int, int]
+
+
+class Read(NamedTuple):
+    """A source and the network that became of it: ``source`` a ModelProto or a Program."""
+
+    source: Any
+    converted: Converted
+    model: Model
+
+
+def convert_file(
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    size: Size | None = None,
+    preparation: Preparation | None = None,
+) -> Model:
+    """The network in an ONNX file or a ``.pt2`` of ``torch.export.save``, as a model.
+
+    Args:
+        path: the file. ONNX needs the package ``onnx``, a ``.pt2`` no framework.
+        name: of the model; by default that of the file.
+        size: (height, width) of pictures, where the file leaves them open and the network needs
+            to know.
+        preparation: mean and deviation that it wants pictures to have; by default they come as
+            they are, RGB in [0, 1].
+
+    Raises:
+        ConvertError: the file is damaged, or holds something that is not known; the message names
+            the node and what to do.
+    """
+    return read_network(Path(path), name, size, preparation).model
+
+
+def convert_module(
+    module: Any,
+    example: tuple[Any, ...],
+    *,
+    name: str | None = None,
+    size: Size | None = None,
+    preparation: Preparation | None = None,
+    dynamic_shapes: Any = None,
+) -> Model:
+    """A network of PyTorch as a model; needs PyTorch 2.8 or later.
+
+    Args:
+        module: an ``nn.Module`` in evaluation mode.
+        example: its arguments, (1, C, H, W) for one picture of the size that is to be run.
+        name, size, preparation: as in ``convert_file``; the name is by default that of the class.
+        dynamic_shapes: as in ``torch.export.export``.
+
+    Raises:
+        ConvertError: the module is in training mode, cannot be exported, or holds something that
+            is not known.
+    """
+    return _read_module(module, example, name, size, preparation, dynamic_shapes).model
+
+
+def write_reference(
+    source: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    size: Size | None = None,
+    preparation: Preparation | None = None,
+    seed: int = 0,
+) -> None:
+    """What the source computes in every layer of a random picture, for ``minimeso verify``.
+
+    Args:
+        source: as ``convert_file`` takes it.
+        path: the ``.npz`` file to write.
+        size, preparation: as in ``convert_file``.
+        seed: of the picture.
+
+    Raises:
+        ConvertError: as ``convert_file``, or what runs the source is missing: ONNX Runtime or the
+            package ``onnx``; PyTorch.
+    """
+    read = read_network(Path(source), None, size, preparation)
+    write_file(path, reference_of(read, seed))
+
+
+def reference_of(read: Read, seed: int) -> bytes:
+    """The content of a reference file."""
+    graph = read.converted.graph
+    if len(graph.inputs) != 1:
+        raise ConvertError("a reference is for networks with one input")
+    ((given, shape),) = graph.inputs.items()
+    if None in shape:
+        raise ConvertError("pictures of any size: give one with --size WIDTHxHEIGHT")
+    random = np.random.default_rng(seed)
+    x = random.random((1, *(size or 1 for size in shape)), np.float32)
+    (source,) = read.converted.inputs
+    wanted = _before(read, given, x)
+    if isinstance(read.source, Program):
+        results = evaluate_program(read.source, {source: wanted})
+    else:
+        results = evaluate_onnx(read.source, {source: wanted}, read.converted.values)
+    outputs = {
+        view.name: as_stored(view, results[key])
+        for key, view in read.converted.values.items()
+        if key in results
+    }
+    return reference_file(read.model, x, outputs)
+
+
+def _before(read: Read, given: str, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The input as the source wants it, prepared, in the order of its axes."""
+    from ..engine.reference import evaluate
+
+    graph = read.converted.graph
+    values: dict[str, Any] = {given: x.astype(np.float64)}
+    if any(node.name == "prepared" for node in graph.nodes):
+        values = dict(evaluate(graph, read.converted.weights, {given: x}, until="prepared"))
+        given = "prepared"
+    (view,) = read.converted.inputs.values()
+    shape = [size if size is not None else -1 for size in view.shape]
+    places = as_stored(view, np.arange(x.size).reshape(_sized(shape, x.shape[1:], view.stored)))
+    flat = np.empty(x.size)
+    flat[places.reshape(-1)] = np.asarray(values[given]).reshape(-1)
+    return flat.reshape(_sized(shape, x.shape[1:], view.stored))
+
+
+def _sized(shape: list[int], stored: tuple[int, ...], groups: Any) -> list[int]:
+    """A shape without open sizes."""
+    if -1 not in shape:
+        return shape
+    known = [size for group, size in zip(groups, stored, strict=True)
+             if any(atom.size is None for atom in group)]  # fmt: skip
+    left = iter(known)
+    return [next(left) if size == -1 else size for size in shape]
+
+
+def read_network(
+    path: Path,
+    name: str | None = None,
+    size: Size | None = None,
+    preparation: Preparation | None = None,
+) -> Read:
+    """``convert_file``, with the source beside the model, for ``reference_of``."""
+    kind, data = read_source(path)
+    name = name or path.stem[:100]
+    meta = {"converted_from": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+    try:
+        if kind == "pt2":
+            return _of_program(Program(data), name, size, preparation, meta)
+        source = onnx_file.read(path, data)
+        converted = onnx_file.convert_onnx(source, name, path.parent, size, preparation=preparation)
+        return Read(source, converted, _model(name, converted, meta))
+    except GraphError as error:
+        raise ConvertError(f"{path}: {error}") from None
+
+
+def _read_module(
+    module: Any,
+    example: tuple[Any, ...],
+    name: str | None,
+    size: Size | None,
+    preparation: Preparation | None,
+    dynamic_shapes: Any = None,
+) -> Read:
+    try:
+        import torch
+    except ImportError:
+        raise ConvertError("converting a module needs: pip install 'minimeso[train]'") from None
+    if not isinstance(module, torch.nn.Module):
+        raise ConvertError(f"a {type(module).__name__} is no nn.Module")
+    if module.training:
+        raise ConvertError("the module is in training mode: call .eval() on it")
+    name = name or type(module).__name__
+    file = io.BytesIO()
+    try:
+        program = torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
+        torch.export.save(program, file)
+    except Exception as error:  # of many kinds, with long texts
+        text = str(error).strip().partition("\n")[0][:300]
+        raise ConvertError(f"{name}: torch.export cannot export it: {text}") from error
+    try:
+        meta = {"converted_from": f"{type(module).__module__}.{type(module).__qualname__}"}
+        return _of_program(Program(file.getvalue()), name, size, preparation, meta)
+    except GraphError as error:
+        raise ConvertError(f"{name}: {error}") from None
+
+
+def _of_program(
+    program: Program,
+    name: str,
+    size: Size | None,
+    preparation: Preparation | None,
+    meta: dict[str, Any],
+) -> Read:
+    converted = convert_program(program, name, size, preparation)
+    return Read(program, converted, _model(name, converted, meta))
+
+
+def _model(name: str, converted: Converted, meta: dict[str, Any]) -> Model:
+    graph = converted.graph
+    return Model(name, graph, graph.check_weights(converted.weights), meta)

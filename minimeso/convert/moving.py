@@ -1,0 +1,162 @@
+"""What joins, cuts and orders: concatenation, slices, softmax and argmax along an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import GraphError
+from .basics import activate, leading
+from .builder import NEEDS_SIZE, Builder, data
+from .elementwise import matched
+from .view import Atom, Atoms, Value, axis, flat, size_of
+
+
+def reshape(build: Builder, x: Value, shape: Sequence[int | None]) -> Value:
+    """Another shape of the same elements, without -1."""
+    found = x.reshaped(shape)
+    if found is not None:
+        return found
+    whole = build.vector(x)
+    atom = axis(size_of(whole.stored[0]))
+    batch = tuple(a for a in flat(x.axes) if a.is_batch)
+    found = Value(whole.name, (atom,), (batch, atom)).reshaped(shape)
+    if found is None:
+        raise GraphError(f"{x.shape} does not fit the shape {tuple(shape)}")
+    return found
+
+
+def concat(build: Builder, values: Sequence[Value], number: int) -> Value:
+    """One behind the other along an axis."""
+    first, *others = values
+    if not others:
+        return first
+    number = first.axis_number(number)
+    if any(len(value.axes) != len(first.axes) for value in others):
+        raise GraphError("joins values of different ranks")
+    if any(atom.is_batch for atom in first.axes[number]):
+        raise GraphError("joins along the batch: the engine sees each picture alone")
+    for value in others:
+        for i, (p, q) in enumerate(zip(first.shape, value.shape, strict=True)):
+            if i != number and p != q:
+                raise GraphError(f"joins {first.shape} and {value.shape} along axis {number}")
+    parts = []
+    for value in values:
+        hidden = replace(value, axes=_without(value, number))
+        reference = replace(first, axes=_without(first, number))
+        changed, hidden = matched(build, reference, hidden)
+        if changed is not reference:
+            first = replace(changed, axes=_with(changed, first, number))
+        parts.append(replace(hidden, axes=_with(hidden, value, number)))
+    groups = _rest_groups(first, number)
+    names = []
+    for part in parts:
+        twin = {
+            id(p): q
+            for i in range(len(first.axes))
+            if i != number
+            for p, q in zip(first.axes[i], part.axes[i], strict=True)
+        }
+        own = tuple(tuple(twin[id(p)] for p in group) for group in groups)
+        names.append(build.stored(part, [part.axes[number], *own]).name)
+    name = build.emit("concat", names)
+    made = axis(build.shapes[name][0])
+    axes = (*first.axes[:number], made, *first.axes[number + 1 :])
+    return Value(name, (made, *groups), axes)
+
+
+def _without(value: Value, number: int) -> tuple[Atoms, ...]:
+    return tuple(() if i == number else atoms for i, atoms in enumerate(value.axes))
+
+
+def _with(value: Value, whole: Value, number: int) -> tuple[Atoms, ...]:
+    return tuple(whole.axes[i] if i == number else atoms for i, atoms in enumerate(value.axes))
+
+
+def _rest_groups(first: Value, number: int) -> tuple[Atoms, ...]:
+    """How what is not joined lies: as in the first where its channels are joined."""
+    own = set(map(id, first.axes[number]))
+    if len(first.stored) == 3 and {id(a) for a in first.stored[0]} == own:
+        return first.stored[1:]
+    rest = tuple(a for a in flat(first.stored) if id(a) not in own)
+    if not rest and len(first.stored) == 1:
+        return ()
+    return rest[:-1], rest[-1:]
+
+
+def narrow(build: Builder, x: Value, number: int, start: int, end: int, step: int = 1) -> Value:
+    """Elements [start, end) of an axis, every step-th of them; negative ends as in Python."""
+    number = x.axis_number(number)
+    own, size = x.axes[number], x.shape[number]
+    if size is None:
+        if start == 0 and end >= 1 << 20 and step == 1:
+            return x
+        raise GraphError(NEEDS_SIZE)
+    if step < 1:
+        raise GraphError(f"goes backwards (step {step})")
+    chosen = range(size)[slice(start, end, step)]
+    if not chosen:
+        raise GraphError(f"takes nothing of {size} elements")
+    if len(chosen) == size:
+        return x
+    if any(atom.is_batch for atom in own):
+        raise GraphError("cuts the batch: the engine sees each picture alone")
+    x = leading(build, x, own)
+    name = build.emit("slice_channels", [x.name], start=chosen[0], end=chosen[-1] + 1, step=step)
+    made = axis(len(chosen))
+    axes = (*x.axes[:number], made, *x.axes[number + 1 :])
+    return Value(name, (made, *x.stored[1:]), axes)
+
+
+def split(build: Builder, x: Value, number: int, sizes: Sequence[int]) -> list[Value]:
+    """Parts of these sizes along an axis."""
+    total = x.shape[x.axis_number(number)]
+    if total is None or sum(sizes) != total or min(sizes) < 1:
+        raise GraphError(f"cuts an axis of {total} into {list(sizes)}")
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(narrow(build, x, number, start, start + size))
+        start += size
+    return parts
+
+
+def softmax(build: Builder, x: Value, numbers: Sequence[int]) -> Value:
+    """Over one axis, or over several as if they were one."""
+    own = flat([x.axes[x.axis_number(number)] for number in numbers])
+    if any(atom.is_batch for atom in own):
+        raise GraphError("works along the batch: the engine sees each picture alone")
+    rest = [atom for atom in data(x) if id(atom) not in set(map(id, own))]
+    x = leading(build, x, own) if rest else build.vector(x, own)
+    return activate(build, "softmax", x)
+
+
+def argmax(build: Builder, x: Value, number: int, keepdims: bool) -> Value:
+    """Number of the first largest element along an axis, as float32."""
+    number = x.axis_number(number)
+    own = x.axes[number]
+    rest = [atom for atom in data(x) if id(atom) not in set(map(id, own))]
+    x = leading(build, x, own) if rest else build.vector(x, own)
+    name = build.emit("argmax", [x.name])
+    nothing: tuple[Atoms, ...] = ((),)
+    axes = tuple(() if i == number else atoms for i, atoms in enumerate(x.axes))
+    if not keepdims:
+        axes = (*axes[:number], *axes[number + 1 :])
+    return Value(name, nothing + x.stored[1:], axes)
+
+
+def pixel_shuffle(build: Builder, x: Value, factor: int, block_first: bool = False) -> Value:
+    """(N, C r r, H, W) to (N, C, H r, W r); with ``block_first`` channels are (r, r, C), as in
+    ONNX' DepthToSpace of mode DCR."""
+    x = build.map(x)
+    if block_first:
+        channels = size_of(x.axes[1]) or 0
+        if channels % factor**2:
+            raise GraphError(f"{channels} channels are no multiple of {factor} x {factor}")
+        (c, blocks) = Atom(channels // factor**2), Atom(factor**2)
+        whole = Atom(channels)
+        x = Value(x.name, ((whole,), *x.stored[1:]), (x.axes[0], (whole,), *x.axes[2:]))
+        x = x.split(whole, (blocks, c))
+        x = build.stored(x, [(c, blocks), *x.stored[1:]])
+    name = build.emit("pixel_shuffle", [x.name], upscale_factor=factor)
+    channels_, height, width = (axis(size) for size in build.shapes[name])
+    return Value(name, (channels_, height, width), (x.axes[0], channels_, height, width))

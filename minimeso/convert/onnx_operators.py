@@ -1,0 +1,210 @@
+"""ONNX' operators by what the engine does: the table, and those that go element by element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphError
+from . import onnx_layers, onnx_shapes
+from .basics import activate, affine
+from .builder import Operand
+from .elementwise import binary, clamp, hardsigmoid, prelu
+from .onnx_resize import resize
+from .source import Node, Reader, text_of
+from .view import Value
+
+#: float, float16, double in onnx.TensorProto.
+FLOATS = (1, 10, 11)
+
+
+def _clip(node: Node) -> Value:
+    bounds: list[float | None] = []
+    for place, name in ((1, "min"), (2, "max")):
+        constant = node.optional(place, name)
+        bound = node.get(name) if constant is None else float(constant.reshape(-1)[0])
+        bounds.append(bound)
+    if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
+        bounds[0] = bounds[1]  # as NumPy, which ONNX follows
+    return clamp(node.build, node.value(), *bounds)
+
+
+def _bound(node: Node, kind: str) -> Value:
+    """Min or Max with a constant."""
+    if len(node.inputs) == 1:
+        return node.value()
+    place = 0 if isinstance(node.inputs[0], Value) else 1
+    constant = node.constant(1 - place, "bound") if len(node.inputs) == 2 else np.zeros(2)
+    if constant.size != 1:
+        raise GraphError("compares values; known is one with one constant")
+    bound = float(constant.reshape(-1)[0])
+    low, high = (None, bound) if kind == "min" else (bound, None)
+    return clamp(node.build, node.value(place), low, high)
+
+
+def _arithmetic(op: str) -> Reader:
+    def read(node: Node) -> Value:
+        node.get("broadcast")  # of opset 6, which spreads as later ones do where it names no axis
+        return binary(node.build, op, node.inputs[0], node.inputs[1])
+
+    return read
+
+
+def _sum(node: Node) -> Operand:
+    result: Operand = node.inputs[0]
+    for other in node.inputs[1:]:
+        result = binary(node.build, "add", result, other)
+    return result
+
+
+def _mean_of(node: Node) -> Operand:
+    whole = _sum(node)
+    if not isinstance(whole, Value):
+        raise GraphError("a mean of constants")
+    return affine(node.build, whole, np.float64(1 / len(node.inputs)), np.float64(0))
+
+
+def _pow(node: Node) -> Value:
+    exponent = node.constant(1, "exponent")
+    if exponent.size != 1 or float(exponent.reshape(-1)[0]) not in (1, 2, 0.5):
+        raise GraphError("an exponent that is not 1, 2 or 0.5")
+    x, power = node.value(), float(exponent.reshape(-1)[0])
+    if power == 0.5:
+        return activate(node.build, "sqrt", x)
+    return x if power == 1 else binary(node.build, "mul", x, x)
+
+
+def _prelu(node: Node) -> Value:
+    x, slope = node.value(), node.constant(1, "slope")
+    if node.version < 7 and slope.size > 1:  # one for each channel, whatever the rank
+        slope = slope.reshape(1, -1, *(1,) * (len(x.axes) - 2))
+    return prelu(node.build, x, slope)
+
+
+def _selu(node: Node) -> Value:
+    alpha = node.get("alpha", 1.6732632423543772848)
+    gamma = node.get("gamma", 1.0507009873554804934)
+    elu = activate(node.build, "elu", node.value(), alpha=float(alpha))
+    return affine(node.build, elu, np.float64(gamma), np.float64(0))
+
+
+def _gelu(node: Node) -> Value:
+    kind = text_of(node.get("approximate", b"none"))
+    return activate(node.build, "gelu", node.value(), approximate=kind)
+
+
+def _swish(node: Node) -> Value:
+    node.only("alpha", 1.0)
+    return activate(node.build, "swish", node.value())
+
+
+def _plain(op: str, **attributes: tuple[str, float]) -> Reader:
+    """An activation; its attributes by our names: (theirs, default)."""
+
+    def read(node: Node) -> Value:
+        values: dict[str, Any] = {
+            ours: float(node.get(theirs, default)) for ours, (theirs, default) in attributes.items()
+        }
+        return activate(node.build, op, node.value(), **values)
+
+    return read
+
+
+def _hardsigmoid(node: Node) -> Value:
+    return hardsigmoid(node.build, node.value(), node.get("alpha", 0.2), node.get("beta", 0.5))
+
+
+def _identity(node: Node) -> Value:
+    return node.value()
+
+
+def _dropout(node: Node) -> Value:
+    if node.outputs > 1:
+        raise GraphError("its mask is used")
+    for name in ("ratio", "seed", "is_test"):
+        node.get(name)
+    training = node.optional(2, "training_mode")
+    if training is not None and training.any():
+        raise GraphError("is in training mode: export the network in evaluation mode")
+    return node.value()
+
+
+def _cast(node: Node) -> Value:
+    node.get("saturate")
+    node.get("round_mode")
+    if node.get("to") not in FLOATS:
+        raise GraphError("casts to integers; the engine computes in float32")
+    return node.value()
+
+
+def _times(factor: float) -> Reader:
+    return lambda node: affine(node.build, node.value(), np.float64(factor), np.float64(0))
+
+
+READERS: dict[str, Reader] = {
+    "Add": _arithmetic("add"),
+    "Sub": _arithmetic("sub"),
+    "Mul": _arithmetic("mul"),
+    "Div": _arithmetic("div"),
+    "Sum": _sum,
+    "Mean": _mean_of,
+    "Neg": _times(-1),
+    "Pow": _pow,
+    "Sqrt": lambda node: activate(node.build, "sqrt", node.value()),
+    "Erf": lambda node: activate(node.build, "erf", node.value()),
+    "Min": lambda node: _bound(node, "min"),
+    "Max": lambda node: _bound(node, "max"),
+    "Clip": _clip,
+    "Relu": _plain("relu"),
+    "Sigmoid": _plain("sigmoid"),
+    "Tanh": _plain("tanh"),
+    "Softplus": _plain("softplus"),
+    "HardSwish": _plain("hardswish"),
+    "Mish": _plain("mish"),
+    "LeakyRelu": _plain("leaky_relu", negative_slope=("alpha", 0.01)),
+    "Elu": _plain("elu", alpha=("alpha", 1.0)),
+    "Selu": _selu,
+    "PRelu": _prelu,
+    "HardSigmoid": _hardsigmoid,
+    "Gelu": _gelu,
+    "Swish": _swish,
+    "Conv": onnx_layers.conv,
+    "ConvTranspose": onnx_layers.conv_transpose,
+    "Gemm": onnx_layers.gemm,
+    "MatMul": onnx_layers.matmul,
+    "BatchNormalization": onnx_layers.batch_norm,
+    "InstanceNormalization": onnx_layers.instance_norm,
+    "GroupNormalization": onnx_layers.group_norm,
+    "LayerNormalization": onnx_layers.layer_norm,
+    "MaxPool": lambda node: onnx_layers.pool(node, "max_pool2d"),
+    "AveragePool": lambda node: onnx_layers.pool(node, "avg_pool2d"),
+    "GlobalAveragePool": lambda node: onnx_layers.over_map(node, "avg"),
+    "GlobalMaxPool": lambda node: onnx_layers.over_map(node, "max"),
+    "ReduceMean": lambda node: onnx_layers.reduce(node, "avg"),
+    "ReduceMax": lambda node: onnx_layers.reduce(node, "max"),
+    "ReduceSum": lambda node: onnx_layers.reduce(node, "sum"),
+    "Pad": onnx_layers.pad,
+    "Resize": resize,
+    "Upsample": resize,
+    "DepthToSpace": onnx_shapes.depth_to_space,
+    "Concat": onnx_shapes.concat,
+    "Split": onnx_shapes.split,
+    "Slice": onnx_shapes.cut,
+    "Gather": onnx_shapes.gather,
+    "Reshape": onnx_shapes.reshape,
+    "Flatten": onnx_shapes.flatten,
+    "Softmax": onnx_shapes.softmax,
+    "ArgMax": onnx_shapes.argmax,
+    "Transpose": lambda node: node.value().permuted(
+        node.get("perm", list(range(len(node.value().axes)))[::-1])
+    ),
+    "Squeeze": lambda node: node.value().squeezed(onnx_shapes.axes(node)),
+    "Unsqueeze": lambda node: node.value().unsqueezed(onnx_shapes.axes(node) or []),
+    "Identity": _identity,
+    "Dropout": _dropout,
+    "Cast": _cast,
+}
+
+#: Of these there are only the formulas that they are part of.
+PARTS = frozenset({"Erf", "Sqrt"})

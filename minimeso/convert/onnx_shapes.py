@@ -1,0 +1,99 @@
+"""ONNX' operators that cut, join and turn: one function each."""
+
+from __future__ import annotations
+
+from ..errors import GraphError
+from . import moving
+from .builder import NEEDS_SIZE
+from .source import Node, integers, text_of
+from .view import Value, resolved
+
+
+def reshape(node: Node) -> Value:
+    shape = node.get("shape")
+    wanted = integers(shape if shape is not None else node.constant(1, "shape")) or []
+    x = node.value()
+    zeros = not node.get("allowzero", 0)
+    return moving.reshape(node.build, x, resolved(wanted, x.shape, zeros))
+
+
+def flatten(node: Node) -> Value:
+    x, number = node.value(), node.get("axis", 1)
+    number += len(x.axes) if number < 0 else 0
+    sizes = [1, 1]
+    for i, size in enumerate(x.shape):
+        if size is None:
+            raise GraphError(NEEDS_SIZE)
+        sizes[i >= number] *= size
+    return moving.reshape(node.build, x, sizes)
+
+
+def axes(node: Node) -> list[int] | None:
+    found = integers(node.get("axes"))
+    return found if found is not None else integers(node.optional(1, "axes"))
+
+
+def split(node: Node) -> list[Value]:
+    x, number = node.value(), node.get("axis", 0)
+    sizes = integers(node.get("split"))
+    if sizes is None:
+        sizes = integers(node.optional(1, "split"))
+    count = node.get("num_outputs", node.outputs)
+    if sizes is None:
+        total = x.shape[x.axis_number(number)]
+        if total is None:
+            raise GraphError(NEEDS_SIZE)
+        each = -(-total // count)
+        sizes = [min(each, total - i * each) for i in range(count)]
+    return moving.split(node.build, x, number, sizes)
+
+
+def cut(node: Node) -> Value:
+    x = node.value()
+    starts, ends = integers(node.get("starts")), integers(node.get("ends"))
+    axes, steps = integers(node.get("axes")), None
+    if starts is None or ends is None:
+        starts, ends = (integers(node.constant(i, "ends")) or [] for i in (1, 2))
+        axes = integers(node.optional(3, "axes"))
+        steps = integers(node.optional(4, "steps"))
+    axes = axes if axes is not None else list(range(len(starts)))
+    steps = steps if steps is not None else [1] * len(starts)
+    for number, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        x = moving.narrow(node.build, x, number, start, end, step)
+    return x
+
+
+def gather(node: Node) -> Value:
+    x, number = node.value(), node.get("axis", 0)
+    indices = node.constant(1, "indices")
+    chosen = integers(indices) or []
+    size = x.shape[x.axis_number(number)]
+    chosen = [i + (size or 0) if i < 0 else i for i in chosen]
+    if indices.ndim > 1 or chosen != list(range(chosen[0], chosen[0] + len(chosen))):
+        raise GraphError("gathers elements that do not follow each other")
+    x = moving.narrow(node.build, x, number, chosen[0], chosen[-1] + 1)
+    return x if indices.ndim else x.squeezed([number])
+
+
+def concat(node: Node) -> Value:
+    values = [node.value(i) for i in range(len(node.inputs))]
+    return moving.concat(node.build, values, node.get("axis", 1))
+
+
+def softmax(node: Node) -> Value:
+    x = node.value()
+    if node.version >= 13:
+        return moving.softmax(node.build, x, [node.get("axis", -1)])
+    return moving.softmax(node.build, x, range(x.axis_number(node.get("axis", 1)), len(x.axes)))
+
+
+def argmax(node: Node) -> Value:
+    node.only("select_last_index", 0)
+    return moving.argmax(
+        node.build, node.value(), node.get("axis", 0), bool(node.get("keepdims", 1))
+    )
+
+
+def depth_to_space(node: Node) -> Value:
+    mode = text_of(node.get("mode", b"DCR"))
+    return moving.pixel_shuffle(node.build, node.value(), node.get("blocksize"), mode == "DCR")

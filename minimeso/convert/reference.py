@@ -1,0 +1,146 @@
+"""What the source computes, laid out as the engine lays it out, to be compared layer by layer."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine import Model
+from ..errors import ConvertError
+from .torch_program import Program, run_node
+from .view import Value, flat
+
+#: Most values of a layer that are stored.
+SAMPLES = 96
+
+
+def as_stored(value: Value, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An array of the source as the engine has it: (N, C, H, W) or (N, F).
+
+    Args:
+        value: the view of the engine's tensor.
+        array: of the shape of the view; an axis of size 1 may be the batch.
+    """
+    if array.ndim != len(value.axes):
+        raise ValueError(f"an array of shape {array.shape} is no {value.shape}")
+    sizes: list[int] = []
+    places: dict[int, int] = {}
+    batch: list[int] = []
+    for atoms, size in zip(value.axes, array.shape, strict=True):
+        known = int(np.prod([atom.size for atom in atoms if atom.size is not None], dtype=int))
+        if not atoms:
+            batch += [len(sizes)] if size != 1 else []
+            sizes += [size] if size != 1 else []
+        for atom in atoms:
+            if atom.is_batch:
+                batch.append(len(sizes))
+            places[id(atom)] = len(sizes)
+            sizes.append(atom.size if atom.size is not None else size // known)
+    order = [*batch, *(places[id(atom)] for atom in flat(value.stored))]
+    if len(batch) > 1 or sorted(order) != list(range(len(sizes))):
+        raise ValueError(f"an array of shape {array.shape} is no {value.shape}")
+    count = sizes[batch[0]] if batch else 1
+    groups = [
+        int(np.prod([sizes[places[id(atom)]] for atom in group], dtype=int))
+        for group in value.stored
+    ]
+    return np.reshape(array.reshape(sizes).transpose(order), (count, *groups))
+
+
+def sample_indices(size: int) -> npt.NDArray[np.int32]:
+    """SAMPLES places in a flattened output: an odd stride visits every column, also the edges."""
+    return np.arange(SAMPLES, dtype=np.int32) * (size // SAMPLES - 1 | 1)
+
+
+def reference_file(
+    model: Model, x: npt.NDArray[Any], outputs: Mapping[str, npt.NDArray[Any]]
+) -> bytes:
+    """What ``minimeso verify`` reads: ``input``, and of the layers in ``outputs`` the values.
+
+    Args:
+        model: the network.
+        x: its input, as ``Session.run`` takes it.
+        outputs: (1, C, H, W) or (1, F) arrays by node.
+
+    Returns:
+        A ``.npz`` of ``input``; ``output/NODE`` float32: all values, or of more than 96 some in a
+        flat array; ``index/NODE`` int32 where these stand in the flattened output; ``scale``
+        float32: the largest absolute value of each node of the graph, 0 where none is stored.
+    """
+    entries: dict[str, npt.NDArray[Any]] = {"input": x}
+    scales = np.zeros(len(model.graph.nodes), np.float32)
+    for number, node in enumerate(model.graph.nodes):
+        output = outputs.get(node.name)
+        if output is None:
+            continue
+        scales[number] = np.abs(output).max()
+        values = output
+        if output.size > SAMPLES:
+            indices = sample_indices(output.size)
+            entries[f"index/{node.name}"] = indices
+            values = output.reshape(-1)[indices]
+        entries[f"output/{node.name}"] = values.astype(np.float32)
+    entries["scale"] = scales
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **entries)
+    return file.getvalue()
+
+
+# --- what the source computes ---------------------------------------------------------------
+
+
+def evaluate_onnx(
+    model: Any, inputs: Mapping[str, npt.NDArray[Any]], wanted: Iterable[str]
+) -> dict[str, npt.NDArray[Any]]:
+    """Values of an ONNX graph, by ONNX Runtime where it is installed, else by the definitions in
+    the package ``onnx``."""
+    import onnx
+
+    made = {output for node in model.graph.node for output in node.output}
+    names = [name for name in wanted if name in made]
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    copy.graph.output.extend([onnx.ValueInfoProto(name=name) for name in names])
+    given = {name: array.astype(np.float32) for name, array in inputs.items()}
+    try:
+        import onnxruntime
+    except ImportError:
+        from onnx.reference import ReferenceEvaluator
+
+        results = ReferenceEvaluator(copy).run(None, given)
+    else:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(
+            copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        results = session.run(None, given)
+    return dict(zip(names, map(np.asarray, results), strict=True))
+
+
+def evaluate_program(
+    program: Program, inputs: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, npt.NDArray[Any]]:
+    """Values of an exported program, by PyTorch in float64."""
+    try:
+        import torch
+    except ImportError:
+        raise ConvertError("running it needs PyTorch: pip install 'minimeso[train]'") from None
+    values: dict[str, Any] = {}
+    for name, array in (*program.arrays.items(), *inputs.items()):
+        tensor = torch.from_numpy(np.array(array))
+        values[name] = tensor.double() if tensor.is_floating_point() else tensor
+    kept: dict[str, npt.NDArray[Any]] = {}
+    with torch.inference_mode():
+        for entry in program.nodes:
+            for name, result in run_node(entry, values).items():
+                values[name] = result
+                if isinstance(result, torch.Tensor):
+                    kept[name] = result.numpy().copy()  # a later node may change it in place
+    return kept

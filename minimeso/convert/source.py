@@ -1,0 +1,265 @@
+"""What both kinds of source are read by: named values, nodes, and what to say of a node that is
+not known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..engine import Graph
+from ..errors import ConvertError, GraphError
+from .builder import Array, Builder, Operand
+from .view import Atom, Atoms, Size, Value, axis, flat, size_of
+
+#: Most bytes of a source file, and of all constants that are worked out of it.
+SIZE_LIMIT = 1 << 30
+#: Most layers of operators of the engine: what a source may have, its shape arithmetic included.
+MOST_NODES = 1 << 15
+
+
+@dataclass
+class Node:
+    """A node of the source while it is read.
+
+    Attributes:
+        op: its operator, as the source calls it.
+        name: for messages.
+        inputs: values, constants, None where one is left out.
+        attributes: by name; those that nobody asked for make the node unknown.
+        build: what the engine's nodes are appended to.
+        version: of the operator set.
+        outputs: how many of its results are used.
+    """
+
+    op: str
+    name: str
+    inputs: list[Any]
+    attributes: Mapping[str, Any]
+    build: Builder
+    version: int = 0
+    outputs: int = 1
+    _asked: set[str] = field(default_factory=set)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An attribute."""
+        self._asked.add(name)
+        return self.attributes.get(name, default)
+
+    def only(self, name: str, *known: Any) -> None:
+        """An attribute that may have these values only."""
+        value = self.get(name, known[0])
+        if value not in known:
+            raise GraphError(f"attribute {name!r} is {value!r}; known is {known[0]!r}")
+
+    def has(self, place: int) -> bool:
+        """Whether that input is there."""
+        return place < len(self.inputs) and self.inputs[place] is not None
+
+    def value(self, place: int = 0) -> Value:
+        """An input that is computed."""
+        found = self.inputs[place] if self.has(place) else None
+        if not isinstance(found, Value):
+            what = "missing" if found is None else "a constant"
+            raise GraphError(f"input {place} is {what}, not a value")
+        return found
+
+    def constant(self, place: int, what: str) -> Array:
+        """An input that must be known beforehand."""
+        found = self.inputs[place] if self.has(place) else None
+        if not isinstance(found, np.ndarray):
+            how = "missing" if found is None else "computed from the picture"
+            raise GraphError(f"its {what} is {how}; known are constants")
+        return found
+
+    def optional(self, place: int, what: str) -> Array | None:
+        """The same, or None where it is left out."""
+        return self.constant(place, what) if self.has(place) else None
+
+    def unknown_attributes(self) -> list[str]:
+        """Attributes that were not asked for."""
+        return sorted(set(self.attributes) - self._asked)
+
+
+def integers(array: Array | Sequence[int] | None) -> list[int] | None:
+    """An attribute or a constant as Python's integers; None stays None."""
+    return None if array is None else [int(i) for i in np.asarray(array).reshape(-1)]
+
+
+def text_of(value: Any) -> str:
+    """An attribute as text."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+Reader = Callable[[Node], "Operand | Sequence[Operand | int | None]"]
+
+
+def convert_node(node: Node, readers: Mapping[str, Reader]) -> list[Any]:
+    """The results of a node.
+
+    Raises:
+        GraphError: it, or one of its attributes, is not known; the message names it.
+    """
+    reader = readers.get(node.op)
+    if reader is None:
+        raise GraphError(f"node {node.name!r} ({node.op}): no such operator here. {REMEDY}")
+    node.build.where = node.name
+    try:
+        found = reader(node)
+    except GraphError as error:
+        raise GraphError(f"node {node.name!r} ({node.op}): {error}") from None
+    unknown = node.unknown_attributes()
+    if unknown:
+        value = str(node.attributes[unknown[0]])[:80]
+        raise GraphError(
+            f"node {node.name!r} ({node.op}): attribute {unknown[0]!r} ({value}) is not known here."
+            f" {REMEDY}"
+        )
+    return [found] if isinstance(found, (Value, np.ndarray)) else list(found)
+
+
+REMEDY = (
+    "Write it with the operators that `minimeso convert --operators` lists, or leave it to your"
+    " program: export the network up to there"
+)
+
+
+def add_input(
+    build: Builder,
+    name: str,
+    sizes: Sequence[Size],
+    last_is_channel: bool,
+    batched: bool | None = None,
+) -> Value:
+    """An input (N, ...) of the network; of (N, H, W, C) the engine's picture is (C, H, W).
+
+    A first axis of 1 or of unknown size is the batch; so is that of a matrix or a map. A vector
+    or three axes of fixed size have none, unless ``batched`` says so.
+    """
+    if batched is None:
+        batched = len(sizes) not in (1, 3) or sizes[0] in (None, 1)
+    batch: Atoms = ()
+    if batched:
+        first, *rest = sizes if sizes else (1,)
+        batch = () if first in (None, 1) else (Atom(first, is_batch=True),)
+    else:
+        rest = list(sizes)
+    axes = [axis(size) for size in rest]
+    groups: list[Atoms]
+    if len(axes) <= 1:
+        groups = [flat(axes)]
+    elif last_is_channel:
+        groups = [axes[2], axes[0], axes[1]]
+    elif len(axes) == 2:
+        groups = [axes[0], (), axes[1]]
+    else:
+        groups = [axes[0], axes[1], flat(axes[2:])]
+    if any(atom.size is None for atom in groups[0]):
+        raise GraphError(f"input {name!r} of shape {tuple(sizes)}: how many channels has it?")
+    return build.input(name, tuple(groups), tuple([batch, *axes] if batched else axes))
+
+
+class Preparation(NamedTuple):
+    """What a network wants done to pictures, which come as RGB in [0, 1].
+
+    Attributes:
+        mean, std: of each channel, or one for all: (x - mean) / std.
+        bgr: whether blue comes first; mean and std are then in that order, too.
+    """
+
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    bgr: bool = False
+
+    def apply(self, build: Builder, x: Value) -> Value:
+        """The picture as the network wants it: a convolution of one pixel."""
+        if self == Preparation() or len(x.stored) != 3:
+            return x
+        channels = size_of(x.stored[0]) or 1
+        if {len(self.mean), len(self.std)} - {1, channels} or min(map(abs, self.std)) == 0:
+            raise GraphError(f"mean or std do not fit a picture of {channels} channels")
+        mean, std = (np.broadcast_to(v, channels) for v in (self.mean, self.std))
+        order = np.arange(channels)[:: -1 if self.bgr else 1]
+        weight = np.eye(channels)[order] / std[:, None]
+        build.where = "prepared"
+        name = build.emit(
+            "conv2d",
+            [x.name],
+            {"weight": weight[:, :, None, None], "bias": -mean / std},
+            out_channels=channels,
+            kernel_size=1,
+        )
+        return replace(x, name=name)
+
+
+def as_output(build: Builder, value: Value) -> Value:
+    """A value as the network returns it: (N, ...) in the order of its axes, as far as the engine
+    has so many."""
+    batched = len(value.axes) != 3 or not value.axes[0] or value.axes[0][0].is_batch
+    axes = value.axes[1:] if batched and value.axes else value.axes
+    if batched and any(not atom.is_batch for atom in flat(value.axes[:1])):
+        axes = value.axes
+    if len(axes) <= 1:
+        groups = [flat(axes)]
+    elif len(axes) == 2:
+        groups = [axes[0], (), axes[1]]
+    else:
+        groups = [axes[0], axes[1], flat(axes[2:])]
+    build.where = f"{value.name}.output"
+    return build.stored(value, groups)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A network of the engine, made of another format's.
+
+    Attributes:
+        graph: the network.
+        weights: float32 arrays by ``node.parameter``.
+        values: what the source calls a value -> the view of an engine tensor that holds it; of
+            nodes that are in the graph.
+        inputs: names of the source's inputs -> their views.
+    """
+
+    graph: Graph
+    weights: dict[str, Array]
+    values: dict[str, Value]
+    inputs: dict[str, Value]
+
+
+def finished(
+    build: Builder,
+    name: str,
+    values: Mapping[str, Any],
+    inputs: Mapping[str, Value],
+    outputs: Sequence[str],
+) -> Converted:
+    """The network, once all nodes are read."""
+    results, values = {}, dict(values)
+    for output in outputs:
+        value = values.get(output)
+        if not isinstance(value, Value):
+            raise GraphError(f"output {output!r} does not depend on the picture")
+        found = as_output(build, value)
+        if found.name in build.inputs:  # an output is a node
+            shape = [-1 if size is None else size for size in build.shapes[found.name]]
+            found = replace(found, name=build.emit("reshape", [found.name], shape=shape))
+        results[output] = found.name
+        values[output] = found
+    if not results:
+        raise GraphError("has no outputs")
+    graph, weights = build.finish(name, results)
+    there = {node.name for node in graph.nodes}
+    kept = {
+        key: replace(value)
+        for key, value in values.items()
+        if isinstance(value, Value) and value.name in there
+    }
+    return Converted(graph, weights, kept, dict(inputs))
+
+
+def refuse(where: str, error: Exception) -> ConvertError:
+    """The error of a file, beginning with its name."""
+    return ConvertError(f"{where}: {error}")

@@ -1,0 +1,205 @@
+"""PyTorch's layers, pools and reductions: one function an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import GraphError
+from . import layers, moving
+from .source import Node
+from .torch_arguments import array, first, ints, needed
+from .view import Value
+
+
+def _twice(node: Node, name: str, default: int, rank: int) -> tuple[int, int]:
+    """A size for each spatial axis; of a one-dimensional layer its own and nothing."""
+    values = ints(node.get(name, default))
+    if len(values) == 1 and rank == 2:
+        values = values * 2
+    return layers.pair(values, 0 if "padding" in name else 1)
+
+
+def _around(pads: Sequence[int]) -> layers.Pads:
+    return pads[0], pads[1], pads[0], pads[1]
+
+
+def conv(node: Node) -> Value:
+    x, weight, bias = first(node), needed(node, "weight"), array(node, "bias")
+    rank = weight.ndim - 2
+    stride, dilation = _twice(node, "stride", 1, rank), _twice(node, "dilation", 1, rank)
+    groups = int(node.get("groups", 1))
+    if node.get("transposed", False):
+        padding = _around(_twice(node, "padding", 0, rank))
+        extra = _twice(node, "output_padding", 0, rank)
+        return layers.conv_transpose(
+            node.build, x, weight, bias, stride=stride, padding=padding, output_padding=extra,
+            dilation=dilation, groups=groups,
+        )  # fmt: skip
+    node.get("output_padding")
+    given = node.get("padding", 0)
+    if isinstance(given, str):
+        if given not in ("same", "valid"):
+            raise GraphError(f"padding is {given!r}")
+        kernel = layers.pair(weight.shape[2:], 1)
+        padding = (
+            layers.same_padding(x, kernel, stride, dilation, True)
+            if given == "same"
+            else (0, 0, 0, 0)
+        )
+    else:
+        padding = _around(_twice(node, "padding", 0, rank))
+    return layers.conv(
+        node.build, x, weight, bias, stride=stride, padding=padding, dilation=dilation,
+        groups=groups,
+    )  # fmt: skip
+
+
+def conv_transpose(node: Node) -> Value:
+    x, weight, bias = first(node), needed(node, "weight"), array(node, "bias")
+    rank = weight.ndim - 2
+    return layers.conv_transpose(
+        node.build,
+        x,
+        weight,
+        bias,
+        stride=_twice(node, "stride", 1, rank),
+        padding=_around(_twice(node, "padding", 0, rank)),
+        output_padding=_twice(node, "output_padding", 0, rank),
+        dilation=_twice(node, "dilation", 1, rank),
+        groups=int(node.get("groups", 1)),
+    )
+
+
+def linear(node: Node) -> Value:
+    return layers.linear(node.build, first(node), needed(node, "weight"), array(node, "bias"))
+
+
+def addmm(node: Node) -> Value:
+    node.only("alpha", 1)
+    node.only("beta", 1)
+    node.get("mat1")
+    bias, matrix = needed(node, "self"), needed(node, "mat2")
+    if bias.ndim != 1:
+        raise GraphError(f"adds a matrix of shape {bias.shape}; known is one for each column")
+    return layers.linear(node.build, node.value(1), matrix.T, bias)
+
+
+def matmul(node: Node) -> Value:
+    other = array(node, "mat2") if "mat2" in node.attributes else array(node, "other")
+    if other is None or other.ndim != 2:
+        raise GraphError("its second matrix is not of shape (K, N)")
+    return layers.linear(node.build, first(node), other.T, None)
+
+
+def batch_norm(node: Node) -> Value:
+    if node.get("training", False):
+        raise GraphError("is in training mode: export the network after .eval()")
+    for name in ("momentum", "cudnn_enabled"):
+        node.get(name)
+    mean, var = array(node, "running_mean"), array(node, "running_var")
+    if mean is None or var is None:
+        raise GraphError("has no running statistics: train it with track_running_stats=True")
+    return layers.batch_norm(
+        node.build, first(node), array(node, "weight"), array(node, "bias"), mean, var,
+        float(node.get("eps", 1e-5)),
+    )  # fmt: skip
+
+
+def layer_norm(node: Node) -> Value:
+    node.get("cudnn_enable")
+    count = len(ints(node.get("normalized_shape")))
+    return layers.layer_norm(
+        node.build, first(node), count, array(node, "weight"), array(node, "bias"),
+        float(node.get("eps", 1e-5)),
+    )  # fmt: skip
+
+
+def group_norm(node: Node) -> Value:
+    node.get("cudnn_enabled")
+    return layers.group_norm(
+        node.build, first(node), int(node.get("num_groups")), array(node, "weight"),
+        array(node, "bias"), float(node.get("eps", 1e-5)),
+    )  # fmt: skip
+
+
+def instance_norm(node: Node) -> Value:
+    for name in ("momentum", "cudnn_enabled", "running_mean", "running_var"):
+        node.get(name)
+    node.only("use_input_stats", True)
+    return layers.group_norm(
+        node.build, first(node), None, array(node, "weight"), array(node, "bias"),
+        float(node.get("eps", 1e-5)),
+    )  # fmt: skip
+
+
+# --- windows --------------------------------------------------------------------------------
+
+
+def pool(node: Node, op: str) -> Value:
+    x = first(node)
+    rank = len(x.axes) - 2
+    kernel = _twice(node, "kernel_size", 1, rank)
+    more: dict[str, Any] = {}
+    if op == "max_pool2d":
+        more = {"dilation": list(_twice(node, "dilation", 1, rank))}
+    else:
+        more = {
+            "count_include_pad": bool(node.get("count_include_pad", True)),
+            "divisor_override": node.get("divisor_override"),
+        }
+    stride = list(_twice(node, "stride", 1, rank)) if node.get("stride") else list(kernel)
+    padding = _around(_twice(node, "padding", 0, rank))
+    return layers.pool(
+        node.build, op, x, padding, kernel_size=list(kernel), stride=stride,
+        ceil_mode=bool(node.get("ceil_mode", False)), **more,
+    )  # fmt: skip
+
+
+def adaptive(node: Node, op: str) -> list[Value]:
+    size = layers.pair(ints(node.get("output_size")), 1)
+    return [layers.adaptive_pool(node.build, op, first(node), size)]
+
+
+def reduce(node: Node, kind: str) -> Value:
+    x = first(node)
+    dims = node.get("dim")
+    node.only("dtype", None, 7)
+    numbers = ints(dims) if dims not in (None, []) else list(range(len(x.axes)))
+    keep = bool(node.get("keepdim", False))
+    if kind == "sum":
+        return layers.total(node.build, x, numbers, keep)
+    return layers.mean(node.build, x, numbers, keep, kind)
+
+
+def pad(node: Node) -> Value:
+    x = first(node)
+    node.only("mode", "constant")
+    if node.get("value") not in (None, 0, 0.0):
+        raise GraphError("pads with another number than 0")
+    pads, rank = ints(node.get("pad")), len(x.axes)
+    before, after = [0] * rank, [0] * rank
+    for i in range(len(pads) // 2):
+        before[rank - 1 - i], after[rank - 1 - i] = pads[2 * i], pads[2 * i + 1]
+    for number in range(rank):  # below 0: something is cut off
+        begin, last = -min(before[number], 0), min(after[number], 0)
+        if begin or last:
+            end = last if last else 1 << 20
+            x = moving.narrow(node.build, x, number, begin, end)
+    return layers.pad(node.build, x, [max(b, 0) for b in before], [max(a, 0) for a in after])
+
+
+def upsample(node: Node, mode: str) -> Value:
+    x = first(node)
+    if node.get("align_corners", False):
+        raise GraphError("align_corners is True; known is False")
+    scales = node.get("scale_factors")
+    if scales is None:
+        scales = [node.get("scales_h"), node.get("scales_w")]
+    size = node.get("output_size")
+    if None in (scales or [None]):
+        scales = None
+    if scales is not None:
+        factors = [float(s) for s in scales]
+        return layers.resize(node.build, x, mode, None, factors)
+    return layers.resize(node.build, x, mode, ints(size), None)

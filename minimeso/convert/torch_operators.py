@@ -1,0 +1,232 @@
+"""PyTorch's operators (ATen) by what the engine does: the table of those that ``torch.export``
+leaves, and those that go element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import GraphError
+from . import torch_layers, torch_shapes
+from .basics import activate, affine
+from .builder import Operand
+from .elementwise import binary, clamp, prelu
+from .source import Node, Reader
+from .torch_arguments import first, ints, needed
+from .view import Value
+
+
+def _arithmetic(op: str) -> Reader:
+    def read(node: Node) -> Operand:
+        node.only("alpha", 1)
+        first, second = (
+            o if isinstance(o, (Value, np.ndarray)) else np.asarray(o, np.float64)
+            for o in (node.get("self"), node.get("other"))
+        )
+        if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+            return np.asarray(_OF_CONSTANTS[op](first, second))
+        return binary(node.build, op, first, second)
+
+    return read
+
+
+_OF_CONSTANTS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
+
+
+def _clamp(node: Node) -> Value:
+    low, high = (node.get(name) for name in ("min", "max"))
+    if "min_val" in node.attributes or "max_val" in node.attributes or low is high is None:
+        low, high = node.get("min_val", -1), node.get("max_val", 1)
+    bounds = [None if b is None else float(b) for b in (low, high)]
+    return clamp(node.build, first(node), *bounds)
+
+
+def _pow(node: Node) -> Value:
+    exponent = float(node.get("exponent"))
+    if exponent not in (1, 2):
+        raise GraphError(f"an exponent of {exponent}; known are 1 and 2")
+    x = first(node)
+    return x if exponent == 1 else binary(node.build, "mul", x, x)
+
+
+def _softplus(node: Node) -> Value:
+    node.only("beta", 1, 1.0)
+    node.get("threshold")
+    return activate(node.build, "softplus", first(node))
+
+
+def _elu(node: Node) -> Value:
+    node.only("scale", 1, 1.0)
+    node.only("input_scale", 1, 1.0)
+    return activate(node.build, "elu", first(node), alpha=float(node.get("alpha", 1.0)))
+
+
+def _selu(node: Node) -> Value:
+    elu = activate(node.build, "elu", first(node), alpha=1.6732632423543772848)
+    return affine(node.build, elu, np.float64(1.0507009873554804934), np.float64(0))
+
+
+def _prelu(node: Node) -> Value:
+    x, slope = first(node), needed(node, "weight")
+    if slope.size > 1:
+        slope = slope.reshape(1, -1, *(1,) * (len(x.axes) - 2))
+    return prelu(node.build, x, slope)
+
+
+def _leaky_relu(node: Node) -> Value:
+    slope = float(node.get("negative_slope", 0.01))
+    return activate(node.build, "leaky_relu", first(node), negative_slope=slope)
+
+
+def _gelu(node: Node) -> Value:
+    kind = str(node.get("approximate", "none"))
+    return activate(node.build, "gelu", first(node), approximate=kind)
+
+
+def _plain(op: str) -> Reader:
+    return lambda node: activate(node.build, op, first(node))
+
+
+def _identity(node: Node) -> Value:
+    node.get("memory_format")
+    node.get("implicit")
+    return first(node)
+
+
+def _dropout(node: Node) -> Value:
+    node.get("p")
+    if node.get("train", False):
+        raise GraphError("is in training mode: export the network after .eval()")
+    return first(node)
+
+
+def _cast(node: Node) -> Value:
+    for name in ("device", "layout", "pin_memory", "non_blocking", "copy", "memory_format"):
+        node.get(name)
+    node.only("dtype", 7, 6, 8, 13, None)  # float32, float16, float64, bfloat16
+    return first(node)
+
+
+def _sym_size(node: Node) -> list[int | None]:
+    return [first(node).shape[int(node.get("dim"))]]
+
+
+_BASE: dict[str, Reader] = {
+    "conv1d.default": torch_layers.conv,
+    "conv2d.default": torch_layers.conv,
+    "conv2d.padding": torch_layers.conv,
+    "conv1d.padding": torch_layers.conv,
+    "convolution.default": torch_layers.conv,
+    "conv_transpose1d.default": torch_layers.conv_transpose,
+    "conv_transpose2d.input": torch_layers.conv_transpose,
+    "linear.default": torch_layers.linear,
+    "addmm.default": torch_layers.addmm,
+    "mm.default": torch_layers.matmul,
+    "matmul.default": torch_layers.matmul,
+    "batch_norm.default": torch_layers.batch_norm,
+    "layer_norm.default": torch_layers.layer_norm,
+    "group_norm.default": torch_layers.group_norm,
+    "instance_norm.default": torch_layers.instance_norm,
+    "max_pool1d.default": lambda node: torch_layers.pool(node, "max_pool2d"),
+    "max_pool2d.default": lambda node: torch_layers.pool(node, "max_pool2d"),
+    "avg_pool1d.default": lambda node: torch_layers.pool(node, "avg_pool2d"),
+    "avg_pool2d.default": lambda node: torch_layers.pool(node, "avg_pool2d"),
+    "adaptive_avg_pool1d.default": lambda node: torch_layers.adaptive(node, "avg_pool2d"),
+    "adaptive_avg_pool2d.default": lambda node: torch_layers.adaptive(node, "avg_pool2d"),
+    "adaptive_max_pool2d.default": lambda node: torch_layers.adaptive(node, "max_pool2d"),
+    "mean.dim": lambda node: torch_layers.reduce(node, "avg"),
+    "mean.default": lambda node: torch_layers.reduce(node, "avg"),
+    "amax.default": lambda node: torch_layers.reduce(node, "max"),
+    "sum.dim_IntList": lambda node: torch_layers.reduce(node, "sum"),
+    "constant_pad_nd.default": torch_layers.pad,
+    "pad.default": torch_layers.pad,
+    "upsample_nearest2d.vec": lambda node: torch_layers.upsample(node, "nearest"),
+    "upsample_nearest2d.default": lambda node: torch_layers.upsample(node, "nearest"),
+    "upsample_bilinear2d.vec": lambda node: torch_layers.upsample(node, "bilinear"),
+    "upsample_bilinear2d.default": lambda node: torch_layers.upsample(node, "bilinear"),
+    "view.default": torch_shapes.reshape,
+    "reshape.default": torch_shapes.reshape,
+    "_unsafe_view.default": torch_shapes.reshape,
+    "flatten.using_ints": torch_shapes.flatten,
+    "permute.default": lambda node: first(node).permuted(ints(node.get("dims"))),
+    "transpose.int": torch_shapes.transpose,
+    "squeeze.default": torch_shapes.squeeze,
+    "squeeze.dim": torch_shapes.squeeze,
+    "squeeze.dims": torch_shapes.squeeze,
+    "unsqueeze.default": lambda node: first(node).unsqueezed(ints(node.get("dim"))),
+    "slice.Tensor": torch_shapes.cut,
+    "narrow.default": torch_shapes.narrow,
+    "select.int": torch_shapes.select,
+    "chunk.default": torch_shapes.chunk,
+    "split.Tensor": torch_shapes.split,
+    "split_with_sizes.default": torch_shapes.split,
+    "split.sizes": torch_shapes.split,
+    "cat.default": torch_shapes.cat,
+    "concat.default": torch_shapes.cat,
+    "softmax.int": torch_shapes.softmax,
+    "_softmax.default": torch_shapes.softmax,
+    "argmax.default": torch_shapes.argmax,
+    "pixel_shuffle.default": torch_shapes.pixel_shuffle,
+    "channel_shuffle.default": torch_shapes.channel_shuffle,
+    "add.Tensor": _arithmetic("add"),
+    "sub.Tensor": _arithmetic("sub"),
+    "mul.Tensor": _arithmetic("mul"),
+    "div.Tensor": _arithmetic("div"),
+    "add.Scalar": _arithmetic("add"),
+    "sub.Scalar": _arithmetic("sub"),
+    "mul.Scalar": _arithmetic("mul"),
+    "div.Scalar": _arithmetic("div"),
+    "neg.default": lambda node: affine(node.build, first(node), np.float64(-1), np.float64(0)),
+    "pow.Tensor_Scalar": _pow,
+    "square.default": lambda n: binary(n.build, "mul", first(n), first(n)),
+    "clamp.default": _clamp,
+    "hardtanh.default": _clamp,
+    "clamp_min.default": _clamp,
+    "relu.default": _plain("relu"),
+    "relu6.default": _plain("relu6"),
+    "sigmoid.default": _plain("sigmoid"),
+    "tanh.default": _plain("tanh"),
+    "silu.default": _plain("swish"),
+    "mish.default": _plain("mish"),
+    "hardswish.default": _plain("hardswish"),
+    "hardsigmoid.default": _plain("hardsigmoid"),
+    "softplus.default": _softplus,
+    "elu.default": _elu,
+    "selu.default": _selu,
+    "prelu.default": _prelu,
+    "leaky_relu.default": _leaky_relu,
+    "gelu.default": _gelu,
+    "dropout.default": _dropout,
+    "feature_dropout.default": _dropout,
+    "contiguous.default": _identity,
+    "clone.default": _identity,
+    "detach.default": _identity,
+    "alias.default": _identity,
+    "lift_fresh_copy.default": _identity,
+    "_to_copy.default": _cast,
+    "to.dtype": _cast,
+    "to.dtype_layout": _cast,
+    "sym_size.int": _sym_size,
+}
+
+#: Operators whose results are views in PyTorch, too.
+VIEWS = frozenset(
+    {
+        "view.default", "reshape.default", "flatten.using_ints", "permute.default",
+        "transpose.int", "squeeze.default", "squeeze.dim", "squeeze.dims", "unsqueeze.default",
+        "slice.Tensor", "narrow.default", "select.int", "chunk.default", "split.Tensor",
+        "split_with_sizes.default", "split.sizes", "contiguous.default", "detach.default",
+        "alias.default",
+    }
+)  # fmt: skip
+#: Operators that change their first argument: ``relu_`` for ``relu``.
+IN_PLACE = frozenset(
+    name.replace(".", "_.", 1)
+    for name in _BASE
+    if name.partition(".")[0]
+    in {
+        "add", "sub", "mul", "div", "relu", "relu6", "sigmoid", "tanh", "silu", "mish", "hardswish",
+        "hardsigmoid", "hardtanh", "clamp", "clamp_min", "leaky_relu", "elu", "selu", "dropout",
+        "neg",
+    }
+)  # fmt: skip
+READERS = {**_BASE, **{name: _BASE[name.replace("_.", ".", 1)] for name in IN_PLACE}}

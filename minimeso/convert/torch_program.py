@@ -1,0 +1,368 @@
+"""Reads programs that ``torch.export.save`` wrote (PyTorch 2.8 and later), without PyTorch.
+
+Such a ``.pt2`` is a zip of JSON and plain arrays. Where one was pickled instead it is refused, so
+nothing of a file is executed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import operator
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphError
+from .builder import NEEDS_SIZE, Array, Builder
+from .source import (
+    MOST_NODES,
+    SIZE_LIMIT,
+    Converted,
+    Node,
+    Preparation,
+    add_input,
+    convert_node,
+    finished,
+)
+from .torch_operators import IN_PLACE, READERS, VIEWS
+from .view import Value
+
+#: ScalarType of the schema (``torch/_export/serde/schema.py``) -> NumPy's.
+_DTYPES = {1: "u1", 2: "i1", 3: "i2", 4: "i4", 5: "i8", 6: "f2", 7: "f4", 8: "f8", 12: "?"}
+_PREFIX = "torch.ops.aten."
+_AGAIN = "export and save it again with PyTorch 2.8 or later"
+_MOST_JSON = 64 << 20
+
+
+class Program:
+    """What a ``.pt2`` holds, checked as far as that needs no operator.
+
+    Attributes:
+        graph: nodes, inputs and outputs as in the file.
+        arrays: parameters, buffers and constants by the name of the graph's input.
+        names: of the graph's inputs that are the user's.
+        sizes: of every tensor of the graph; None where a size is not fixed.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._zip = _opened(data)
+        self._folder = self._only_folder()
+        model = self._json("models/model.json")
+        self.arrays: dict[str, Array] = {}
+        try:
+            module = model["graph_module"]
+            self.graph: dict[str, Any] = module["graph"]
+            self.nodes: list[dict[str, Any]] = list(self.graph["nodes"])
+            signature = module["signature"]
+            self.sizes = {
+                str(name): [_size(size) for size in meta["sizes"]]
+                for name, meta in self.graph["tensor_values"].items()
+            }
+            stored = self._tables()
+            self.names: list[str] = []
+            for spec in signature["input_specs"]:
+                self._bind(spec, stored)
+            self.outputs = [_user_output(spec) for spec in signature["output_specs"]]
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            what = f"{type(error).__name__} {str(error)[:80]}"
+            raise GraphError(f"no exported program, or damaged ({what}): {_AGAIN}") from None
+        if len(self.nodes) > MOST_NODES:
+            raise GraphError(f"has more than {MOST_NODES} nodes")
+
+    # --- the archive ------------------------------------------------------------------------
+
+    def _only_folder(self) -> str:
+        names = self._zip.namelist()
+        folders = {name.partition("/")[0] for name in names}
+        if len(folders) != 1:
+            raise GraphError(f"no exported program, or damaged: {_AGAIN}")
+        folder = folders.pop()
+        if f"{folder}/models/model.json" not in names:
+            raise GraphError(f"holds no program named 'model': {_AGAIN}")
+        return folder
+
+    def _read(self, name: str, limit: int) -> bytes:
+        try:
+            entry = self._zip.getinfo(f"{self._folder}/{name}")
+            if entry.file_size > limit:
+                raise GraphError(f"{name} has more than {limit} bytes")
+            with self._zip.open(entry) as file:
+                return file.read(limit + 1)[: limit + 1]
+        except (KeyError, zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+            raise GraphError(f"{name} is missing or damaged ({str(error)[:80]})") from None
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            found = json.loads(self._read(name, _MOST_JSON))
+        except (ValueError, RecursionError) as error:
+            raise GraphError(f"{name} is no JSON ({str(error)[:80]})") from None
+        if not isinstance(found, dict):
+            raise GraphError(f"{name} is no JSON object")
+        return found
+
+    def _tables(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Every array: its name -> its file and what is said of it."""
+        found = {}
+        for folder, config in (
+            ("data/weights", "model_weights_config.json"),
+            ("data/constants", "model_constants_config.json"),
+        ):
+            for name, entry in self._json(f"{folder}/{config}")["config"].items():
+                found[name] = (f"{folder}/{entry['path_name']}", entry)
+        return found
+
+    def _bind(self, spec: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+        """One input of the graph: the user's, or an array of the file."""
+        ((kind, content),) = spec.items()
+        if kind == "user_input":
+            self.names.append(str(content["arg"]["as_tensor"]["name"]))
+            return
+        wanted = {"parameter": "parameter_name", "buffer": "buffer_name",
+                  "tensor_constant": "tensor_constant_name"}  # fmt: skip
+        if kind not in wanted:
+            raise GraphError(f"has an input of the kind {kind!r}; known are tensors")
+        name = str(content[wanted[kind]])
+        if name not in stored:
+            raise GraphError(f"array {name[:80]!r} is missing")
+        self.arrays[str(content["arg"]["name"])] = self._array(name, *stored[name])
+
+    def _array(self, name: str, path: str, entry: Mapping[str, Any]) -> Array:
+        meta = entry["tensor_meta"]
+        if entry["use_pickle"] or meta is None or meta["dtype"] not in _DTYPES:
+            raise GraphError(
+                f"array {name[:80]!r} is pickled or of an unknown type, and nothing is unpickled:"
+                f" keep plain tensors, and {_AGAIN}"
+            )
+        dtype = np.dtype(_DTYPES[meta["dtype"]]).newbyteorder("<")
+        shape, strides = ([int(one["as_int"]) for one in meta[k]] for k in ("sizes", "strides"))
+        offset = int(meta["storage_offset"]["as_int"])
+        data = np.frombuffer(_whole(self._read(path, SIZE_LIMIT), dtype), dtype)
+        if min([*shape, *strides, offset, 0]) < 0 or len(shape) != len(strides):
+            raise GraphError(f"array {name[:80]!r} has sizes or strides below 0")
+        last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+        if math.prod(shape) > len(data) or last >= len(data):
+            raise GraphError(f"array {name[:80]!r} of shape {shape} is longer than its file")
+        bytes_apart = [s * dtype.itemsize for s in strides]
+        view = np.lib.stride_tricks.as_strided(data[offset:], shape, bytes_apart, writeable=False)
+        return np.array(view, dtype.newbyteorder("="))
+
+
+def _whole(data: bytes, dtype: np.dtype[Any]) -> bytes:
+    return data[: len(data) // dtype.itemsize * dtype.itemsize]
+
+
+def _opened(data: bytes) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(io.BytesIO(data))
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise GraphError(f"damaged or cut short ({error})") from None
+
+
+def _size(entry: Mapping[str, Any]) -> int | None:
+    return int(entry["as_int"]) if "as_int" in entry else None
+
+
+def _user_output(spec: Mapping[str, Any]) -> str:
+    ((kind, content),) = spec.items()
+    if kind != "user_output":
+        raise GraphError(f"changes its own buffers ({kind}): export it after .eval()")
+    return str(content["arg"]["as_tensor"]["name"])
+
+
+# --- nodes --------------------------------------------------------------------------------------
+
+
+def convert_program(
+    program: Program,
+    name: str,
+    size: tuple[int, int] | None = None,
+    preparation: Preparation | None = None,
+) -> Converted:
+    """The network of a program.
+
+    Args:
+        program: what a file holds.
+        name: of the network.
+        size: (height, width) of pictures, where the program leaves them open.
+        preparation: what it wants done to pictures.
+
+    Raises:
+        GraphError: something in it is not known; the message names the node.
+    """
+    build, values, inputs = Builder(), dict[str, Any](program.arrays), dict[str, Value]()
+    for given in program.names:
+        sizes = list(program.sizes.get(given, []))
+        if size is not None and len(sizes) == 4:
+            sizes[2:] = [g if s is None else s for s, g in zip(sizes[2:], size, strict=True)]
+        inputs[given] = add_input(build, given, sizes, False)
+        values[given] = (preparation or Preparation()).apply(build, inputs[given])
+    last = _last_uses(program)
+    views: dict[str, set[str]] = {}
+    for number, entry in enumerate(program.nodes):
+        try:
+            if str(entry["target"]) in _OF_SIZES:
+                values.update(_of_sizes(entry, values))
+                continue
+            node, outputs = _node(entry, build, values)
+        except GraphError as error:
+            raise GraphError(f"node {str(entry['name'])[:80]!r}: {error}") from None
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            raise GraphError(f"node {number} is damaged ({str(error)[:80]})") from None
+        if not outputs and ("assert" in node.op or "sym_constrain" in node.op):
+            continue
+        results = convert_node(node, READERS)
+        values.update(zip(outputs, results, strict=False))
+        source = _first_name(entry)
+        if node.op in VIEWS:
+            for output in outputs:
+                views.setdefault(source, set()).add(output)
+                views.setdefault(output, set()).add(source)
+        if node.op in IN_PLACE:
+            if any(last.get(view, -1) > number for view in views.get(source, ())):
+                raise GraphError(
+                    f"node {node.name!r} ({node.op}): changes a value of which a view is read"
+                    " later: write it without the change in place"
+                )
+            values[source] = results[0]
+    return finished(build, name, values, inputs, program.outputs)
+
+
+#: Arithmetic of sizes.
+_OF_SIZES = {
+    f"_operator.{name}": getattr(operator, name)
+    for name in ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "le", "lt", "ge", "gt")
+}
+
+
+def _of_sizes(entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The result by its name; None where a size is not known yet."""
+    ((_, content),) = entry["outputs"][0].items()
+    arguments = []
+    for argument in entry["inputs"]:
+        ((kind, given),) = argument["arg"].items()
+        name = given.get("as_name") if kind.startswith("as_sym") else None
+        arguments.append(values[str(name)] if name is not None else _argument(argument["arg"], {}))
+    known = None not in arguments
+    result = _OF_SIZES[str(entry["target"])](*arguments) if known else None
+    return {str(content["as_name"]): result}
+
+
+def _first_name(entry: Mapping[str, Any]) -> str:
+    arguments = entry["inputs"]
+    first = arguments[0]["arg"].get("as_tensor") if arguments else None
+    return str(first["name"]) if first else ""
+
+
+def _last_uses(program: Program) -> dict[str, int]:
+    """Where each value is read last."""
+    text: dict[str, int] = {}
+    for number, entry in enumerate(program.nodes):
+        for argument in entry.get("inputs", ()):
+            for name in _names(argument.get("arg")):
+                text[name] = number
+    return text | dict.fromkeys(program.outputs, len(program.nodes))
+
+
+def _names(argument: Any) -> list[str]:
+    if not isinstance(argument, dict):
+        return []
+    found = []
+    for kind, content in argument.items():
+        entries = content if isinstance(content, list) else [content]
+        if kind.startswith("as_tensor") or kind == "as_optional_tensors":
+            found += [str(e["name"]) for e in entries if isinstance(e, dict) and "name" in e]
+    return found
+
+
+def _node(
+    entry: Mapping[str, Any], build: Builder, values: Mapping[str, Any]
+) -> tuple[Node, list[str]]:
+    """A node, its arguments by name among its attributes; and what its results are called."""
+    target = str(entry["target"])
+    op = target.removeprefix(_PREFIX) if target.startswith(_PREFIX) else target
+    arguments = {str(a["name"]): _argument(a["arg"], values) for a in entry["inputs"]}
+    outputs: list[str] = []
+    for result in entry["outputs"]:
+        for kind, content in result.items():
+            entries = content if isinstance(content, list) else [content]
+            if kind in ("as_tensor", "as_tensors"):
+                outputs += [str(one["name"]) for one in entries]
+            elif kind in ("as_sym_int", "as_sym_bool"):
+                outputs.append(str(content["as_name"]))
+    name = str(entry.get("name") or (outputs[0] if outputs else target))
+    module = _module(entry)
+    node = Node(op, module or name, list(arguments.values()), arguments, build, 0, len(outputs))
+    return node, outputs
+
+
+def _module(entry: Mapping[str, Any]) -> str:
+    """The path of the layer of ``torch.nn`` that a node belongs to, which its arrays are named
+    after."""
+    stack = str(entry.get("metadata", {}).get("nn_module_stack", ""))
+    parts = stack.rpartition(";")[2].split(",")
+    if len(parts) >= 3 and parts[2].startswith("torch.nn.modules.") and "container" not in parts[2]:
+        return parts[1].removeprefix("L['self'].")
+    return ""
+
+
+def _argument(argument: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    """A Python value, a constant or a value of the graph."""
+    ((kind, content),) = argument.items()
+    if kind == "as_none":
+        return None
+    if kind == "as_tensor":
+        return values[str(content["name"])]
+    if kind in ("as_tensors", "as_optional_tensors"):
+        entries = [one.get("as_tensor", one) for one in content]
+        return [None if "as_none" in one else values[str(one["name"])] for one in entries]
+    if kind in ("as_sym_int", "as_sym_bool", "as_sym_float"):
+        return _symbol(content, values)
+    if kind == "as_sym_ints":
+        return [_symbol(one, values) for one in content]
+    return content
+
+
+def _symbol(content: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    if "as_name" in content:
+        found = values[str(content["as_name"])]
+        if found is None:
+            raise GraphError(f"computes with the picture's size: it {NEEDS_SIZE}")
+        return int(found)
+    return int(content["as_int"])
+
+
+# --- running it -----------------------------------------------------------------------------
+
+
+def run_node(entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The results of a node by their names, by PyTorch; operators of ATen only."""
+    import torch
+
+    target = str(entry["target"])
+    if target in _OF_SIZES:
+        return _of_sizes(entry, values)
+    if not target.startswith(_PREFIX):
+        return {}
+    packet, _, overload = target.removeprefix(_PREFIX).partition(".")
+    function = getattr(getattr(torch.ops.aten, packet), overload)
+    arguments = {str(a["name"]): a["arg"] for a in entry["inputs"]}
+    given = {
+        name: torch.float64 if "as_scalar_type" in argument else _argument(argument, values)
+        for name, argument in arguments.items()
+        if not {"as_memory_format", "as_layout", "as_device"} & argument.keys()
+    }
+    known = [argument.name for argument in function._schema.arguments if not argument.kwarg_only]
+    positional = [given.pop(name) for name in list(given) if name in known[: len(given)]]
+    results = function(*positional, **given)
+    names: list[str] = []
+    for result in entry["outputs"]:
+        for content in result.values():
+            entries = content if isinstance(content, list) else [content]
+            names += [str(one.get("name", one.get("as_name"))) for one in entries]
+    return dict(
+        zip(names, results if isinstance(results, (list, tuple)) else [results], strict=False)
+    )

@@ -1,0 +1,123 @@
+"""PyTorch's operators that cut, join and turn: one function each."""
+
+from __future__ import annotations
+
+from ..errors import GraphError
+from . import moving
+from .basics import activate
+from .builder import NEEDS_SIZE
+from .source import Node
+from .torch_arguments import first, ints
+from .view import Value, resolved
+
+
+def reshape(node: Node) -> Value:
+    x = first(node)
+    wanted = ints(node.get("size", node.get("shape")))
+    return moving.reshape(node.build, x, resolved(wanted, x.shape, False))
+
+
+def flatten(node: Node) -> Value:
+    x = first(node)
+    start = x.axis_number(int(node.get("start_dim", 0)))
+    last = x.axis_number(int(node.get("end_dim", -1)))
+    shape = x.shape
+    merged: int | None = 1
+    for size in shape[start : last + 1]:
+        merged = None if merged is None or size is None else merged * size
+    return moving.reshape(node.build, x, [*shape[:start], merged, *shape[last + 1 :]])
+
+
+def transpose(node: Node) -> Value:
+    x = first(node)
+    order = list(range(len(x.axes)))
+    one, other = (x.axis_number(int(node.get(f"dim{i}"))) for i in (0, 1))
+    order[one], order[other] = order[other], order[one]
+    return x.permuted(order)
+
+
+def squeeze(node: Node) -> Value:
+    x = first(node)
+    dim = node.get("dim")
+    if dim is None:
+        return x.squeezed(None)
+    return x.squeezed([n for n in ints(dim) if x.shape[x.axis_number(n)] == 1])
+
+
+def cut(node: Node) -> Value:
+    start, end = node.get("start"), node.get("end")
+    return moving.narrow(
+        node.build,
+        first(node),
+        int(node.get("dim", 0)),
+        int(start or 0),
+        1 << 20 if end is None else int(end),
+        int(node.get("step", 1)),
+    )
+
+
+def narrow(node: Node) -> Value:
+    start = int(node.get("start"))
+    end = start + int(node.get("length"))
+    return moving.narrow(node.build, first(node), int(node.get("dim")), start, end)
+
+
+def select(node: Node) -> Value:
+    x, dim, index = first(node), int(node.get("dim")), int(node.get("index"))
+    size = x.shape[x.axis_number(dim)]
+    if size is None:
+        raise GraphError(NEEDS_SIZE)
+    index += size if index < 0 else 0
+    return moving.narrow(node.build, x, dim, index, index + 1).squeezed([dim])
+
+
+def chunk(node: Node) -> list[Value]:
+    x, dim, count = first(node), int(node.get("dim", 0)), int(node.get("chunks"))
+    size = x.shape[x.axis_number(dim)]
+    if size is None:
+        raise GraphError(NEEDS_SIZE)
+    return _in_parts(node, x, dim, size, -(-size // count))
+
+
+def split(node: Node) -> list[Value]:
+    x, dim = first(node), int(node.get("dim", 0))
+    sizes = node.get("split_size", node.get("split_sizes"))
+    if isinstance(sizes, list):
+        return moving.split(node.build, x, dim, ints(sizes))
+    size = x.shape[x.axis_number(dim)]
+    if size is None:
+        raise GraphError(NEEDS_SIZE)
+    return _in_parts(node, x, dim, size, int(sizes))
+
+
+def _in_parts(node: Node, x: Value, dim: int, size: int, each: int) -> list[Value]:
+    return moving.split(node.build, x, dim, [min(each, size - at) for at in range(0, size, each)])
+
+
+def cat(node: Node) -> Value:
+    values = node.get("tensors")
+    if not all(isinstance(value, Value) for value in values):
+        raise GraphError("joins a constant to values")
+    return moving.concat(node.build, values, int(node.get("dim", 0)))
+
+
+def softmax(node: Node) -> Value:
+    node.only("half_to_float", False)
+    node.only("dtype", None, 7)
+    return moving.softmax(node.build, first(node), [int(node.get("dim"))])
+
+
+def argmax(node: Node) -> Value:
+    dim = node.get("dim")
+    if dim is None:
+        raise GraphError("searches all axes; known is one of them")
+    return moving.argmax(node.build, first(node), int(dim), bool(node.get("keepdim", False)))
+
+
+def pixel_shuffle(node: Node) -> Value:
+    return moving.pixel_shuffle(node.build, first(node), int(node.get("upscale_factor")))
+
+
+def channel_shuffle(node: Node) -> Value:
+    x, groups = node.build.map(first(node)), int(node.get("groups"))
+    return activate(node.build, "channel_shuffle", x, groups=groups)

@@ -1,0 +1,248 @@
+"""ONNX files: formulas that become one operator, opsets, borders, and files that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minimeso import Session
+from minimeso.convert import Preparation, convert_file, write_reference
+from minimeso.errors import ConvertError
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+Array = np.ndarray[Any, Any]
+
+
+def constant(name: str, values: Any) -> Any:
+    array = np.asarray(values)
+    return numpy_helper.from_array(
+        array.astype(np.float32) if array.dtype.kind == "f" else array, name
+    )
+
+
+def written(
+    folder: Path,
+    nodes: list[Any],
+    constants: dict[str, Any] | None = None,
+    shape: list[Any] | None = None,
+    opset: int = 17,
+) -> Path:
+    """A file of a network from `x` to `y`."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape or ["N", 3, 8, 8])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    arrays = [constant(name, values) for name, values in (constants or {}).items()]
+    graph = helper.make_graph(nodes, "g", [x], [y], arrays)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    path = folder / "network.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def operators(path: Path) -> list[str]:
+    return [node.op for node in convert_file(path).graph.nodes]
+
+
+def node(op: str, inputs: str, output: str, **attributes: Any) -> Any:
+    return helper.make_node(op, inputs.split(), output.split(), name=f"the_{output}", **attributes)
+
+
+FORMULAS = {
+    "swish": ([node("Sigmoid", "x", "s"), node("Mul", "x s", "y")], {}),
+    "hardsigmoid": ([node("HardSigmoid", "x", "y", alpha=1 / 6)], {}),
+    "hardswish": (
+        [node("HardSigmoid", "x", "s", alpha=1 / 6), node("Mul", "s x", "y")], {},
+    ),
+    "hardswish of relu6": (
+        [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Mul", "x b", "c"),
+         node("Div", "c six", "y")],
+        {"zero": 0.0, "three": 3.0, "six": 6.0},
+    ),
+    "hardsigmoid of relu6": (
+        [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Div", "b six", "y")],
+        {"zero": 0.0, "three": 3.0, "six": 6.0},
+    ),
+    "mish": (
+        [node("Softplus", "x", "a"), node("Tanh", "a", "b"), node("Mul", "x b", "y")], {},
+    ),
+    "gelu": (
+        [node("Div", "x root", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"),
+         node("Mul", "x c", "d"), node("Mul", "d half", "y")],
+        {"root": 2**0.5, "one": 1.0, "half": 0.5},
+    ),
+    "gelu, halved before": (
+        [node("Mul", "x half", "h"), node("Mul", "x root", "a"), node("Erf", "a", "b"),
+         node("Add", "b one", "c"), node("Mul", "h c", "y")],
+        {"root": 0.5**0.5, "one": 1.0, "half": 0.5},
+    ),
+    "relu6": ([node("Clip", "x zero six", "y")], {"zero": 0.0, "six": 6.0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_formula_becomes_one_operator(name: str, tmp_path: Path) -> None:
+    nodes, constants = FORMULAS[name]
+    path = written(tmp_path, nodes, constants)
+    assert operators(path) == [name.split()[0].strip(",")]
+    compare(path, tmp_path)
+
+
+def compare(path: Path, folder: Path, size: tuple[int, int] | None = None) -> None:
+    """The output of the file against that of the definitions in the package ``onnx``."""
+    model = convert_file(path, size=size)
+    write_reference(path, folder / "reference.npz", size=size)
+    with np.load(folder / "reference.npz") as stored:
+        outputs = Session(model, threads=1).run(stored["input"], outputs=model.graph.outputs)
+        for name, found in outputs.items():
+            index = stored[f"index/{name}"] if f"index/{name}" in stored else slice(None)
+            wanted = stored[f"output/{name}"].reshape(-1)
+            np.testing.assert_allclose(found.reshape(-1)[index], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_norm_written_out(tmp_path: Path) -> None:
+    nodes = [
+        node("Transpose", "x", "t", perm=[0, 2, 3, 1]),
+        node("ReduceMean", "t", "m", axes=[-1]), node("Sub", "t m", "d"),
+        node("Pow", "d two", "q"), node("ReduceMean", "q", "v", axes=[-1]),
+        node("Add", "v eps", "e"), node("Sqrt", "e", "r"), node("Div", "d r", "n"),
+        node("Mul", "n weight", "w"), node("Add", "w bias", "y"),
+    ]  # fmt: skip
+    path = written(
+        tmp_path, nodes,
+        {"two": 2.0, "eps": 1e-6, "weight": [1.0, 2.0, 3.0], "bias": [0.5, 0.0, 1.0]}, opset=13,
+    )  # fmt: skip
+    assert "layer_norm" in operators(path)
+    compare(path, tmp_path, (8, 8))
+
+
+def test_padding_goes_into_the_convolution(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    nodes = [
+        node("Pad", "x pads", "p"),
+        node("Conv", "p weight", "y", strides=[2, 2], pads=[1, 0, 0, 1]),
+    ]
+    pads = np.array([0, 0, 0, 1, 0, 0, 2, 1])
+    path = written(tmp_path, nodes, {"pads": pads, "weight": random.normal(0, 1, (4, 3, 3, 3))})
+    (conv,) = convert_file(path).graph.nodes
+    assert conv.attributes["padding"] == (1, 1, 2, 2)
+    compare(path, tmp_path, (8, 8))
+
+
+def test_channels_last_at_the_border(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    nodes = [
+        node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
+        node("Conv", "t weight", "c", auto_pad="SAME_UPPER", strides=[2, 2]),
+        node("Transpose", "c", "y", perm=[0, 2, 3, 1]),
+    ]
+    weight = {"weight": random.normal(0, 1, (4, 3, 3, 3))}
+    path = written(tmp_path, nodes, weight, [1, 8, 6, 3])
+    model = convert_file(path)
+    assert model.graph.inputs == {"x": (3, 8, 6)}
+    assert [n.op for n in model.graph.nodes] == ["conv2d", "permute"]
+    compare(path, tmp_path)
+
+
+def test_shape_arithmetic_is_worked_out(tmp_path: Path) -> None:
+    """As PyTorch writes `x.view(x.size(0), -1)` of a batch of any size."""
+    nodes = [
+        node("Shape", "x", "s"), node("Gather", "s zero", "n"), node("Unsqueeze", "n axes", "u"),
+        node("Concat", "u minus", "t", axis=0), node("Reshape", "x t", "r"),
+        node("Gemm", "r weight bias", "y", transB=1),
+    ]  # fmt: skip
+    constants = {"zero": np.array(0), "axes": np.array([0]), "minus": np.array([-1]),
+                 "weight": np.ones((2, 192)), "bias": np.ones(2)}  # fmt: skip
+    path = written(tmp_path, nodes, constants)
+    assert operators(path) == ["flatten", "linear"]
+    x = np.random.default_rng(0).random((3, 3, 8, 8), np.float32)
+    wanted = x.reshape(3, -1).sum(axis=1) + 1
+    np.testing.assert_allclose(Session(convert_file(path)).run(x)[:, 1], wanted, rtol=1e-5)
+
+
+def test_pictures_are_prepared(tmp_path: Path) -> None:
+    path = written(tmp_path, [node("Relu", "x", "y")])
+    preparation = Preparation((0.1, 0.2, 0.3), (0.5, 1.0, 2.0), bgr=True)
+    model = convert_file(path, size=(8, 8), preparation=preparation)
+    x = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+    mean, std = (np.reshape(v, (3, 1, 1)) for v in (preparation.mean, preparation.std))
+    wanted = np.maximum((x[:, ::-1] - mean) / std, 0)
+    np.testing.assert_allclose(Session(model).run(x), wanted, rtol=1e-5, atol=1e-6)
+
+
+REFUSED = {
+    "an operator": ([node("Sin", "x", "y")], {}, "'the_y' .Sin.: no such operator"),
+    "an attribute": ([node("Relu", "x", "y", slope=1.0)], {}, "'the_y' .Relu.: attribute 'slope'"),
+    "two values multiplied as matrices": ([node("MatMul", "x x", "y")], {}, "computed from the"),
+    "erf alone": ([node("Erf", "x", "y")], {}, "but in GELU"),
+    "reflection": (
+        [node("Pad", "x p", "y", mode="reflect")], {"p": np.arange(8)}, "'mode' is 'reflect'"
+    ),
+    "nothing that makes an input": ([node("Relu", "z", "y")], {}, "'z' is computed nowhere"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_known_is_named(name: str, tmp_path: Path) -> None:
+    nodes, constants, message = REFUSED[name]
+    with pytest.raises(ConvertError, match=message) as caught:
+        convert_file(written(tmp_path, nodes, constants))
+    assert str(caught.value).startswith(str(tmp_path / "network.onnx"))
+
+
+def test_hostile_constants(tmp_path: Path) -> None:
+    """Sizes that do not fit, that are huge, and data in other places."""
+    conv = [node("Conv", "x w", "y")]
+    path = written(tmp_path, conv, {"w": np.ones((1, 3, 1, 1))})
+    model = onnx.load(path)
+    w = model.graph.initializer[0]
+
+    def refused(message: str) -> None:
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(ConvertError, match=message):
+            convert_file(path)
+
+    w.dims[0] = 7
+    refused("damaged")
+    w.dims[0] = 1 << 40
+    refused("limit")
+    w.dims[0] = -1
+    refused("below 0")
+    w.dims[0] = 1
+    w.ClearField("raw_data")
+    w.data_location = TensorProto.EXTERNAL
+    for location in ("../secret", "/etc/passwd", "", "..", "missing.bin"):
+        del w.external_data[:]
+        w.external_data.add(key="location", value=location)
+        refused("no file beside it")
+    del w.external_data[:]
+    w.external_data.add(key="location", value="data.bin")
+    (tmp_path / "data.bin").write_bytes(b"\0" * 8)
+    refused("ends before")
+    (tmp_path / "data.bin").write_bytes(np.ones(3, "<f4").tobytes())
+    path.write_bytes(model.SerializeToString())
+    assert (convert_file(path).weights["the_y.weight"] == 1).all()
+
+
+def test_much_of_little_is_refused(tmp_path: Path) -> None:
+    nodes = [node("ConstantOfShape", "s", "c"), node("Add", "x c", "y")]
+    with pytest.raises(ConvertError, match="elements"):
+        convert_file(written(tmp_path, nodes, {"s": np.array([1 << 20, 1 << 20])}))
+
+
+def test_damaged_files_are_refused_or_whole(tmp_path: Path) -> None:
+    path = written(tmp_path, [node("Conv", "x w", "y")], {"w": np.ones((4, 3, 3, 3))})
+    data = path.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(data[: random.integers(1, len(data) + 1)])
+        for place in random.integers(0, len(changed), random.integers(0, 4)):
+            changed[place] = random.integers(0, 256)
+        path.write_bytes(bytes(changed))
+        try:
+            convert_file(path)
+        except ConvertError as error:
+            assert str(error).startswith(str(path))
