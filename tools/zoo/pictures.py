@@ -72,8 +72,9 @@ class ChannelNorm(nn.LayerNorm):
     """A layer norm over the channels of a map."""
 
     def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(x.permute(0, 2, 3, 1))
-        return torch.permute(y, (0, 3, 1, 2))
+        y: Tensor = super().forward(x.permute(0, 2, 3, 1))
+        back: Tensor = y.permute(0, 3, 1, 2)
+        return back
 
 
 def convnext_atto() -> nn.Module:
