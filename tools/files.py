@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from minimeso.convert.kinds import read_source
+from minimeso.errors import ConvertError
 from minimeso.media.atomic_file import AtomicFile
 
 
@@ -41,4 +43,15 @@ def read_checkpoint(path: Path) -> Any:
     except OSError:
         raise
     except Exception:  # half a dozen kinds for a damaged file
-        raise ValueError("not a checkpoint, or damaged or cut short") from None
+        raise ValueError(_reason(path)) from None
+
+
+def _reason(path: Path) -> str:
+    """Why PyTorch does not load it: a whole module, or damage."""
+    try:
+        read_source(path)
+    except ConvertError as error:
+        told = str(error).removeprefix(f"{path}: ")
+        if told.startswith("a pickled whole module"):
+            return told
+    return "not a checkpoint, or damaged or cut short"

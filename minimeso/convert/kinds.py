@@ -80,6 +80,17 @@ def _kind_of_zip(path: Path, data: bytes) -> str:
 
 def told_of_pickle(content: bytes) -> str:
     """What a pickle of PyTorch holds, in words, read from its opcodes; nothing is executed."""
+    own = pickled_class(content)
+    if own is not None:
+        return (
+            f"a pickled whole module (of {own[:80]}), not an exported network: loading it would"
+            f" run code of the file, so it is refused; {_EXPORT}"
+        )
+    return f"weights without a network (a state_dict): {_EXPORT}"
+
+
+def pickled_class(content: bytes) -> str | None:
+    """The class of a module that is pickled there, or one of its parts; None if there is none."""
     own = [
         name
         for name in sorted(_globals(content))
@@ -87,12 +98,7 @@ def told_of_pickle(content: bytes) -> str:
         or name.startswith("torch.nn.modules.")
     ]
     own.sort(key=lambda name: name.startswith("torch."))  # the user's own class says most
-    if own:
-        return (
-            f"a pickled whole module (of {own[0][:80]}), not an exported network: loading it would"
-            f" run code of the file, so it is refused; {_EXPORT}"
-        )
-    return f"weights without a network (a state_dict): {_EXPORT}"
+    return own[0] if own else None
 
 
 def _globals(content: bytes) -> set[str]:

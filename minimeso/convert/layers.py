@@ -211,6 +211,8 @@ def pool(build: Builder, op: str, x: Value, padding: Pads, **attributes: Any) ->
     """``max_pool2d`` or ``avg_pool2d``."""
     x = build.map(x)
     source = x.name
+    if attributes.get("stride") == attributes["kernel_size"]:
+        del attributes["stride"]  # which is what it is by default
     if op == "avg_pool2d" and attributes.get("count_include_pad"):
         source, pads = build.padded.get(x.name, (x.name, (0, 0, 0, 0)))
         padding = tuple(a + b for a, b in zip(padding, pads, strict=True))  # type: ignore[assignment]

@@ -23,6 +23,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
+from tools import files  # noqa: E402
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -205,6 +207,8 @@ def test_other_files_of_pytorch_are_named(module: nn.Module, tmp_path: Path) -> 
     assert "pickled whole module" in whole and "Everything" in whole and "torch.export" in whole
     legacy = told(lambda f: torch.save(module, f, _use_new_zipfile_serialization=False))
     assert "pickled whole module" in legacy
+    with pytest.raises(ValueError, match="pickled whole module"):
+        files.read_checkpoint(tmp_path / "file.pt")
     assert "state_dict" in told(lambda file: torch.save(module.state_dict(), file))
     assert "folder" in _refused(tmp_path)
     for start, what in ((b"\x89HDF\r\n\x1a\n", "Keras"), (b"\0\0\0\0TFL3", "Lite"), (b"", "ONNX")):

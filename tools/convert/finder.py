@@ -8,8 +8,7 @@ first is OpenCV Zoo's `face_detection_yunet_2023mar.onnx`).  What changes on the
     each instead of four: the same sums, in fewer passes over the memory;
   - the reshapes and the two sigmoids at the end are left to `minimeso.FaceFinder`, which needs them
     for few cells only.  So any multiple of 32 will do for height and width.
-The ONNX file is read by the `onnx` package (extra `train`); what it holds beyond the operations of
-these networks is refused by name.
+The file is read as `minimeso convert` reads it; what is no YuNet behind that is refused by name.
 """
 
 from __future__ import annotations
@@ -19,14 +18,15 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from minimeso import Graph, Model, save_model
-from minimeso.errors import MinimesoError
+from minimeso.convert import onnx_file
+from minimeso.convert.source import Converted
+from minimeso.engine import Node
+from minimeso.errors import GraphError, MinimesoError
 
 STRIDES = (8, 16, 32)
 HEADS = ("cls", "obj", "bbox", "kps")
@@ -49,11 +49,9 @@ def convert(path: Path, name: str) -> Model:
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     try:
-        source = _Source(onnx.load_from_string(data))
-    except FinderError as error:
+        source = _Source(onnx_file.convert_onnx(onnx_file.read(path, data), name))
+    except GraphError as error:
         raise FinderError(f"{path}: {error}") from None
-    except Exception as error:  # protobuf raises whatever comes along
-        raise FinderError(f"{path}: not a readable ONNX file ({error})") from None
     known = KNOWN.get(digest)
     meta = {
         "architecture": known or "YuNet",
@@ -68,18 +66,19 @@ def convert(path: Path, name: str) -> Model:
     }
     try:
         graph, weights = source.build(name)
-    except FinderError as error:
+    except (FinderError, GraphError) as error:
         raise FinderError(f"{path}: {error}") from None
     return Model(name, graph, graph.check_weights(weights), meta)
 
 
 class _Source:
-    """The operations of the ONNX graph by what they make."""
+    """The network as it was, node by node, and as it becomes."""
 
-    def __init__(self, model: Any) -> None:
-        self.makers = {node.output[0]: node for node in model.graph.node}
-        self.arrays = {a.name: onnx.numpy_helper.to_array(a) for a in model.graph.initializer}
-        self.input = model.graph.input[0].name
+    def __init__(self, converted: Converted) -> None:
+        self.nodes = {node.name: node for node in converted.graph.nodes}
+        self.arrays = converted.weights
+        self.outputs = {key: view.name for key, view in converted.values.items()}
+        self.input = next(iter(converted.graph.inputs))
         self.graph = Graph()
         self.weights: dict[str, NDArray[np.float32]] = {}
         self.made: dict[str, str] = {}
@@ -90,7 +89,7 @@ class _Source:
         self.made = {self.input: self.graph.input("image", (3, None, None))}
         for stride in STRIDES:
             pairs = [self._head(f"{head}_{stride}") for head in HEADS]
-            source = {point.input[0] for point, _ in pairs}
+            source = {point.inputs[0] for point, _ in pairs}
             if len(source) != 1:
                 raise FinderError(f"the heads of stride {stride} read different maps")
             x = self._value(source.pop())
@@ -99,75 +98,56 @@ class _Source:
             self.graph.output(x)
         return self.graph, self.weights
 
-    def _head(self, output: str) -> tuple[Any, Any]:
+    def _head(self, output: str) -> tuple[Node, Node]:
         """The 1x1 and the depthwise convolution that a head ends in."""
-        node = self._maker(output)
-        while node.op_type in ("Sigmoid", "Reshape", "Transpose"):
-            node = self._maker(node.input[0])
-        return self._maker(node.input[0]), node
+        if output not in self.outputs:
+            raise FinderError(f"has no output {output!r}")
+        node = self.nodes[self.outputs[output]]
+        while node.op in ("sigmoid", "reshape", "permute", "flatten"):
+            node = self._node(node.inputs[0])
+        return self._node(node.inputs[0]), node
 
-    def _merged(self, name: str, nodes: Sequence[Any], x: str, groups: int) -> str:
-        parts = [[self._array(n, i) for n in nodes] for i in (1, 2)]
-        self.weights[f"{name}.weight"], self.weights[f"{name}.bias"] = map(np.concatenate, parts)
-        return self._convolution(name, nodes[0], x, groups)
+    def _node(self, name: str) -> Node:
+        if name not in self.nodes:
+            raise FinderError(f"has no head before {name!r}")
+        return self.nodes[name]
 
-    def _value(self, output: str) -> str:
-        """The name in our graph of what the ONNX graph calls `output`."""
-        if output not in self.made:
-            self.made[output] = self._convert(self._maker(output))
-        return self.made[output]
+    def _merged(self, name: str, nodes: Sequence[Node], x: str, groups: int) -> str:
+        for part in ("weight", "bias"):
+            self.weights[f"{name}.{part}"] = np.concatenate([self._array(n, part) for n in nodes])
+        attributes = {
+            **nodes[0].attributes,
+            "groups": groups,
+            "out_channels": len(self.weights[f"{name}.bias"]),
+        }
+        return self.graph.node("conv2d", x, name=name, **attributes)
 
-    def _convert(self, node: Any) -> str:
-        attributes = _attributes(node)
-        if node.op_type == "Conv":
-            x = self._value(node.input[0])
-            weight, name = self._array(node, 1), node.name
-            if node.input[0] == self.input:
+    def _value(self, name: str) -> str:
+        """The name in our graph, after what it reads was copied."""
+        if name not in self.made:
+            self.made[name] = self._copy(self.nodes[name])
+        return self.made[name]
+
+    def _copy(self, node: Node) -> str:
+        inputs = [self._value(name) for name in node.inputs]
+        attributes = dict(node.attributes)
+        if node.op == "conv2d":
+            weight = self._array(node, "weight")
+            if node.inputs[0] == self.input:
                 weight = np.ascontiguousarray(weight[:, ::-1]) * np.float32(255)
-            self.weights[f"{name}.weight"] = weight
-            self.weights[f"{name}.bias"] = self._array(node, 2)
-            return self._convolution(name, node, x, attributes["group"])
-        if node.op_type == "Relu":
-            return self.graph.node("relu", self._value(node.input[0]), name=node.name)
-        if node.op_type == "MaxPool" and attributes["kernel_shape"] == attributes["strides"]:
-            size = attributes["kernel_shape"][0]
-            x = self._value(node.input[0])
-            return self.graph.node("max_pool2d", x, name=node.name, kernel_size=size)
-        if node.op_type == "Resize" and attributes["mode"] == b"nearest":
-            x = self._value(node.input[0])
-            return self.graph.node("resize", x, name=node.name, scale=2.0)
-        if node.op_type == "Add":
-            first, second = (self._value(i) for i in node.input)
-            return self.graph.node("add", first, second, name=node.name)
-        raise FinderError(f"{node.op_type} {node.name!r} belongs to no YuNet")
+            self.weights[f"{node.name}.weight"] = weight
+            self.weights[f"{node.name}.bias"] = self._array(node, "bias")
+        elif node.op == "resize":
+            attributes = {"mode": "nearest", "scale": 2.0}  # of pictures of any size
+        elif node.op not in ("relu", "add", "max_pool2d"):
+            raise FinderError(f"{node.op} {node.name!r} belongs to no YuNet")
+        return self.graph.node(node.op, *inputs, name=node.name, **attributes)
 
-    def _convolution(self, name: str, node: Any, x: str, groups: int) -> str:
-        attributes = _attributes(node)
-        return self.graph.node(
-            "conv2d",
-            x,
-            name=name,
-            out_channels=len(self.weights[f"{name}.bias"]),
-            kernel_size=tuple(attributes["kernel_shape"]),
-            stride=tuple(attributes["strides"]),
-            padding=tuple(attributes["pads"]),
-            groups=groups,
-        )
-
-    def _maker(self, output: str) -> Any:
-        if output not in self.makers:
-            raise FinderError(f"no node makes {output!r}")
-        return self.makers[output]
-
-    def _array(self, node: Any, place: int) -> NDArray[np.float32]:
-        array = self.arrays.get(node.input[place]) if len(node.input) > place else None
-        if array is None or array.dtype != np.float32:
-            raise FinderError(f"{node.op_type} {node.name!r} has no float32 array {place}")
-        return array
-
-
-def _attributes(node: Any) -> dict[str, Any]:
-    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    def _array(self, node: Node, part: str) -> NDArray[np.float32]:
+        array = self.arrays.get(f"{node.name}.{part}")
+        if array is None:
+            raise FinderError(f"{node.op} {node.name!r} has no {part}")
+        return np.asarray(array, np.float32)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

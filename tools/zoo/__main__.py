@@ -37,6 +37,8 @@ class Entry(NamedTuple):
 
 
 _PHOTO = (3, 224, 224)
+#: So often a network runs, each time asked for every so many layers: those between are fused.
+_LOOKS = 8
 ZOO = {
     "squeezenet1.1": Entry(classic.squeezenet1_1, _PHOTO, 1_235_496),
     "resnet18": Entry(lambda: classic.resnet((2, 2, 2, 2), False), _PHOTO, 11_689_512),
@@ -108,15 +110,17 @@ def compare(path: Path) -> Row:
     kept = [name for name in nodes if f"output/{name}" in stored]
     worst, largest = "", 0.0
     with Session(read.model) as session:
-        for name in kept:
-            found = session.run(stored["input"], outputs=[name])[name].reshape(-1)
-            if found.size > SAMPLES:
-                found = found[sample_indices(found.size)]
-            wanted = stored[f"output/{name}"].reshape(-1)
-            scale = float(stored["scale"][nodes.index(name)]) or 1.0
-            error = float(np.abs(found - wanted.astype(np.float64)).max()) / scale
-            if not error <= largest:
-                worst, largest = name, error
+        for first in range(_LOOKS):
+            asked = kept[first::_LOOKS]
+            for name, found in session.run(stored["input"], outputs=asked).items() if asked else ():
+                found = found.reshape(-1)
+                if found.size > SAMPLES:
+                    found = found[sample_indices(found.size)]
+                wanted = stored[f"output/{name}"].reshape(-1)
+                scale = float(stored["scale"][nodes.index(name)]) or 1.0
+                error = float(np.abs(found - wanted.astype(np.float64)).max()) / scale
+                if not error <= largest:
+                    worst, largest = name, error
     return Row(len(nodes), len(kept), worst, largest)
 
 

@@ -65,7 +65,8 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
         y = self.gamma * self.narrow(F.gelu(self.wide(y)))
-        return x + y.permute(0, 3, 1, 2)
+        z: Tensor = x + y.permute(0, 3, 1, 2)
+        return z
 
 
 class ChannelNorm(nn.LayerNorm):
