@@ -1,5 +1,7 @@
-"""The networks of `tools/zoo` are those of their papers, and a few of them agree layer by layer; all
-of them do by `python -m tools.zoo`."""
+"""The networks of `tools/zoo` are those of their papers, and a few of them agree layer by layer.
+
+`python -m tools.zoo` compares all of them.
+"""
 
 from __future__ import annotations
 
