@@ -126,11 +126,12 @@ static void read_names(mm_reader *r, minimeso_network *n, int *status)
         *status = MINIMESO_NO_MEMORY;
     for (int kind = 0; n->names && kind < 2; kind++)
         for (int i = 0; i < counts[kind]; i++) {
-            int64_t length = number(r), padded = (length + 7) / 8 * 8;
-            if (r->failed || length < 0 || length > MM_MAX_NAME || padded > r->end - r->at) {
-                r->failed = 1;
+            int64_t length = number(r);
+            r->failed |= length < 0 || length > MM_MAX_NAME;
+            const int64_t padded = r->failed ? 0 : (length + 7) / 8 * 8;
+            r->failed |= padded > r->end - r->at;
+            if (r->failed)
                 return;
-            }
             n->arrays[kind][i].name = memcpy(n->names + used, r->at, (size_t)length);
             used += (size_t)length + 1;
             r->at += padded;
@@ -199,7 +200,8 @@ static uint32_t crc32_of(const unsigned char *p, size_t bytes)
 /* --- what a network is ----------------------------------------------------------------------- */
 
 /* What the caller hands over or gets by a step, of a program that mm_check has passed; 0 where two
-   steps want one array to be different things. */
+   steps want one array to be different things, or one is larger than any memory: a tensor of a few
+   lines may stand for any number of them. */
 static int describe(const mm_program *p, const mm_step *s, minimeso_array *a)
 {
     const int is_output = s->op == MM_OP_OUTPUT, phases = s->column_phases ? 2 : 1;
@@ -213,9 +215,12 @@ static int describe(const mm_program *p, const mm_step *s, minimeso_array *a)
     found.rank = t->is_vector ? 1 : 3;
     const int64_t by_planes[3] = {t->is_vector ? width : channels, t->height, width};
     const int64_t by_pixels[3] = {t->height, width, channels};
-    memcpy(found.shape, found.is_bytes ? by_pixels : by_planes, sizeof found.shape);
+    const int in_pixels = found.is_bytes && !t->is_vector;
+    memcpy(found.shape, in_pixels ? by_pixels : by_planes, sizeof found.shape);
     for (int i = 0; i < found.rank; i++)
-        count *= found.shape[i];
+        count = mm_times(count, found.shape[i]);
+    if (count >= (int64_t)(PTRDIFF_MAX / sizeof(float))) /* mm_times: no more than that */
+        return 0;
     for (int i = found.rank; i < 3; i++)
         found.shape[i] = 1;
     found.bytes = (size_t)count * (found.is_bytes ? 1 : sizeof(float));

@@ -18,11 +18,11 @@ from support.every_operator import every_operator
 import minimeso
 from minimeso import Model
 from minimeso.engine import find_model
-from minimeso.engine.bindings import ffi
+from minimeso.engine.bindings import OP_NUMBERS, ffi
 from minimeso.engine.native import available_isas
 from minimeso.engine.paths import source_folder
 from minimeso.export import export, write
-from minimeso.export.plan_file import COUNTS
+from minimeso.export.plan_file import COUNTS, _fields, _name, _numbers
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("MINIMESO_HYPOTHESIS") == "long"
@@ -157,6 +157,69 @@ def test_a_hostile_plan_keeps_to_its_memory(hostile_runner: Path, tmp_path: Path
     opened, refused = map(int, re.findall(rb"\d+", run(hostile_runner, many)))
     assert opened + refused == len(plans)
     assert opened > 1 and refused > len(plans) / 4
+
+
+def input_plan(op: str, arena_floats: int, **tensor: int) -> bytes:
+    """A plan that takes one input and does no more."""
+    nowhere = dict.fromkeys(
+        ("second", "input", "weight", "bias", "sign", "first_table", "second_table",
+         "first_constant", "second_constant", "pre_activation", "activation", "slopes", "scale",
+         "shift"),
+        -1,
+    )  # fmt: skip
+    whole = {"offset": 16, "ring": -1, "line_mask": -1}
+    rows = (
+        ffi.new("mm_tensor *", {**whole, **tensor}),
+        ffi.new("mm_step *", {**nowhere, "op": OP_NUMBERS[op]}),
+        ffi.new("mm_stage *", {"count": 1, "band": 1}),
+    )
+    counts = dict.fromkeys(COUNTS, 0)
+    ones = ("tensor_count", "step_count", "stage_count", "input_count")
+    counts |= {"arena_floats": arena_floats, **dict.fromkeys(ones, 1)}
+    head = _numbers([*counts.values(), 0, 0, 0])
+    return with_checksum(head + _name("x") + b"".join(_fields(row[0]) for row in rows))
+
+
+def told(plan: bytes, describing: Path, folder: Path) -> str:
+    path = folder / "changed.plan"
+    path.write_bytes(plan)
+    return run(describing, path).decode()
+
+
+@pytest.fixture(scope="module")
+def describing(library: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``describe_plan.c``."""
+    program = tmp_path_factory.mktemp("describing") / "describe_plan"
+    source, include = Path(__file__).with_name("describe_plan.c"), f"-I{minimeso.get_include()}"
+    run("gcc", *WARNINGS, source, include, library, "-lm", "-pthread", "-o", program)
+    return program
+
+
+@pytest.mark.parametrize(("op", "said"), [("INPUT_F32", "x 0 1 240"), ("INPUT_U8", "x 1 1 60")])
+def test_a_vector_is_as_long_as_its_features(
+    op: str, said: str, describing: Path, tmp_path: Path
+) -> None:
+    """No session makes one of bytes, but a plan can; all that is read must be the caller's."""
+    vector = {"channels": 1, "height": 1, "width": 60, "is_vector": 1}
+    plan = input_plan(op, 256, row_stride=80, line_stride=96, **vector)
+    assert told(plan, describing, tmp_path) == f"{said}\n"
+
+
+@pytest.mark.parametrize("op", ["INPUT_F32", "INPUT_U8"])
+def test_an_array_beyond_all_memory_is_refused(op: str, describing: Path, tmp_path: Path) -> None:
+    """Its number of bytes, as size_t has it, would be 0."""
+    side = 1 << 21
+    large = {"channels": side, "height": side, "width": side, "row_stride": side + 16}
+    plan = input_plan(op, (1 << 63) - 1, line_stride=16 + side * (side + 16), **large)
+    assert told(plan, describing, tmp_path).startswith("no plan")
+
+
+@pytest.mark.parametrize("length", [-1, 256, (1 << 63) - 1, -(1 << 63)])
+def test_lengths_of_names_that_lie(length: int, describing: Path, tmp_path: Path) -> None:
+    body = bytearray(small_plan()[HEAD:])
+    at = 8 * (len(COUNTS) + 3)
+    body[at : at + 8] = length.to_bytes(8, "little", signed=True)
+    assert told(with_checksum(bytes(body)), describing, tmp_path).startswith("no plan")
 
 
 def test_a_damaged_plan_is_refused(runner: Path, tmp_path: Path) -> None:
