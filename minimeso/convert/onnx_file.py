@@ -25,6 +25,7 @@ from .source import (
     Preparation,
     add_input,
     convert_node,
+    damage_told,
     finished,
     refuse,
 )
@@ -88,13 +89,25 @@ def convert_onnx(
     Raises:
         GraphError: something in it is not known; the message names the node.
     """
+    with damage_told("the graph"):
+        return _convert(model, name, folder, size, constants or {}, preparation or Preparation())
+
+
+def _convert(
+    model: Any,
+    name: str,
+    folder: Path | None,
+    size: tuple[int, int] | None,
+    constants: Mapping[str, Array],
+    preparation: Preparation,
+) -> Converted:
     graph = model.graph
     if len(graph.node) > MOST_NODES:
         raise GraphError(f"has more than {MOST_NODES} nodes")
     if graph.sparse_initializer:
         raise GraphError("has sparse arrays: store them as plain ones")
     version = _opset(model)
-    values: dict[str, Any] = dict(constants or {})
+    values: dict[str, Any] = dict(constants)
     left = SIZE_LIMIT
     for tensor in graph.initializer:
         values[tensor.name] = array = _array(tensor, folder, left)
@@ -104,7 +117,7 @@ def convert_onnx(
     for entry in graph.input:
         if entry.name not in values:
             inputs[entry.name] = given = _input(build, graph, entry, size)
-            values[entry.name] = (preparation or Preparation()).apply(build, given)
+            values[entry.name] = preparation.apply(build, given)
     used = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
     for number, node in enumerate(graph.node):
         results = _results(node, number, version, build, values, used, folder)

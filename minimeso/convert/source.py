@@ -3,7 +3,8 @@ not known."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -18,6 +19,25 @@ from .view import Atom, Atoms, Size, Value, axis, flat, size_of
 SIZE_LIMIT = 1 << 30
 #: Most layers of operators of the engine: what a source may have, its shape arithmetic included.
 MOST_NODES = 1 << 15
+
+
+#: What Python raises where a file has something of another kind than belongs there.
+DAMAGE = (
+    TypeError, ValueError, LookupError, AttributeError, ArithmeticError, StopIteration,
+    MemoryError, RecursionError,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def damage_told(what: str) -> Iterator[None]:
+    """Turns ``DAMAGE`` into a ``GraphError`` that begins so; what is one stays."""
+    try:
+        yield
+    except GraphError:
+        raise
+    except DAMAGE as error:
+        text = str(error).partition("\n")[0][:120]
+        raise GraphError(f"{what} cannot be read ({type(error).__name__}: {text})") from None
 
 
 @dataclass
@@ -107,7 +127,8 @@ def convert_node(node: Node, readers: Mapping[str, Reader]) -> list[Any]:
         raise GraphError(f"node {node.name!r} ({node.op}): no such operator here. {REMEDY}")
     node.build.where = node.name
     try:
-        found = reader(node)
+        with damage_told("something in it"):
+            found = reader(node)
     except GraphError as error:
         raise GraphError(f"node {node.name!r} ({node.op}): {error}") from None
     unknown = node.unknown_attributes()
@@ -235,9 +256,18 @@ def finished(
     values: Mapping[str, Any],
     inputs: Mapping[str, Value],
     outputs: Sequence[str],
+    made: Mapping[str, Any] | None = None,
 ) -> Converted:
-    """The network, once all nodes are read."""
-    results, values = {}, dict(values)
+    """The network, once all nodes are read.
+
+    Args:
+        build: its nodes.
+        name: of the network.
+        values: what the source's names stand for at its end.
+        inputs, outputs: of the source.
+        made: what they stood for when they were computed, where that may be something else.
+    """
+    results, values, changed = {}, dict(values), dict(made if made is not None else values)
     for output in outputs:
         value = values.get(output)
         if not isinstance(value, Value):
@@ -248,13 +278,14 @@ def finished(
             found = replace(found, name=build.emit("reshape", [found.name], shape=shape))
         results[output] = found.name
         values[output] = found
+        changed[output] = found
     if not results:
         raise GraphError("has no outputs")
     graph, weights = build.finish(name, results)
     there = {node.name for node in graph.nodes}
     kept = {
         key: replace(value)
-        for key, value in values.items()
+        for key, value in changed.items()
         if isinstance(value, Value) and value.name in there
     }
     return Converted(graph, weights, kept, dict(inputs))

@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import GraphError
 from .builder import NEEDS_SIZE, Array, Builder
 from .source import (
+    DAMAGE,
     MOST_NODES,
     SIZE_LIMIT,
     Converted,
@@ -26,6 +27,7 @@ from .source import (
     Preparation,
     add_input,
     convert_node,
+    damage_told,
     finished,
 )
 from .torch_operators import IN_PLACE, READERS, VIEWS
@@ -67,7 +69,9 @@ class Program:
             for spec in signature["input_specs"]:
                 self._bind(spec, stored)
             self.outputs = [_user_output(spec) for spec in signature["output_specs"]]
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        except GraphError:
+            raise
+        except DAMAGE as error:
             what = f"{type(error).__name__} {str(error)[:80]}"
             raise GraphError(f"no exported program, or damaged ({what}): {_AGAIN}") from None
         if len(self.nodes) > MOST_NODES:
@@ -193,15 +197,23 @@ def convert_program(
     Raises:
         GraphError: something in it is not known; the message names the node.
     """
+    with damage_told("the graph"):
+        return _convert(program, name, size, preparation or Preparation())
+
+
+def _convert(
+    program: Program, name: str, size: tuple[int, int] | None, preparation: Preparation
+) -> Converted:
     build, values, inputs = Builder(), dict[str, Any](program.arrays), dict[str, Value]()
     for given in program.names:
         sizes = list(program.sizes.get(given, []))
         if size is not None and len(sizes) == 4:
             sizes[2:] = [g if s is None else s for s, g in zip(sizes[2:], size, strict=True)]
         inputs[given] = add_input(build, given, sizes, False)
-        values[given] = (preparation or Preparation()).apply(build, inputs[given])
+        values[given] = preparation.apply(build, inputs[given])
     last = _last_uses(program)
     views: dict[str, set[str]] = {}
+    made: dict[str, Any] = {}
     for number, entry in enumerate(program.nodes):
         try:
             if str(entry["target"]) in _OF_SIZES:
@@ -210,12 +222,13 @@ def convert_program(
             node, outputs = _node(entry, build, values)
         except GraphError as error:
             raise GraphError(f"node {str(entry['name'])[:80]!r}: {error}") from None
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        except DAMAGE as error:
             raise GraphError(f"node {number} is damaged ({str(error)[:80]})") from None
         if not outputs and ("assert" in node.op or "sym_constrain" in node.op):
             continue
         results = convert_node(node, READERS)
         values.update(zip(outputs, results, strict=False))
+        made.update(zip(outputs, results, strict=False))
         source = _first_name(entry)
         if node.op in VIEWS:
             for output in outputs:
@@ -228,7 +241,7 @@ def convert_program(
                     " later: write it without the change in place"
                 )
             values[source] = results[0]
-    return finished(build, name, values, inputs, program.outputs)
+    return finished(build, name, values, inputs, program.outputs, made)
 
 
 #: Arithmetic of sizes.

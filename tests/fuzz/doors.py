@@ -8,6 +8,7 @@ with a few changed seeds.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import itertools
 import json
@@ -20,12 +21,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minimeso import MinimesoError, ModelError, PictureError, Session
+from minimeso import MinimesoError, Model, ModelError, PictureError, Session
+from minimeso.convert import onnx_file
+from minimeso.convert.torch_program import Program, convert_program
 from minimeso.detect.pair import _pair_of
 from minimeso.engine import Graph
 from minimeso.engine.bindings import lib
 from minimeso.engine.model_file import _arrays_of, _model_of
-from minimeso.errors import EngineError, GraphError, InputError
+from minimeso.errors import ConvertError, EngineError, GraphError, InputError
 from minimeso.media.combs import combed_blocks
 from minimeso.media.compression import _quantiser
 from minimeso.media.containers import Clock, begins_like_a_clip, ends_early, last_whole_box
@@ -123,6 +126,21 @@ def _work(graph: Any, shapes: dict[str, Any]) -> float:
 
 def _numbers(value: Any) -> list[int]:
     return [value**2] if isinstance(value, int) else [math.prod(value)] if value else []
+
+
+def onnx(data: bytes) -> None:
+    """An ONNX file; what it becomes runs."""
+    with contextlib.suppress(ConvertError, GraphError):
+        found = onnx_file.convert_onnx(onnx_file.read(Path("x"), data), "x")
+        _run(Model("x", found.graph, found.graph.check_weights(found.weights)))
+
+
+def program(data: bytes) -> None:
+    """An exported program of PyTorch: its description, and the whole archive."""
+    for whole in (data, seeds.program_archive(data)):
+        with contextlib.suppress(ConvertError, GraphError):
+            found = convert_program(Program(whole), "x")
+            _run(Model("x", found.graph, found.graph.check_weights(found.weights)))
 
 
 def pair(data: bytes) -> None:
@@ -240,6 +258,7 @@ def raw(data: bytes) -> None:
 DOORS = {
     "archive": Door(archive, seeds.archives),
     "model": Door(model, seeds.models),
+    "program": Door(program, seeds.programs),
     "pair": Door(pair, seeds.pairs),
     "picture": Door(picture, seeds.pictures),
     "animation": Door(clip, seeds.animations, 500),
@@ -249,4 +268,6 @@ DOORS = {
     "origin": Door(origin, seeds.origins, 500),
     "raw": Door(raw, seeds.raws),
 }
+if importlib.util.find_spec("onnx"):
+    DOORS["onnx"] = Door(onnx, seeds.networks)
 assert issubclass(ModelError, MinimesoError)

@@ -11,6 +11,7 @@ import json
 import struct
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ _ATTRIBUTES: tuple[dict[str, Any], ...] = (
     {"out_features": 3}, {"scale": 2}, {"size": [5, 6]}, {"upscale_factor": 2},
     {"num_groups": 2}, {"axes": [1, 0, 2]}, {"min": 0, "max": 1}, {"start": 1, "count": 2},
     {"shape": [2, 2, 5]}, {"padding": [1, 1, 1, 1]}, {"block_size": 2},
+    {"start": 1, "end": 2}, {"groups": 2},
 )  # fmt: skip
 
 
@@ -101,6 +103,88 @@ def archives() -> Files:
     buffer = io.BytesIO()
     np.savez(buffer, a=np.zeros((2, 3), ">f4"), b=np.zeros(5, np.int8))
     return {**found, "plain.npz": buffer.getvalue()}
+
+
+def networks() -> Files:
+    """ONNX files: layers, formulas and shape arithmetic; as text, so that no package is needed."""
+    from onnx import parser
+
+    return {
+        name: parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}]> {text}')
+        .SerializeToString()
+        for name, (opset, text) in _NETWORKS.items()
+    }  # fmt: skip
+
+
+_NETWORKS = {
+    "layers": (13, """g (float[N, 3, 9, 9] x) => (float[N, 2] y)
+        <float[4, 3, 2, 2] w = {WEIGHTS}, float[4] b = {1, 2, 3, 4}, float[2, 64] d = {DENSE}> {
+        c = Conv <strides = [2, 2]> (x, w, b) r = Relu (c) f = Flatten (r)
+        y = Gemm <transB = 1> (f, d) }"""
+        .replace("WEIGHTS", ", ".join(["0.5"] * 48))
+        .replace("DENSE", ", ".join(["0.25"] * 128))),
+    "shapes": (17, """g (float[1, 4, 3, 3] x) => (float[1, 3, 3, 4] y)
+        <int64[5] s = {1, 2, 2, 3, 3}, int64[4] t = {1, 4, 3, 3}, int64 zero = {0}> {
+        a = Reshape (x, s) b = Transpose <perm = [0, 2, 1, 3, 4]> (a) c = Reshape (b, t)
+        k = Shape (c) n = Gather (k, zero) d = Split <axis = 1> (c)
+        e = Concat <axis = 1> (c, x) l = Softmax <axis = 1> (c)
+        y = Transpose <perm = [0, 2, 3, 1]> (l) }"""),
+    "formulas": (12, """g (float[1, 2, 4, 4] x) => (float[1, 2, 1, 1] y) {
+        s = Sigmoid (x) m = Mul (x, s) y = GlobalAveragePool (m) }"""),
+}  # fmt: skip
+
+
+def programs() -> Files:
+    """What ``torch.export.save`` writes as ``model.json``: a convolution, a sum, a dense layer."""
+
+    def tensor(name: str) -> dict[str, Any]:
+        return {"as_tensor": {"name": name}}
+
+    def node(target: str, output: str, **arguments: Any) -> dict[str, Any]:
+        inputs = [{"name": n, "arg": a, "kind": 1} for n, a in arguments.items()]
+        return {
+            "target": f"torch.ops.aten.{target}", "inputs": inputs, "outputs": [tensor(output)],
+            "name": output, "metadata": {},
+        }  # fmt: skip
+
+    def sizes(*each: int) -> dict[str, Any]:
+        return {"sizes": [{"as_int": size} for size in each]}
+
+    nodes = [
+        node("conv2d.default", "c", input=tensor("x"), weight=tensor("p_w"),
+             stride={"as_ints": [2, 2]}),
+        node("relu_.default", "r", self=tensor("c")),
+        node("add.Tensor", "a", self=tensor("r"), other=tensor("c")),
+        node("mean.dim", "m", self=tensor("a"), dim={"as_ints": [2, 3]}),
+        node("view.default", "v", self=tensor("m"), size={"as_ints": [1, -1]}),
+    ]  # fmt: skip
+    weight = {"parameter": {"arg": {"name": "p_w"}, "parameter_name": "w"}}
+    signature = {
+        "input_specs": [weight, {"user_input": {"arg": tensor("x")}}],
+        "output_specs": [{"user_output": {"arg": tensor("v")}}],
+    }
+    values = {"x": sizes(1, 3, 9, 9), "p_w": sizes(2, 3, 2, 2)}
+    graph = {"nodes": nodes, "tensor_values": values, "inputs": [], "outputs": []}
+    module = {"graph": graph, "signature": signature}
+    return {"program": json.dumps({"graph_module": module}).encode()}
+
+
+def program_archive(model: bytes) -> bytes:
+    """A ``.pt2`` with that description and one array of 24 values."""
+    meta = {
+        "dtype": 7, "storage_offset": {"as_int": 0},
+        "sizes": [{"as_int": size} for size in (2, 3, 2, 2)],
+        "strides": [{"as_int": size} for size in (12, 4, 2, 1)],
+    }  # fmt: skip
+    entry = {"path_name": "weight_0", "is_param": True, "use_pickle": False, "tensor_meta": meta}
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a/models/model.json", model)
+        config = json.dumps({"config": {"w": entry}})
+        archive.writestr("a/data/weights/model_weights_config.json", config)
+        archive.writestr("a/data/constants/model_constants_config.json", '{"config": {}}')
+        archive.writestr("a/data/weights/weight_0", np.linspace(-1, 1, 24).astype("<f4").tobytes())
+    return file.getvalue()
 
 
 def pair_models() -> Files:
