@@ -19,6 +19,9 @@
     X(with, SWISH, swish, APART, VALLEY)                                                           \
     X(with, MISH, mish, APART, VALLEY)                                                             \
     X(with, PISH, pish, APART, VALLEY)                                                             \
+    X(with, SWISH_PIECEWISE, swish_piecewise, APART, VALLEY)                                       \
+    X(with, MISH_PIECEWISE, mish_piecewise, APART, VALLEY)                                         \
+    X(with, PISH_PIECEWISE, pish_piecewise, APART, VALLEY)                                         \
     X(with, SIGMOID, sigmoid, APART, SLOPE)                                                        \
     X(with, TANH, tanh, APART, SLOPE)                                                              \
     X(with, EXP, exp, APART, SLOPE)                                                                \

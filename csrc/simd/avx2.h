@@ -87,6 +87,11 @@ MM_INLINE void v_store_transposed(float *p, ptrdiff_t stride, const vf *a)
         _mm_storeu_ps(p + (i + 4) * stride, _mm256_extractf128_ps(rows[i], 1));
     }
 }
+#define MM_HAS_PICK
+MM_INLINE vf v_pick(const float *eight, vf z)
+{
+    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(eight), _mm256_castps_si256(z));
+}
 MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c)
 {
     __m256i n = _mm256_and_si256(_mm256_castps_si256(z), _mm256_set1_epi32(mask));

@@ -86,6 +86,14 @@ MM_INLINE void v_store_transposed(float *p, ptrdiff_t stride, const vf *a)
         _mm_storeu_ps(q + 12 * stride, _mm512_extractf32x4_ps(rows[i], 3));
     }
 }
+#ifndef MM_EMULATED /* which does not fuse: its reference has no v_pick */
+#define MM_HAS_PICK
+#endif
+MM_INLINE vf v_pick(const float *eight, vf z) /* four bits count here: the eight lie there twice */
+{
+    vf table = _mm512_broadcast_f32x8(_mm256_loadu_ps(eight));
+    return _mm512_permutexvar_ps(_mm512_castps_si512(z), table);
+}
 MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c)
 {
     uint32_t at[16];

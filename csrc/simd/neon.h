@@ -66,6 +66,25 @@ MM_INLINE void v_store_transposed(float *p, ptrdiff_t stride, const vf *a)
     for (int i = 0; i < 4; i++)
         v_store(p + i * stride, rows[i]);
 }
+#ifndef MM_EMULATED /* which does not fuse: its reference has no v_pick */
+#define MM_HAS_PICK
+#endif
+MM_INLINE vf v_pick(const float *eight, vf z)
+{
+#if defined(__aarch64__) || defined(_M_ARM64)
+    /* the bytes of float n are 4 n, 4 n + 1, ... */
+    uint32x4_t n = vandq_u32(vreinterpretq_u32_f32(z), vdupq_n_u32(7));
+    uint32x4_t bytes = vmlaq_n_u32(vdupq_n_u32(0x03020100), n, 0x04040404);
+    uint8x16x2_t table = {
+        {vreinterpretq_u8_f32(v_load(eight)), vreinterpretq_u8_f32(v_load(eight + 4))}};
+    return vreinterpretq_f32_u8(vqtbl2q_u8(table, vreinterpretq_u8_u32(bytes)));
+#else
+    uint32_t at[4];
+    vst1q_u32(at, vandq_u32(vreinterpretq_u32_f32(z), vdupq_n_u32(7)));
+    const float picked[4] = {eight[at[0]], eight[at[1]], eight[at[2]], eight[at[3]]};
+    return v_load(picked);
+#endif
+}
 MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c)
 {
     uint32_t at[4];

@@ -38,6 +38,15 @@ MM_INLINE vf v_shift_exponent(vf p, vf z)
     return p;
 }
 MM_INLINE int v_any(vm m) { return m; }
+#ifdef MM_SCALAR_FMA
+#define MM_HAS_PICK
+MM_INLINE vf v_pick(const float *eight, vf z)
+{
+    uint32_t bits;
+    memcpy(&bits, &z, 4);
+    return eight[bits & 7];
+}
+#endif
 MM_INLINE void v_lookup(const float *table, int mask, vf z, vf *c)
 {
     uint32_t bits;

@@ -79,6 +79,10 @@ class Model:
             thresholds=deepcopy(self.thresholds, memo),
         )
 
+    def approximated(self) -> Model:
+        """The same weights in ``graph.approximated()``."""
+        return replace(self, graph=self.graph.approximated())
+
     @property
     def is_detector(self) -> bool:
         """Whether the output is a ``p_fake`` per face."""

@@ -8,14 +8,20 @@ which stands beside each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial import Polynomial
 from scipy.special import log_ndtr, ndtr
 
 Array = npt.NDArray[np.float64]
 _ITERATIONS = 80
 #: Rows of the table of Pish (a power of two), and which of them stands for x = 0.
 PISH_ROWS, PISH_ZERO = 512, 152
+#: Polynomials of an approximation: as many as a vector register of AVX2 holds.
+PIECES = 8
 
 
 def chebyshev(low: float, high: float, count: int) -> Array:
@@ -69,6 +75,64 @@ def pish_table() -> tuple[Array, float]:
     return np.array(rows), worst
 
 
+class Pieces(NamedTuple):
+    """Polynomials in t = x + ``shift``, each for the t around a multiple of ``step``.
+
+    Attributes:
+        low, high: the x where the first piece begins and the last one ends.
+        step: width of a piece.
+        shift: from x to t.
+        columns: (degree + 1, PIECES), constant terms first; the piece around n step stands at the
+            remainder of n.
+        error: the largest one from ``low`` to ``high``.
+    """
+
+    low: float
+    high: float
+    step: float
+    shift: float
+    columns: Array
+    error: float
+
+
+def pieces(
+    f: Callable[[Array], Array], first: int, step: float, shift: float, degree: int
+) -> Pieces:
+    """Of a function that goes to 0 beyond the left end, or, if ``first`` is 0 and all x are
+    positive, beyond the right one.  There it is led half the way to 0, where x beyond is held."""
+    columns, worst = np.zeros((degree + 1, PIECES)), 0.0
+    inside = 0.5 - 1e-5  # so that no rounding leads from an end to a stranger
+    ends = (np.array([first - inside, first + PIECES - 1 + inside]) * step - shift).tolist()
+    vanishing = np.array([ends[first == 0]])
+    for n in range(first, first + PIECES):
+        low = (n - 0.5) * step if first or n else 0.0
+        x = chebyshev(low, (n + 0.5) * step, 60) - shift
+        led = f(vanishing) / 2 * np.maximum(1 - np.abs(x - vanishing) / step, 0)
+        t = x + shift - n * step
+        local, _ = fit(t, f(x) - led, degree, np.ones_like(x))
+        columns[:, n % PIECES] = Polynomial(local)(Polynomial([-n * step, 1])).coef
+        worst = max(worst, float(np.abs(Polynomial(local)(t) - f(x)).max()))
+    return Pieces(ends[0], ends[1], step, shift, columns, worst)
+
+
+def swish_rest(t: Array) -> Array:
+    """max(x, 0) - Swish(x) at t = |x|"""
+    return np.asarray(t / (1 + np.exp(t)))
+
+
+def mish(x: Array) -> Array:
+    """x tanh(softplus(x))"""
+    return np.asarray(x * np.tanh(np.logaddexp(0, x)))
+
+
+#: What ``pieces`` is told of each.
+APPROXIMATIONS: dict[str, tuple[Callable[[Array], Array], int, float, float, int]] = {
+    "swish": (swish_rest, 0, 1.4, 0.0, 3),
+    "mish": (mish, -4, 2.2, 1.6, 5),
+    "pish": (pish, -5, 2.1, 0.0, 5),
+}
+
+
 def gelu_tail() -> tuple[Array, float]:
     """c0 .. c7 so that the tail of the normal distribution, Q(t) = 1 - Phi(t), is
     exp(-ln 2 + t (c0 + c1 t + ...)), 0 <= t <= 6, and the error of t Q(t)."""
@@ -85,8 +149,12 @@ def log1p_ratio() -> tuple[Array, float]:
 
 
 def _numbers(values: Array) -> str:
-    floats = [float(np.float32(v)) for v in values]
-    return ", ".join(f"{v:.9g}f" if v % 1 else f"{v:.1f}f" for v in floats)
+    return ", ".join(map(_number, values))
+
+
+def _number(value: float) -> str:
+    v = float(np.float32(value))
+    return f"{v:.9g}f" if v % 1 else f"{v:.1f}f"
 
 
 def main() -> None:
@@ -114,7 +182,22 @@ def main() -> None:
     print("static const float MM_PISH_TABLE[4 * MM_PISH_ROWS] = {")
     for row in table:
         print(f"    {_numbers(row)},")
-    print("};\n#endif")
+    print("};")
+    for name, arguments in APPROXIMATIONS.items():
+        _print_pieces(name, pieces(*arguments))
+    print("#endif")
+
+
+def _print_pieces(name: str, found: Pieces) -> None:
+    print(f"/* {name} by polynomials in t = x + {found.shift:g}, around multiples n of")
+    print(f"   {found.step:g}: [power][n modulo {PIECES}]; largest error {found.error:.1e} */")
+    name = f"MM_{name.upper()}_PIECES"
+    for what in ("low", "high", "step", "shift"):
+        print(f"#define {name}_{what.upper()} {_number(getattr(found, what))}")
+    print(f"static const float {name}[{len(found.columns)}][{PIECES}] = {{")
+    for column in found.columns:
+        print(f"    {{{_numbers(column[:4])},\n     {_numbers(column[4:])}}},")
+    print("};")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@
 
 #define BLOCK 4096
 #define SPARSE 8 /* one input of so many is looked at again among strangers */
-#define ABSOLUTE 5e-7
 #define ULPS 8.0
 
 typedef int activate_fn(int isa, int activation, float slope, const float *x, float *y, size_t n);
@@ -55,7 +54,7 @@ static void fail(report_t *r, place_t here)
 }
 
 static void look_closely(const float *x, const double *wanted, const float *got, size_t n,
-                         report_t *r)
+                         double absolute, report_t *r)
 {
     for (size_t i = 0; i < n; i++) {
         place_t here = {0, wanted[i], got[i], bits_of(x[i])};
@@ -68,7 +67,7 @@ static void look_closely(const float *x, const double *wanted, const float *got,
         double truth = clipped(wanted[i]), error = fabs(clipped((double)got[i]) - truth);
         double unit = ulp(truth);
         int large = fabs(truth) >= 1;
-        double bound = large ? ULPS * unit : ABSOLUTE;
+        double bound = fmax(large ? ULPS * unit : 0, absolute);
         place_t *worst = large ? &r->large : &r->small;
         here.error = error != error ? INFINITY : large ? error / unit : error;
         if (here.error > worst->error)
@@ -80,9 +79,10 @@ static void look_closely(const float *x, const double *wanted, const float *got,
 }
 
 /* Whether anything is worth a closer look, quickly. */
-static int is_news(const double *wanted, const float *got, size_t n, const report_t *r)
+static int is_news(const double *wanted, const float *got, size_t n, double absolute,
+                   const report_t *r)
 {
-    double small = r->small.error < ABSOLUTE ? r->small.error : ABSOLUTE;
+    double small = r->small.error < absolute ? r->small.error : absolute;
     double large = r->large.error < ULPS ? r->large.error : ULPS;
     int news = 0;
     for (size_t i = 0; i < n; i++) {
@@ -113,8 +113,8 @@ static void among_strangers(activate_fn *activate, int isa, int activation, floa
 }
 
 /* Inputs and their true values (NaN for NaN) on some instruction sets. */
-int sweep(activate_fn *activate, int activation, float slope, const int *isas, int isa_count,
-          const float *x, const double *wanted, int64_t count, report_t *reports)
+int sweep(activate_fn *activate, int activation, float slope, double absolute, const int *isas,
+          int isa_count, const float *x, const double *wanted, int64_t count, report_t *reports)
 {
     float got[BLOCK];
     for (int64_t done = 0; done < count; done += BLOCK, x += BLOCK, wanted += BLOCK) {
@@ -124,8 +124,8 @@ int sweep(activate_fn *activate, int activation, float slope, const int *isas, i
             int code = activate(isas[k], activation, slope, x, got, n);
             if (code)
                 return code;
-            if (is_news(wanted, got, n, r))
-                look_closely(x, wanted, got, n, r);
+            if (is_news(wanted, got, n, absolute, r))
+                look_closely(x, wanted, got, n, absolute, r);
             among_strangers(activate, isas[k], activation, slope, x, got, n,
                             (size_t)(done / BLOCK % SPARSE), r);
             r->inputs += (int64_t)n;

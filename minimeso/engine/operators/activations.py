@@ -23,6 +23,9 @@ from .operator import (
     same_shape,
 )
 
+#: Largest absolute error of a kernel, or 8 ulp where that is more.
+EXACT, PIECEWISE = 5e-7, 2e-4
+
 
 def _entry(
     kernel: str | Callable[[Attributes], str],
@@ -33,13 +36,14 @@ def _entry(
     slope: str = "",
     never_falls: bool | Callable[[Attributes, Mapping[str, Any]], bool] = False,
     is_valley: bool = False,
+    error: Callable[[Attributes], float] = lambda a: EXACT,
 ) -> Operator:
     """An activation.
 
     Args:
         kernel: its name in ``csrc``, or what tells it from the attributes.
         formula: x of any shape, in float64, and the attributes by name to f(x).
-        slope, never_falls, is_valley: see ``Activation``.
+        slope, never_falls, is_valley, error: see ``Activation``.
     """
     activation = Activation(
         kernel if callable(kernel) else lambda a: kernel,
@@ -47,6 +51,7 @@ def _entry(
         "",
         never_falls if callable(never_falls) else lambda a, arrays: never_falls,
         is_valley,
+        error,
     )
     return Operator(
         summary,
@@ -55,6 +60,22 @@ def _entry(
         lower_copy,
         attributes=attributes or {},
         activation=activation,
+    )
+
+
+def _smooth(name: str, summary: str, formula: Callable[[Array], Array]) -> Operator:
+    """Swish, Mish or Pish: exact, or by polynomials in pieces."""
+
+    def is_exact(a: Attributes) -> bool:
+        return bool(a["approximate"] == "none")
+
+    return _entry(
+        lambda a: name if is_exact(a) else f"{name}_piecewise",
+        summary,
+        lambda x, approximate: formula(x),
+        attributes={"approximate": Attribute(choice("none", "piecewise"), "none", ("piecewise",))},
+        is_valley=True,
+        error=lambda a: EXACT if is_exact(a) else PIECEWISE,
     )
 
 
@@ -157,16 +178,12 @@ OPERATORS = {
             "weight",
             lambda a, arrays: bool((arrays["weight"] >= 0).all()),
             False,
+            lambda a: EXACT,
         ),
     ),
-    "swish": _entry("swish", "x * sigmoid(x), also called silu", swish, is_valley=True),
-    "mish": _entry("mish", "x * tanh(softplus(x))", mish, is_valley=True),
-    "pish": _entry(
-        "pish",
-        "x * arctan(softplus(x) + sigmoid(x)), Kawa & Syga 2021",
-        pish,
-        is_valley=True,
-    ),
+    "swish": _smooth("swish", "x * sigmoid(x), also called silu", swish),
+    "mish": _smooth("mish", "x * tanh(softplus(x))", mish),
+    "pish": _smooth("pish", "x * arctan(softplus(x) + sigmoid(x)), Kawa & Syga 2021", pish),
     "hardsigmoid": _entry(
         "hardsigmoid", "min(max(x + 3, 0), 6) / 6", hardsigmoid, never_falls=True
     ),
@@ -187,5 +204,5 @@ OPERATORS = {
         never_falls=lambda a, arrays: bool(a["alpha"] >= 0),
     ),
     "softplus": _entry("softplus", "log(1 + exp(x))", softplus, never_falls=True),
-    "silu": _entry("swish", "x * sigmoid(x), the same as swish", swish, is_valley=True),
+    "silu": _smooth("swish", "x * sigmoid(x), the same as swish", swish),
 }

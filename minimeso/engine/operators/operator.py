@@ -85,6 +85,7 @@ class Activation(NamedTuple):
         slopes: array with a parameter for each channel; "" if there is none.
         never_falls: attributes and arrays to whether the largest argument has the largest value.
         is_valley: whether it falls to one minimum and rises after it.
+        error: attributes to the largest absolute error of the kernel, where 8 ulp are not more.
     """
 
     kernel: Callable[[Attributes], str]
@@ -92,6 +93,7 @@ class Activation(NamedTuple):
     slopes: str
     never_falls: Callable[[Attributes, Mapping[str, npt.NDArray[Any]]], bool]
     is_valley: bool
+    error: Callable[[Attributes], float]
 
 
 class Operator(NamedTuple):
