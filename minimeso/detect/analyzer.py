@@ -210,12 +210,14 @@ class Analyzer:
                 person.interval if person else None,
             )  # fmt: skip
 
-    def tracks(self) -> tuple[tuple[Track, ...], dict[str, int]]:
+    def tracks(self, so_far: bool = False) -> tuple[tuple[Track, ...], dict[str, int]]:
         """Every person that was judged, the most fake first, and the faces left out by reason.
 
-        Nothing more is expected: the faces that wait for the thorough network are looked at.
+        Args:
+            so_far: more frames are to come.  If not, the faces that wait for the thorough network
+                are looked at, and segments are looked for.
         """
-        rest = self._looks.rest()
+        rest = [] if so_far else self._looks.rest()
         for look, found in zip(rest, self._looked(rest), strict=True):
             self._moments[look.person].look(look.place, found)
         left_out = dict(self.left_out)
@@ -226,7 +228,7 @@ class Analyzer:
             if short:
                 left_out["too_short"] = sum(len(times[number]) for number in short)
         persons = {n: m for n, m in self._moments.items() if n not in short}
-        tracks = [self._track(n, m, len(persons), True) for n, m in persons.items()]
+        tracks = [self._track(n, m, len(persons), not so_far) for n, m in persons.items()]
         tracks.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
         return tuple(tracks), left_out
 

@@ -279,7 +279,8 @@ class Detector:
             prefetch(_cropped_frames(analyzer, frames, clip), _PREFETCHED_FRAMES) as cropped,
         ):
             for few in _in_batches(cropped, networks.fast.threads):
-                if self._is_enough(analyzer.judge(few), clip, on_frame):
+                seen = analyzer.judge(few)
+                if self._is_enough(seen, clip, path, analyzer, on_frame):
                     frames.stop()  # or a quiet pipe would be waited for
                     notes = (Note("stopped"),)
                     break
@@ -299,12 +300,24 @@ class Detector:
             self._for_clips = networks, self.finder and self.finder.with_threads(1)
         return self._for_clips
 
-    def _is_enough(self, frames: Sequence[SeenFrame], clip: Clip, on_frame: OnFrame | None) -> bool:
+    def _is_enough(
+        self,
+        frames: Sequence[SeenFrame],
+        clip: Clip,
+        path: str | None,
+        analyzer: Analyzer,
+        on_frame: OnFrame | None,
+    ) -> bool:
         """Whether somebody who was told of these frames wants no more of them."""
         if on_frame is None:
             return False
+
+        def so_far() -> Verdict:
+            return self._verdict(path, analyzer, True, (), (), clip.frames_read, so_far=True)
+
         shares = [min(f.t / clip.duration, 1.0) if clip.duration else None for f in frames]
-        answers = [on_frame(f, share) for f, share in zip(frames, shares, strict=True)]
+        told = (frame._replace(so_far=so_far) for frame in frames)
+        answers = [on_frame(frame, share) for frame, share in zip(told, shares, strict=True)]
         return any(answer is True for answer in answers)
 
     def _verdict(
@@ -315,8 +328,9 @@ class Detector:
         notes: Sequence[Note],
         faces: tuple[Face, ...],
         frames_read: int,
+        so_far: bool = False,
     ) -> Verdict:
-        tracks, left_out = analyzer.tracks()
+        tracks, left_out = analyzer.tracks(so_far)
         judged = analyzer.judged(tracks) if tracks else None
         if judged is None:
             notes = (*notes, Note("none_judged" if analyzer.faces_found else "no_face"))

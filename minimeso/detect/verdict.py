@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -123,11 +123,16 @@ class SeenFace(NamedTuple):
 
 
 class SeenFrame(NamedTuple):
-    """A frame that was looked at: ``t`` in seconds, (H, W, 3) uint8 RGB, and its faces."""
+    """A frame that was looked at: ``t`` in seconds, (H, W, 3) uint8 RGB, and its faces.
+
+    ``so_far`` makes the verdict as if the clip ended here, without segments; it is for who is told
+    of the frame (``on_frame``), before anything goes on.
+    """
 
     t: float
     pixels: Pixels
     faces: tuple[SeenFace, ...]
+    so_far: Callable[[], Verdict] | None = None
 
 
 class LiveFace(NamedTuple):

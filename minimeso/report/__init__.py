@@ -1,16 +1,16 @@
 """The report: one self-contained HTML page to look at instead of numbers to read.
 
 ``highlights`` keeps a few frames while a clip runs past, ``attribution`` says what the network
-reacted to, ``timeline`` and ``persons`` draw, ``page`` puts everything together, ``card`` reads the
-limits of the model, ``phrases`` has the texts.  ``annotate`` stands apart: the picture or clip once
-more.
+reacted to, ``timeline`` and ``persons`` draw, ``page`` puts everything together, ``growing`` what
+is known before the end, ``card`` reads the limits of the model, ``phrases`` has the texts.
+``annotate`` stands apart: the picture or clip once more.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..detect.verdict import Moment, SeenFrame, Verdict
@@ -18,6 +18,7 @@ from ..media.atomic_file import AtomicFile
 from ..notes import Note, in_words
 from .attribution import LayerGradientXActivation, find_head
 from .card import limits
+from .growing import growing
 from .highlights import Collector
 from .page import MOST_PICTURES, MOST_ROWS, MOST_SECTIONS, Context, Entry, document, style
 from .persons import person
@@ -59,6 +60,7 @@ class Report:
             often a frame was looked at.
         rule: how a verdict comes about, in a sentence or two.
         measured: how good the model was on sources that its training never saw, of the detector.
+        first: number of the first file, for who shows several pages as one.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Report:
         options: Mapping[str, str] | None = None,
         rule: str = RULE,
         measured: Sequence[Note] = (),
+        first: int = 1,
     ) -> None:
         self._networks = networks
         self._heat = _heat_maps(networks)
@@ -75,6 +78,7 @@ class Report:
         self._options = dict(options or {})
         self._rule = rule
         self._measured = tuple(measured)
+        self._first = first
         self._thresholds = networks.model.thresholds or {"real": 0.0, "fake": 1.0}
         self._entries: list[Entry] = []
         self._listed: list[bool] = []
@@ -97,7 +101,7 @@ class Report:
         if len(self._entries) >= MOST_ROWS:
             self._unlisted += 1
             return
-        number = len(self._entries) + 1
+        number = len(self._entries) + self._first
         verdict, peak = _numbered(verdict), _peak(verdict)
         seen.renumber({track.id: place for place, track in enumerate(tracks, start=1)})
         heat = self._heat[0 if seen.frames <= 1 else -1]
@@ -152,6 +156,22 @@ class Report:
         """
         if verdict is not None:
             self.end(verdict)
+        parts = self.parts()
+        judged = (entry.verdict.path for entry in self._entries)
+        file = AtomicFile(path, tuple(source for source in judged if source is not None))
+        try:
+            with open(file.temporary, "w", encoding="utf-8", newline="\n") as page:  # noqa: PTH123
+                for part in parts:
+                    page.write(part)
+        except BaseException as error:
+            file.discard()
+            if isinstance(error, OSError):
+                raise file.failed(error) from None
+            raise
+        file.keep()
+
+    def parts(self) -> Iterator[str]:
+        """The page about all files so far, part by part."""
         context = Context(
             self._thresholds,
             self._rule,
@@ -161,18 +181,16 @@ class Report:
             self._provenance(),
             style(),
         )
-        judged = (entry.verdict.path for entry in self._entries)
-        file = AtomicFile(path, tuple(source for source in judged if source is not None))
-        try:
-            with open(file.temporary, "w", encoding="utf-8", newline="\n") as page:  # noqa: PTH123
-                for part in document(self._entries, self._listed, self._unlisted, context):
-                    page.write(part)
-        except BaseException as error:
-            file.discard()
-            if isinstance(error, OSError):
-                raise file.failed(error) from None
-            raise
-        file.keep()
+        return document(self._entries, self._listed, self._unlisted, context, self._first)
+
+    def growing(self, frame: SeenFrame, done: float | None) -> str:
+        """What is known of the current file up to this frame, as HTML without a page around it.
+
+        Args:
+            frame: of a clip, as ``on_frame`` got it, and after ``add``.
+            done: share of the clip that is done, if known.
+        """
+        return growing(frame, done, self._seen, self._thresholds)
 
     def _provenance(self) -> list[tuple[str, str]]:
         from .. import __version__  # the package is complete only now

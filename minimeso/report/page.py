@@ -105,7 +105,11 @@ class Context(NamedTuple):
 
 
 def document(
-    entries: Sequence[Entry], listed: Sequence[bool], unlisted: int, context: Context
+    entries: Sequence[Entry],
+    listed: Sequence[bool],
+    unlisted: int,
+    context: Context,
+    first: int = 1,
 ) -> Iterator[str]:
     """The page in parts.
 
@@ -114,6 +118,7 @@ def document(
         listed: whether the entry has a section of its own.
         unlisted: how many files came too late for a row.
         context: what is the same for all of them.
+        first: number of the first file.
     """
     name = names([entry.verdict.path for entry in entries])
     single = len(entries) == 1
@@ -123,8 +128,8 @@ def document(
         yield "<p>Nothing was judged.</p>"
     if not single and entries:
         yield _overview(entries, listed, unlisted, name)
-    for number, entry in enumerate(entries, start=1):
-        if listed[number - 1]:
+    for number, entry in enumerate(entries, start=first):
+        if listed[number - first]:
             yield from _section(entry, number, single, name, context)
     yield from explanations(entries, context)
     yield "</main></body></html>\n"

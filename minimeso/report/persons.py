@@ -16,7 +16,7 @@ from ..notes import clock, in_words
 from .attribution import LayerGradientXActivation
 from .highlights import Collector, Highlight
 from .phrases import INFLUENCE, counted, escaped, percent
-from .timeline import scale, timeline
+from .timeline import Marks, scale, timeline
 
 _CROP_QUALITY = 85
 #: Height of a frame on the page in rem, for clips that stand upright.
@@ -72,26 +72,11 @@ def person(
     judged = {moment.t: moment.p_fake for moment in track.frames}
     shown = [one._replace(p_fake=judged.get(one.t, one.p_fake)) for one in most + least]
     named = list(zip(_LETTERS, shown, strict=False))
-    parts = [
-        f'<h3 id="{anchor}">Person {track.id}: '
-        f'<span class="word {track.verdict}">{in_words(track.verdict)}</span> '
-        f"<small>p_fake {percent(track.p_fake)}</small></h3>",
-        scale(track.p_fake, track.interval, thresholds),
-        f'<p class="fine">95 % interval {percent(track.interval[0])} to '
-        f"{percent(track.interval[1])}, from {_frames(track)}.</p>",
+    marks = [
+        (letter, highlight.t, place < len(most)) for place, (letter, highlight) in enumerate(named)
     ]
-    if track.frames and not is_picture:
-        marks = [
-            (letter, highlight.t, place < len(most))
-            for place, (letter, highlight) in enumerate(named)
-        ]
-        parts.append(
-            timeline(
-                track.frames, track.p_fake, track.interval, thresholds, seen.end,
-                seen.left_out.get(track.id, ()), marks, f"person {track.id}",
-                track.segments,
-            )
-        )  # fmt: skip
+    title = f'<h3 id="{anchor}">{called(track)}</h3>'
+    head = title + drawn(track, seen, thresholds, None if is_picture else seen.end, marks)
     attributions = _attributions([highlight for _, highlight in named], attribution)
     figures = [
         _figure(letter, highlight, of_crop, track.id, is_picture)
@@ -100,7 +85,39 @@ def person(
     legend = ""
     if attribution is not None and figures:
         legend = _LEGEND.replace("{whose}", f" ({escaped(whose)})" if whose else "")
-    return Person("".join(parts), _rows(figures, len(most), is_picture) + legend)
+    return Person(head, _rows(figures, len(most), is_picture) + legend)
+
+
+def called(track: Track) -> str:
+    """Number, word and ``p_fake`` of a person, as HTML."""
+    return (
+        f'Person {track.id}: <span class="word {track.verdict}">{in_words(track.verdict)}</span> '
+        f"<small>p_fake {percent(track.p_fake)}</small>"
+    )
+
+
+def drawn(
+    track: Track,
+    seen: Collector,
+    thresholds: Mapping[str, float],
+    end: float | None,
+    marks: Marks = (),
+) -> str:
+    """Scale and, of a clip that ends so many seconds after its start, timeline of a person."""
+    parts = [
+        scale(track.p_fake, track.interval, thresholds),
+        f'<p class="fine">95 % interval {percent(track.interval[0])} to '
+        f"{percent(track.interval[1])}, from {_frames(track)}.</p>",
+    ]
+    if track.frames and end is not None:
+        left_out, who = seen.left_out.get(track.id, ()), f"person {track.id}"
+        parts.append(
+            timeline(
+                track.frames, track.p_fake, track.interval, thresholds, end, left_out, marks, who,
+                track.segments,
+            )
+        )  # fmt: skip
+    return "".join(parts)
 
 
 def _frames(track: Track) -> str:
@@ -157,14 +174,10 @@ def _figure(
     number: int,
     is_picture: bool,
 ) -> str:
-    width, height = highlight.size
-    alt = escaped(_alt_of_frame(highlight, number, is_picture))
-    frame = (
-        f'<div class="frame" style="max-width:{_HIGHEST * width / height:.1f}rem">'
-        f'<img src="{_jpeg_uri(highlight.jpeg)}" alt="{alt}" style="aspect-ratio:{width}/{height}">'
-        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{_boxes(highlight, number)}</svg>'
-        "</div>"
-    )
+    boxes = [*((other, box, "other") for other, box in highlight.others)]
+    boxes.append((number, highlight.box, "this"))
+    alt = _alt_of_frame(highlight, number, is_picture)
+    frame = with_boxes(highlight.jpeg, highlight.size, alt, boxes)
     crop = _jpeg_uri(_jpeg(highlight.crop))
     rows, columns = highlight.crop.shape[1:]
     crops = (
@@ -212,11 +225,18 @@ def _alt_of_attributions(attributions: Attributions) -> str:
     return f"Heat map on the face: {', '.join(parts) or 'no influence to speak of'}"
 
 
-def _boxes(highlight: Highlight, number: int) -> str:
-    """The box of the person with its number, the other faces thinner."""
-    unit = max(highlight.size) / 100
-    parts = [_box(box, other, unit, "other") for other, box in highlight.others]
-    return "".join([*parts, _box(highlight.box, number, unit, "this")])
+def with_boxes(
+    jpeg: bytes, size: tuple[int, int], alt: str, boxes: Sequence[tuple[int, Box, str]]
+) -> str:
+    """A frame of width and height ``size``, and on it of each face number, box and whether it is
+    ``this`` one or, thinner, an ``other``."""
+    width, height = size
+    drawn = "".join(_box(box, number, max(size) / 100, kind) for number, box, kind in boxes)
+    return (
+        f'<div class="frame" style="max-width:{_HIGHEST * width / height:.1f}rem">'
+        f'<img src="{_jpeg_uri(jpeg)}" alt="{escaped(alt)}" style="aspect-ratio:{width}/{height}">'
+        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{drawn}</svg></div>'
+    )
 
 
 def _box(box: Box, number: int, unit: float, kind: str) -> str:
