@@ -2,7 +2,7 @@
 
 ::
 
-    cli > scan > export, report > minimeso (the front door)
+    cli > gui, scan > export, report > minimeso (the front door)
         > detect, networks, convert > engine, media > csrc
 
 A room may use what lies below it; rooms on one floor know nothing of each other; ``errors``,
@@ -30,7 +30,7 @@ FLOORS = {
     "detect": 2, "networks": 2, "convert": 2,
     "": 3,  # ``minimeso/__init__.py``: what the lower floors offer to everybody
     "report": 4, "export": 4,
-    "scan": 5,
+    "gui": 5, "scan": 5,
     "cli": 6,
     "__main__": 7,
 }  # fmt: skip

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MinimesoError, OutputError
-from . import bench, convert, detect, export, info, scan, verify
+from . import bench, convert, detect, export, gui, info, scan, verify
 from .output import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -28,7 +28,7 @@ from .output import (
 )
 
 _COMMANDS = {
-    "detect": detect, "scan": scan, "info": info, "bench": bench, "convert": convert,
+    "detect": detect, "gui": gui, "scan": scan, "info": info, "bench": bench, "convert": convert,
     "verify": verify, "export": export,
 }  # fmt: skip
 

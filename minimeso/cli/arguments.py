@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..detect import Detector
 
 _MAX_THREADS = 1024
 FINDER = "yunet-s"
@@ -42,6 +46,48 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-pixels", type=positive_number(1 << 32), metavar="N",
         help="of a picture; a larger JPEG is decoded at a half to an eighth of it, others are "
         "refused; default: 50 million, of others 179 million")  # fmt: skip
+
+
+def check_detector_arguments(options: argparse.Namespace) -> None:
+    """``InputError`` where arguments of detectors exclude each other."""
+    from ..errors import InputError
+
+    if options.fps is not None and options.every_frame:
+        raise InputError("--fps and --every-frame exclude each other")
+    if options.crops and (options.min_face is not None or options.finder != FINDER):
+        raise InputError("--crops searches for no faces: not with --min-face or --finder")
+
+
+def detector_of(options: argparse.Namespace) -> Detector:
+    """The detector that the arguments ask for."""
+    from ..detect import Detector
+
+    return Detector(
+        options.model,
+        fast=options.fast,
+        finder=options.finder,
+        min_face=options.min_face,
+        crops=options.crops,
+        prior=options.prior,
+        max_pixels=options.max_pixels and int(options.max_pixels),
+        threads=options.threads,
+        isa=options.isa,
+    )
+
+
+def looked_at(options: argparse.Namespace) -> dict[str, str]:
+    """How frames and faces were chosen, for the reader of a report."""
+    from ..detect.prior import EVEN
+    from ..media.clip import DEFAULT_FPS
+
+    frames = "every one" if options.every_frame else f"{options.fps or DEFAULT_FPS:g} a second"
+    faces = "every picture is one" if options.crops else f"found by {options.finder}"
+    if options.min_face is not None:
+        faces += f", from {options.min_face:g} pixels on"
+    told = {"Frames of a clip": frames, "Faces": faces}
+    if options.prior != EVEN:
+        told["Prior"] = f"{100 * options.prior:.3g} % of files are taken to have a swapped face"
+    return told
 
 
 def add_fail_on_argument(parser: argparse.ArgumentParser, where: str) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from .arguments import (
     FAILING,
-    FINDER,
     MOST_MIB,
     add_detector_arguments,
     add_engine_arguments,
     add_fail_on_argument,
     add_json_argument,
+    check_detector_arguments,
+    detector_of,
     frame_size,
     positive_number,
 )
@@ -70,7 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judge everything; returns the exit status."""
-    from ..detect import Detector
     from ..media.memory_limit import limit_memory
     from .job import Job
 
@@ -80,17 +80,7 @@ def run(options: argparse.Namespace) -> int:
     _check_usage(options, inputs)
     if options.memory is not None:
         limit_memory(int(options.memory * (1 << 20)))
-    detector = Detector(
-        options.model,
-        fast=options.fast,
-        finder=options.finder,
-        min_face=options.min_face,
-        crops=options.crops,
-        prior=options.prior,
-        max_pixels=options.max_pixels and int(options.max_pixels),
-        threads=options.threads,
-        isa=options.isa,
-    )
+    detector = detector_of(options)
     job = Job(detector, options, len(inputs))
     try:
         for number, source in enumerate(inputs, start=1):
@@ -115,12 +105,9 @@ def run(options: argparse.Namespace) -> int:
 def _check_usage(options: argparse.Namespace, inputs: Sequence[Input]) -> None:
     from ..errors import InputError, OutputError
 
-    if options.fps is not None and options.every_frame:
-        raise InputError("--fps and --every-frame exclude each other")
+    check_detector_arguments(options)
     if options.size is not None and options.paths != [STDIN]:
         raise InputError("--size goes with -, raw frames from stdin, and no other input")
-    if options.crops and (options.min_face is not None or options.finder != FINDER):
-        raise InputError("--crops searches for no faces: not with --min-face or --finder")
     if options.rate is not None and options.size is None:
         raise InputError("--rate goes with --size, raw frames from stdin")
     if options.report is not None and not options.report.lower().endswith((".html", ".htm")):

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, cast
 from ..detect.prior import EVEN
 from ..detect.verdict import Interval, Verdict
 from ..errors import PictureError
-from ..media.clip import DEFAULT_FPS, Clip
+from ..media.clip import Clip
 from ..media.pictures import Unreadable
 from ..media.streams import Stream, stream_of
 from ..media.video import is_clip, open_clip, raw_frames
 from ..notes import NO_TRACE, Note, clock, in_words
+from .arguments import looked_at
 from .inputs import DEFAULT_RATE, STDIN, Input
 from .output import json_line, line, message, printable
 from .progress import ClipProgress, Progress
@@ -57,7 +58,7 @@ class Job:
             AtomicFile(options.report, tuple(options.paths)).discard()  # it can be written, then
             model = detector.model if options.fast else options.model
             self._report = Report(
-                detector.networks, model, _looked_at(options), measured=detector.measured
+                detector.networks, model, looked_at(options), measured=detector.measured
             )
 
     def judge(self, number: int, source: Input) -> None:
@@ -230,20 +231,6 @@ class Job:
         if self._options.json or not notes or not (self.counts["fake"] or self.counts["real"]):
             return None
         return f"on sources that training never saw: {'; '.join(map(str, notes))}"
-
-
-def _looked_at(options: argparse.Namespace) -> dict[str, str]:
-    """How frames and faces were chosen, for the reader of the report."""
-    frames = "every one" if options.every_frame else f"{options.fps or DEFAULT_FPS:g} a second"
-    faces = "every picture is one" if options.crops else f"found by {options.finder}"
-    if options.min_face is not None:
-        faces += f", from {options.min_face:g} pixels on"
-    looked_at = {"Frames of a clip": frames, "Faces": faces}
-    if options.prior != EVEN:
-        looked_at["Prior"] = (
-            f"{100 * options.prior:.3g} % of files are taken to have a swapped face"
-        )
-    return looked_at
 
 
 def summary_line(verdict: Verdict) -> str:

@@ -12,7 +12,17 @@ import pytest
 
 import minimeso
 
-HEAVY = ("numpy", "scipy", "PIL", "av", "cffi", "_cffi_backend", "minimeso.engine", "dask")
+HEAVY = (
+    "numpy",
+    "scipy",
+    "PIL",
+    "av",
+    "cffi",
+    "_cffi_backend",
+    "minimeso.engine",
+    "dask",
+    "tornado",
+)
 
 
 def imported_by(code: str) -> set[str]:
@@ -22,7 +32,9 @@ def imported_by(code: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("command", [[], ["detect"], ["scan"], ["info"], ["bench"], ["verify"]])
+@pytest.mark.parametrize(
+    "command", [[], ["detect"], ["gui"], ["scan"], ["info"], ["bench"], ["verify"], ["export"]]
+)
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     code = f"from minimeso.cli import main; assert main({[*command, '--help']!r}) == 0"
     assert not imported_by(code).intersection(HEAVY)

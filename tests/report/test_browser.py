@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pages import HOSTILE, check, clip_of, written
-from support.browser import browser, opened
+from support.browser import CONTRASTS, browser, opened
 from support.detectors import random_detector
 from support.seen import face, frame, verdict_of
 
@@ -127,29 +127,3 @@ def test_contrast(chromium: Any, pages: dict[str, Path], scheme: str) -> None:
         found = seen.page.evaluate(CONTRASTS)
     assert len(found) > 50
     assert not [entry for entry in found if entry[0] < 4.5]
-
-
-#: For every text: contrast with the nearest opaque background, and the beginning of the text.
-CONTRASTS = """() => {
-  const rgb = text => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const behind = node => {
-    for (; node; node = node.parentElement) {
-      const colour = rgb(getComputedStyle(node).backgroundColor);
-      if (colour.length < 4 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const node = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || node.closest("svg")) continue;
-    const [a, b] = [light(rgb(getComputedStyle(node).color)), light(behind(node))];
-    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-    found.push([ratio, walker.currentNode.data.slice(0, 40)]);
-  }
-  return found;
-}"""
