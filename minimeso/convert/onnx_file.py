@@ -28,6 +28,7 @@ from .source import (
     damage_told,
     finished,
     refuse,
+    with_size,
 )
 from .view import Value
 
@@ -196,9 +197,7 @@ def _input(build: Builder, graph: Any, entry: Any, size: tuple[int, int] | None)
             f"input {entry.name[:80]!r} is of integers; the engine computes in float32"
         )
     nhwc = len(sizes) == 4 and bool(readers) and all(_turns(node) for node in readers)
-    if size is not None and len(sizes) == 4:
-        for place, given in zip((1, 2) if nhwc else (2, 3), size, strict=True):
-            sizes[place] = given if sizes[place] is None else sizes[place]
+    sizes = with_size(sizes, (1, 2) if nhwc else (2, 3), size)
     build.where = entry.name
     batched = True if any(node.op_type in _BATCHED for node in readers) else None
     return add_input(build, entry.name, sizes, nhwc, batched)

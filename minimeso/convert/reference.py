@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..engine import Model
+from ..engine import Graph
 from ..errors import ConvertError
 from .torch_program import Program, run_node
 from .view import Value, flat
@@ -56,24 +55,24 @@ def sample_indices(size: int) -> npt.NDArray[np.int32]:
     return np.arange(SAMPLES, dtype=np.int32) * (size // SAMPLES - 1 | 1)
 
 
-def reference_file(
-    model: Model, x: npt.NDArray[Any], outputs: Mapping[str, npt.NDArray[Any]]
-) -> bytes:
+def reference_entries(
+    graph: Graph, x: npt.NDArray[Any], outputs: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, npt.NDArray[Any]]:
     """What ``minimeso verify`` reads: ``input``, and of the layers in ``outputs`` the values.
 
     Args:
-        model: the network.
+        graph: the network.
         x: its input, as ``Session.run`` takes it.
         outputs: (1, C, H, W) or (1, F) arrays by node.
 
     Returns:
-        A ``.npz`` of ``input``; ``output/NODE`` float32: all values, or of more than 96 some in a
-        flat array; ``index/NODE`` int32 where these stand in the flattened output; ``scale``
-        float32: the largest absolute value of each node of the graph, 0 where none is stored.
+        ``input``; ``output/NODE`` float32: all values, or of more than 96 some in a flat array;
+        ``index/NODE`` int32 where these stand in the flattened output; ``scale`` float32: the
+        largest absolute value of each node of the graph, 0 where none is stored.
     """
     entries: dict[str, npt.NDArray[Any]] = {"input": x}
-    scales = np.zeros(len(model.graph.nodes), np.float32)
-    for number, node in enumerate(model.graph.nodes):
+    scales = np.zeros(len(graph.nodes), np.float32)
+    for number, node in enumerate(graph.nodes):
         output = outputs.get(node.name)
         if output is None:
             continue
@@ -85,9 +84,7 @@ def reference_file(
             values = output.reshape(-1)[indices]
         entries[f"output/{node.name}"] = values.astype(np.float32)
     entries["scale"] = scales
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **entries)
-    return file.getvalue()
+    return entries
 
 
 # --- what the source computes ---------------------------------------------------------------

@@ -147,6 +147,23 @@ REMEDY = (
 )
 
 
+def with_size(
+    sizes: list[Size], places: tuple[int, int], size: tuple[int, int] | None
+) -> list[Size]:
+    """Sizes of an input (N, C, H, W), those at the two places given where they are open.
+
+    Raises:
+        GraphError: they are not open, and others.
+    """
+    if size is None or len(sizes) != 4:
+        return sizes
+    for place, given in zip(places, size, strict=True):
+        if sizes[place] not in (None, given):
+            height, width = (sizes[p] or "any" for p in places)
+            raise GraphError(f"its pictures are {width}x{height} already: leave --size away")
+    return [size[places.index(i)] if i in places else n for i, n in enumerate(sizes)]
+
+
 def add_input(
     build: Builder,
     name: str,

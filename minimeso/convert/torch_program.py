@@ -29,6 +29,7 @@ from .source import (
     convert_node,
     damage_told,
     finished,
+    with_size,
 )
 from .torch_operators import IN_PLACE, READERS, VIEWS
 from .view import Value
@@ -206,9 +207,7 @@ def _convert(
 ) -> Converted:
     build, values, inputs = Builder(), dict[str, Any](program.arrays), dict[str, Value]()
     for given in program.names:
-        sizes = list(program.sizes.get(given, []))
-        if size is not None and len(sizes) == 4:
-            sizes[2:] = [g if s is None else s for s, g in zip(sizes[2:], size, strict=True)]
+        sizes = with_size(list(program.sizes.get(given, [])), (2, 3), size)
         inputs[given] = add_input(build, given, sizes, False)
         values[given] = preparation.apply(build, inputs[given])
     last = _last_uses(program)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minimeso import Session
+from minimeso import Session, load_model
+from minimeso.cli import main
 from minimeso.convert import Preparation, convert_file, write_reference
 from minimeso.errors import ConvertError
 
@@ -191,6 +192,25 @@ def test_what_is_not_known_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match=message) as caught:
         convert_file(written(tmp_path, nodes, constants))
     assert str(caught.value).startswith(str(tmp_path / "network.onnx"))
+
+
+def test_the_command_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = str(tmp_path / "model.npz")
+    path = str(written(tmp_path, [node("Sin", "x", "y")]))
+    assert main(["convert", path, target]) == 2
+    assert "the_y" in capsys.readouterr().err and not Path(target).exists()
+    path = str(written(tmp_path, [node("Relu", "x", "y")]))
+    assert main(["convert", path, target, "--size", "8x6"]) == 2
+    assert "its pictures are 8x8 already" in capsys.readouterr().err
+    path = str(written(tmp_path, [node("Relu", "x", "y")], shape=["N", 3, "H", "W"]))
+    assert main(["convert", path, target, "--size", "8x6", "--std", "0,1"]) == 2
+    assert "mean or std" in capsys.readouterr().err
+    assert main(["convert", path, str(tmp_path / "gone" / "x.npz")]) == 4
+    assert main(["convert", path, target, "--size", "8x6", "--name", "mine", "--mean", "0.5"]) == 0
+    assert load_model(target).name == "mine" and "3x6x8" in capsys.readouterr().err
+    assert main(["convert", "--operators"]) == 0
+    assert "GlobalAveragePool" in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "missing.onnx"), target]) == 2
 
 
 def test_hostile_constants(tmp_path: Path) -> None:

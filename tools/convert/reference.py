@@ -39,6 +39,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from minimeso.convert.reference import reference_entries
 from minimeso.engine.graph import Graph, Node
 from minimeso.engine.model_file import Model, save_model
 from minimeso.engine.operators import Shape
@@ -51,7 +52,6 @@ from tools.train import classifiers, networks, teacher
 LITE0 = efficientnet.ARCHITECTURE
 KNOWN = (*networks.ARCHITECTURES, LITE0, *classifiers.ARCHITECTURES)
 DETECTORS = (*NETWORKS, LITE0)
-SAMPLES = 96
 TILE = 32
 MANTISSA_BITS = 10
 #: Of the batch norms of the deep networks: with 1, 25 of them in a row reach 1e9, and there every
@@ -210,29 +210,12 @@ def layer_outputs(network: nn.Module, images: NDArray[np.uint8]) -> dict[str, ND
     return outputs
 
 
-def sample_indices(size: int) -> NDArray[np.int32]:
-    """SAMPLES places in a flattened output: an odd stride visits every column, also the edges."""
-    return np.arange(SAMPLES, dtype=np.int32) * (size // SAMPLES - 1 | 1)
-
-
 def dump(model: Model, network: nn.Module, images: NDArray[np.uint8], path: Path) -> None:
     """Writes the reference file described at the top."""
     save_model(model, path)
     with np.load(path, allow_pickle=False) as saved:
         entries = {name: saved[name] for name in saved.files}
-    entries["input"] = images
-    outputs = layer_outputs(network, images)
-    for node in model.graph.nodes:
-        output = outputs[node.name]
-        if output.size > SAMPLES:
-            indices = sample_indices(output.size)
-            entries[f"index/{node.name}"] = indices
-            values = output.reshape(-1)[indices]
-        else:
-            values = output
-        entries[f"output/{node.name}"] = values.astype(np.float32)
-    scales = [np.abs(outputs[node.name]).max() for node in model.graph.nodes]
-    entries["scale"] = np.array(scales, np.float32)
+    entries |= reference_entries(model.graph, images, layer_outputs(network, images))
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **entries)
 
