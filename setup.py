@@ -2,20 +2,24 @@
 
 cffi executes this file too, to find ``ffibuilder``.  Environment:
     MINIMESO_SANITIZE=address,undefined   build with these sanitizers (gcc, clang)
+    SOURCE_DATE_EPOCH=SECONDS             the same sources give the same archives, byte by byte
 """
 
+import gzip
 import os
 import platform
 import re
 import shutil
 import sys
 import sysconfig
+import tarfile
 from pathlib import Path
 
 from cffi import FFI
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
 CSRC = Path(__file__).resolve().parent / "csrc"
 
@@ -141,6 +145,33 @@ class BuildPython(build_py):
                 shutil.copyfile(CSRC.parent / source, target)
 
 
+class SourceDistribution(sdist):
+    """Its bytes are those of the sources alone where ``SOURCE_DATE_EPOCH`` is set (wheels see to
+    that themselves)."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owners):
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if not epoch or format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, **owners)
+
+        def plain(info):
+            info.uid = info.gid = 0
+            info.uname = info.gname = ""
+            info.mtime = int(epoch)
+            info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+            return info
+
+        path = f"{base_name}.tar.gz"
+        with (
+            Path(path).open("wb") as file,
+            gzip.GzipFile("", "wb", 9, file, int(epoch)) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
+            for part in [Path(base_dir), *sorted(Path(base_dir).rglob("*"))]:
+                archive.add(part, part.as_posix(), recursive=False, filter=plain)
+        return path
+
+
 def _wheel_options():
     """Free-threaded Python has no stable ABI (until PEP 803)."""
     return {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"py_limited_api": "cp310"}
@@ -159,6 +190,10 @@ ffibuilder.set_source(
 if __name__ == "__main__":
     setup(
         cffi_modules=["setup.py:ffibuilder"],
-        cmdclass={"build_ext": BuildExtension, "build_py": BuildPython},
+        cmdclass={
+            "build_ext": BuildExtension,
+            "build_py": BuildPython,
+            "sdist": SourceDistribution,
+        },
         options={"bdist_wheel": _wheel_options()},
     )

@@ -50,6 +50,17 @@ static int x86_level(void)
 }
 #endif
 
+int mm_cpu_has_sse42(void)
+{
+#if MM_X86
+    unsigned leaf1[4];
+    cpuid(1, leaf1);
+    return has(leaf1[2], 20);
+#else
+    return 1;
+#endif
+}
+
 int mm_isa_supported(int isa)
 {
     if (isa == MM_SCALAR)

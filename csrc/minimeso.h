@@ -131,6 +131,7 @@ typedef struct mm_pool mm_pool;
 const char *mm_strerror(int code);
 
 int mm_isa_supported(int isa); /* by the build, the CPU and the operating system */
+int mm_cpu_has_sse42(void);    /* or is none of x86: NumPy wants it from 2.4 on */
 const char *mm_isa_name(int isa);
 const char *mm_kernel_name(int index);     /* of the table, NULL behind the last */
 const char *mm_op_name(int index);         /* "CONV" of MM_OP_CONV, NULL where there is none */

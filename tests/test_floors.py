@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "minimeso"
 #: Which floor each room is on.
 FLOORS = {
-    "engine": 1, "media": 1,
+    "engine": 1, "media": 1, "_pyinstaller": 1,
     "detect": 2, "networks": 2, "convert": 2,
     "": 3,  # ``minimeso/__init__.py``: what the lower floors offer to everybody
     "report": 4, "export": 4,

@@ -7,6 +7,7 @@ frame and keeps ``moments``, ``size_correction``, ``track_score`` and ``rule`` m
 word of a person, ``verdict`` is what is said, ``detector`` the front door.
 """
 
+from .. import engine as _engine  # noqa: F401 (before NumPy, which it may refuse)
 from .decode import FoundFace
 from .detector import Detector
 from .finder import FaceFinder

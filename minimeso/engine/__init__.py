@@ -9,6 +9,7 @@
 machine.
 """
 
+from . import bindings as _bindings  # noqa: F401 (it may refuse NumPy, so it comes first)
 from .graph import Graph, Node
 from .library import ALIASES, bundled_files, bundled_models, find_model, model_path
 from .model_file import Model, load_model, save_model
