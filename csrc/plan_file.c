@@ -12,6 +12,7 @@
 
 #define MM_MAX_ARRAYS 64 /* inputs, and outputs */
 #define MM_MAX_NAME 255
+#define MM_MAX_FLOATS ((int64_t)1 << 30) /* of the memory of a run: 4 GiB, as for any plan */
 
 struct minimeso_network {
     mm_program program;
@@ -261,7 +262,11 @@ static int open_network(const unsigned char *plan, size_t bytes, minimeso_networ
     read_network(&r, n, &status);
     if (status)
         return status;
-    if (r.failed || mm_check(&n->program, &step) || !describe_arrays(n))
+    const mm_program *p = &n->program;
+    if (r.failed || p->arena_floats > MM_MAX_FLOATS || p->ring_floats > MM_MAX_FLOATS ||
+        p->scratch_floats > MM_MAX_FLOATS || p->max_list > MM_MAX_FLOATS)
+        return MINIMESO_BAD_PLAN;
+    if (mm_check(p, &step) || !describe_arrays(n))
         return MINIMESO_BAD_PLAN;
     for (n->isa = MM_ISA_COUNT - 1; !mm_isa_supported(n->isa); n->isa--)
         ;

@@ -215,7 +215,7 @@ class Session:
     def program(
         self, input_shapes: Mapping[str, tuple[int, ...]] | None = None, uint8: bool = False
     ) -> tuple[Plan, Program]:
-        """The same with what the engine runs."""
+        """``plan``, and what of it the engine runs, with its parameters."""
         shapes = self.graph.inputs if input_shapes is None else input_shapes
         for name, shape in shapes.items():
             if None in shape:

@@ -39,8 +39,11 @@ static int mm_check_nothing(const mm_operands *o)
     return 1;
 }
 """
-#: Above the kernels, which must not be contracted to fused multiply-adds.
+#: Above the kernels, in which floats are floats and nothing is contracted to fused multiply-adds.
 _ARITHMETIC = """\
+#if defined(__FLT_EVAL_METHOD__) && (__FLT_EVAL_METHOD__ == 1 || __FLT_EVAL_METHOD__ == 2)
+#error "floats must be floats: -msse2 -mfpmath=sse; on s390x -fexcess-precision=fast"
+#endif
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)

@@ -222,6 +222,17 @@ def test_lengths_of_names_that_lie(length: int, describing: Path, tmp_path: Path
     assert told(with_checksum(bytes(body)), describing, tmp_path).startswith("no plan")
 
 
+def test_a_plan_that_wants_too_much_memory_is_refused(runner: Path, tmp_path: Path) -> None:
+    body = bytearray(small_plan()[HEAD:])
+    for name in ("arena_floats", "ring_floats", "scratch_floats", "max_list"):
+        changed = bytearray(body)
+        at = 8 * COUNTS.index(name)
+        changed[at : at + 8] = ((1 << 30) + 1).to_bytes(8, "little")
+        (tmp_path / "large.plan").write_bytes(with_checksum(bytes(changed)))
+        with pytest.raises(AssertionError, match="no plan, a damaged one"):
+            run(runner, tmp_path / "large.plan", "scalar", "1")
+
+
 def test_a_damaged_plan_is_refused(runner: Path, tmp_path: Path) -> None:
     data = small_plan()
     path = tmp_path / "small.plan"
