@@ -10,7 +10,7 @@
 #include "layout.h"
 #include "plan_file.h"
 
-#define MM_MAX_ARRAYS 64 /* inputs, and outputs */
+#define MM_MAX_ARRAYS 256 /* inputs, and outputs */
 #define MM_MAX_NAME 255
 #define MM_MAX_FLOATS ((int64_t)1 << 30) /* of the memory of a run: 4 GiB, as for any plan */
 

@@ -125,7 +125,7 @@ def _kind(text: str) -> tuple[str, tuple[str, ...]]:
     if kernel := re.search(r"MM_FN\((\w+)\)\(", head):
         return "function", (f"->{kernel[1]}",)
     if "=" in head:
-        return "data", tuple(re.findall(r"(\w+)(?:\[[^\]]*\])? =", head))
+        return "data", tuple(re.findall(r"(\w+)(?:\[[^\]]*\])* =", head))
     name = _FUNCTION.search(head)
     return "function" if "{" in text else "prototype", (name[1],) if name else ()
 

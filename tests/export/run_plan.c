@@ -7,7 +7,7 @@
 
 #include "minimeso_c_api.h"
 
-#define MOST 64
+#define MOST 256
 
 static void *read_all(const char *path, size_t *bytes)
 {

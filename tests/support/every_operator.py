@@ -32,6 +32,8 @@ _GIVEN: dict[str, list[dict[str, Any]]] = {
     "permute": [{"dims": [2, 0, 1]}],
     "pixel_shuffle": [{"upscale_factor": 2}],
     "prelu": [{"num_parameters": 8}],
+    "slice_channels": [{"start": 2, "end": 7, "step": 2}],
+    "channel_shuffle": [{"groups": 2}],
 }
 
 
