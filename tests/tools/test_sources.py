@@ -178,13 +178,17 @@ def test_the_pilot_and_stage_1_on_a_set(
     monkeypatch.setitem(SETS, "ffpp-swaps", SETS["ffpp"])  # val has neither swap here
     assert command.main(["pilot", *arguments]) == 0
     rows = results.read_table(tmp_path / "out" / "pilot" / "runs.csv")
-    assert rows["set"].tolist() == list(BALANCED)
+    assert rows["set"].tolist() == [*BALANCED, *BALANCED]
+    assert rows["protocol"].tolist() == ["paper"] * len(BALANCED) + ["pixel"] * len(BALANCED)
     page = (tmp_path / "out" / "pilot" / "pilot.md").read_text()
     assert all(f"`{name}`" in page for name in BALANCED) and "V.AUC 0.85" in page
     assert command.main(["table1", "--set", "ffpp", *arguments]) == 0
     page = (tmp_path / "out" / "table1-ffpp" / "table1.md").read_text()
     assert "--set ffpp" in page and "DFDC" not in page.partition("## What was reduced")[2]
     assert not (tmp_path / "out" / "table1").exists()
+    assert command.main(["table1", "--set", "ffpp", "--protocol", "pixel", *arguments]) == 0
+    page = (tmp_path / "out" / "table1-ffpp-pixel" / "table1.md").read_text()
+    assert "--protocol pixel" in page and "whole pixels" in page
 
 
 def test_a_set_is_for_stage_1_only(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,3 +197,6 @@ def test_a_set_is_for_stage_1_only(data: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as status:
         command.main(["table4", "--set", "ffpp", "--data", str(data)])
     assert status.value.code == 2 and "--set" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as status:
+        command.main(["table4", "--protocol", "pixel"])
+    assert status.value.code == 2 and "--protocol" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from minimeso.errors import MinimesoError
 from tools.arguments import number
-from tools.paper.results import BUDGETS, Options, ResultsError
+from tools.paper.results import BUDGETS, PROTOCOLS, Options, ResultsError
 from tools.train.sets import BALANCED
 
 INTERRUPTED = 130
@@ -84,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="SET",
         help=f"faces of --data's faces/ and more/ for {', '.join(OF_SETS)}: {', '.join(BALANCED)}",
     )
+    add("--protocol", choices=PROTOCOLS, default="paper",
+        help=f"how {', '.join(OF_SETS)} train; pixel: {PROTOCOLS['pixel'].about}")  # fmt: skip
     add("--out", type=Path, metavar="OUT",
         help="folder of the results, of one budget; default: paper-results/BUDGET")  # fmt: skip
     add("--cache", type=Path, metavar="DIR", help="folder for decoded faces; default: OUT/cache")
@@ -114,9 +116,12 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
         seed=given.seed,
         threads=given.threads,
         set=given.set,
+        protocol=given.protocol,
     )
     if given.set and given.name not in OF_SETS:
         parser().error(f"--set goes with {', '.join(OF_SETS)}, not with {given.name}")
+    if given.protocol != "paper" and given.name not in OF_SETS:
+        parser().error(f"--protocol goes with {', '.join(OF_SETS)}, not with {given.name}")
     folder = options.out / options.called(given.name)
     try:
         experiment = import_module(f"tools.paper.{given.name}")

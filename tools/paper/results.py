@@ -27,6 +27,28 @@ class ResultsError(ToolError):
     """An experiment cannot start, go on or be shown; the message names the file and the remedy."""
 
 
+class Protocol(NamedTuple):
+    """How stages 1 to 3 train.
+
+    Attributes:
+        about: for people.
+        recipe: what is not the paper's of `tools.train.detectors.Recipe`.
+    """
+
+    about: str
+    recipe: Mapping[str, Any]
+
+
+PROTOCOLS = {
+    "paper": Protocol("the paper's", {}),
+    "pixel": Protocol(
+        "faces shifted by whole pixels and mirrored, instead of zoomed and rotated, which smooths"
+        " what a swap leaves behind; batches of 16; the rate falls over the last third only",
+        {"augment": "pixel", "batch": 16, "schedule": "trapezoid"},
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Options:
     """The command line: what every experiment gets."""
@@ -39,6 +61,7 @@ class Options:
     seed: int = 0
     threads: int | None = None
     set: str = ""  # of `tools.train.sets.SETS`; empty: the faces of --data
+    protocol: str = "paper"  # of `PROTOCOLS`
 
     def folder(self, name: str) -> Path:
         """Where an experiment writes, made if need be: of each set of faces a folder of its own."""
@@ -47,8 +70,10 @@ class Options:
         return path
 
     def called(self, name: str) -> str:
-        """The name of an experiment, and of the set of faces if one is named."""
-        return f"{name}-{self.set}" if self.set else name
+        """The name of an experiment, of the set of faces if one is named, and of the protocol if it
+        is not the paper's."""
+        protocol = "" if self.protocol == "paper" else self.protocol
+        return "-".join(filter(None, (name, self.set, protocol)))
 
     @property
     def cache(self) -> Path:

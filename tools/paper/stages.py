@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tools.paper.results import Budget, Options, ResultsError, Runs, cell
+from tools.paper.results import PROTOCOLS, Budget, Options, ResultsError, Runs, cell
 from tools.train import detectors, divisions, faces, sources
 from tools.train.device import bfloat16_is_fast, device_of
 from tools.train.trainer import TrainError
@@ -46,6 +46,8 @@ def train_runs(
     settings = {"budget": options.budget, "epochs": budget.epochs, "limit": budget.examples}
     if options.set:
         settings["set"] = options.set
+    if options.protocol != "paper":
+        settings["protocol"] = options.protocol
     runs = Runs(folder, settings, KEY)
     with told():
         device = chosen_device(options)
@@ -68,6 +70,7 @@ def train_runs(
                     precision=precision(device),
                     seed=int(str(run["seed"])),
                     limit=budget.examples,
+                    **PROTOCOLS[options.protocol].recipe,
                 )
                 out = checkpoint(folder, run).parent
                 out.mkdir(parents=True, exist_ok=True)

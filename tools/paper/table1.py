@@ -18,7 +18,7 @@ import pandas as pd
 import minimeso
 from tools.paper import figures_of_paper as paper
 from tools.paper import intervals, ordering, pages, people, results
-from tools.paper.results import Budget, Options
+from tools.paper.results import PROTOCOLS, Budget, Options
 from tools.train.sets import SETS
 
 NAME = "table1"
@@ -174,10 +174,11 @@ def paired(compared: Sequence[people.Comparison], names: Mapping[str, str]) -> I
 def reductions(name: str, rows: pd.DataFrame, full: Budget, *more: str) -> str:
     """What these runs had less of than the paper's, as a list, and `more`; of `table2`, too."""
     of_a_setting = map(len, results.grouped(rows, ("activation", "learning_rate")).values())
-    steps = pages.counted(rows["steps"])
     budget = rows["budget"].iloc[0]
     of_set = rows["set"].iloc[0] if "set" in rows else ""
+    protocol = rows["protocol"].iloc[0] if "protocol" in rows else "paper"
     faces = f" --set {of_set}" if of_set else ""
+    faces += f" --protocol {protocol}" if protocol != "paper" else ""
     points = [
         f"Budget `{budget}` (`python -m tools.paper {name}{faces} --budget"
         f" {budget} --data DIR`): {pages.counted(of_a_setting)} of the paper's"
@@ -186,18 +187,7 @@ def reductions(name: str, rows: pd.DataFrame, full: Budget, *more: str) -> str:
         f" {pages.counted(rows['val_faces'])} to validate (12,353 in all there,"
         " a tenth of them to validate)."
     ]
-    last = results.values(rows, "last_rate")
-    same = last == results.values(rows, "learning_rate")
-    points.append(
-        f"The learning rate falls to a tenth every 1,000 steps. A run here has {steps} steps of 75"
-        " faces, "
-        + (
-            "so it kept its first rate to the end."
-            if same
-            else f"so it ended at {' or '.join(f'{rate:g}' for rate in sorted(set(last)))}."
-        )
-        + " The paper's have about 4,500."
-    )
+    points += [_rate(rows)] if protocol == "paper" else [f"{PROTOCOLS[protocol].about}."]
     if (rows["faces_in"] == "pairs").all():
         points.append(
             "The faces are not the paper's (Afchar et al.) but pairs of DFDC, a real face and the"
@@ -227,6 +217,20 @@ def reductions(name: str, rows: pd.DataFrame, full: Budget, *more: str) -> str:
         f" {sum(results.values(rows, 'seconds')) / 3600:.1f} hours of training in all."
     )
     return "\n".join(f"- {point}" for point in (*points, *more))
+
+
+def _rate(rows: pd.DataFrame) -> str:
+    last = results.values(rows, "last_rate")
+    same = last == results.values(rows, "learning_rate")
+    end = (
+        "so it kept its first rate to the end."
+        if same
+        else f"so it ended at {' or '.join(f'{rate:g}' for rate in sorted(set(last)))}."
+    )
+    return (
+        "The learning rate falls to a tenth every 1,000 steps. A run here has"
+        f" {pages.counted(rows['steps'])} steps of 75 faces, {end} The paper's have about 4,500."
+    )
 
 
 def _shipped(models: pd.DataFrame | None) -> Iterator[str]:

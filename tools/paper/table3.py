@@ -86,6 +86,7 @@ def _trained(source: Path, options: Options) -> pd.DataFrame:
 
 def _command(options: Options) -> str:
     of_set = f" --set {options.set}" if options.set else ""
+    of_set += f" --protocol {options.protocol}" if options.protocol != "paper" else ""
     return (
         f"first run: python -m tools.paper table2{of_set} --budget {options.budget} --data DIR"
         f" --out {options.out}"
