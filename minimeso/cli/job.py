@@ -77,6 +77,10 @@ class Job:
             json_line({**verdict.to_json(), "file": origin and origin.to_json()})
         else:
             line(summary_line(verdict))
+            if sys.stdout.isatty():  # for a person, who has asked about this file
+                from ..report.sentence import sentence
+
+                line(f"  {printable(sentence(verdict))}")
         self.judged += 1
         self.counts[verdict.status] += 1
         if verdict.verdict is not None:

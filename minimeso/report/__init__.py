@@ -2,7 +2,8 @@
 
 ``highlights`` keeps a few frames while a clip runs past, ``attribution`` says what the network
 reacted to, ``timeline`` and ``persons`` draw, ``page`` puts everything together, ``growing`` what
-is known before the end, ``card`` reads the limits of the model, ``phrases`` has the texts.
+is known before the end, ``card`` reads the limits of the model, ``phrases`` has the texts,
+``caveats`` and ``sentence`` what is said of one file in a few lines and in one.
 ``annotate`` stands apart: the picture or clip once more.
 """
 
@@ -18,6 +19,7 @@ from ..media.atomic_file import AtomicFile
 from ..notes import Note, in_words
 from .attribution import LayerGradientXActivation, find_head
 from .card import limits
+from .caveats import caveats
 from .growing import growing
 from .highlights import Collector
 from .page import MOST_PICTURES, MOST_ROWS, MOST_SECTIONS, Context, Entry, document, style
@@ -125,7 +127,11 @@ class Report:
         bare = dataclasses.replace(
             verdict, tracks=tuple(dataclasses.replace(t, frames=()) for t in verdict.tracks)
         )
-        self._entries.append(Entry(bare, seen.frames <= 1, seen.end, persons, others, peak, origin))
+        is_picture = seen.frames <= 1
+        lines = tuple(caveats(verdict, is_picture, seen.frames, origin))
+        self._entries.append(
+            Entry(bare, is_picture, seen.end, persons, others, peak, origin, lines)
+        )
         self._listed.append(True)
         self._limit_size()
 

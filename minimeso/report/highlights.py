@@ -120,13 +120,22 @@ class Highlights:
             place: (called(least), called(most)) for place, (least, most) in self._kept.items()
         }
 
-    def pick(self, count: int) -> tuple[list[Highlight], list[Highlight]]:
+    def pick(
+        self, count: int, judged: Mapping[float, float]
+    ) -> tuple[list[Highlight], list[Highlight]]:
         """At most ``count`` of the most and as many of the least suspicious, none in both.
 
         They lie apart in time: no two of one list within a second, or half a slice if that is more.
+
+        Args:
+            count: see above.
+            judged: time -> ``p_fake`` in the end, where it is another one than while it ran past.
         """
-        most = self._apart((most for _, most in self._kept.values()), count, -1, [])
-        least = self._apart((least for least, _ in self._kept.values()), count, 1, most)
+        kept = {one.t: one for pair in self._kept.values() for one in pair}
+        ones = [one._replace(p_fake=judged.get(t, one.p_fake)) for t, one in kept.items()]
+        most = self._apart(ones, count, -1, [])
+        ceiling = min((one.p_fake for one in most), default=0.0)
+        least = self._apart((one for one in ones if one.p_fake <= ceiling), count, 1, most)
         return most, least
 
     def _apart(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..detect.verdict import Moment, Verdict
-from ..notes import DOUBTS, NO_TRACE, Note, in_words
+from ..notes import NO_TRACE, Note, in_words
 from .card import as_html
 from .file import of_file
 from .persons import Person
@@ -41,8 +41,6 @@ POLICY = (
 MOST_PICTURES = 16 << 20
 MOST_SECTIONS = 200
 MOST_ROWS = 5000
-#: Notes of a verdict that the page says itself, in more words.
-_SAID = {*DOUBTS, "left_out"}
 
 
 class Entry(NamedTuple):
@@ -56,6 +54,7 @@ class Entry(NamedTuple):
         others: number, word and ``p_fake`` of further persons.
         peak: the most suspicious moment of all persons, if somebody was judged.
         origin: which file it is, and what it says of itself.
+        caveats: what a reader should bear in mind about it, a line each.
     """
 
     verdict: Verdict
@@ -65,6 +64,7 @@ class Entry(NamedTuple):
     others: tuple[str, ...]
     peak: Moment | None = None
     origin: Origin | None = None
+    caveats: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -243,16 +243,14 @@ def _section(
     told = statements(verdict, entry.is_picture, context.thresholds, context.measured, peak)
     for sentence in told:
         yield f"<p>{sentence}</p>"
-    remarks = [
-        str(note).replace(verdict.path or "\0", called)
-        for note in verdict.notes
-        if note.code not in _SAID
-    ]
-    if remarks:
-        yield f'<p class="fine">Note: {escaped("; ".join(remarks))}.</p>'
     if verdict.verdict is not None or not entry.is_picture:
         yield f'<p class="fine">{amounts(verdict, entry.is_picture)}</p>'
     yield "</div>"
+    if entry.caveats:
+        lines = (escaped(text.replace(verdict.path or "\0", called)) for text in entry.caveats)
+        yield "<h3>To bear in mind about this file</h3><ul class='caveats'>"
+        yield "".join(f"<li>{line}</li>" for line in lines)
+        yield "</ul>"
     if entry.origin is not None:
         yield of_file(entry.origin)
     if len(entry.persons) > 1:

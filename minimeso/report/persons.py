@@ -21,8 +21,6 @@ from .timeline import Marks, scale, timeline
 _CROP_QUALITY = 85
 #: Height of a frame on the page in rem, for clips that stand upright.
 _HIGHEST = 26
-#: So many frames stand beside each other on a wide screen.
-_ONE_ROW = 3
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: Rows and columns of a heat map that are drawn.
 _MOST_CELLS = 32
@@ -68,10 +66,9 @@ def person(
     """
     is_picture = seen.frames <= 1
     highlights = seen.highlights.get(track.id)
-    most, least = highlights.pick(count) if highlights else ([], [])
     judged = {moment.t: moment.p_fake for moment in track.frames}
-    shown = [one._replace(p_fake=judged.get(one.t, one.p_fake)) for one in most + least]
-    named = list(zip(_LETTERS, shown, strict=False))
+    most, least = highlights.pick(count, judged) if highlights else ([], [])
+    named = list(zip(_LETTERS, most + least, strict=False))
     marks = [
         (letter, highlight.t, place < len(most)) for place, (letter, highlight) in enumerate(named)
     ]
@@ -130,18 +127,26 @@ def _frames(track: Track) -> str:
 
 
 def _rows(figures: Sequence[str], most: int, is_picture: bool) -> str:
-    """The figures, the first ``most`` of them apart from the others where they are many."""
+    """The figures, of which the first ``most`` are suspicious: the first of these and the first of
+    the others, which say most, beside each other."""
     if is_picture or not figures:
         return "".join(f'<div class="highlights one">{figure}</div>' for figure in figures)
-    rows = [("Most suspicious", figures[:most]), ("Least suspicious", figures[most:])]
-    if most < len(figures) <= _ONE_ROW:
-        first, second = ", ".join(_LETTERS[:most]), ", ".join(_LETTERS[most : len(figures)])
-        rows = [(f"Most suspicious ({first}) and least suspicious ({second})", figures)]
-    return "".join(
-        f'<h4>{title}</h4><div class="highlights">{"".join(row)}</div>'
-        for title, row in rows
-        if row
+    first, rest = figures[:most], figures[most:]
+    if not rest:
+        return _row("Most suspicious", first)
+    letters = _LETTERS[0], _LETTERS[most]
+    pair = f"Side by side: most suspicious ({letters[0]}) and least suspicious ({letters[1]})"
+    return (
+        _row(pair, [first[0], rest[0]], " pair")
+        + _row("Also suspicious", first[1:])
+        + _row("Also among the least suspicious", rest[1:])
     )
+
+
+def _row(title: str, figures: Sequence[str], kind: str = "") -> str:
+    if not figures:
+        return ""
+    return f'<h4>{title}</h4><div class="highlights{kind}">{"".join(figures)}</div>'
 
 
 def _attributions(

@@ -88,6 +88,20 @@ def process(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
 # --- text and JSON -----------------------------------------------------------------------
 
 
+def test_on_a_terminal_a_plain_sentence_follows(
+    model: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(PHOTO).save(path)
+    for arguments, expected in (([], True), (["--json"], False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.stdout, "isatty", lambda: True)
+            assert main(["detect", str(path), "--crops", "--model", model, *arguments]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 1 + expected
+        assert not expected or lines[1].startswith("  1 face was judged, and it looks swapped in")
+
+
 def test_text(
     model: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

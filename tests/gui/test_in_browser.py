@@ -95,7 +95,7 @@ def test_a_picture_is_dropped(chromium: Any, tmp_path: Path) -> None:
         assert ended(page, 1) == ["fake p_fake 95.3 %"]
         assert page.locator("#list bdi").inner_text() == HOSTILE
         assert page.locator("#reports h2").inner_text() == HOSTILE.replace("\u202e", "\\u202e")
-        assert page.locator("#reports h3").first.inner_text().startswith("Person 1: fake")
+        assert page.locator("#reports .person h3").inner_text().startswith("Person 1: fake")
         assert "What this model cannot do" in page.locator("#explanations").inner_text()
         assert page.locator("#status").inner_text() == f"{HOSTILE}: fake, p_fake 95.3\xa0%"
         link = page.locator("#list tbody a").first.get_attribute("href")

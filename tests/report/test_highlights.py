@@ -24,7 +24,7 @@ def test_highlights(values: list[float], step: float) -> None:
         t = number * step
         highlights.offer(t, p_fake, lambda t=t, p=p_fake: highlight(t, p))  # type: ignore[misc]
         assert len(highlights._kept) <= 8
-    most, least = highlights.pick(3)
+    most, least = highlights.pick(3, {})
     assert most[0].p_fake == max(values)
     assert highlights.mean == pytest.approx(np.mean(values))
     times = [s.t for s in most + least]
@@ -43,7 +43,7 @@ def test_a_peak_is_one_picture() -> None:
     for number in range(500):
         p_fake = 0.9 + number / 1e4 if 200 <= number < 205 else 0.1 + number % 7 / 100
         highlights.offer(number / 25, p_fake, lambda t=number / 25, p=p_fake: highlight(t, p))  # type: ignore[misc]
-    most, _ = highlights.pick(3)
+    most, _ = highlights.pick(3, {})
     assert [s.p_fake > 0.8 for s in most] == [True, False, False]
 
 
@@ -66,7 +66,17 @@ def test_what_is_kept_is_a_copy() -> None:
     crop, pixels = np.full((2, 3, 4, 4), 0.25, np.float32), np.zeros((120, 160, 3), np.uint8)
     collector = Collector()
     collector.add(frame(0.0, [face(1, 0.5)._replace(crop=crop[1])], pixels))
-    (kept,) = collector.highlights[1].pick(1)[0]
+    (kept,) = collector.highlights[1].pick(1, {})[0]
     crop[:] = 1
     assert kept.crop.shape == (3, 4, 4) and kept.crop.max() == 0.25
     assert kept.crop.base is None
+
+
+def test_what_counts_is_what_was_found_in_the_end() -> None:
+    """A thorough look that comes later changes which moments are the most suspicious."""
+    highlights = Highlights()
+    for t, p_fake in enumerate([0.9, 0.6, 0.5, 0.1]):
+        highlights.offer(t, p_fake, lambda t=t, p=p_fake: highlight(t, p))  # type: ignore[misc]
+    most, least = highlights.pick(2, {0: 0.2, 3: 0.95})
+    assert [(one.t, one.p_fake) for one in most] == [(3, 0.95), (1, 0.6)]
+    assert [(one.t, one.p_fake) for one in least] == [(0, 0.2), (2, 0.5)]

