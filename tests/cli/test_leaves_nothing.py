@@ -16,6 +16,7 @@ from PIL import Image
 from support.clips import animation_bytes, clip_bytes, clip_file
 from support.credentials import jpeg
 from support.detectors import constant_detector, photo, saved
+from support.odd_files import huge_png
 
 SUPPORT = Path(__file__).parent.parent / "support"
 #: What could make a reader of files ask for another one.
@@ -132,7 +133,7 @@ def test_what_came_through_a_pipe_is_gone(number: str, model: str, tmp_path: Pat
 def test_a_limit_of_memory_is_kept(model: str, tmp_path: Path) -> None:
     """What needs more is refused, and the next file is judged."""
     large, small = tmp_path / "large.png", tmp_path / "small.png"
-    Image.new("RGB", (12_000, 12_000)).save(large, compress_level=1)
+    large.write_bytes(huge_png(12_000))
     Image.fromarray(photo()).save(small)
     limited = command(model, "--memory", 500, large, small)
     done = subprocess.run(limited, capture_output=True, text=True, check=False)

@@ -25,6 +25,7 @@ from support.detectors import saved, small_detector, small_pair
 from minimeso import Graph, Model, save_model
 from minimeso.detect.pair import Pair, save_pair
 from minimeso.engine.operators import OPERATORS
+from minimeso.export import export
 
 Files = dict[str, bytes]
 _SIZE = (32, 24)
@@ -90,6 +91,24 @@ def _tiny() -> Model:
         "tiny", graph, random_weights(graph, np.random.default_rng(0)),
         framing={"resample": "bilinear", "side": 2.3}, thresholds={"real": 0.4, "fake": 0.6},
     )  # fmt: skip
+
+
+def plans() -> Files:
+    """Plan files as the target in C wants them: behind two bytes, without head and checksum."""
+    return {
+        f"{graph.name}-{number}": b"\xfe\0" + data[12:]
+        for number, graph in enumerate(_one_of_each())
+        for data in _plan_of(graph)
+    }
+
+
+def _plan_of(graph: Graph) -> list[bytes]:
+    weights = random_weights(graph, np.random.default_rng(0))
+    try:
+        exported = export(Model("x", graph, weights), {"image": (4, 6, 5)}, as_plan=True)
+    except Exception:  # of vectors, or of another size
+        return []
+    return list(exported.files.values())
 
 
 def archives() -> Files:
@@ -325,5 +344,6 @@ if __name__ == "__main__":
     for door in sys.argv[2:] or DOORS:
         place = Path(sys.argv[1], door)
         place.mkdir(parents=True, exist_ok=True)
-        for name, data in DOORS[door].seeds().items():
+        make = plans if door == "programs" else DOORS[door].seeds
+        for name, data in make().items():
             (place / name).write_bytes(data)

@@ -11,7 +11,7 @@ import pytest
 
 from fuzz.doors import DOORS
 
-SECONDS = 0.5
+SECONDS = 0.2
 
 
 def changed(files: dict[str, bytes], chance: random.Random) -> Iterator[bytes]:

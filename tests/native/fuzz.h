@@ -14,6 +14,15 @@
 #define MAX_ARRAYS 24
 #define POOLS 3
 
+#ifdef __has_feature
+#if __has_feature(memory_sanitizer)
+#define HAS_MSAN 1
+#endif
+#endif
+#ifndef HAS_MSAN
+#define HAS_MSAN 0
+#endif
+
 /* A program while it is drawn; what has been allocated follows from it later. */
 typedef struct {
     mm_program p;

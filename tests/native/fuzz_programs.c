@@ -10,9 +10,15 @@
        changed program may write where it reads); verbose: the number of each before it runs.
 
    With -DFUZZ_BYTES it is a target of libFuzzer (.ci/fuzz): what else is chance are bytes that it
-   chooses by the code that they reach. */
+   chooses by the code that they reach.  Behind PLAN and a byte they are a plan file without its
+   head instead. */
 
 #include "fuzz.h"
+
+#ifdef FUZZ_BYTES
+#include "plan_file.c"
+#define PLAN 0xfe
+#endif
 
 static uint64_t state;
 static const uint8_t *choices; /* of libFuzzer, before chance */
@@ -189,6 +195,7 @@ static void try_program(long number, int plain)
     free((void *)p.tables);
 }
 
+#ifndef FUZZ_BYTES
 /* Zeros between rows come in whole vectors: kernels round paddings up to those. */
 static int takes_gap(int64_t row_padding)
 {
@@ -213,7 +220,43 @@ static int wrong_gaps(void)
     return wrong;
 }
 
+#endif
+
 #ifdef FUZZ_BYTES
+/* What was opened, on every instruction set, the caller's arrays allocated to the byte. */
+static void run_network(minimeso_network *n)
+{
+    void *inputs[MM_MAX_ARRAYS] = {NULL};
+    float *outputs[MM_MAX_ARRAYS] = {NULL};
+    minimeso_array a;
+    for (int i = 0; minimeso_input(n, i, &a) == MINIMESO_OK; i++)
+        fill(inputs[i] = exactly(a.bytes), a.bytes);
+    for (int i = 0; minimeso_output(n, i, &a) == MINIMESO_OK; i++)
+        outputs[i] = exactly(a.bytes);
+    for (n->isa = 0; n->isa < MM_ISA_COUNT; n->isa++)
+        if (mm_isa_supported(n->isa))
+            minimeso_run(n, (const void *const *)inputs, outputs, 1);
+    for (int i = 0; i < MM_MAX_ARRAYS; i++) {
+        free(inputs[i]);
+        free(outputs[i]);
+    }
+}
+
+static void try_plan(const uint8_t *body, size_t size)
+{
+    minimeso_network *n;
+    unsigned char *plan = exactly(MM_PLAN_HEAD + size);
+    const uint32_t checksum = crc32_of(body, size);
+    memcpy(plan, MM_PLAN_MAGIC, 8);
+    for (int i = 0; i < 4; i++)
+        plan[8 + i] = (unsigned char)(checksum >> 8 * i);
+    memcpy(plan + MM_PLAN_HEAD, body, size);
+    if (minimeso_open(plan, MM_PLAN_HEAD + size, 1, &n) == MINIMESO_OK && small_enough(&n->program))
+        run_network(n);
+    minimeso_close(n);
+    free(plan);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static int is_ready;
@@ -222,9 +265,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!is_ready || size < 2)
         return 0;
     start_chance(data[0]);
+    if (data[0] == PLAN && !HAS_MSAN) {
+        try_plan(data + 2, size - 2);
+        return 0;
+    }
     choices = data + 2;
     choices_left = size - 2;
-    try_program(data[1], data[0] & 1);
+    try_program(data[1], data[0] % 16 == 1);
     choices_left = 0;
     if (plain_refused || differences || backwards)
         abort();

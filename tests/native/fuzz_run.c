@@ -8,15 +8,6 @@
 #define MAX_FLOATS (1 << 18) /* of any one block that a program may ask for */
 #define MAX_WORK 3e5 /* multiplications of one image: a changed program may loop for hours */
 
-#ifdef __has_feature
-#if __has_feature(memory_sanitizer)
-#define HAS_MSAN 1
-#endif
-#endif
-#ifndef HAS_MSAN
-#define HAS_MSAN 0
-#endif
-
 long differences, backwards;
 static mm_pool *pools[POOLS];
 static long current; /* number of the program */
