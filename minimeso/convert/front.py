@@ -171,7 +171,7 @@ def read_network(
         if kind == "pt2":
             return _of_program(Program(data), name, size, preparation, meta)
         source = onnx_file.read(path, data)
-        converted = onnx_file.convert_onnx(source, name, path.parent, size, preparation=preparation)
+        converted = onnx_file.convert_onnx(source, name, size, preparation=preparation)
         return Read(source, converted, _model(name, converted, meta))
     except GraphError as error:
         raise ConvertError(f"{path}: {error}") from None

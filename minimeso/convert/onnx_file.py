@@ -49,7 +49,7 @@ def _onnx() -> Any:
 
 
 def read(path: Path, data: bytes) -> Any:
-    """The ModelProto in these bytes, its own functions written out.
+    """The ModelProto in these bytes, with what lies in files beside it, its functions written out.
 
     Raises:
         ConvertError: it is none, or too large.
@@ -61,6 +61,13 @@ def read(path: Path, data: bytes) -> Any:
         raise refuse(str(path), GraphError(f"not an ONNX file, or damaged ({error})")) from None
     if not model.graph.node or not model.opset_import:
         raise refuse(str(path), GraphError("not an ONNX file, or damaged (it has no nodes)"))
+    try:
+        for tensor in model.graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                array = _array(tensor, path.parent, SIZE_LIMIT)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    except GraphError as error:
+        raise refuse(str(path), error) from None
     if model.functions:
         try:
             model = onnx.inliner.inline_local_functions(model)
@@ -72,7 +79,6 @@ def read(path: Path, data: bytes) -> Any:
 def convert_onnx(
     model: Any,
     name: str,
-    folder: Path | None = None,
     size: tuple[int, int] | None = None,
     constants: Mapping[str, Array] | None = None,
     preparation: Preparation | None = None,
@@ -82,7 +88,6 @@ def convert_onnx(
     Args:
         model: what ``read`` gives.
         name: of the network.
-        folder: where its external data may lie; None: nowhere.
         size: (height, width) of pictures, where the file leaves them open.
         constants: inputs that are known beforehand.
         preparation: what it wants done to pictures.
@@ -91,13 +96,12 @@ def convert_onnx(
         GraphError: something in it is not known; the message names the node.
     """
     with damage_told("the graph"):
-        return _convert(model, name, folder, size, constants or {}, preparation or Preparation())
+        return _convert(model, name, size, constants or {}, preparation or Preparation())
 
 
 def _convert(
     model: Any,
     name: str,
-    folder: Path | None,
     size: tuple[int, int] | None,
     constants: Mapping[str, Array],
     preparation: Preparation,
@@ -111,7 +115,7 @@ def _convert(
     values: dict[str, Any] = dict(constants)
     left = SIZE_LIMIT
     for tensor in graph.initializer:
-        values[tensor.name] = array = _array(tensor, folder, left)
+        values[tensor.name] = array = _array(tensor, None, left)
         left -= array.nbytes
     build = Builder()
     inputs: dict[str, Value] = {}
@@ -121,7 +125,7 @@ def _convert(
             values[entry.name] = preparation.apply(build, given)
     used = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
     for number, node in enumerate(graph.node):
-        results = _results(node, number, version, build, values, used, folder)
+        results = _results(node, number, version, build, values, used)
         for output, result in zip(node.output, results, strict=False):
             if output:
                 values[output] = result
@@ -217,7 +221,7 @@ def _turns(node: Any) -> bool:
 
 def _results(
     proto: Any, number: int, version: int, build: Builder, values: Mapping[str, Any],
-    used: set[str], folder: Path | None,
+    used: set[str],
 ) -> list[Any]:  # fmt: skip
     name = proto.name or (proto.output[0] if proto.output else f"node {number}")
     op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
@@ -227,7 +231,7 @@ def _results(
     inputs = [values[source] if source else None for source in proto.input]
     attributes = {}
     for attribute in proto.attribute:
-        attributes[attribute.name] = _attribute(attribute, name, folder)
+        attributes[attribute.name] = _attribute(attribute, name)
     count = max([i + 1 for i, output in enumerate(proto.output) if output in used], default=1)
     if op == "Split":  # also what nobody reads is a part
         count = len(proto.output)
@@ -241,10 +245,10 @@ def _results(
     return convert_node(node, READERS)
 
 
-def _attribute(attribute: Any, where: str, folder: Path | None) -> Any:
+def _attribute(attribute: Any, where: str) -> Any:
     onnx = _onnx()
     if attribute.type == onnx.AttributeProto.TENSOR:
-        return _array(attribute.t, folder, SIZE_LIMIT)
+        return _array(attribute.t, None, SIZE_LIMIT)
     try:
         return onnx.helper.get_attribute_value(attribute)
     except ValueError as error:

@@ -69,10 +69,12 @@ def gather(node: Node) -> Value:
     chosen = integers(indices) or []
     size = x.shape[x.axis_number(number)]
     chosen = [i + (size or 0) if i < 0 else i for i in chosen]
-    if indices.ndim > 1 or chosen != list(range(chosen[0], chosen[0] + len(chosen))):
+    if not chosen or chosen != list(range(chosen[0], chosen[0] + len(chosen))):
         raise GraphError("gathers elements that do not follow each other")
+    number = x.axis_number(number)
     x = moving.narrow(node.build, x, number, chosen[0], chosen[-1] + 1)
-    return x if indices.ndim else x.squeezed([number])
+    shape = [*x.shape[:number], *indices.shape, *x.shape[number + 1 :]]
+    return moving.reshape(node.build, x, shape)
 
 
 def concat(node: Node) -> Value:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import GraphError
-from . import torch_layers, torch_shapes
+from . import moving, torch_layers, torch_shapes
 from .basics import activate, affine
 from .builder import Operand
 from .elementwise import binary, clamp, prelu
@@ -106,6 +106,19 @@ def _cast(node: Node) -> Value:
     return first(node)
 
 
+def _rsub(node: Node) -> Value:
+    node.only("alpha", 1)
+    other = np.asarray(node.get("other"), np.float64)
+    return affine(node.build, first(node), np.float64(-1), other)
+
+
+def _glu(node: Node) -> Value:
+    x, dim = first(node), int(node.get("dim", -1))
+    half = (x.shape[x.axis_number(dim)] or 0) // 2
+    one, other = moving.split(node.build, x, dim, [half, half])
+    return binary(node.build, "mul", one, activate(node.build, "sigmoid", other))
+
+
 def _sym_size(node: Node) -> list[int | None]:
     return [first(node).shape[int(node.get("dim"))]]
 
@@ -135,6 +148,7 @@ _BASE: dict[str, Reader] = {
     "adaptive_max_pool2d.default": lambda node: torch_layers.adaptive(node, "max_pool2d"),
     "mean.dim": lambda node: torch_layers.reduce(node, "avg"),
     "mean.default": lambda node: torch_layers.reduce(node, "avg"),
+    "max.dim": torch_layers.largest,
     "amax.default": lambda node: torch_layers.reduce(node, "max"),
     "sum.dim_IntList": lambda node: torch_layers.reduce(node, "sum"),
     "constant_pad_nd.default": torch_layers.pad,
@@ -160,6 +174,9 @@ _BASE: dict[str, Reader] = {
     "split.Tensor": torch_shapes.split,
     "split_with_sizes.default": torch_shapes.split,
     "split.sizes": torch_shapes.split,
+    "stack.default": torch_shapes.stack,
+    "unbind.int": torch_shapes.unbind,
+    "unflatten.int": torch_shapes.unflatten,
     "cat.default": torch_shapes.cat,
     "concat.default": torch_shapes.cat,
     "softmax.int": torch_shapes.softmax,
@@ -176,6 +193,8 @@ _BASE: dict[str, Reader] = {
     "mul.Scalar": _arithmetic("mul"),
     "div.Scalar": _arithmetic("div"),
     "neg.default": lambda node: affine(node.build, first(node), np.float64(-1), np.float64(0)),
+    "rsub.Scalar": _rsub,
+    "glu.default": _glu,
     "pow.Tensor_Scalar": _pow,
     "square.default": lambda n: binary(n.build, "mul", first(n), first(n)),
     "clamp.default": _clamp,

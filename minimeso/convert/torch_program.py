@@ -327,15 +327,22 @@ def _argument(argument: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
     if kind == "as_none":
         return None
     if kind == "as_tensor":
-        return values[str(content["name"])]
+        return _known(content, values)
     if kind in ("as_tensors", "as_optional_tensors"):
         entries = [one.get("as_tensor", one) for one in content]
-        return [None if "as_none" in one else values[str(one["name"])] for one in entries]
+        return [None if "as_none" in one else _known(one, values) for one in entries]
     if kind in ("as_sym_int", "as_sym_bool", "as_sym_float"):
         return _symbol(content, values)
     if kind == "as_sym_ints":
         return [_symbol(one, values) for one in content]
     return content
+
+
+def _known(content: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    name = str(content["name"])
+    if name not in values:
+        raise GraphError(f"reads {name[:80]!r}, a result that is computed nowhere here")
+    return values[name]
 
 
 def _symbol(content: Mapping[str, Any], values: Mapping[str, Any]) -> Any:

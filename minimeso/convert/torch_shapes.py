@@ -101,6 +101,30 @@ def cat(node: Node) -> Value:
     return moving.concat(node.build, values, int(node.get("dim", 0)))
 
 
+def stack(node: Node) -> Value:
+    values = node.get("tensors")
+    if not all(isinstance(value, Value) for value in values):
+        raise GraphError("joins a constant to values")
+    dim = int(node.get("dim", 0))
+    place = dim if dim >= 0 else dim + len(values[0].axes) + 1
+    return moving.concat(node.build, [value.unsqueezed([place]) for value in values], place)
+
+
+def unbind(node: Node) -> list[Value]:
+    x, dim = first(node), int(node.get("dim", 0))
+    size = x.shape[x.axis_number(dim)]
+    if size is None:
+        raise GraphError(NEEDS_SIZE)
+    return [part.squeezed([dim]) for part in moving.split(node.build, x, dim, [1] * size)]
+
+
+def unflatten(node: Node) -> Value:
+    x = first(node)
+    number = x.axis_number(int(node.get("dim")))
+    wanted = resolved(ints(node.get("sizes")), [x.shape[number]], False)
+    return moving.reshape(node.build, x, [*x.shape[:number], *wanted, *x.shape[number + 1 :]])
+
+
 def softmax(node: Node) -> Value:
     node.only("half_to_float", False)
     node.only("dtype", None, 7)

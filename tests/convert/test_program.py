@@ -75,6 +75,35 @@ def test_a_module_becomes_a_model(module: nn.Module) -> None:
     np.testing.assert_allclose(Session(model).run(x.numpy()), wanted, rtol=1e-5, atol=1e-6)
 
 
+OTHERS: dict[str, Callable[..., Any]] = {
+    "gated": lambda x: F.glu(x, 1),
+    "one minus": lambda x: 1 - x,
+    "largest": lambda x: x.max(1, keepdim=True)[0] + x.mean(1, keepdim=True),
+    "stacked": lambda x: torch.stack([x, x * 2], 1).flatten(1, 2),
+    "unbound": lambda x: x.unbind(1)[1].unsqueeze(1),
+    "unflattened": lambda x: x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2),
+    "weighed places": lambda x: x * torch.sigmoid(x.mean(1, keepdim=True)),
+    "pooled to a size": lambda x: F.adaptive_avg_pool2d(x, (2, 4)),
+    "pixels to channels": lambda x: (
+        x.reshape(1, 4, 4, 2, 4, 2).permute(0, 1, 3, 5, 2, 4).reshape(1, 16, 4, 4)
+    ),
+    "line by line": lambda x: F.avg_pool1d(x.flatten(2), 3, 2, 1),
+    "cut": lambda x: F.pad(x[..., 1:-1], (0, 0, -1, 0)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_operators(name: str) -> None:
+    class Other(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return OTHERS[name](x)
+
+    x = torch.rand(1, 4, 8, 8)
+    model = convert_module(Other().eval(), (x,))
+    found = Session(model, threads=1).run(x.numpy())
+    np.testing.assert_allclose(found.reshape(-1), OTHERS[name](x).reshape(-1), rtol=1e-5)
+
+
 def test_the_command_and_every_layer(program: Path, tmp_path: Path) -> None:
     target, reference = str(tmp_path / "model.npz"), str(tmp_path / "reference.npz")
     assert main(["convert", str(program), target, "--reference", reference]) == 0
@@ -105,6 +134,8 @@ def test_what_cannot_be_is_told(module: nn.Module) -> None:
         convert_module(Odd(torch.sin).eval(), example)
     with pytest.raises(ConvertError, match="changes a value of which a view is read"):
         convert_module(Odd(lambda x: _changed_view(x * 2)).eval(), example)
+    with pytest.raises(ConvertError, match="computed nowhere here"):
+        convert_module(Odd(lambda x: x.max(1)[1] * 1.0).eval(), example)
     with pytest.raises(ConvertError, match="training mode"):
         convert_module(nn.Sequential(nn.ReLU()).train(), example)
     with pytest.raises(ConvertError, match="cannot export"):
