@@ -47,7 +47,8 @@ def pages(session: Session, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     frames = clip_of(203, 101, faces=3)  # 2.0 seconds: the last tick stands at the edge
     verdict = verdict_of("clip.mp4", frames, (1, 2, 3), {"too_small": 12_345, "turned": 2})
     written(session, frames, verdict, found["clip"])
-    report = Report(Networks(session.model, session))
+    made = {"A term that is longer than a phone is wide, as that of a pair": "its value"}
+    report = Report(Networks(session.model, session), options=made)
     for name in HOSTILE:
         report.add(frame(0.0, [face(1, 0.5), face(2, 0.6, 100)]))
         report.end(verdict_of(name, [frame(0.0, [face(1, 0.5), face(2, 0.6, 100)])], (1, 2)))
