@@ -89,11 +89,14 @@ def run(options: argparse.Namespace) -> int:
     model = convert_file(options.source, name=options.name, size=size, preparation=preparation)
     try:
         _written(options.target, lambda: save_model(model, options.target, dtype=options.dtype))
-    except ModelError as error:
+    except ModelError:
         held = sum(array.nbytes for array in model.weights.values())
-        if held <= SIZE_LIMIT or options.dtype != "float32":
+        if held <= SIZE_LIMIT:
             raise
-        raise ModelError(f"{error}; --dtype float16 halves it") from None
+        raise ModelError(
+            f"{options.target}: {held / (1 << 20):.0f} MiB of weights as float32, and a model file"
+            f" holds {SIZE_LIMIT >> 20}: --dtype float16 halves, int8 quarters them"
+        ) from None
     _tell(options.target, model)
     if options.reference:
         _reference(options, size, preparation, write_reference)

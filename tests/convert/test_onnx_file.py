@@ -11,6 +11,7 @@ import pytest
 from minimeso import Session, load_model
 from minimeso.cli import main
 from minimeso.convert import Preparation, convert_file, write_reference
+from minimeso.engine import model_file
 from minimeso.errors import ConvertError
 
 onnx = pytest.importorskip("onnx")
@@ -211,6 +212,19 @@ def test_the_command_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["convert", "--operators"]) == 0
     assert "GlobalAveragePool" in capsys.readouterr().out
     assert main(["convert", str(tmp_path / "missing.onnx"), target]) == 2
+
+
+def test_a_network_that_is_too_large_for_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_file, "SIZE_LIMIT", 1 << 20)
+    monkeypatch.setattr(model_file.save_model, "__defaults__", (1 << 20,))
+    nodes = [node("Flatten", "x", "f"), node("MatMul", "f w", "y")]
+    weight = np.random.default_rng(0).random((192, 2500))
+    path, target = str(written(tmp_path, nodes, {"w": weight})), str(tmp_path / "model.npz")
+    assert main(["convert", path, target]) == 2
+    assert "2 MiB of weights as float32, and a model file holds 1" in capsys.readouterr().err
+    assert main(["convert", path, target, "--dtype", "float16"]) == 0
 
 
 def test_hostile_constants(tmp_path: Path) -> None:
