@@ -292,31 +292,36 @@ def remedy_of(error: Exception) -> str:
 
 
 class _PillowSilence:
-    """A context in which Pillow's Python warnings are dropped, for any number of threads.
+    """A context in which Pillow's Python warnings are dropped, for any number of threads, and what
+    it logs is not printed: Python does that where a program has not set up logging.
 
-    Warning filters belong to the process, so the first one in sets the filter and the last one
-    out restores what was there.
+    Warning filters and loggers belong to the process, so the first one in sets the filter and the
+    last one out restores what was there.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._inside = 0
-        self._filters = warnings.catch_warnings()
+        self._restored = contextlib.ExitStack()
 
     def __enter__(self) -> None:
+        import logging  # as Pillow does; `import minimeso` need not wait for it
+
         with self._lock:
             if self._inside == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
+                self._restored.enter_context(warnings.catch_warnings())
                 for module in (r"PIL\.", r"minimeso\.detect\."):
                     warnings.filterwarnings("ignore", module=module)
+                logger, handler = logging.getLogger("PIL"), logging.NullHandler()
+                logger.addHandler(handler)
+                self._restored.callback(logger.removeHandler, handler)
             self._inside += 1
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._filters.__exit__(None, None, None)
+                self._restored.close()
 
 
 pillow_silence = _PillowSilence()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import random
 import socket
+import struct
 import sys
 import threading
 import warnings
@@ -19,6 +23,7 @@ from support.detectors import photo, png_header
 from support.pictures import encoded, picture_file, pixels
 
 from minimeso import PictureError
+from minimeso.media.origin import origin_of
 from minimeso.media.pictures import read_picture
 
 PHOTO = photo()
@@ -279,3 +284,29 @@ def test_warning_filters_are_restored(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert warnings.filters == before
+
+
+def test_what_pillow_logs_is_not_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python prints what is logged where nobody has set up logging; who has, still gets it."""
+    path = tmp_path / "samples.tif"
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "TIFF")
+    one = struct.pack("<HHIHH", 277, 3, 1, 3, 0)  # SamplesPerPixel
+    data = buffer.getvalue()
+    assert one in data
+    path.write_bytes(data.replace(one, struct.pack("<HHIHH", 277, 3, 1, 65533, 0)))
+    monkeypatch.setattr(logging.root, "handlers", [])
+    for read in (read_picture, origin_of):
+        with contextlib.suppress(PictureError):
+            read(path)
+    assert capsys.readouterr().err == ""
+    assert not logging.getLogger("PIL").handlers
+    seen: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: seen.append(record.getMessage()))
+    monkeypatch.setattr(logging.root, "handlers", [handler])
+    with contextlib.suppress(PictureError):
+        read_picture(path)
+    assert any("65533" in text for text in seen)
