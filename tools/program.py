@@ -13,7 +13,10 @@ import minimeso
 from tools.errors import ToolError, exit_status
 
 #: What the command asks for only where it is installed, and what nobody wants in one file.
-LEFT_OUT = ("scipy", "dask", "distributed", "bokeh", "pyarrow", "fsspec", "torch", "matplotlib")
+LEFT_OUT = (
+    *("scipy", "dask", "distributed", "bokeh", "pyarrow", "fsspec"),
+    *("torch", "onnx", "h5py", "matplotlib", "pandas", "sklearn", "IPython"),
+)
 ENTRY = "import sys\n\nfrom minimeso.__main__ import run\n\nsys.exit(run())\n"
 
 
@@ -53,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.program",
         description="Make the command one file that runs without Python, with what is installed "
-        "here (`av` for clips, `pillow_heif` for photos of phones); `scan` is left out.",
+        "here (`av` for clips, `pillow_heif` for photos of phones); `scan`, and what `convert` "
+        "reads by other packages, are left out.",
     )
     parser.add_argument("output", type=Path, help="the program to write")
     options = parser.parse_args(arguments)
