@@ -55,25 +55,27 @@ def caveats(verdict: Verdict, is_picture: bool, looks: int, origin: Origin | Non
 def _of_what_was_judged(verdict: Verdict, is_picture: bool, looks: int) -> Iterator[str]:
     doubts = {note.code for note in verdict.notes}
     frames = verdict.tracks[0].frames if verdict.tracks else ()
+    several = len(verdict.tracks) > 1
+    whose = f" of person {verdict.tracks[0].id}, the most suspicious," if several else ""
     sides = sorted(max(moment.box[2:]) for moment in frames)
     if sides and sides[len(sides) // 2] < SMALL and "small_face" not in doubts:
         yield (
-            f"The face is small ({sides[len(sides) // 2]} pixels): under {SMALL} the scores mean "
-            "less."
+            f"The face{whose} is small ({sides[len(sides) // 2]} pixels): under {SMALL} the scores "
+            "mean less."
         )
     if is_picture:
         yield "It is one picture, so there was one look: a clip of the same person would show more."
     elif frames and frames[-1].t - frames[0].t < FAKE_SECONDS:
         yield (
-            f"The person was judged over {frames[-1].t - frames[0].t:.1f} s only: nobody is called "
-            f"fake for less than {FAKE_SECONDS:g} s."
+            f"The face{whose} was judged over {frames[-1].t - frames[0].t:.1f} s only: nobody is "
+            f"called fake for less than {FAKE_SECONDS:g} s."
         )
     if not is_picture and 2 * verdict.frames_scored < looks:
         yield (
             f"Only in {verdict.frames_scored:,} of {counted(looks, 'frame')} that were looked at "
             "was there a face that can be judged: nothing is known about the rest."
         )
-    if len(verdict.tracks) > 1:
+    if several:
         yield (
             f"{counted(len(verdict.tracks), 'face' if is_picture else 'person')} were judged: "
             "among many one is misjudged now and then, so each needs stronger evidence."

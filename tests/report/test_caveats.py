@@ -51,6 +51,7 @@ def test_a_plain_clip_has_none() -> None:
     [
         (clip(), "The face is small (50 pixels): under 100 the scores mean less."),
         (clip(seconds=1), "judged over 1.0 s only: nobody is called fake for less than 1.5 s."),
+        (clip(persons=2), "The face of person 1, the most suspicious, is small (50 pixels)"),
         (clip(persons=3), "3 persons were judged: among many one is misjudged now and then"),
         (clip(prior=0.05), "5 % of all files have a swapped face (--prior)"),
         (picture(), "there was one look"),
