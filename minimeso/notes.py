@@ -22,7 +22,8 @@ from typing import Any, Literal
 #: ``interval_across_half`` (``low``, ``high``), ``too_short_for_fake`` (``seconds``, ``least``),
 #: ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were there no others),
 #: ``compressed`` (``jpeg_quality`` or ``h264_quantiser``), ``palette``, ``fake_for_a_while``
-#: (``start``, ``end``, ``p_fake`` of the most fake segment, ``others``: how many more there are).
+#: (``start``, ``end``, ``p_fake`` of the most fake segment, ``others``: how many more there are),
+#: ``covered``: nothing was judged, and eyes or mouth of some faces were hidden.
 #: Beside one of these, what it may come from: ``few_frames`` (``frames``), ``frames_disagree``
 #: (``fake``, ``real``, ``frames``: how many), ``small_face`` (``pixels``).
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
@@ -33,7 +34,7 @@ Code = Literal[
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
-    "compressed", "palette", "fake_for_a_while",
+    "compressed", "palette", "fake_for_a_while", "covered",
     "few_frames", "frames_disagree", "small_face",
     "measured_elsewhere",
 ]  # fmt: skip
@@ -48,6 +49,7 @@ DOUBTS: frozenset[Code] = CAUSES | {
     "compressed",
     "palette",
     "fake_for_a_while",
+    "covered",
 }
 #: What is said in place of ``real``: that nothing was found shows nothing more.
 NO_TRACE = "no trace of a swap of the kinds it knows"
@@ -108,6 +110,7 @@ _LEFT_OUT = {
     "dark": "too dark",
     "turned": "turned too far away",
     "cut_off": "cut off by the edge of the picture",
+    "covered": "with eyes or mouth covered",
     "too_short": "seen too shortly",
 }
 _LONGER = "a longer clip of the person"
@@ -119,6 +122,7 @@ _REMEDIES: dict[Code, str | Callable[..., str]] = {
     "compressed": lambda **_: "the original file instead of a copy sent by a messenger",
     "palette": "the clip or picture that it was made of",
     "fake_for_a_while": "a look at these seconds (--report)",
+    "covered": "a picture or clip of the same person without glasses, mask, hand or bar",
     "few_frames": lambda frames: "a clip or more pictures" if frames == 1 else _LONGER,
     "frames_disagree": "a steadier clip, or a look at the frames that differ (--report)",
     "small_face": "a larger picture of the face",
@@ -196,6 +200,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "compressed": _compressed,
     "palette": "its colours are those of a palette, as in a GIF, which looks like traces of a swap",
     "fake_for_a_while": _fake_for_a_while,
+    "covered": "eyes or mouth are hidden, and what hides them shows nothing of a swap",
     "few_frames": (
         lambda frames: "there was one look only" if frames == 1 else f"{frames} frames show little"
     ),

@@ -68,6 +68,7 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         "the file is so strongly compressed (H.264 quantiser 44) that traces of a swap would be"
         " gone",
     ),
+    ("covered", {}, "eyes or mouth are hidden, and what hides them shows nothing of a swap"),
     (
         "palette",
         {},

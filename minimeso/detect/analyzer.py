@@ -19,6 +19,7 @@ from ..errors import ModelError
 from ..media.pixels import Pixels
 from ..notes import Note
 from .box import Box, scaled
+from .covered import Covers
 from .decode import FoundFace
 from .finder import FaceFinder
 from .framing import resized_crop, square, whole
@@ -75,6 +76,7 @@ class Analyzer:
         networks: of the detector.
         rule: how words come about.
         finder: finds the faces; ``None`` takes each frame for one face.
+        covers: sees which of them are covered; ``None`` leaves none out for that.
         one_picture: there is one frame only, so nothing is followed.
     """
 
@@ -83,6 +85,7 @@ class Analyzer:
         networks: Networks,
         rule: Rule,
         finder: FaceFinder | None,
+        covers: Covers | None = None,
         one_picture: bool = False,
     ) -> None:
         self._networks = networks
@@ -93,6 +96,7 @@ class Analyzer:
         self._framing = model.framing or {}
         self._small = small_faces(model.calibration, model.name)
         self._finder = finder
+        self._covers = covers
         self._one_picture = one_picture
         self._tracker = None if finder is None or one_picture else Tracker(finder)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
@@ -108,9 +112,7 @@ class Analyzer:
         """Find the faces of the next frame, and crop those that can be judged."""
         self._first, self._last = min(self._first, t), max(self._last, t)
         faces, crops, qualities, wider = [], [], [], []
-        for track, face in self._found(t, pixels):
-            box = whole(pixels) if self._finder is None else square(face, self._framing)
-            reason = _too_small(box) if self._finder is None else fault(pixels, face, box)
+        for track, face, box, reason in self._fit(pixels, self._found(t, pixels)):
             if reason is None:
                 self._numbers.setdefault(track, len(self._numbers) + 1)
             faces.append(SeenFace(self._numbers.get(track, 0), face, box, reason, None))
@@ -121,6 +123,24 @@ class Analyzer:
                     if self._one_picture and self._finder is not None:
                         wider.append(self._crop(pixels, scaled(box, WIDER), face.rotation))
         return CroppedFrame(t, pixels, tuple(faces), tuple(crops), tuple(qualities), tuple(wider))
+
+    def _fit(
+        self, pixels: Pixels, found: Sequence[tuple[int, FoundFace]]
+    ) -> Iterator[tuple[int, FoundFace, Box, Reason | None]]:
+        """Faces with their squares and why they cannot be judged."""
+        if self._finder is None:
+            for track, face in found:
+                yield track, face, whole(pixels), _too_small(whole(pixels))
+            return
+        boxes = [square(face, self._framing) for _, face in found]
+        reasons = [fault(pixels, face, box) for (_, face), box in zip(found, boxes, strict=True)]
+        if self._covers is not None:
+            places = [place for place, reason in enumerate(reasons) if reason is None]
+            covered = self._covers.see(pixels, [found[place][1] for place in places])
+            for place, is_covered in zip(places, covered, strict=True):
+                reasons[place] = "covered" if is_covered else None
+        for (track, face), box, reason in zip(found, boxes, reasons, strict=True):
+            yield track, face, box, reason
 
     def _crop(self, pixels: Pixels, box: Box, rotation: int) -> Crop:
         """(3, H, W), as the networks want it."""

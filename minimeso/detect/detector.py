@@ -24,6 +24,7 @@ from ..media.streams import stream_of
 from ..media.video import is_clip, open_clip
 from ..notes import Note
 from .analyzer import Analyzer, CroppedFrame
+from .covered import Covers
 from .finder import FaceFinder
 from .measured import measured_elsewhere
 from .pair import Networks, Pair, find_detector, open_networks
@@ -114,7 +115,8 @@ class Detector:
         if max_pixels is not None and max_pixels < 1:
             raise InputError(f"max_pixels must be 1 or more, not {max_pixels!r}")
         self._max_pixels = max_pixels
-        self._for_clips: tuple[Networks, FaceFinder | None] | None = None
+        self._for_clips: tuple[Networks, FaceFinder | None, Covers | None] | None = None
+        self._covers = Covers(self.finder.session) if self.finder is not None else None
         self._own_finder = self.finder is not None and self.finder is not finder
         self._given: dict[str, Any] = {"threads": threads, "isa": isa}
         self._closed = False
@@ -134,11 +136,11 @@ class Detector:
         """Give threads and memory back, but for a ``FaceFinder`` that came from outside; nothing is
         judged any more."""
         self._closed = True
-        rooms = [(self.networks, self.finder if self._own_finder else None)]
+        rooms = [(self.networks, self.finder if self._own_finder else None, self._covers)]
         if self._for_clips is not None:
             rooms.append(self._for_clips)
-        for networks, finder in rooms:
-            for part in (networks.fast, networks.thorough, finder):
+        for networks, finder, covers in rooms:
+            for part in (networks.fast, networks.thorough, finder, covers):
                 if part is not None:
                     part.close()
 
@@ -249,7 +251,7 @@ class Detector:
             raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
         if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
             raise InputError(f"rate {rate!r}: give the frames a second, above 0")
-        analyzer = Analyzer(self.networks, self._rule, self.finder)
+        analyzer = Analyzer(self.networks, self._rule, self.finder, self._covers)
         for number, frame in enumerate(frames):
             cropped = analyzer.crop_faces(number / rate, rgb_of_array(frame))
             yield from analyzer.live(analyzer.judge([cropped])[0])
@@ -257,7 +259,7 @@ class Detector:
     def _judge_picture(
         self, picture: Picture, path: str | None, on_frame: OnFrame | None
     ) -> Verdict:
-        analyzer = Analyzer(self.networks, self._rule, self.finder, one_picture=True)
+        analyzer = Analyzer(self.networks, self._rule, self.finder, self._covers, True)
         analyzer.doubt = picture.doubt
         seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
         persons = {track.id: track for track in analyzer.tracks()[0]}
@@ -271,8 +273,8 @@ class Detector:
         return self._verdict(path, analyzer, picture.complete, picture.notes, faces, 1)
 
     def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
-        networks, finder = self._with_fewer_threads()
-        analyzer = Analyzer(networks, self._rule, finder)
+        networks, finder, covers = self._with_fewer_threads()
+        analyzer = Analyzer(networks, self._rule, finder, covers)
         notes: tuple[Note, ...] = ()
         with (
             prefetch(clip.unconverted(), _PREFETCHED_FRAMES) as frames,
@@ -291,13 +293,15 @@ class Detector:
         complete, notes = not notes, (*notes, *clip.remarks)
         return self._verdict(path, analyzer, complete, notes, (), clip.frames_read)
 
-    def _with_fewer_threads(self) -> tuple[Networks, FaceFinder | None]:
-        """Networks and finder for clips, whose decoder and finder have threads of their own: more
+    def _with_fewer_threads(self) -> tuple[Networks, FaceFinder | None, Covers | None]:
+        """Networks and finders for clips, whose decoder and finder have threads of their own: more
         than the cores can run would only wait for each other."""
         if self._for_clips is None:
             threads = max(1, self.session.threads // 2)
             networks = open_networks(self.model, threads, self.session.isa)
-            self._for_clips = networks, self.finder and self.finder.with_threads(1)
+            finder = self.finder.with_threads(1) if self.finder is not None else None
+            covers = Covers(finder.session) if finder is not None else None
+            self._for_clips = networks, finder, covers
         return self._for_clips
 
     def _is_enough(
@@ -332,16 +336,19 @@ class Detector:
     ) -> Verdict:
         tracks, left_out = analyzer.tracks(so_far)
         judged = analyzer.judged(tracks) if tracks else None
+        word = judged.word if judged else None
         if judged is None:
             notes = (*notes, Note("none_judged" if analyzer.faces_found else "no_face"))
         else:
             notes = (*notes, *judged.doubts)
         if left_out:
             notes = (*notes, Note("left_out", dict(left_out)))
+        if judged is None and "covered" in left_out:  # somebody is there, and nothing is known
+            word, notes = "uncertain", (*notes, Note("covered"))
         return Verdict(
             path,
-            "partial" if not complete else "ok" if tracks else "no_face",
-            judged.word if judged else None,
+            "partial" if not complete else "ok" if word else "no_face",
+            word,
             judged.p_fake if judged else None,
             faces,
             self.model.name,

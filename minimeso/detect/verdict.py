@@ -14,12 +14,12 @@ from ..notes import DOUBTS, Note, joined
 from .box import Box
 from .decode import FoundFace
 
-#: ``ok``; ``no_face``: nothing to judge; ``unreadable``: nothing could be read; ``partial``: the
-#: file is cut short or damaged, and what could be read was judged.
+#: ``ok``; ``no_face``: nothing to judge, nor a covered face; ``unreadable``: nothing could be read;
+#: ``partial``: the file is cut short or damaged, and what could be read was judged.
 Status = Literal["ok", "no_face", "unreadable", "partial"]
 Word = Literal["real", "fake", "uncertain"]
 #: Why a face is not judged (``too_short``: why a whole track is not).
-Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "too_short"]
+Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "covered", "too_short"]
 #: (3, H, W) float32 from 0 to 1: a face as the network looks at it.
 Crop = npt.NDArray[np.float32]
 #: Both ends of a 95 % interval.
@@ -190,7 +190,8 @@ class Verdict:
     Attributes:
         path: of the file; ``None`` for a picture in memory.
         status: whether there was something to judge, see ``Status``.
-        verdict: by all tracks together, see ``rule.Rule.file``; ``None`` where nothing was judged.
+        verdict: by all tracks together, see ``rule.Rule.file``; ``uncertain`` where nothing was
+            judged because faces were covered, ``None`` where nothing was judged otherwise.
             ``real`` means that no trace was found of a swap of the kinds that the model knows.
         p_fake: that some face of the file was swapped in, in [0, 1]: of one track its own, of
             several 1 - prod(1 - p_fake); ``None`` where nothing was judged.

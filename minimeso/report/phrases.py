@@ -51,6 +51,9 @@ REASONS = {
     "dark": ReasonText("too dark", "There is too little light on the face."),
     "turned": ReasonText("turned away", "The model knows faces from the front, not from the side."),
     "cut_off": ReasonText("cut off", "The edge of the picture cuts through the face."),
+    "covered": ReasonText(
+        "covered", "Eyes or mouth are hidden (glasses, mask, hand, bar), and so is what is sought."
+    ),
     "too_short": ReasonText("too short", "A person was in view too briefly to be judged."),
 }
 
@@ -148,7 +151,9 @@ def headline(verdict: Verdict) -> str:
             verdict.status, "Not judged"
         )
     said = NO_TRACE if word == "real" else word
-    return f"{said.capitalize()} <small>{score(verdict.p_fake or 0.0, verdict.interval)}</small>"
+    if verdict.p_fake is None:
+        return said.capitalize()
+    return f"{said.capitalize()} <small>{score(verdict.p_fake, verdict.interval)}</small>"
 
 
 def score(p_fake: float, interval: Interval | None) -> str:

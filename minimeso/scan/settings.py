@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..detect.covered import MODEL as COVERS
 from ..detect.pair import ENDING, detector_path
 from ..detect.prior import EVEN
 from ..engine import model_path
@@ -78,7 +79,7 @@ class Settings:
 
     @functools.cached_property
     def _digests(self) -> list[str]:
-        """Of the files of the model or pair, and of the finder."""
+        """Of the files of the model or pair, of the finder and of what sees covers."""
         path = detector_path(self.model)
         files = [path]
         try:
@@ -87,7 +88,7 @@ class Settings:
                 folder = os.path.dirname(path)  # noqa: PTH120
                 files += [os.path.join(folder, str(manifest[k])) for k in ("fast", "thorough")]  # noqa: PTH118
             if not self.crops:
-                files.append(model_path(self.finder))
+                files += [model_path(self.finder), model_path(COVERS)]
             return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ModelError(f"{path}: {error}: name a bundled model or a file of one") from None
