@@ -81,7 +81,7 @@ def line(
 def _softened(image: Image.Image, soft: float) -> Mask:
     if soft > 0:
         image = image.filter(ImageFilter.GaussianBlur(float(soft)))
-    return np.asarray(image, np.float32) / np.float32(255)
+    return np.asarray(np.asarray(image, np.float32) / 255, np.float32)
 
 
 def oval(
