@@ -131,13 +131,25 @@ int mm_measure(const mm_program *p, int64_t step, mm_needs *needs)
     return MM_OK;
 }
 
+/* Whether the rings of a step are among those of a stage of so many steps. */
+static int rings_fit(const mm_program *p, const mm_step *s, int32_t count)
+{
+    const mm_operands o = mm_operands_of(p, s);
+    const mm_tensor *tensors[] = {o.in, o.second, o.out};
+    for (int i = 0; i < 3; i++)
+        if (tensors[i] && tensors[i]->ring >= count)
+            return 0;
+    return 1;
+}
+
 int mm_measure_stage(const mm_program *p, const mm_stage *stage, int64_t *ring_lines)
 {
     if (stage->count < 1 || stage->count > MM_MAX_STAGE || !mm_is_dim(stage->band, 1) ||
         !mm_within(stage->first, stage->count, p->step_count))
         return MM_E_PROGRAM;
     for (int32_t i = 0; i < stage->count; i++)
-        if (!is_measurable(p, &p->steps[stage->first + i]))
+        if (!is_measurable(p, &p->steps[stage->first + i]) ||
+            !rings_fit(p, &p->steps[stage->first + i], stage->count))
             return MM_E_PROGRAM;
     return mm_ring_lines(p, stage, ring_lines);
 }

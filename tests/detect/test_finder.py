@@ -189,7 +189,7 @@ def test_turned_pictures(finder: FaceFinder, face: FoundFace, quarters: int, tur
     places = {1: [y, width - x], 2: [width - x, height - y], 3: [height - y, x]}
     expected = np.stack(places[quarters], 1)
     assert np.abs(np.array(found.landmarks) - expected).max() < 0.06 * face.box[3]
-    assert abs(_pose(found).roll - _pose(face).roll) < 5
+    assert abs(_pose(found).upright - _pose(face).upright) < 0.05
     near = finder.find_near(picture, found)
     assert near is not None and near.turned == turned
     assert np.abs(points(near) - points(found)).max() < 0.06 * face.box[3]

