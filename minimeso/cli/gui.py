@@ -79,6 +79,7 @@ async def _serve(server: Server, no_browser: bool) -> None:
 
     until = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # Windows has no such handlers, and only the main thread may set them: Ctrl-C does without
     with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, until.set)

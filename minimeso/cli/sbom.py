@@ -164,7 +164,8 @@ def _key(name: str) -> str:
 
 
 def _package(distribution: metadata.Distribution, scope: str) -> Part:
-    told: Mapping[str, Any] = distribution.metadata  # type: ignore[assignment]  # it is one but in name
+    # a Message, which has the methods of a Mapping and is not declared as one
+    told: Mapping[str, Any] = distribution.metadata  # type: ignore[assignment]
     name, version = _key(str(told["Name"])), distribution.version
     return {
         "type": "library",

@@ -71,6 +71,7 @@ def _kind_of_zip(path: Path, data: bytes) -> str:
             if not pickles or archive.getinfo(pickles[0]).file_size > SIZE_LIMIT:
                 raise ConvertError(f"{path}: a zip archive, but of no network that is known")
             content = archive.read(pickles[0])
+    # all that zipfile raises of hostile bytes; the last of a compression it does not know
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         if isinstance(error, ConvertError):
             raise

@@ -215,6 +215,7 @@ def pool(build: Builder, op: str, x: Value, padding: Pads, **attributes: Any) ->
         del attributes["stride"]  # which is what it is by default
     if op == "avg_pool2d" and attributes.get("count_include_pad"):
         source, pads = build.padded.get(x.name, (x.name, (0, 0, 0, 0)))
+        # four of each, which mypy does not see
         padding = tuple(a + b for a, b in zip(padding, pads, strict=True))  # type: ignore[assignment]
     name = build.emit(op, [source], padding=list(padding), **attributes)
     return map_like(build, x, name)

@@ -25,8 +25,9 @@ def _clip(node: Node) -> Value:
         constant = node.optional(place, name)
         bound = node.get(name) if constant is None else float(constant.reshape(-1)[0])
         bounds.append(bound)
-    if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
-        bounds[0] = bounds[1]  # as NumPy, which ONNX follows
+    low, high = bounds
+    if low is not None and high is not None and low > high:
+        bounds[0] = high  # as NumPy, which ONNX follows
     return clamp(node.build, node.value(), *bounds)
 
 

@@ -45,6 +45,7 @@ def resize(node: Node) -> Value:
         sizes_out = list(sizes[-2:] if len(x.axes) == 4 else [1, sizes[-1]])
         if None in source:
             raise GraphError(NEEDS_SIZE)
+        # no size is None here, which mypy does not see
         scale = [out / size for out, size in zip(sizes_out, source, strict=True)]  # type: ignore[operator]
     if mode == "linear":
         _check_linear(coordinates, source, sizes_out)

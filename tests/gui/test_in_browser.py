@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from support.browser import CONTRASTS, browser
-from support.clips import clip_bytes
-from support.detectors import photo
-from support.gui import SlowDetector, served, wait_for
+from support.gui import SlowDetector, clip, png, served, wait_for
 
 pytest.importorskip("tornado", reason="the extra gui is not installed")
 
@@ -30,16 +26,6 @@ DROP = """([name, data]) => {
       new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
 }"""
 HOSTILE = "<img src=x onerror=alert(1)>\u202e.png"
-
-
-def png() -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(photo()).save(file, "PNG")
-    return file.getvalue()
-
-
-def clip(frames: int) -> bytes:
-    return clip_bytes(frames=frames, size=(96, 72))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -16,10 +15,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
-from PIL import Image
-from support.clips import clip_bytes
-from support.detectors import constant_detector, photo, saved
-from support.gui import SlowDetector, served, wait_for
+from support.detectors import constant_detector, saved
+from support.gui import SlowDetector, clip, png, served, wait_for
 
 pytest.importorskip("tornado", reason="the extra gui is not installed")
 
@@ -30,16 +27,6 @@ from minimeso.gui.judge import Settings
 from minimeso.gui.server import Server
 
 ROOT = Path(__file__).parents[2]
-
-
-def png() -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(photo()).save(file, "PNG")
-    return file.getvalue()
-
-
-def clip(frames: int) -> bytes:
-    return clip_bytes(frames=frames, size=(96, 72))
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from PIL import Image
+
 from minimeso import Detector, Verdict
 from minimeso.detect.verdict import SeenFrame
 from minimeso.gui.judge import Settings
 from minimeso.gui.server import Server
-from support.detectors import constant_detector
+from support.clips import clip_bytes
+from support.detectors import constant_detector, photo
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(photo()).save(file, "PNG")
+    return file.getvalue()
+
+
+def clip(frames: int) -> bytes:
+    return clip_bytes(frames=frames, size=(96, 72))
 
 
 class SlowDetector(Detector):
