@@ -20,7 +20,7 @@ from ..media.video import is_clip, open_clip
 from ..notes import clock, in_words
 from ..report import Report
 from ..report.phrases import percent
-from .uploads import Upload
+from .uploads import Event, Upload
 
 #: Seconds from one drawing of what grows to the next, at least, and how many times as long as
 #: drawing takes.
@@ -80,19 +80,21 @@ class Judge:
         while (upload := self._waiting.get()) is not None:
             self._current = upload
             try:
-                self._judge(upload)
+                last = self._judge(upload)
             except MinimesoError as error:
-                upload.tell({"error": str(error)})
+                last = {"error": str(error)}
             except Exception as error:  # else the page would wait for ever, and so the next file
-                upload.tell({"error": f"{type(error).__name__}: {error}"})
+                last = {"error": f"{type(error).__name__}: {error}"}
             finally:
                 self._current = None
-                upload.close()
+                upload.close()  # before the page hears the last: it may send the next at once
+            if last is not None:
+                upload.tell(last)
 
-    def _judge(self, upload: Upload) -> None:
+    def _judge(self, upload: Upload) -> Event | None:
+        """The last that is said of it; None where nobody listens any more."""
         if self._ended or upload.stopped:
-            upload.tell({"error": "stopped before it was looked at"})
-            return
+            return {"error": "stopped before it was looked at"}
         settings, detector = self._settings, self._detector
         report = Report(
             detector.networks,
@@ -105,17 +107,15 @@ class Judge:
         origin = origin_of(_opened(upload))
         verdict = self._verdict(upload, report)
         if self._ended:
-            return
+            return None
         report.end(verdict, origin and dataclasses.replace(origin, name=upload.name))
         kind = verdict.verdict or verdict.status
-        upload.tell(
-            {
-                "document": "".join(report.parts()),
-                "kind": kind,
-                "said": in_words(kind),
-                "score": "" if verdict.p_fake is None else percent(verdict.p_fake),
-            }
-        )
+        return {
+            "document": "".join(report.parts()),
+            "kind": kind,
+            "said": in_words(kind),
+            "score": "" if verdict.p_fake is None else percent(verdict.p_fake),
+        }
 
     def _verdict(self, upload: Upload, report: Report) -> Verdict:
         settings, due = self._settings, 0.0

@@ -57,19 +57,23 @@ def ask(
         "origin": server.origin if method == "POST" else None,
         **headers,
     }
-    connection = HTTPConnection(host, timeout=60)
     chunked = body is not None and not isinstance(body, bytes)
-    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-    for name, value in given.items():
-        if value is not None:
-            connection.putheader(name.replace("_", "-"), value)
-    if body is not None and "content_length" not in headers:
-        if chunked:
-            connection.putheader("Transfer-Encoding", "chunked")
-        else:
-            connection.putheader("Content-Length", str(len(body)))
-    connection.endheaders(body, encode_chunked=chunked)
-    return connection.getresponse()
+    connection = HTTPConnection(host, timeout=60)
+    try:
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in given.items():
+            if value is not None:
+                connection.putheader(name.replace("_", "-"), value)
+        if body is not None and "content_length" not in headers:
+            if chunked:
+                connection.putheader("Transfer-Encoding", "chunked")
+            else:
+                connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body, encode_chunked=chunked)
+        return connection.getresponse()
+    except BaseException:
+        connection.close()
+        raise
 
 
 def events(answer: HTTPResponse) -> list[dict[str, Any]]:
