@@ -20,20 +20,25 @@ from .containers import begins_like_a_clip, duration_of
 from .formats import SIGNATURE_BYTES, format_of
 from .jumbf import Credentials, as_text, credentials_of
 from .opening import NamelessFile, best_stream, open_container
+from .outer_boxes import MOST_BYTES, gif_applications, riff_chunks, uuid_boxes
 from .pictures import STREAM, Unreadable, identify, open_regular, pillow_silence
 from .streams import Stream
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from PIL import Image
 
 _CHUNK_BYTES = 1 << 20
-#: Of a manifest store, mostly its thumbnails; of XMP; how many boxes of a file are looked at.
-_MOST_STORE, _MOST_XMP, _MOST_BOXES = 1 << 24, 1 << 20, 4096
+_MOST_XMP = 1 << 20
 #: Boxes of an ISO base media file that hold a C2PA store, and XMP.
 _C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+#: A chunk of RIFF (WebP, AVI) that does, and an extension of a GIF (C2PA specification, annex A).
+_C2PA_CHUNK, _C2PA_GIF = b"C2PA", b"C2PA_GIF"
+#: Of files that are attached to a Matroska file, for which we know no place of its own.
+_C2PA_TYPES = ("application/c2pa", "application/x-c2pa-manifest-store")
 #: Tags of TIFF and Exif.
-_SOFTWARE, _TIFF_XMP = 305, 700
+_SOFTWARE, _TIFF_XMP, _TIFF_C2PA = 305, 700, 52545
 #: As an element, as an attribute, or as an element's ``rdf:resource``.
 _SOURCE_TYPE = re.compile(
     rb"DigitalSourceType\s*(?:=\s*|(?:\s[\w:]{1,40}\s*=\s*)?)[\"'>]\s*([^<>\"'\s]{1,300})"
@@ -115,11 +120,13 @@ def _of_file(file: IO[bytes], name: str) -> Origin:
         elif begins_like_a_clip(start):
             said = _of_clip(file, start)
     with contextlib.suppress(Exception):
-        for uuid, data in _uuid_boxes(file, size):
+        for uuid, data in uuid_boxes(file, size):
             if uuid == _C2PA_UUID:
-                said["c2pa"] = said.get("c2pa") or credentials_of(_behind_purpose(data))
+                _keep(said, "c2pa", credentials_of(_behind_purpose(data)))
             elif uuid == _XMP_UUID:
                 _keep(said, "digital_source_type", _source_type(data))
+        for data in (*riff_chunks(file, size, _C2PA_CHUNK), *gif_applications(file, _C2PA_GIF)):
+            _keep(said, "c2pa", credentials_of(data))
     if said.get("c2pa") is not None:
         _keep(said, "digital_source_type", said["c2pa"].digital_source_type)
     return Origin(name, size, digest.hexdigest(), **said)
@@ -145,11 +152,14 @@ def _of_picture(file: IO[bytes]) -> dict[str, Any]:
 
 
 def _stores_of(image: Image.Image) -> Iterator[bytes]:
-    """JUMBF boxes of a JPEG or PNG."""
+    """JUMBF boxes of a JPEG, PNG or TIFF."""
     yield from jpeg_boxes(data for name, data in getattr(image, "applist", ()) if name == "APP11")
     for kind, data, *_ in getattr(image, "private_chunks", ()):
-        if kind == b"caBX" and len(data) <= _MOST_STORE:
+        if kind == b"caBX" and len(data) <= MOST_BYTES:
             yield data
+    tag = getattr(image, "tag_v2", {}).get(_TIFF_C2PA)
+    if isinstance(tag, bytes) and len(tag) <= MOST_BYTES:
+        yield tag
 
 
 def jpeg_boxes(segments: Iterable[bytes]) -> list[bytes]:
@@ -162,7 +172,7 @@ def jpeg_boxes(segments: Iterable[bytes]) -> list[bytes]:
     size = 0
     for segment in segments:
         size += len(segment)
-        if size > _MOST_STORE:
+        if size > MOST_BYTES:
             break
         if segment.startswith(b"JP") and len(segment) >= 16:
             box, part = int.from_bytes(segment[2:4], "big"), int.from_bytes(segment[4:8], "big")
@@ -191,7 +201,17 @@ def _of_clip(file: IO[bytes], start: bytes) -> dict[str, Any]:
         of_stream = as_text(_lower(stream.metadata).get("encoder"))
         if of_stream is not None:
             said["encoder"] = ", ".join(filter(None, [said["encoder"], of_stream]))
+        said["c2pa"] = next(filter(None, map(credentials_of, _attached(container))), None)
     return said
+
+
+def _attached(container: InputContainer) -> Iterator[bytes]:
+    """Manifest stores among the files that are attached to a clip."""
+    for stream in container.streams:
+        if stream.type == "attachment" and _lower(stream.metadata).get("mimetype") in _C2PA_TYPES:
+            data = getattr(stream, "data", b"")
+            if len(data) <= MOST_BYTES:
+                yield bytes(data)
 
 
 def _lower(tags: Mapping[str, str]) -> dict[str, str]:
@@ -207,27 +227,6 @@ def _source_type(xmp: object) -> str | None:
             xmp = bytes(xmp)
     found = _SOURCE_TYPE.search(xmp[:_MOST_XMP]) if isinstance(xmp, bytes) else None
     return as_text(found[1]) if found else None
-
-
-def _uuid_boxes(file: IO[bytes], length: int) -> Iterator[tuple[bytes, bytes]]:
-    """UUID and content of such boxes at the top of an ISO base media file."""
-    at = 0
-    for number in range(_MOST_BOXES):
-        file.seek(at)
-        head = file.read(32)
-        if len(head) < 8 or (number == 0 and head[4:8] != b"ftyp"):
-            return
-        size, start = int.from_bytes(head[:4], "big"), 8
-        if size == 1:
-            size, start = int.from_bytes(head[8:16], "big"), 16
-        size = size or length - at
-        if size < start or at + size > length:
-            return
-        if head[4:8] == b"uuid" and size <= _MOST_STORE:
-            file.seek(at + start)
-            content = file.read(size - start)
-            yield content[:16], content[16:]
-        at += size
 
 
 def _behind_purpose(content: bytes) -> bytes:

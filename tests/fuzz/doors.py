@@ -34,7 +34,8 @@ from minimeso.media.compression import _quantiser
 from minimeso.media.containers import Clock, begins_like_a_clip, ends_early, last_whole_box
 from minimeso.media.formats import format_of
 from minimeso.media.jumbf import Cbor, credentials_of
-from minimeso.media.origin import _uuid_boxes, jpeg_boxes, origin_of
+from minimeso.media.origin import jpeg_boxes, origin_of
+from minimeso.media.outer_boxes import gif_applications, riff_chunks, uuid_boxes
 from minimeso.media.pictures import Unreadable, read_picture
 from minimeso.media.raw import raw_frames
 from minimeso.media.streams import Stream, stream_of
@@ -204,8 +205,11 @@ def container(data: bytes) -> None:
     begins_like_a_clip(data[:256])
     for look in (ends_early, last_whole_box):
         look(io.BytesIO(data))
-    for _, content in _uuid_boxes(io.BytesIO(data), len(data)):
-        assert len(content) <= len(data)
+    file = io.BytesIO(data)
+    contents = [content for _, content in uuid_boxes(file, len(data))]
+    contents += riff_chunks(file, len(data), b"C2PA")
+    contents += gif_applications(file, b"C2PA_GIF")
+    assert all(len(content) <= len(data) for content in contents)
     _quantiser(data)
     stamps = struct.unpack(f"<{len(data) // 8}d", data[: len(data) // 8 * 8])
     clock = Clock(25.0, 10.0)

@@ -323,6 +323,9 @@ def origins() -> Files:
     return {
         "jpeg": credentials.jpeg(part=2000),
         "png": credentials.png(),
+        "webp": credentials.webp(),
+        "tiff with a store": credentials.tiff(),
+        "gif": credentials.gif(),
         "mp4": next(iter(small.values())) + credentials.uuid_box(),
         **{name: data for name, data in small.items() if "matroska" in name},
         "tiff": pictures()["tiff-5"],

@@ -8,6 +8,7 @@ import zlib
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from support.detectors import photo
 
@@ -92,3 +93,35 @@ def png(store: bytes = STORE) -> bytes:
 def uuid_box(store: bytes = STORE) -> bytes:
     uuid = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
     return box(b"uuid", uuid + bytes(4) + b"manifest\0" + bytes(8) + store)
+
+
+def riff_chunk(whole: bytes, store: bytes = STORE) -> bytes:
+    """A RIFF file with a store as its last chunk."""
+    chunk = b"C2PA" + struct.pack("<I", len(store)) + store + bytes(len(store) % 2)
+    return whole[:4] + struct.pack("<I", len(whole) + len(chunk) - 8) + whole[8:] + chunk
+
+
+def webp(store: bytes = STORE) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(photo()).save(buffer, "WEBP", xmp=XMP.encode())
+    return riff_chunk(buffer.getvalue(), store)
+
+
+def tiff(store: bytes = STORE) -> bytes:
+    buffer = io.BytesIO()
+    tags = ImageFileDirectory_v2()
+    tags[52545], tags.tagtype[52545] = store, 7
+    tags[305] = "Scanner"
+    Image.fromarray(photo()).save(buffer, "TIFF", tiffinfo=tags)
+    return buffer.getvalue()
+
+
+def gif(store: bytes = STORE) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(photo()).save(buffer, "GIF", comment=b"made up")
+    whole = buffer.getvalue()
+    parts = [store[at : at + 255] for at in range(0, len(store), 255)]
+    parts.insert(0, b"C2PA_GIF\1\0\0")
+    content = b"".join(bytes([len(part)]) + part for part in parts)
+    at = 13 + (3 << ((whole[10] & 7) + 1) if whole[10] & 128 else 0)
+    return whole[:at] + b"!\xff" + content + b"\0" + whole[at:]
