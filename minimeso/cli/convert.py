@@ -13,13 +13,13 @@ from .output import line, message
 if TYPE_CHECKING:
     from ..convert import Preparation
 
-HELP = "make a model file of an ONNX file or an exported PyTorch program"
+HELP = "make a model file of an ONNX file, an exported PyTorch program or a Keras file"
 DETAILS = (
-    "SRC is .onnx (needs: pip install 'minimeso[onnx]') or .pt2 as torch.export.save writes it "
-    "(PyTorch 2.8 or later; reading it needs no framework). Nothing in it is trusted and nothing "
-    "is unpickled. What is not known is refused with the name of the node and what to do. "
-    "Pictures come to the network as RGB in [0, 1]; --mean, --std and --bgr turn them into what "
-    "it was trained on."
+    "SRC is .onnx (needs: pip install 'minimeso[onnx]'), .pt2 as torch.export.save writes it "
+    "(PyTorch 2.8 or later; reading it needs no framework), or .keras or .h5 of Keras (needs: pip "
+    "install 'minimeso[keras]'). Nothing in it is trusted and no code of it runs. What is not "
+    "known is refused with the name of the node and what to do. Pictures come to the network as "
+    "RGB in [0, 1]; --mean, --std and --bgr turn them into what it was trained on."
 )
 EXAMPLES = """\
   minimeso convert network.onnx network.npz
@@ -33,7 +33,7 @@ _DTYPES = ("float32", "float16", "int8")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     add = parser.add_argument
-    add("source", metavar="SRC", help=".onnx, or .pt2 of torch.export.save")
+    add("source", metavar="SRC", help=".onnx, .pt2 of torch.export.save, .keras, or .h5 of Keras")
     add("target", metavar="DST", help="the model file to write (.npz)")
     add("--name", help="name of the model; default: that of SRC")
     add("--size", type=frame_size(_MAX_SIDE), metavar="WIDTHxHEIGHT",
@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "0.00392156862745098")  # fmt: skip
     add("--bgr", action="store_true", help="the network wants blue first, --mean and --std, too")
     add("--reference", metavar="FILE", help="write what SRC itself computes for a random picture, "
-        "for `minimeso verify`; needs PyTorch, or ONNX Runtime or onnx")  # fmt: skip
-    add("--operators", action=_Operators, help="list the operators of both kinds that are known")
+        "for `minimeso verify`; needs PyTorch, ONNX Runtime or onnx, or Keras")  # fmt: skip
+    add("--operators", action=_Operators, help="list the operators and layers that are known")
 
 
 class _Operators(argparse.Action):
@@ -59,6 +59,7 @@ class _Operators(argparse.Action):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=more.get("help"))
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from ..convert.keras_operators import READERS as KERAS
         from ..convert.onnx_operators import PARTS
         from ..convert.onnx_operators import READERS as ONNX
         from ..convert.torch_operators import READERS as ATEN
@@ -66,6 +67,7 @@ class _Operators(argparse.Action):
         line(f"ONNX: {', '.join(sorted(ONNX.keys() - PARTS))}")
         line(f"as parts of GELU and of a layer norm: {', '.join(sorted(PARTS))}")
         line(f"PyTorch (aten): {', '.join(sorted(ATEN))}")
+        line(f"Keras: {', '.join(sorted(KERAS.keys() - {'Lambda'}))}")
         parser.exit()
 
 

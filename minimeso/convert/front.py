@@ -15,8 +15,10 @@ from ..engine import Model
 from ..engine.files import write_file
 from ..errors import ConvertError, GraphError
 from . import onnx_file
+from .keras_file import KerasFile
+from .keras_graph import convert_keras
 from .kinds import read_source
-from .reference import as_stored, evaluate_onnx, evaluate_program, reference_entries
+from .reference import as_stored, evaluate_keras, evaluate_onnx, evaluate_program, reference_entries
 from .source import Converted, Preparation
 from .torch_program import Program, convert_program
 
@@ -24,7 +26,8 @@ Size = tuple[int, int]
 
 
 class Read(NamedTuple):
-    """A source and the network that became of it: ``source`` a ModelProto or a Program."""
+    """A source and the network that became of it: ``source`` a ModelProto, a Program or a
+    KerasFile."""
 
     source: Any
     converted: Converted
@@ -38,10 +41,10 @@ def convert_file(
     size: Size | None = None,
     preparation: Preparation | None = None,
 ) -> Model:
-    """The network in an ONNX file or a ``.pt2`` of ``torch.export.save``, as a model.
+    """The network in an ONNX file, a ``.pt2`` of ``torch.export.save`` or a Keras file, as a model.
 
     Args:
-        path: the file. ONNX needs the package ``onnx``, a ``.pt2`` no framework.
+        path: the file. ONNX needs the package ``onnx``, Keras files ``h5py``, a ``.pt2`` nothing.
         name: of the model; by default that of the file.
         size: (height, width) of pictures, where the file leaves them open and the network needs
             to know.
@@ -97,7 +100,7 @@ def write_reference(
 
     Raises:
         ConvertError: as ``convert_file``, or what runs the source is missing: ONNX Runtime or the
-            package ``onnx``; PyTorch.
+            package ``onnx``; PyTorch; Keras.
     """
     read = read_network(Path(source), None, size, preparation)
     write_file(path, reference_of(read, seed))
@@ -117,6 +120,8 @@ def reference_of(read: Read, seed: int) -> bytes:
     wanted = _before(read, given, x)
     if isinstance(read.source, Program):
         results = evaluate_program(read.source, {source: wanted})
+    elif isinstance(read.source, KerasFile):
+        results = evaluate_keras(read.source, wanted)
     else:
         results = evaluate_onnx(read.source, {source: wanted}, read.converted.values)
     outputs = {
@@ -170,6 +175,10 @@ def read_network(
     try:
         if kind == "pt2":
             return _of_program(Program(data), name, size, preparation, meta)
+        if kind in ("keras", "h5"):
+            file = KerasFile(data, kind)
+            converted = convert_keras(file, name, size, preparation)
+            return Read(file, converted, _model(name, converted, meta))
         source = onnx_file.read(path, data)
         converted = onnx_file.convert_onnx(source, name, size, preparation=preparation)
         return Read(source, converted, _model(name, converted, meta))

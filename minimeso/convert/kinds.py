@@ -9,24 +9,24 @@ from pathlib import Path
 
 from ..engine.files import read_file
 from ..errors import ConvertError, ModelError
+from . import hdf5
 from .source import SIZE_LIMIT
 
 _EXPORT = (
     "export the network instead: torch.export.save(torch.export.export(network.eval(), (example,)),"
     " 'network.pt2')"
 )
-_ONNX = "export it as ONNX, for example by tf2onnx"
+_ONNX = "export it as ONNX, for example by tf2onnx, or save it as .keras"
 #: PyTorch's old format has several, one behind the other.
 _MOST_PICKLES = 5
 #: First bytes -> what to say.
 _OTHERS = {
-    b"\x89HDF\r\n\x1a\n": f"a Keras or HDF5 file: {_ONNX}",
     b"\x93NUMPY": "an array of NumPy, not a network",
 }
 
 
 def read_source(path: Path) -> tuple[str, bytes]:
-    """The kind of a file, ``onnx`` or ``pt2``, and its bytes.
+    """The kind of a file, ``onnx``, ``pt2``, ``keras`` or ``h5``, and its bytes.
 
     Raises:
         ConvertError: it cannot be read, or is of another kind; the message says of which.
@@ -40,6 +40,8 @@ def read_source(path: Path) -> tuple[str, bytes]:
     for magic, what in _OTHERS.items():
         if data.startswith(magic):
             raise ConvertError(f"{path}: {what}")
+    if data.startswith(hdf5.MAGIC):
+        return "h5", data
     if data[4:8] == b"TFL3":
         raise ConvertError(f"{path}: a TensorFlow Lite file: {_ONNX}")
     if data.startswith(b"PK"):
@@ -59,7 +61,7 @@ def _kind_of_zip(path: Path, data: bytes) -> str:
             if "model.json.npy" in names:
                 raise ConvertError(f"{path}: is a minimeso model already")
             if "config.json" in names and "model.weights.h5" in names:
-                raise ConvertError(f"{path}: a Keras file: {_ONNX}")
+                return "keras"
             if "serialized_exported_program.json" in names:
                 raise ConvertError(
                     f"{path}: a program of PyTorch before 2.8, whose arrays are pickled:"

@@ -125,7 +125,9 @@ def linear(build: Builder, x: Value, weight: Array, bias: Array | None) -> Value
     made = axis(outputs)
     axes = (*x.axes[:-1], made)
     if not rest:
-        x = build.vector(x, own)
+        stored = tuple(atom for atom in flat(x.stored) if not atom.is_batch)
+        arrays["weight"] = _in_order(weight, own, stored)
+        x = build.vector(x, stored)
         name = build.emit("linear", [x.name], arrays, out_features=outputs, bias=bias is not None)
         return Value(name, (made,), axes)
     x = leading(build, x, own)
@@ -134,6 +136,15 @@ def linear(build: Builder, x: Value, weight: Array, bias: Array | None) -> Value
         "conv2d", [x.name], arrays, out_channels=outputs, kernel_size=1, bias=bias is not None
     )
     return Value(name, (made, *x.stored[1:]), axes)
+
+
+def _in_order(weight: Array, own: Atoms, stored: Atoms) -> Array:
+    """Weights (O, I) for features in another order: theirs is that of a flattened (H, W, C), say,
+    and the engine's (C, H, W)."""
+    sizes = [atom.size or 1 for atom in own]
+    order = [next(i for i, a in enumerate(own) if a is b) for b in stored]
+    turned = np.transpose(weight.reshape(-1, *sizes), (0, *(1 + i for i in order)))
+    return np.reshape(turned, weight.shape)
 
 
 # --- statistics -----------------------------------------------------------------------------

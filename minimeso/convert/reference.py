@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 
 from ..engine import Graph
 from ..errors import ConvertError
+from .keras_file import KerasFile
 from .torch_program import Program, run_node
 from .view import Value, flat
 
@@ -141,3 +144,44 @@ def evaluate_program(
                 if isinstance(result, torch.Tensor):
                     kept[name] = result.numpy().copy()  # a later node may change it in place
     return kept
+
+
+def evaluate_keras(file: KerasFile, given: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    """Values of a Keras network, by Keras itself on whatever it runs on."""
+    try:
+        import keras
+    except ImportError:
+        raise ConvertError("running it needs Keras 3: pip install keras") from None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"network.{file.kind}"
+        path.write_bytes(file.data)
+        try:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # of many kinds, with long texts
+            text = str(error).strip().partition("\n")[0][:300]
+            raise ConvertError(f"Keras itself cannot read it: {text}") from error
+    return _layers_of(model, given.astype(np.float32), "")
+
+
+def _layers_of(model: Any, given: npt.NDArray[Any], inside: str) -> dict[str, npt.NDArray[Any]]:
+    """What every call of every layer gives, also of models in it, for one input."""
+    import keras
+
+    tensors: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
+    graph = getattr(model, "_functional", model)  # which a Sequential has
+    own = {id(node) for nodes in graph._nodes_by_depth.values() for node in nodes}
+    for layer in model.layers:
+        calls = [node for node in layer._inbound_nodes if id(node) in own]
+        for number, node in enumerate(calls):
+            call = f"{inside}{layer.name}:{number}"
+            tensors |= {f"{call}:{i}": tensor for i, tensor in enumerate(node.output_tensors)}
+            if isinstance(layer, keras.Model) and len(node.input_tensors) == 1:
+                inner[call] = (layer, node.input_tensors[0])
+    asked = [*tensors.values(), *(tensor for _, tensor in inner.values())]
+    whole = keras.Model(model.inputs, asked)
+    found = [keras.ops.convert_to_numpy(value) for value in whole([given], training=False)]
+    results = dict(zip(tensors, found, strict=False))
+    for (call, (layer, _)), value in zip(inner.items(), found[len(tensors) :], strict=True):
+        results |= _layers_of(layer, value, f"{call}/")
+    return results

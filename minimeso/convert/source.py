@@ -1,4 +1,4 @@
-"""What both kinds of source are read by: named values, nodes, and what to say of a node that is
+"""What all kinds of source are read by: named values, nodes, and what to say of a node that is
 not known."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -113,10 +113,12 @@ def text_of(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-Reader = Callable[[Node], "Operand | Sequence[Operand | int | None]"]
+Results = Operand | Sequence[Operand | int | None]
+Reader = Callable[[Node], Results]
+_Kind = TypeVar("_Kind", bound=Node)
 
 
-def convert_node(node: Node, readers: Mapping[str, Reader]) -> list[Any]:
+def convert_node(node: _Kind, readers: Mapping[str, Callable[[_Kind], Results]]) -> list[Any]:
     """The results of a node.
 
     Raises:

@@ -242,7 +242,7 @@ def test_other_files_of_pytorch_are_named(module: nn.Module, tmp_path: Path) -> 
         files.read_checkpoint(tmp_path / "file.pt")
     assert "state_dict" in told(lambda file: torch.save(module.state_dict(), file))
     assert "folder" in _refused(tmp_path)
-    for start, what in ((b"\x89HDF\r\n\x1a\n", "Keras"), (b"\0\0\0\0TFL3", "Lite"), (b"", "ONNX")):
+    for start, what in ((b"\x89HDF\r\n\x1a\n", "HDF5"), (b"\0\0\0\0TFL3", "Lite"), (b"", "ONNX")):
         (tmp_path / "other").write_bytes(start)
         assert what in _refused(tmp_path / "other")
 

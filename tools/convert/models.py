@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minimeso.convert.hdf5 import MAGIC
 from minimeso.engine.model_file import SIZE_LIMIT, Model
 from tools.convert.checkpoints import checkpoint_arrays
-from tools.convert.keras import HDF5_MAGIC, keras_arrays
+from tools.convert.keras import keras_arrays
 from tools.convert.source import ConvertError, Source, graph_of
 
 
@@ -25,12 +26,12 @@ def read_source(path: Path, architecture: str | None, activation: str | None) ->
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            magic = file.read(len(HDF5_MAGIC))
+            magic = file.read(len(MAGIC))
     except OSError as error:
         raise ConvertError(f"{path}: cannot be read: {error.strerror}") from None
     if size > SIZE_LIMIT:
         raise ConvertError(f"{path}: {size} bytes, more than the limit of {SIZE_LIMIT}")
-    if magic == HDF5_MAGIC:
+    if magic == MAGIC:
         source = keras_arrays(path, activation or "original")
     elif magic.startswith(b"PK"):
         source = checkpoint_arrays(path, activation)
