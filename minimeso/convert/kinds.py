@@ -10,7 +10,7 @@ from pathlib import Path
 from ..engine.files import read_file
 from ..errors import ConvertError, ModelError
 from . import hdf5
-from .source import SIZE_LIMIT
+from .source import DAMAGED_ZIP, SIZE_LIMIT
 
 _EXPORT = (
     "export the network instead: torch.export.save(torch.export.export(network.eval(), (example,)),"
@@ -73,8 +73,7 @@ def _kind_of_zip(path: Path, data: bytes) -> str:
             if not pickles or archive.getinfo(pickles[0]).file_size > SIZE_LIMIT:
                 raise ConvertError(f"{path}: a zip archive, but of no network that is known")
             content = archive.read(pickles[0])
-    # all that zipfile raises of hostile bytes; the last of a compression it does not know
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+    except DAMAGED_ZIP as error:
         if isinstance(error, ConvertError):
             raise
         raise ConvertError(f"{path}: damaged or cut short ({str(error)[:80]})") from None

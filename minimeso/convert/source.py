@@ -4,6 +4,9 @@ not known."""
 from __future__ import annotations
 
 import contextlib
+import lzma
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
@@ -25,6 +28,13 @@ MOST_NODES = 1 << 15
 DAMAGE = (
     TypeError, ValueError, LookupError, AttributeError, ArithmeticError, StopIteration,
     MemoryError, RecursionError,
+)  # fmt: skip
+
+
+#: All that ``zipfile`` raises of hostile bytes: RuntimeError of entries that are encrypted or
+#: packed in a way it does not know.
+DAMAGED_ZIP = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError,
 )  # fmt: skip
 
 

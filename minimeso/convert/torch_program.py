@@ -20,6 +20,7 @@ from ..errors import GraphError
 from .builder import NEEDS_SIZE, Array, Builder
 from .source import (
     DAMAGE,
+    DAMAGED_ZIP,
     MOST_NODES,
     SIZE_LIMIT,
     Converted,
@@ -97,7 +98,9 @@ class Program:
                 raise GraphError(f"{name} has more than {limit} bytes")
             with self._zip.open(entry) as file:
                 return file.read(limit + 1)[: limit + 1]
-        except (KeyError, zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+        except (KeyError, *DAMAGED_ZIP) as error:
+            if isinstance(error, GraphError):  # which is a ValueError
+                raise
             raise GraphError(f"{name} is missing or damaged ({str(error)[:80]})") from None
 
     def _json(self, name: str) -> dict[str, Any]:

@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.keras_files import archive, h5_file, hdf5, keras_file, layer, sequential
+from support.keras_files import (
+    archive,
+    h5_file,
+    hdf5,
+    keras_file,
+    layer,
+    old_functional,
+    sequential,
+)
 
 from minimeso import Session
 from minimeso.cli import main
@@ -60,30 +68,6 @@ def test_hard_sigmoid_is_that_of_its_version(version: str, slope: float, tmp_pat
     wanted = np.clip(slope * x + 0.5, 0, 1).transpose(0, 2, 3, 1)
     for data in (keras_file(config, {}, version), h5_file(config, {}, version)):
         np.testing.assert_allclose(output(converted(tmp_path, data), x), wanted, atol=1e-6)
-
-
-def old_functional() -> dict[str, Any]:
-    """(x + 3) * y as TensorFlow's functions, as Keras 2 writes MobileNetV3."""
-    layers = [
-        {"class_name": "InputLayer", "name": "image", "inbound_nodes": [],
-         "config": {"name": "image", "batch_input_shape": [None, 6, 5, 3]}},
-        {"class_name": "TFOpLambda", "name": "tf.math.multiply",
-         "config": {"name": "tf.math.multiply", "function": "math.multiply"},
-         "inbound_nodes": [["sum", 0, 0, {"y": ["image", 0, 0], "name": None}]]},
-        {"class_name": "TFOpLambda", "name": "sum",
-         "config": {"name": "sum", "function": "__operators__.add"},
-         "inbound_nodes": [["image", 0, 0, {"y": 3.0, "name": None}]]},
-        {"class_name": "GlobalAveragePooling2D", "name": "mean", "config": {"name": "mean"},
-         "inbound_nodes": [[["tf.math.multiply", 0, 0, {}]]]},
-    ]  # fmt: skip
-    return {
-        "class_name": "Functional",
-        "config": {
-            "layers": layers,
-            "input_layers": [["image", 0, 0]],
-            "output_layers": [["mean", 0, 0]],
-        },
-    }
 
 
 def test_a_functional_model_of_keras_2(tmp_path: Path) -> None:

@@ -224,6 +224,25 @@ def test_a_cut_program_is_refused(program: Path, tmp_path: Path) -> None:
             convert_file(path)
 
 
+def test_packed_entries_that_are_damaged(tmp_path: Path) -> None:
+    """`zipfile` has an error of its own for each way of packing."""
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for name in ("a/models/model.json", "a/data.pkl"):
+                archive.writestr(name, bytes(range(256)) * 9)
+        data = bytearray(file.getvalue())
+        for name in (b"model.json", b"data.pkl"):
+            at = data.index(name) + len(name)
+            data[at : at + 40] = b"\xff" * 40
+        (tmp_path / "program").write_bytes(data)
+        assert "damaged" in _refused(tmp_path / "program")
+        at = data.rindex(b"a/models/model.json")
+        data[at : at + 8] = b"a/nothing"[:8]
+        (tmp_path / "program").write_bytes(data)
+        assert "damaged" in _refused(tmp_path / "program")
+
+
 def test_other_files_of_pytorch_are_named(module: nn.Module, tmp_path: Path) -> None:
     def told(write: Callable[[io.BytesIO], Any]) -> str:
         file = io.BytesIO()

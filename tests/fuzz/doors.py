@@ -22,7 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minimeso import MinimesoError, Model, ModelError, PictureError, Session
-from minimeso.convert import onnx_file
+from minimeso.convert import hdf5, onnx_file
+from minimeso.convert.keras_file import KerasFile
+from minimeso.convert.keras_graph import convert_keras
 from minimeso.convert.torch_program import Program, convert_program
 from minimeso.detect.pair import _pair_of
 from minimeso.engine import Graph
@@ -142,6 +144,16 @@ def program(data: bytes) -> None:
         with contextlib.suppress(ConvertError, GraphError):
             found = convert_program(Program(whole), "x")
             _run(Model("x", found.graph, found.graph.check_weights(found.weights)))
+
+
+def keras(data: bytes) -> None:
+    """A Keras file of either kind; what is neither, as the description of a network."""
+    kind = "h5" if data.startswith(hdf5.MAGIC) else "keras"
+    if kind == "keras" and not data.startswith(b"PK"):
+        data = seeds.keras_archive(data)
+    with contextlib.suppress(ConvertError, GraphError):
+        found = convert_keras(KerasFile(data, kind), "x")
+        _run(Model("x", found.graph, found.graph.check_weights(found.weights)))
 
 
 def pair(data: bytes) -> None:
@@ -274,4 +286,6 @@ DOORS = {
 }
 if importlib.util.find_spec("onnx"):
     DOORS["onnx"] = Door(onnx, seeds.networks)
+if importlib.util.find_spec("h5py"):
+    DOORS["keras"] = Door(keras, seeds.keras)
 assert issubclass(ModelError, MinimesoError)

@@ -143,7 +143,13 @@ def change_archive(data: bytes, most: int, seed: int) -> bytes:
     return buffer.getvalue()[:most]
 
 
-CHANGES = {"archive": change_archive, "model": change_json, "pair": change_json}
+CHANGES = {
+    "archive": change_archive,
+    "model": change_json,
+    "pair": change_json,
+    "keras": change_json,
+    "program": change_json,
+}
 
 
 def main() -> None:

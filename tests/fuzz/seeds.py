@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import io
 import json
 import struct
@@ -19,7 +20,7 @@ import numpy as np
 from conftest import random_weights
 from PIL import Image
 from support import clips as made_clips
-from support import credentials
+from support import credentials, keras_files
 from support.detectors import saved, small_detector, small_pair
 
 from minimeso import Graph, Model, save_model
@@ -204,6 +205,38 @@ def program_archive(model: bytes) -> bytes:
         archive.writestr("a/data/constants/model_constants_config.json", '{"config": {}}')
         archive.writestr("a/data/weights/weight_0", np.linspace(-1, 1, 24).astype("<f4").tobytes())
     return file.getvalue()
+
+
+@functools.cache
+def _small_keras() -> dict[str, bytes]:
+    """The parts of a file that Keras wrote."""
+    path = Path(__file__).parent.parent / "data" / "keras" / "small.keras.gz"
+    with zipfile.ZipFile(io.BytesIO(gzip.decompress(path.read_bytes()))) as parts:
+        return {name: parts.read(name) for name in parts.namelist()}
+
+
+def keras() -> Files:
+    """Descriptions of networks whose arrays ``keras_archive`` has, and whole files."""
+    line = keras_files.sequential(
+        keras_files.layer("Conv2D", kernel_size=[3, 3], padding="same", strides=2),
+        keras_files.layer("ZeroPadding2D", padding=[[0, 1], [1, 0]]),
+        keras_files.layer("MaxPooling2D", pool_size=[2, 2], strides=[1, 2]),
+        keras_files.layer("Flatten"),
+        keras_files.layer("Activation", activation="softmax"),
+    )
+    arrays = {"conv2d/0": np.ones((3, 3, 3, 2)), "conv2d/1": np.ones(2)}
+    return {
+        "line": json.dumps(line).encode(),
+        "graph": _small_keras()["config.json"],
+        "old": json.dumps(keras_files.old_functional()).encode(),
+        "keras": keras_files.keras_file(line, arrays),
+        "h5": keras_files.h5_file(keras_files.old_functional(), {}),
+    }
+
+
+def keras_archive(config: bytes) -> bytes:
+    """A ``.keras`` with that description and arrays of one for all layers."""
+    return keras_files.archive(config, _small_keras()["model.weights.h5"])
 
 
 def pair_models() -> Files:

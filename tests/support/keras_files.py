@@ -61,3 +61,27 @@ def h5_file(config: Any, arrays: Mapping[str, Any], version: str = "2.15.0") -> 
         name, _, short = path.rpartition("/")
         nested[f"model_weights/{name}/{name}/{short}:0"] = array
     return hdf5(nested, model_config=json.dumps(config).encode(), keras_version=version.encode())
+
+
+def old_functional() -> dict[str, Any]:
+    """(x + 3) * y as TensorFlow's functions, as Keras 2 writes MobileNetV3."""
+    layers = [
+        {"class_name": "InputLayer", "name": "image", "inbound_nodes": [],
+         "config": {"name": "image", "batch_input_shape": [None, 6, 5, 3]}},
+        {"class_name": "TFOpLambda", "name": "tf.math.multiply",
+         "config": {"name": "tf.math.multiply", "function": "math.multiply"},
+         "inbound_nodes": [["sum", 0, 0, {"y": ["image", 0, 0], "name": None}]]},
+        {"class_name": "TFOpLambda", "name": "sum",
+         "config": {"name": "sum", "function": "__operators__.add"},
+         "inbound_nodes": [["image", 0, 0, {"y": 3.0, "name": None}]]},
+        {"class_name": "GlobalAveragePooling2D", "name": "mean", "config": {"name": "mean"},
+         "inbound_nodes": [[["tf.math.multiply", 0, 0, {}]]]},
+    ]  # fmt: skip
+    return {
+        "class_name": "Functional",
+        "config": {
+            "layers": layers,
+            "input_layers": [["image", 0, 0]],
+            "output_layers": [["mean", 0, 0]],
+        },
+    }
