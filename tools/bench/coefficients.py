@@ -75,6 +75,20 @@ def pish_table() -> tuple[Array, float]:
     return np.array(rows), worst
 
 
+def pish_near() -> tuple[Array, float]:
+    """(9, PIECES): Pish(c + t), |t| <= 3/4, for the multiples c = 3 n / 2 from n = -3 to 4, constant
+    terms first; that around c stands at the remainder of n."""
+    t = chebyshev(-3 / 4, 3 / 4, 200)
+    columns, worst = np.zeros((9, PIECES)), 0.0
+    for n in range(-3, 5):
+        if n == 0:  # f(0) = 0 exactly
+            columns[1:, 0], error = fit(t, pish(t) / t, 7, np.abs(t))
+        else:
+            columns[:, n % PIECES], error = fit(t, pish(1.5 * n + t), 8, np.ones_like(t))
+        worst = max(worst, error)
+    return columns, worst
+
+
 class Pieces(NamedTuple):
     """Polynomials in t = x + ``shift``, each for the t around a multiple of ``step``.
 
@@ -183,6 +197,10 @@ def main() -> None:
     for row in table:
         print(f"    {_numbers(row)},")
     print("};")
+    near, near_error = pish_near()
+    print(f"/* Pish around multiples n of 1.5: [power][n modulo 8]; largest error {near_error:.1e} */")
+    print(f"static const float MM_PISH_NEAR[{len(near)}][{PIECES}] = {{")
+    _print_columns(near)
     for name, arguments in APPROXIMATIONS.items():
         _print_pieces(name, pieces(*arguments))
     print("#endif")
@@ -195,7 +213,11 @@ def _print_pieces(name: str, found: Pieces) -> None:
     for what in ("low", "high", "step", "shift"):
         print(f"#define {name}_{what.upper()} {_number(getattr(found, what))}")
     print(f"static const float {name}[{len(found.columns)}][{PIECES}] = {{")
-    for column in found.columns:
+    _print_columns(found.columns)
+
+
+def _print_columns(columns: Array) -> None:
+    for column in columns:
         print(f"    {{{_numbers(column[:4])},\n     {_numbers(column[4:])}}},")
     print("};")
 
