@@ -530,7 +530,8 @@ static const float MM_PISH_TABLE[4 * MM_PISH_ROWS] = {
     69.3151474f, 1.57031178f, 1.06611142e-05f, -2.34884382e-07f,
     69.5114365f, 1.57031453f, 1.05736544e-05f, -2.31590761e-07f,
 };
-/* Pish around multiples n of 1.5: [power][n modulo 8]; largest error 4.2e-08 */
+/* Pish around multiples n of 1.5:
+   [power][n modulo 8]; largest error 4.2e-08 */
 static const float MM_PISH_NEAR[9][8] = {
     {0.0f, 1.78933787f, 3.97765779f, 6.25925159f,
      8.57339573f, -0.099140048f, -0.287159443f, -0.549745739f},

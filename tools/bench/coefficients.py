@@ -76,8 +76,8 @@ def pish_table() -> tuple[Array, float]:
 
 
 def pish_near() -> tuple[Array, float]:
-    """(9, PIECES): Pish(c + t), |t| <= 3/4, for the multiples c = 3 n / 2 from n = -3 to 4, constant
-    terms first; that around c stands at the remainder of n."""
+    """(9, PIECES): Pish(c + t), |t| <= 3/4, for the multiples c = 3 n / 2 from n = -3 to 4,
+    constant terms first; that around c stands at the remainder of n."""
     t = chebyshev(-3 / 4, 3 / 4, 200)
     columns, worst = np.zeros((9, PIECES)), 0.0
     for n in range(-3, 5):
@@ -198,7 +198,8 @@ def main() -> None:
         print(f"    {_numbers(row)},")
     print("};")
     near, near_error = pish_near()
-    print(f"/* Pish around multiples n of 1.5: [power][n modulo 8]; largest error {near_error:.1e} */")
+    print("/* Pish around multiples n of 1.5:")
+    print(f"   [power][n modulo {PIECES}]; largest error {near_error:.1e} */")
     print(f"static const float MM_PISH_NEAR[{len(near)}][{PIECES}] = {{")
     _print_columns(near)
     for name, arguments in APPROXIMATIONS.items():
