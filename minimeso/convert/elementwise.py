@@ -66,11 +66,10 @@ def binary(build: Builder, op: str, a: Operand, b: Operand) -> Value:
     if found is not None:
         return found
     first, second = aligned(build, a, b)
-    axes = tuple(p or q for p, q in zip(first.axes, second.axes, strict=True))
     whole = first if _elements(first) >= _elements(second) else second
     name = build.emit(op, [first.name, second.name])
     build.terms[name] = (op, a, b)
-    return replace(whole, name=name, axes=axes)
+    return replace(whole, name=name)
 
 
 def _with_constant(build: Builder, op: str, x: Value, constant: Array) -> Value:

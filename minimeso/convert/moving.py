@@ -160,3 +160,17 @@ def pixel_shuffle(build: Builder, x: Value, factor: int, block_first: bool = Fal
     name = build.emit("pixel_shuffle", [x.name], upscale_factor=factor)
     channels_, height, width = (axis(size) for size in build.shapes[name])
     return Value(name, (channels_, height, width), (x.axes[0], channels_, height, width))
+
+
+def pixel_unshuffle(build: Builder, x: Value, factor: int, block_first: bool = False) -> Value:
+    """(N, C, H r, W r) to (N, C r r, H, W); with ``block_first`` channels are (r, r, C), as in
+    ONNX' SpaceToDepth."""
+    batch, channels, height, width = x.shape if len(x.axes) == 4 else (1, 1, 1, 1)
+    if len(x.axes) != 4 or channels is None or height is None or width is None:
+        raise GraphError(NEEDS_SIZE if len(x.axes) == 4 else f"needs (N, C, H, W), not {x.shape}")
+    if factor < 1 or height % factor or width % factor:
+        raise GraphError(f"{height} x {width} is no multiple of {factor}")
+    rows, columns = height // factor, width // factor
+    x = reshape(build, x, [batch, channels, rows, factor, columns, factor])
+    x = x.permuted([0, 3, 5, 1, 2, 4] if block_first else [0, 1, 3, 5, 2, 4])
+    return reshape(build, x, [batch, channels * factor**2, rows, columns])

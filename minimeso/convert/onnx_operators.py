@@ -189,6 +189,7 @@ READERS: dict[str, Reader] = {
     "Resize": resize,
     "Upsample": resize,
     "DepthToSpace": onnx_shapes.depth_to_space,
+    "SpaceToDepth": onnx_shapes.space_to_depth,
     "Concat": onnx_shapes.concat,
     "Split": onnx_shapes.split,
     "Slice": onnx_shapes.cut,

@@ -48,7 +48,7 @@ def resize(node: Node) -> Value:
         # no size is None here, which mypy does not see
         scale = [out / size for out, size in zip(sizes_out, source, strict=True)]  # type: ignore[operator]
     if mode == "linear":
-        _check_linear(coordinates, source, sizes_out)
+        _check_linear(coordinates, source, sizes_out, node.version)
         return layers.resize(node.build, x, "bilinear", *_how(sizes_out, scale, source))
     for size, out, factor in zip(source, sizes_out, scale, strict=True):
         _check_nearest(coordinates, rounding, size, out, factor)
@@ -92,7 +92,7 @@ def _scales_and_sizes(node: Node, x: Value) -> tuple[list[float] | None, list[in
 
 
 def _check_linear(
-    coordinates: str, source: Sequence[int | None], sizes: Sequence[int | None]
+    coordinates: str, source: Sequence[int | None], sizes: Sequence[int | None], version: int
 ) -> None:
     if coordinates == "half_pixel":
         return
@@ -100,6 +100,8 @@ def _check_linear(
         return
     if tuple(source) == tuple(sizes):
         return
+    if version < 11:
+        raise GraphError("resizes linearly as only opsets before 11 do: export with 11 or later")
     raise GraphError(
         f"attribute 'coordinate_transformation_mode' is {coordinates!r}; of linear resizing known"
         " is 'half_pixel' (PyTorch's align_corners=False)"

@@ -99,3 +99,7 @@ def argmax(node: Node) -> Value:
 def depth_to_space(node: Node) -> Value:
     mode = text_of(node.get("mode", b"DCR"))
     return moving.pixel_shuffle(node.build, node.value(), node.get("blocksize"), mode == "DCR")
+
+
+def space_to_depth(node: Node) -> Value:
+    return moving.pixel_unshuffle(node.build, node.value(), node.get("blocksize"), True)

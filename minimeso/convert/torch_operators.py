@@ -183,6 +183,7 @@ _BASE: dict[str, Reader] = {
     "_softmax.default": torch_shapes.softmax,
     "argmax.default": torch_shapes.argmax,
     "pixel_shuffle.default": torch_shapes.pixel_shuffle,
+    "pixel_unshuffle.default": torch_shapes.pixel_unshuffle,
     "channel_shuffle.default": torch_shapes.channel_shuffle,
     "add.Tensor": _arithmetic("add"),
     "sub.Tensor": _arithmetic("sub"),

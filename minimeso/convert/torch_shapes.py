@@ -142,6 +142,10 @@ def pixel_shuffle(node: Node) -> Value:
     return moving.pixel_shuffle(node.build, first(node), int(node.get("upscale_factor")))
 
 
+def pixel_unshuffle(node: Node) -> Value:
+    return moving.pixel_unshuffle(node.build, first(node), int(node.get("downscale_factor")))
+
+
 def channel_shuffle(node: Node) -> Value:
     x, groups = node.build.map(first(node)), int(node.get("groups"))
     return activate(node.build, "channel_shuffle", x, groups=groups)

@@ -134,6 +134,16 @@ def test_padding_goes_into_the_convolution(tmp_path: Path) -> None:
     compare(path, tmp_path, (8, 8))
 
 
+def test_either_factor_may_be_spread(tmp_path: Path) -> None:
+    """As torchvision writes a gate: `scale * x`."""
+    nodes = [
+        node("GlobalAveragePool", "x", "m"), node("Conv", "m weight", "c"),
+        node("Mul", "c x", "p"), node("AveragePool", "p", "y", kernel_shape=[2, 2]),
+    ]  # fmt: skip
+    path = written(tmp_path, nodes, {"weight": np.arange(9.0).reshape(3, 3, 1, 1)})
+    compare(path, tmp_path, (8, 8))
+
+
 def test_channels_last_at_the_border(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     nodes = [

@@ -83,6 +83,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "unbound": lambda x: x.unbind(1)[1].unsqueeze(1),
     "unflattened": lambda x: x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2),
     "weighed places": lambda x: x * torch.sigmoid(x.mean(1, keepdim=True)),
+    "pixels to channels at once": lambda x: F.pixel_unshuffle(x, 2),
     "pooled to a size": lambda x: F.adaptive_avg_pool2d(x, (2, 4)),
     "pixels to channels": lambda x: (
         x.reshape(1, 4, 4, 2, 4, 2).permute(0, 1, 3, 5, 2, 4).reshape(1, 16, 4, 4)

@@ -3,7 +3,8 @@
 One picture, the same for all: our milliseconds (median), and how many times as long each of the
 others takes. PyTorch runs the module, the others its ONNX file; each in a process of its own, on as
 many cores as threads, taking turns (`tools/bench/workers.py`; tools/bench/NOTES.md says what each
-needs). One that is missing, or refuses, is a reason below the table.
+needs). One that is missing, or refuses, is a reason below the table. `--folder` keeps what was
+exported and converted, so that a second run only loads and measures.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def load(name: str, case: peers.Case) -> peers.Array:
     return workers.keep(lambda: np.array(run(x), np.float32).reshape(-1))
 
 
-def measure(case: ZooCase, say: Callable[[str], None]) -> tuple[dict[str, float], dict[str, str]]:
+def measure(
+    case: ZooCase, rounds: int, say: Callable[[str], None]
+) -> tuple[dict[str, float], dict[str, str]]:
     """Median milliseconds of each engine, and why others have none."""
     running: dict[str, workers.Worker] = {}
     seconds: dict[str, list[float]] = {}
@@ -100,8 +103,8 @@ def measure(case: ZooCase, say: Callable[[str], None]) -> tuple[dict[str, float]
         def turn(name: str) -> None:
             seconds[name] += running[name].ask(workers.take_turn, CALLS).seconds
 
-        for number in workers.take_turns({n: partial(turn, n) for n in running}, ROUNDS):
-            say(f"{case.architecture}: round {number + 1} of {ROUNDS}")
+        for number in workers.take_turns({n: partial(turn, n) for n in running}, rounds):
+            say(f"{case.architecture}: round {number + 1} of {rounds}")
     finally:
         for worker in running.values():
             worker.close()
@@ -118,6 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ZOO)}")
     parser.add_argument("--threads", type=int, default=1, help="of each engine; default 1")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each engine")
+    parser.add_argument("--folder", type=Path, help="where exported files are kept")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in ZOO]
     if unknown:
@@ -130,11 +135,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{'network':20}{OURS + ', ms':>14}" + "".join(f"{name:>13}" for name in others))
     notes: list[str] = []
     for name in options.names or ZOO:
-        with tempfile.TemporaryDirectory() as folder:
-            case = ZooCase(Path(folder), name, "", 1, options.threads)
-            exported(name, "pt2", case.folder)
-            exported(name, "onnx", case.folder).rename(case.onnx(1))
-            took, reasons = measure(case, say)
+        with tempfile.TemporaryDirectory() as passing:
+            folder = options.folder / name if options.folder else Path(passing)
+            folder.mkdir(parents=True, exist_ok=True)
+            case = ZooCase(folder, name, "", 1, options.threads)
+            if not case.onnx(1).exists():
+                exported(name, "pt2", folder)
+                exported(name, "onnx", folder).rename(case.onnx(1))
+            took, reasons = measure(case, options.rounds, say)
         notes += [f"{name}, {engine}: {reason}" for engine, reason in reasons.items()]
         ours = took.get(OURS, float("nan"))
         ratios = "".join(f"{took.get(other, float('nan')) / ours:13.2f}" for other in others)
