@@ -62,11 +62,12 @@ class _Operators(argparse.Action):
         from ..convert.keras_operators import READERS as KERAS
         from ..convert.onnx_operators import PARTS
         from ..convert.onnx_operators import READERS as ONNX
+        from ..convert.torch_operators import PARTS as ATEN_PARTS
         from ..convert.torch_operators import READERS as ATEN
 
         line(f"ONNX: {', '.join(sorted(ONNX.keys() - PARTS))}")
         line(f"as parts of GELU and of a layer norm: {', '.join(sorted(PARTS))}")
-        line(f"PyTorch (aten): {', '.join(sorted(ATEN))}")
+        line(f"PyTorch (aten): {', '.join(sorted(ATEN.keys() - ATEN_PARTS))}")
         line(f"Keras: {', '.join(sorted(KERAS.keys() - {'Lambda'}))}")
         parser.exit()
 

@@ -214,7 +214,9 @@ class Builder:
                 continue
             self.where = made.where
             if made.op in PSEUDO:
-                raise GraphError(f"no operator {made.op!r} but in {_WHOLE[made.op]}")
+                raise GraphError(
+                    f"node {made.where!r}: {made.op} is known in {_WHOLE[made.op]} only"
+                )
             graph.node(made.op, *made.inputs, name=node, **made.attributes)
             weights.update({f"{node}.{part}": array for part, array in made.arrays.items()})
         graph.output(*dict.fromkeys(outputs.values()))

@@ -319,6 +319,13 @@ def mean(build: Builder, x: Value, numbers: Sequence[int], keepdims: bool, op: s
     return replace(x, axes=kept)
 
 
+def least(build: Builder, x: Value, numbers: Sequence[int], keepdims: bool) -> Value:
+    """The smallest over some axes: of the negative ones the largest."""
+    minus, nothing = np.float64(-1), np.float64(0)
+    found = mean(build, affine(build, x, minus, nothing), numbers, keepdims, "max")
+    return affine(build, found, minus, nothing)
+
+
 def total(build: Builder, x: Value, numbers: Sequence[int], keepdims: bool) -> Value:
     """Sum over some axes: their mean, times how many there are."""
     sizes = [x.shape[x.axis_number(number)] for number in numbers]

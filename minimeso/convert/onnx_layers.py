@@ -231,8 +231,9 @@ def reduce(node: Node, kind: str) -> Value:
         axes = list(range(len(x.axes)))
     node.get("noop_with_empty_axes")
     keep = bool(node.get("keepdims", 1))
-    if kind == "sum":
-        return layers.total(node.build, x, axes, keep)
+    if kind in ("sum", "min"):
+        whole = layers.total if kind == "sum" else layers.least
+        return whole(node.build, x, axes, keep)
     return layers.mean(node.build, x, axes, keep, kind)
 
 

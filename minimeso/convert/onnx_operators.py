@@ -184,6 +184,7 @@ READERS: dict[str, Reader] = {
     "GlobalMaxPool": lambda node: onnx_layers.over_map(node, "max"),
     "ReduceMean": lambda node: onnx_layers.reduce(node, "avg"),
     "ReduceMax": lambda node: onnx_layers.reduce(node, "max"),
+    "ReduceMin": lambda node: onnx_layers.reduce(node, "min"),
     "ReduceSum": lambda node: onnx_layers.reduce(node, "sum"),
     "Pad": onnx_layers.pad,
     "Resize": resize,

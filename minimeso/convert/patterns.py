@@ -105,13 +105,15 @@ def normalized(build: Builder, a: Value, b: Value) -> Value | None:
     squared, deviation = build.terms.get(square.name), build.terms.get(a.name)
     if squared is None or deviation is None or deviation[0] != "sub":
         return None
-    if squared[0] != "mul" or not squared[1].name == squared[2].name == a.name:
+    if squared[0] != "mul" or squared[1].name != squared[2].name:
         return None
+    if a.name != squared[1].name and build.terms.get(squared[1].name) != deviation:
+        return None  # the same difference may be written twice
     centre = build.means.get(deviation[2].name)
     if centre is None or centre != (deviation[1], axes):
         return None
     x = centre[0]
     rank = len(x.axes)
-    if sorted(axes) != list(range(rank - len(axes), rank)):
-        return None
-    return layer_norm(build, x, len(axes), None, None, eps)
+    order = [*(i for i in range(rank) if i not in axes), *axes]
+    made = layer_norm(build, x.permuted(order), len(axes), None, None, eps)
+    return made.permuted([order.index(i) for i in range(rank)])

@@ -167,16 +167,18 @@ def reduce(node: Node, kind: str) -> Value:
     node.only("dtype", None, 7)
     numbers = ints(dims) if dims not in (None, []) else list(range(len(x.axes)))
     keep = bool(node.get("keepdim", False))
-    if kind == "sum":
-        return layers.total(node.build, x, numbers, keep)
+    if kind in ("sum", "min"):
+        whole = layers.total if kind == "sum" else layers.least
+        return whole(node.build, x, numbers, keep)
     return layers.mean(node.build, x, numbers, keep, kind)
 
 
-def largest(node: Node) -> Value:
-    """The largest values along an axis; who reads where they stand is refused."""
-    return layers.mean(
-        node.build, first(node), [int(node.get("dim"))], bool(node.get("keepdim", False)), "max"
-    )
+def extreme(node: Node, kind: str) -> Value:
+    """The largest (smallest) values along an axis; who reads where they stand is refused."""
+    numbers, keep = [int(node.get("dim"))], bool(node.get("keepdim", False))
+    if kind == "min":
+        return layers.least(node.build, first(node), numbers, keep)
+    return layers.mean(node.build, first(node), numbers, keep, kind)
 
 
 def pad(node: Node) -> Value:

@@ -148,7 +148,9 @@ _BASE: dict[str, Reader] = {
     "adaptive_max_pool2d.default": lambda node: torch_layers.adaptive(node, "max_pool2d"),
     "mean.dim": lambda node: torch_layers.reduce(node, "avg"),
     "mean.default": lambda node: torch_layers.reduce(node, "avg"),
-    "max.dim": torch_layers.largest,
+    "max.dim": lambda node: torch_layers.extreme(node, "max"),
+    "min.dim": lambda node: torch_layers.extreme(node, "min"),
+    "amin.default": lambda node: torch_layers.reduce(node, "min"),
     "amax.default": lambda node: torch_layers.reduce(node, "max"),
     "sum.dim_IntList": lambda node: torch_layers.reduce(node, "sum"),
     "constant_pad_nd.default": torch_layers.pad,
@@ -204,6 +206,7 @@ _BASE: dict[str, Reader] = {
     "relu.default": _plain("relu"),
     "relu6.default": _plain("relu6"),
     "sigmoid.default": _plain("sigmoid"),
+    "sqrt.default": _plain("sqrt"),
     "tanh.default": _plain("tanh"),
     "silu.default": _plain("swish"),
     "mish.default": _plain("mish"),
@@ -250,3 +253,6 @@ IN_PLACE = frozenset(
     }
 )  # fmt: skip
 READERS = {**_BASE, **{name: _BASE[name.replace("_.", ".", 1)] for name in IN_PLACE}}
+
+#: Of these there are only the formulas that they are part of.
+PARTS = frozenset({"sqrt.default"})

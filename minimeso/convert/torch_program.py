@@ -32,6 +32,7 @@ from .source import (
     finished,
     with_size,
 )
+from .torch_constants import FOLDED
 from .torch_operators import IN_PLACE, READERS, VIEWS
 from .view import Value
 
@@ -228,7 +229,9 @@ def _convert(
             raise GraphError(f"node {number} is damaged ({str(error)[:80]})") from None
         if not outputs and ("assert" in node.op or "sym_constrain" in node.op):
             continue
-        results = convert_node(node, READERS)
+        known = bool(node.inputs) and isinstance(node.inputs[0], np.ndarray)
+        folded = FOLDED if known and node.op in FOLDED else READERS
+        results = convert_node(node, folded)
         values.update(zip(outputs, results, strict=False))
         made.update(zip(outputs, results, strict=False))
         source = _first_name(entry)

@@ -185,11 +185,28 @@ def test_pictures_are_prepared(tmp_path: Path) -> None:
     np.testing.assert_allclose(Session(model).run(x), wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_a_layer_norm_of_channels_written_out(tmp_path: Path) -> None:
+    """As ConvNeXt has it, its difference from the mean computed twice."""
+    nodes = [
+        node("ReduceMean", "x", "m", axes=[1]), node("Sub", "x m", "d"),
+        node("Pow", "d two", "q"), node("ReduceMean", "q", "v", axes=[1]),
+        node("Add", "v eps", "e"), node("Sqrt", "e", "r"), node("Sub", "x m", "f"),
+        node("Div", "f r", "n"), node("Mul", "weight n", "w"), node("Add", "w bias", "y"),
+    ]  # fmt: skip
+    path = written(
+        tmp_path, nodes,
+        {"two": 2.0, "eps": 1e-6, "weight": np.reshape([1.0, 2.0, 3.0], (3, 1, 1)),
+         "bias": np.reshape([0.5, 0.0, 1.0], (3, 1, 1))}, opset=13,
+    )  # fmt: skip
+    assert "layer_norm" in operators(path)
+    compare(path, tmp_path, (8, 8))
+
+
 REFUSED = {
     "an operator": ([node("Sin", "x", "y")], {}, "'the_y' .Sin.: no such operator"),
     "an attribute": ([node("Relu", "x", "y", slope=1.0)], {}, "'the_y' .Relu.: attribute 'slope'"),
     "two values multiplied as matrices": ([node("MatMul", "x x", "y")], {}, "computed from the"),
-    "erf alone": ([node("Erf", "x", "y")], {}, "but in GELU"),
+    "erf alone": ([node("Erf", "x", "y")], {}, "'the_y': erf is known in GELU only"),
     "reflection": (
         [node("Pad", "x p", "y", mode="reflect")], {"p": np.arange(8)}, "'mode' is 'reflect'"
     ),

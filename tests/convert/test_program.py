@@ -39,10 +39,10 @@ class Everything(nn.Module):
         self.dense = nn.Linear(8, 8)
         self.up = nn.ConvTranspose2d(8, 4, 2, 2)
         self.last = nn.Linear(4, 5)
-        self.register_buffer("scale", torch.linspace(0.5, 1.5, 8).reshape(1, 8, 1, 1))
+        self.register_buffer("scale", torch.linspace(0.5, 1.5, 8))
 
     def forward(self, x: Any) -> Any:
-        x = F.relu(self.bn(self.conv(x)), inplace=True) * self.scale
+        x = F.relu(self.bn(self.conv(x)), inplace=True) * self.scale[:, None, None]
         one, other = self.prelu(x - 0.5).chunk(2, 1)
         x = torch.cat([other, one], 1)
         batch, channels, height, width = x.shape
@@ -79,6 +79,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "gated": lambda x: F.glu(x, 1),
     "one minus": lambda x: 1 - x,
     "largest": lambda x: x.max(1, keepdim=True)[0] + x.mean(1, keepdim=True),
+    "smallest": lambda x: x.amin((2, 3), keepdim=True) + x - x.min(1, keepdim=True)[0],
     "stacked": lambda x: torch.stack([x, x * 2], 1).flatten(1, 2),
     "unbound": lambda x: x.unbind(1)[1].unsqueeze(1),
     "unflattened": lambda x: x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2),
