@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 HELP = "make a model file of an ONNX file, an exported PyTorch program or a Keras file"
 DETAILS = (
     "SRC is .onnx (needs: pip install 'minimeso[onnx]'), .pt2 as torch.export.save writes it "
-    "(PyTorch 2.8 or later; reading it needs no framework), or .keras or .h5 of Keras (needs: pip "
-    "install 'minimeso[keras]'). Nothing in it is trusted and no code of it runs. What is not "
-    "known is refused with the name of the node and what to do. Pictures come to the network as "
-    "RGB in [0, 1]; --mean, --std and --bgr turn them into what it was trained on."
+    "(PyTorch 2.8 or later), or .keras or .h5 of Keras; reading those needs no framework. Nothing "
+    "in it is trusted and no code of it runs. What is not known is refused with the name of the "
+    "node and what to do. Pictures come to the network as RGB in [0, 1]; --mean, --std and --bgr "
+    "turn them into what it was trained on."
 )
 EXAMPLES = """\
   minimeso convert network.onnx network.npz

@@ -44,7 +44,7 @@ def convert_file(
     """The network in an ONNX file, a ``.pt2`` of ``torch.export.save`` or a Keras file, as a model.
 
     Args:
-        path: the file. ONNX needs the package ``onnx``, Keras files ``h5py``, a ``.pt2`` nothing.
+        path: the file. ONNX needs the package ``onnx``, the others nothing.
         name: of the model; by default that of the file.
         size: (height, width) of pictures, where the file leaves them open and the network needs
             to know.
