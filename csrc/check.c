@@ -219,7 +219,8 @@ int mm_check(const mm_program *p, int64_t *step)
     *step = -1;
     if (p->tensor_count < 0 || p->step_count < 0 || p->parameter_count < 0 ||
         p->constant_count < 0 || p->table_count < 0 || p->arena_floats < 0 ||
-        p->scratch_floats < 0 || p->ring_floats < 0 || p->stage_count < 0 || p->max_list < 0)
+        p->quantized_count < 0 || p->scratch_floats < 0 || p->ring_floats < 0 ||
+        p->stage_count < 0 || p->max_list < 0)
         return MM_E_PROGRAM;
     for (int64_t i = 0; i < p->tensor_count; i++)
         if (!tensor_fits(p, &p->tensors[i]))

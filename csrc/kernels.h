@@ -54,7 +54,8 @@ typedef struct {
     float *out;
     ptrdiff_t out_stride, stride;
     size_t tap_count, weight_taps, first_tap, outputs, width;
-    size_t ahead; /* weight + ahead: what will be wanted next, or 0 */
+    const char *ahead; /* what will be wanted next, or NULL: `ahead_bytes` for a tap of a block */
+    size_t ahead_bytes;
     int activation;
     float slope;
 } mm_conv;
@@ -137,6 +138,9 @@ typedef void mm_winograd_in_fn(const float *const *rows, float *out, ptrdiff_t o
 typedef void mm_winograd_out_fn(const float *x, ptrdiff_t x_stride, float bias, float *const *rows,
                                 size_t count, size_t n, int activation, float slope);
 
+/* y[i] = (x[i] - 128) * scale[i % MM_BLOCK]; y does not overlap the rest */
+typedef void mm_dequantize_fn(const uint8_t *x, const float *scale, float *y, size_t n);
+
 /* The steps of resize.c, see resize.inc.
    y[i] = sum over k < count of weight[k] * x[k * stride + i], in that order, count >= 1 */
 typedef void mm_resample_y_fn(const uint8_t *x, ptrdiff_t stride, const float *weight, size_t count,
@@ -187,6 +191,7 @@ typedef void mm_resample_x_fn(const mm_resample_x *s);
     X(reduce, reduce_sum)                                                                          \
     X(winograd_in, winograd_in)                                                                    \
     X(winograd_out, winograd_out)                                                                  \
+    X(dequantize, dequantize)                                                                      \
     X(resample_y, resample_y)                                                                      \
     X(transpose, transpose)                                                                        \
     X(resample_x, resample_x)

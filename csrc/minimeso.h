@@ -71,15 +71,18 @@ typedef struct {
        the next.  CONV, 1: so they are in the input; stride_w is 2 then */
     int32_t column_phases;
     int32_t pad_top, pad_left, groups; /* what lies below and right follows from the output */
-    int64_t weight;              /* conv: [group][block][kernel_h][channels][kernel_w][block size]
-                                    winograd: [block][8][channels][kernel_w][block size], transformed
-                                    linear: [block of MM_LANES][features][MM_LANES] */
-    int64_t bias;                /* per output channel (linear: padded to MM_LANES) */
-    int64_t sign;                /* per channel, max-pool */
-    float low, high;             /* of CLAMP; MOMENTS: low */
-    int32_t reversed;            /* SUB, DIV, 1: the second tensor comes first */
-    int32_t axes[3];             /* PERMUTE: which of C, H, W each axis was before */
-    int32_t plane_in, plane_out; /* width of a line of a plane, where input (output) lies so */
+    int64_t weight; /* conv: [group][block][kernel_h][channels][kernel_w][block size]
+                       winograd: [block][8][channels][kernel_w][block size], transformed
+                       linear: [block of MM_LANES][features][MM_LANES] */
+    /* CONV of one group and POINTWISE, whose channels are a multiple of MM_BLOCK then: the weights
+       in bytes instead of floats, in the same order; each is (byte - 128) * weight_scale */
+    int64_t quantized, weight_scale; /* weight_scale: per output channel */
+    int64_t bias;                    /* per output channel (linear: padded to MM_LANES) */
+    int64_t sign;                    /* per channel, max-pool */
+    float low, high;                 /* of CLAMP; MOMENTS: low */
+    int32_t reversed;                /* SUB, DIV, 1: the second tensor comes first */
+    int32_t axes[3];                 /* PERMUTE: which of C, H, W each axis was before */
+    int32_t plane_in, plane_out;     /* width of a line of a plane, where input (output) lies so */
     int64_t first_table, second_table;       /* indices of y and x */
     int64_t first_constant, second_constant; /* factors of y and x */
     /* epilogue: y = activation(y), then y * scale + shift, per channel (vector: per feature) */
@@ -103,7 +106,9 @@ typedef struct {
     const float *parameters; /* shared by all programs of a model */
     const float *constants;
     const int32_t *tables;
+    const uint8_t *quantized; /* as the parameters; MM_LANES are read at once */
     int64_t tensor_count, step_count, stage_count, parameter_count, constant_count, table_count;
+    int64_t quantized_count;
     int64_t arena_floats;   /* one image, with the slack that vector loads may run into */
     int64_t ring_floats;    /* rings of one thread, with the same slack */
     int64_t scratch_floats; /* one thread */

@@ -20,13 +20,52 @@ static void list_phase_taps(ptrdiff_t *taps, int64_t channels, int64_t channel_s
         }
 }
 
+/* Where line y of the output reads: all taps that lie in the picture, at c->taps. */
+static void list_all_taps(const mm_worker *worker, const mm_step *s, int64_t y,
+                          const ptrdiff_t *of_line, int64_t line_taps, mm_conv *c)
+{
+    const mm_tensor *in = &worker->program->tensors[s->input];
+    const int64_t start = y * s->stride_h - s->pad_top, left = s->column_phases ? 0 : s->pad_left;
+    const float *memory = mm_memory(worker, in);
+    ptrdiff_t *const taps = worker->taps + line_taps, *tap = taps;
+    int64_t first, end;
+    mm_clip_window(start, s->kernel_h, s->dilation_h, in->height, &first, &end);
+    for (int64_t r = first; r < end; r++, tap += line_taps) {
+        ptrdiff_t row = mm_row(worker, in, start + r * s->dilation_h, 0) - left - memory;
+        for (int64_t t = 0; t < line_taps; t++)
+            tap[t] = row + of_line[t];
+    }
+    c->taps = taps;
+    c->tap_count = (size_t)(tap - taps);
+    c->first_tap = (size_t)(first * line_taps);
+}
+
+/* Output channels of which bytes become floats at once, for all lines of a call. */
+#define MM_QUANTIZED_CHANNELS 16
+
+static void run_quantized(const mm_worker *worker, const mm_step *s, int64_t y, int64_t end,
+                          int64_t line_taps, mm_conv_fn *kernel, mm_conv *c)
+{
+    const mm_tensor *out = &worker->program->tensors[s->output];
+    for (int64_t o = 0; o < out->channels; o += MM_QUANTIZED_CHANNELS) {
+        const int64_t outputs = mm_smaller(MM_QUANTIZED_CHANNELS, out->channels - o);
+        c->weight = mm_weights(worker, s, o, outputs, (int64_t)c->weight_taps);
+        c->bias = mm_parameter(worker, s->bias) + o;
+        c->outputs = (size_t)outputs;
+        for (int64_t line = y; line < end; line++) {
+            list_all_taps(worker, s, line, worker->taps, line_taps, c);
+            c->out = mm_row(worker, out, line, o);
+            kernel(c);
+        }
+    }
+}
+
 void mm_run_conv(const mm_worker *worker, const mm_step *s, int64_t y, int64_t lines_end)
 {
     const mm_tensor *in = &worker->program->tensors[s->input];
     const mm_tensor *out = &worker->program->tensors[s->output];
     const int64_t phases = s->column_phases ? 2 : 1;
     const int64_t stride = s->column_phases ? 1 : s->stride_w;
-    const int64_t left = s->column_phases ? 0 : s->pad_left;
     mm_conv_fn *kernel = stride == 1   ? worker->kernels->conv_stride1
                          : stride == 2 ? worker->kernels->conv_stride2
                                        : worker->kernels->conv_any_stride;
@@ -35,14 +74,11 @@ void mm_run_conv(const mm_worker *worker, const mm_step *s, int64_t y, int64_t l
     const int64_t line_taps = channels * s->kernel_w;
     const float *memory = mm_memory(worker, in);
     const int fused = mm_is_fused(s);
-    ptrdiff_t *of_line = worker->taps, *taps = of_line + line_taps;
+    ptrdiff_t *of_line = worker->taps;
     (s->column_phases ? list_phase_taps : mm_list_taps)(of_line, channels, in->row_stride, s);
     mm_conv c = {
         .base = memory,
-        .taps = taps,
-        .tap_count = 0,
         .weight_taps = (size_t)(s->kernel_h * line_taps),
-        .first_tap = 0,
         .weight = NULL,
         .bias = NULL,
         .out = NULL,
@@ -53,17 +89,13 @@ void mm_run_conv(const mm_worker *worker, const mm_step *s, int64_t y, int64_t l
         .activation = fused ? s->activation : MM_NO_ACTIVATION,
         .slope = s->slope,
     };
+    if (s->quantized >= 0) {
+        run_quantized(worker, s, y, lines_end, line_taps, kernel, &c);
+        mm_finish_lines(worker, s, out, y, lines_end, fused);
+        return;
+    }
     for (; y < lines_end; y++) {
-        int64_t start = y * s->stride_h - s->pad_top, first, end;
-        ptrdiff_t *tap = taps;
-        mm_clip_window(start, s->kernel_h, s->dilation_h, in->height, &first, &end);
-        for (int64_t r = first; r < end; r++, tap += line_taps) {
-            ptrdiff_t row = mm_row(worker, in, start + r * s->dilation_h, 0) - left - memory;
-            for (int64_t t = 0; t < line_taps; t++)
-                tap[t] = row + of_line[t];
-        }
-        c.tap_count = (size_t)(tap - taps);
-        c.first_tap = (size_t)(first * line_taps);
+        list_all_taps(worker, s, y, of_line, line_taps, &c);
         for (int64_t g = 0; g < s->groups; g++) {
             c.base = memory + g * channels * in->row_stride;
             c.weight = mm_parameter(worker, s->weight) + g * filters * s->kernel_h * line_taps;
@@ -75,6 +107,14 @@ void mm_run_conv(const mm_worker *worker, const mm_step *s, int64_t y, int64_t l
     }
 }
 
+/* Weights of one output channel. */
+static int64_t taps_of(const mm_operands *o)
+{
+    const mm_step *s = o->step;
+    const int64_t channels = o->in->channels / (s->column_phases ? 2 : 1) / s->groups;
+    return mm_times(channels, mm_times(s->kernel_h, s->kernel_w));
+}
+
 int mm_check_conv(const mm_operands *o)
 {
     const mm_step *s = o->step;
@@ -84,12 +124,11 @@ int mm_check_conv(const mm_operands *o)
     if (s->column_phases && (s->stride_w != 2 || s->groups != 1 || in->channels % 2 ||
                              mm_times(s->kernel_w, s->dilation_w) > MM_MAX_DIM))
         return 0;
-    if (in->channels % s->groups || out->channels % s->groups)
+    if (in->channels % s->groups || out->channels % s->groups ||
+        (s->quantized != -1 && s->groups != 1))
         return 0;
-    const int64_t channels = in->channels / (s->column_phases ? 2 : 1) / s->groups;
-    int64_t weights =
-        mm_times(mm_times(out->channels, channels), mm_times(s->kernel_h, s->kernel_w));
-    return mm_has_parameters(o, s->weight, weights) && mm_has_parameters(o, s->bias, out->channels);
+    return mm_has_weights(o, out->channels, taps_of(o)) &&
+           mm_has_parameters(o, s->bias, out->channels);
 }
 
 void mm_measure_conv(const mm_operands *o, mm_needs *needs)
@@ -103,6 +142,8 @@ void mm_measure_conv(const mm_operands *o, mm_needs *needs)
     }
     const int64_t channels = o->in->channels / (s->column_phases ? 2 : 1) / s->groups;
     needs->max_list = mm_times(mm_times(channels, s->kernel_w), (int64_t)s->kernel_h + 1);
+    needs->scratch_floats =
+        mm_weights_floats(s, mm_smaller(MM_QUANTIZED_CHANNELS, o->out->channels), taps_of(o));
     mm_measure_rows(o, &in_phases, needs);
 }
 

@@ -9,6 +9,21 @@
 
 static int64_t channels_of(const mm_tensor *t) { return (int64_t)t->channels * t->height; }
 
+/* The weights from the at-th on, which may be in no cache; NULL where the block has not so many. */
+static const char *weights_behind(const mm_worker *worker, const mm_step *s, int64_t at,
+                                  int64_t count, size_t *bytes)
+{
+    const mm_program *p = worker->program;
+    if (s->quantized >= 0) {
+        *bytes = MM_BLOCK;
+        at += s->quantized;
+        return at + count <= p->quantized_count ? (const char *)(p->quantized + at) : NULL;
+    }
+    *bytes = MM_BLOCK * sizeof(float);
+    at += s->weight;
+    return at + count <= p->parameter_count ? (const char *)(p->parameters + at) : NULL;
+}
+
 void mm_run_pointwise(const mm_worker *worker, const mm_step *s, int64_t y, int64_t end)
 {
     const mm_tensor *in = &worker->program->tensors[s->input];
@@ -36,11 +51,11 @@ void mm_run_pointwise(const mm_worker *worker, const mm_step *s, int64_t y, int6
         .slope = s->slope,
     };
     for (; y < end; y++) {
-        const int64_t weights = out->channels * inputs, at = s->weight + y * weights;
-        const int more = at + 2 * weights <= worker->program->parameter_count;
-        c.weight = mm_parameter(worker, at);
-        c.ahead = more ? (size_t)weights : 0; /* what comes next may be in no cache */
-        c.bias = mm_parameter(worker, s->bias) + y * out->channels;
+        const int64_t channel = y * out->channels;
+        c.ahead = weights_behind(worker, s, (channel + out->channels) * inputs,
+                                 out->channels * inputs, &c.ahead_bytes);
+        c.weight = mm_weights(worker, s, channel, out->channels, inputs);
+        c.bias = mm_parameter(worker, s->bias) + channel;
         c.out = mm_row(worker, out, y, 0);
         worker->kernels->conv_stride1(&c);
     }
@@ -54,14 +69,14 @@ int mm_check_pointwise(const mm_operands *o)
 {
     const mm_tensor *in = o->in, *out = o->out;
     return mm_are_maps(in, out) && in->width == out->width && out->channels % MM_BLOCK == 0 &&
-           epilogue_is_plain(o->step) &&
-           mm_has_parameters(o, o->step->weight, mm_times(channels_of(in), channels_of(out))) &&
+           epilogue_is_plain(o->step) && mm_has_weights(o, channels_of(out), channels_of(in)) &&
            mm_has_parameters(o, o->step->bias, channels_of(out));
 }
 
 void mm_measure_pointwise(const mm_operands *o, mm_needs *needs)
 {
     needs->max_list = channels_of(o->in);
+    needs->scratch_floats = mm_weights_floats(o->step, o->out->channels, channels_of(o->in));
     needs->loads = mm_round_lanes(o->out->width) + MM_SLACK;
 }
 

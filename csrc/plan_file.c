@@ -21,6 +21,7 @@ struct minimeso_network {
     mm_stage *stages;
     float *parameters, *constants;
     int32_t *tables;
+    uint8_t *quantized;
     minimeso_array arrays[2][MM_MAX_ARRAYS]; /* inputs, outputs */
     char *names;
     int has_thresholds, isa, threads;
@@ -107,14 +108,15 @@ enum {
     MM_STAGE_BYTES = 8 * (0 MM_PLAN_STAGE(MM_COUNT_1))
 };
 
-/* `count` values of 4 bytes, whatever they are. */
-static void read_words(mm_reader *r, void *words, int64_t count)
+/* `count` values of 4 bytes, whatever they are, in memory of their own. */
+static void *words(mm_reader *r, int64_t count, int *status)
 {
-    char *to = words;
-    for (int64_t i = 0; i < count; i++, r->at += 4) {
+    char *to = room(r, count, 4, 4, status);
+    for (int64_t i = 0; to && i < count; i++, r->at += 4) {
         uint32_t bits = u32(r->at);
         memcpy(to + 4 * i, &bits, 4);
     }
+    return to;
 }
 
 /* Names of all inputs and outputs, one behind the other. */
@@ -162,15 +164,14 @@ static void read_network(mm_reader *r, minimeso_network *n, int *status)
     n->stages = room(r, p->stage_count, MM_STAGE_BYTES, sizeof *n->stages, status);
     for (int64_t i = 0; n->stages && i < p->stage_count; i++)
         read_stage(r, &n->stages[i]);
-    n->constants = room(r, p->constant_count, 4, 4, status);
-    if (n->constants)
-        read_words(r, n->constants, p->constant_count);
-    n->tables = room(r, p->table_count, 4, 4, status);
-    if (n->tables)
-        read_words(r, n->tables, p->table_count);
-    n->parameters = room(r, p->parameter_count, 4, 4, status);
-    if (n->parameters)
-        read_words(r, n->parameters, p->parameter_count);
+    n->constants = words(r, p->constant_count, status);
+    n->tables = words(r, p->table_count, status);
+    n->parameters = words(r, p->parameter_count, status);
+    n->quantized = room(r, p->quantized_count, 1, 1, status);
+    if (n->quantized) {
+        memcpy(n->quantized, r->at, (size_t)p->quantized_count);
+        r->at += p->quantized_count;
+    }
     if (r->at != r->end)
         r->failed = 1;
     p->tensors = n->tensors;
@@ -179,6 +180,7 @@ static void read_network(mm_reader *r, minimeso_network *n, int *status)
     p->constants = n->constants;
     p->tables = n->tables;
     p->parameters = n->parameters;
+    p->quantized = n->quantized;
 }
 
 /* As in zlib and PNG, four bits at a time. */
@@ -306,6 +308,7 @@ void minimeso_close(minimeso_network *n)
     free(n->constants);
     free(n->tables);
     free(n->parameters);
+    free(n->quantized);
     free(n->names);
     free(n->memory);
     free(n);

@@ -30,6 +30,40 @@ static inline int mm_block_of(int64_t filters)
     return filters >= MM_BLOCK ? MM_BLOCK : filters >= 2 ? 2 : 1;
 }
 
+/* Weights that are bytes, of so many output channels, as floats in scratch. */
+static inline int64_t mm_weights_floats(const mm_step *s, int64_t outputs, int64_t taps)
+{
+    return s->quantized < 0 ? 0 : mm_round_lanes(mm_times(outputs, taps));
+}
+
+/* The weights of output channels [first, first + outputs), as floats: where they lie, or in
+   scratch.  `taps`: how many there are for each; first and outputs are multiples of MM_BLOCK there.
+ */
+static inline const float *mm_weights(const mm_worker *worker, const mm_step *s, int64_t first,
+                                      int64_t outputs, int64_t taps)
+{
+    if (s->quantized < 0)
+        return mm_parameter(worker, s->weight) + first * taps;
+    const uint8_t *x = worker->program->quantized + s->quantized + first * taps;
+    const float *scale = mm_parameter(worker, s->weight_scale) + first;
+    float *y = worker->scratch;
+    for (int64_t o = 0; o < outputs; o += MM_BLOCK)
+        worker->kernels->dequantize(x + o * taps, scale + o, y + o * taps,
+                                    (size_t)(MM_BLOCK * taps));
+    return y;
+}
+
+/* Whether the program has the weights of a convolution of one group, floats or bytes. */
+static inline int mm_has_weights(const mm_operands *o, int64_t outputs, int64_t taps)
+{
+    const mm_step *s = o->step;
+    const int64_t count = mm_times(outputs, taps);
+    if (s->quantized == -1)
+        return mm_has_parameters(o, s->weight, count);
+    return outputs % MM_BLOCK == 0 && mm_has_parameters(o, s->weight_scale, outputs) &&
+           mm_within(s->quantized, mm_round_lanes(count), o->program->quantized_count);
+}
+
 /* The rows of a convolution's input: the zeros that its window wants before and behind them, and
    how far its vectors go. */
 static inline void mm_measure_rows(const mm_operands *o, const mm_step *s, mm_needs *needs)

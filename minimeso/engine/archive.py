@@ -17,8 +17,8 @@ _LOCAL = struct.Struct("<26xHH")  # lengths of the name and of the extra field b
 _STORED, _DEFLATED = 0, 8
 
 
-def entries(data: bytes, size_limit: int) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every entry of an untrusted archive.
+def entries(data: bytes, size_limit: int) -> Iterator[tuple[str, bytes | memoryview]]:
+    """Name and content of every entry of an untrusted archive; what is stored is not copied.
 
     Raises:
         ValueError: the archive is damaged, of a kind not read here, or unpacks to more than
@@ -38,7 +38,7 @@ def entries(data: bytes, size_limit: int) -> Iterator[tuple[str, bytes]]:
             raise ValueError("a zip archive that unpacks to more bytes than the limit")
         name = data[at + _ENTRY.size : at + _ENTRY.size + lengths[0]].decode()
         start = local + _LOCAL.size + sum(_LOCAL.unpack_from(data, local))
-        content = data[start : start + packed]
+        content: bytes | memoryview = memoryview(data)[start : start + packed]
         if method == _DEFLATED:
             content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, size + 1)
         if len(content) != size or zlib.crc32(content) != checksum:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import GraphError
+from .layer import quantized
 from .operators import MAX_ELEMENTS, MAX_EXTENT, OPERATORS, Shape
 
 #: Float32 arrays by ``node.parameter``; those of a file with small types may be widened each time
@@ -164,12 +165,12 @@ class Graph:
         self, weights: Mapping[str, npt.NDArray[Any]]
     ) -> dict[str, npt.NDArray[np.float32]]:
         """The arrays as contiguous float32, or ``GraphError`` that names the wrong one."""
-        return dict(self.checked_arrays(weights))
+        self.check_arrays(weights)
+        return {name: np.ascontiguousarray(weights[name]) for name in self.parameters()}
 
-    def checked_arrays(
-        self, weights: Mapping[str, npt.NDArray[Any]]
-    ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-        """The same one by one, for weights that are not to be in memory all at once."""
+    def check_arrays(self, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+        """``GraphError`` that names the wrong array, if one is.  They are looked at one by one, and
+        what is int8 in a file as it is, so that they are not in memory all at once."""
         wanted = self.parameters()
         extra = sorted(set(weights) - set(wanted))
         if extra:
@@ -178,16 +179,16 @@ class Graph:
             node, _, parameter = name.rpartition(".")
             if name not in weights:
                 raise GraphError(f"node {node!r}: array {name!r} is missing")
-            array = np.asarray(weights[name])
-            if array.dtype != np.float32:
+            small = quantized(weights, name) if parameter == "weight" else None
+            array = np.asarray(weights[name]) if small is None else small.values
+            if small is None and array.dtype != np.float32:
                 raise GraphError(f"node {node!r}: {name!r} is {array.dtype}, not float32")
             if array.shape != shape:
                 raise GraphError(f"node {node!r}: {name!r} has shape {array.shape}, not {shape}")
-            if not np.isfinite(array).all():
+            if not (np.isfinite(array).all() if small is None else small.is_finite()):
                 raise GraphError(f"node {node!r}: {name!r} holds a number that is not finite")
             if parameter == "running_var" and (array < 0).any():
                 raise GraphError(f"node {node!r}: {name!r} holds a negative variance")
-            yield name, np.ascontiguousarray(array)
 
     def approximated(self) -> Graph:
         """A copy in which Swish, Mish and Pish are polynomials in pieces: to 2e-4, and faster with

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +14,30 @@ Array = npt.NDArray[np.float32]
 #: How a convolution is computed: as it stands; by vertical Winograd; each channel by itself; the
 #: last with the 2 x 2 max-pool that alone reads it.
 Algorithm = Literal["direct", "winograd", "depthwise", "depthwise_pool"]
+
+
+class Quantized(NamedTuple):
+    """A weight as small integers: ``values[o] * scale[o]``.
+
+    Attributes:
+        values: int8 (O, ...).
+        scale: float32 (O,).
+    """
+
+    values: npt.NDArray[np.int8]
+    scale: Array
+
+    def is_finite(self) -> bool:
+        """Whether all of the weight is, as float32."""
+        largest = max(int(self.values.max()), -int(self.values.min()))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(self.scale * np.float32(largest)).all())
+
+
+def quantized(arrays: Mapping[str, Array], name: str) -> Quantized | None:
+    """An array as its model file has it, if it is int8 there and still is."""
+    find: Callable[[str], Quantized | None] | None = getattr(arrays, "quantized", None)
+    return find(name) if find is not None else None
 
 
 class Function(NamedTuple):

@@ -184,8 +184,7 @@ def _model_of(arrays: dict[str, Any], where: str) -> Model:
     try:
         graph = Graph.from_json(description.get("graph"), name)
         weights = Widened(arrays, version, where)
-        for _ in graph.checked_arrays(weights):
-            pass  # one at a time
+        graph.check_arrays(weights)
     except GraphError as error:
         raise ModelError(f"{where}: {error}") from None
     _check_detector(description, where)
@@ -249,18 +248,20 @@ def _arrays_of(data: bytes, where: str, size_limit: int) -> dict[str, Any]:
     return arrays
 
 
-def _parse_array(data: bytes, name: str, where: str) -> npt.NDArray[Any]:
+def _parse_array(data: bytes | memoryview, name: str, where: str) -> npt.NDArray[Any]:
     """NumPy's own reader gives headers to Python's parser: slower, and more than is needed."""
     start_of_body = 10 + int.from_bytes(data[8:10], "little")
-    header = _HEADER.fullmatch(data, 0, start_of_body)
+    header = _HEADER.fullmatch(bytes(data[:start_of_body]))
     if header is None:
         raise ModelError(f"{where}: entry {name!r} is no array of numbers as NumPy writes it")
     dtype = np.dtype(header["dtype"].decode())
     shape = tuple(int(d) for d in header["shape"].split(b",") if d.strip())
-    body = data[start_of_body:]
+    body = memoryview(data)[start_of_body:]
     if math.prod(shape) * dtype.itemsize != len(body):
         raise ModelError(f"{where}: array {name!r} of shape {shape} has {len(body)} bytes")
     array: npt.NDArray[Any] = np.frombuffer(body, dtype)
+    if not array.flags.aligned:
+        array = array.copy()
     if not dtype.isnative:  # the file is of a machine with the other order of bytes
         array = array.astype(dtype.newbyteorder("="))
     return array.reshape(shape, order="F" if header["fortran_order"] == b"True" else "C")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..errors import EngineError, InputError
 from .bindings import ACTIVATION_NUMBERS, LANES, ffi, lib, names
 from .memory import for_engine
+from .pack import Parameters
 from .plan import Plan
 
 #: Read once: a program may change its environment while threads run.
@@ -215,7 +216,7 @@ def _takes_rows(out: npt.NDArray[Any], shape: tuple[int, int, int]) -> bool:
 class Program:
     """A plan as C structs, checked by the engine; immutable, usable by many threads."""
 
-    def __init__(self, plan: Plan, parameters: npt.NDArray[np.float32]) -> None:
+    def __init__(self, plan: Plan, parameters: Parameters) -> None:
         self.steps = len(plan.steps)
         self.parameters = parameters
         self.constants = _joined(plan.constants, np.float32)
@@ -229,15 +230,17 @@ class Program:
                 "tensors": plan.structs.tensors,
                 "steps": plan.structs.steps,
                 "stages": self._stages,
-                "parameters": ffi.from_buffer("float[]", self.parameters),
+                "parameters": ffi.from_buffer("float[]", parameters.block),
                 "constants": ffi.from_buffer("float[]", self.constants),
                 "tables": ffi.from_buffer("int32_t[]", self.tables),
+                "quantized": ffi.from_buffer("uint8_t[]", parameters.quantized),
                 "tensor_count": len(plan.tensors),
                 "step_count": len(plan.steps),
                 "stage_count": len(plan.stages),
-                "parameter_count": self.parameters.size,
+                "parameter_count": parameters.block.size,
                 "constant_count": self.constants.size,
                 "table_count": self.tables.size,
+                "quantized_count": parameters.quantized.size,
                 "arena_floats": plan.arena_floats,
                 "ring_floats": plan.ring_floats,
                 "scratch_floats": plan.scratch_floats,

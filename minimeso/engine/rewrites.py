@@ -8,13 +8,13 @@ left out, so that each can be tested against the plain graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from . import winograd
+from .bound import Folded, OfNode
 from .graph import Graph, Weights
 from .layer import Function, Layer, Layers
 from .operators import OPERATORS
@@ -25,29 +25,12 @@ def bind(graph: Graph, weights: Weights) -> Layers:
     layers, shapes = [], graph.shapes()
     for node in graph.nodes:
         wanted = OPERATORS[node.op].parameters([shapes[i] for i in node.inputs], node.attributes)
-        arrays = _OfNode(weights, f"{node.name}.", tuple(wanted))
+        arrays = OfNode(weights, f"{node.name}.", tuple(wanted))
         covers = (node.name,)
         layers.append(
             Layer(node.name, node.op, node.inputs, node.attributes, arrays, wanted, covers=covers)
         )
     return layers
-
-
-class _OfNode(Mapping[str, npt.NDArray[np.float32]]):
-    """The arrays of a node, each taken out of the weights when it is needed: those of a file with
-    small types become float32 only then."""
-
-    def __init__(self, weights: Weights, prefix: str, names: tuple[str, ...]) -> None:
-        self._weights, self._prefix, self._names = weights, prefix, names
-
-    def __getitem__(self, name: str) -> npt.NDArray[np.float32]:
-        return self._weights[self._prefix + name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 def rewrite(layers: Layers, keep: Collection[str], without: Collection[str] = ()) -> Layers:
@@ -134,7 +117,7 @@ def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
         affine = OPERATORS[second.op].affine
         if not OPERATORS[first.op].folds_batch_norm or affine is None:
             return None
-        arrays = _Folded(first.arrays, *affine(second))
+        arrays = Folded(first.arrays, *affine(second))
         if not arrays.are_finite():
             return None
         return [
@@ -148,45 +131,6 @@ def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
         ]
 
     return _until_stable(layers, keep, step)
-
-
-class _Folded(Mapping[str, npt.NDArray[np.float32]]):
-    """Weight and bias of a convolution or dense layer with a batch norm in them, made when they are
-    needed: of all layers together they would be a second copy of the network."""
-
-    def __init__(
-        self,
-        arrays: Mapping[str, npt.NDArray[np.float32]],
-        scale: npt.NDArray[np.float32],
-        shift: npt.NDArray[np.float32],
-    ) -> None:
-        self._arrays = arrays
-        self._scale, self._shift = scale.astype(np.float64), shift.astype(np.float64)
-
-    def __getitem__(self, name: str) -> npt.NDArray[np.float32]:
-        if name == "weight":
-            weight = self._arrays["weight"]
-            scale = self._scale.reshape(-1, *(1,) * (weight.ndim - 1))
-            into = np.empty_like(weight)  # in float64, but not all at once
-            return np.multiply(weight, scale, out=into, dtype=np.float64, casting="same_kind")
-        if name == "bias":
-            bias = self._arrays.get("bias", np.zeros(len(self._scale), np.float32))
-            return np.asarray(bias * self._scale + self._shift, np.float32)
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(("weight", "bias"))
-
-    def __len__(self) -> int:
-        return 2
-
-    def are_finite(self) -> bool:
-        """Whether all of them are, as float32."""
-        weight = self._arrays["weight"]
-        largest = np.abs(weight).reshape(len(weight), -1).max(1)  # of each output channel
-        with np.errstate(over="ignore", invalid="ignore"):
-            weights = (largest * self._scale).astype(np.float32)
-            return bool(np.isfinite(weights).all() and np.isfinite(self["bias"]).all())
 
 
 def split_pools(layers: Layers, keep: Collection[str]) -> Layers:

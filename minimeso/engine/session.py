@@ -281,7 +281,7 @@ class Session:
         layers, parameters = _prepare(self.model, frozenset(names), self._without)
         sizes = {layer.name: tuple(d or 0 for d in _shape_of(layer, shapes)) for layer in layers}
         plan = Plan(layers, parameters, inputs, sizes, names, self._without)
-        planned = plan, Program(plan, parameters.block)
+        planned = plan, Program(plan, parameters)
         self._plans[key] = planned
         while len(self._plans) > _MAX_PLANS or (
             len(self._plans) > 1 and self._packed_bytes() > _MAX_PACKED_BYTES
@@ -332,7 +332,7 @@ def _prepare(
     with _prepare_lock:
         key = keep, without
         if key not in model.prepared:
-            packed = sum(parameters.block.nbytes for _, parameters in model.prepared.values())
+            packed = sum(parameters.nbytes for _, parameters in model.prepared.values())
             if len(model.prepared) >= _MAX_PREPARED or packed > _MAX_PACKED_BYTES:
                 model.prepared.clear()
             layers = rewrite(bind(model.graph, model.weights), keep, without)

@@ -45,8 +45,8 @@ class _Search:
         self.steps, self.tensors, self.structs = steps, tensors, structs
 
     def longest(self, first: int) -> Stage:
-        """The longest stage from a step on, up to the first that leaves fewer lines than it
-        reads."""
+        """The longest stage from a step on, up to the first that leaves fewer lines than it reads
+        and no more than rings may be: the beginning of a network would leave every cache."""
         best = Stage(first, 1, self.band(first))
         for count in range(1, min(lib.MM_MAX_STAGE, len(self.steps) - first) + 1):
             last = first + count - 1
@@ -62,7 +62,9 @@ class _Search:
                 if floats > _MAX_RING_FLOATS:
                     break
                 best = stage
-                if self.stride(last) > 1 and not self.is_continued(stage):
+                final = self.written(last)
+                is_large = final is not None and final.floats > _MAX_RING_FLOATS
+                if self.stride(last) > 1 and not is_large and not self.is_continued(stage):
                     break
         return best
 

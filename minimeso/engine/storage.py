@@ -1,6 +1,7 @@
 """How weights lie in a model file, where it is to be small: as float16 or int8.
 
-The engine sees float32 alone; what is lost is lost at saving, once: what was read and is saved in
+Whoever asks for an array gets float32; int8 weights of convolutions are also to be had as they are,
+and the engine keeps them so.  What is lost is lost at saving, once: what was read and is saved in
 the same way again is the same.  Vectors (biases, batch norm) are float32 in any case: they are few,
 and a variance may be smaller than any float16.
 
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from ..errors import ModelError
 from .graph import Weights
+from .layer import Quantized
 
 Dtype = Literal["float32", "float16", "int8"]
 DTYPES = ("float32", "float16", "int8")
@@ -126,6 +128,14 @@ class Widened(Mapping[str, npt.NDArray[Any]]):
                 with np.errstate(over="ignore", invalid="ignore"):  # infinities are refused
                     array *= self._scales[name]
         return array
+
+    def quantized(self, name: str) -> Quantized | None:
+        """An array that is int8 in the file, with the scale of each output channel."""
+        scale = self._scales.get(name)
+        return None if scale is None else Quantized(self._arrays[name], scale.ravel())
+
+    def __contains__(self, name: object) -> bool:  # that of Mapping widens the array
+        return name in self._arrays
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)

@@ -26,10 +26,10 @@ def floats(values: npt.NDArray[np.float32], name: str) -> str:
     )
 
 
-def integers(values: Iterable[int], name: str) -> str:
-    """An array of int32."""
+def integers(values: Iterable[int], name: str, kind: str = "int32_t") -> str:
+    """An array of integers."""
     words = [str(value) for value in values] or ["0"]
-    return f"static const int32_t {name}[{len(words)}] = {{\n{_wrapped(words)}}};\n"
+    return f"static const {kind} {name}[{len(words)}] = {{\n{_wrapped(words)}}};\n"
 
 
 def structs(rows: Iterable[Any], kind: str, name: str, names: Mapping[str, str]) -> str:

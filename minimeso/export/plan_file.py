@@ -16,11 +16,12 @@ from ..engine.bindings import ffi
 from ..engine.native import Program
 from .interface import Interface
 
-_MAGIC = b"MMPLAN\0\1"
+_MAGIC = b"MMPLAN\0\2"
 #: Of ``mm_program``, in order.
 COUNTS = (
     "tensor_count", "step_count", "stage_count", "parameter_count", "constant_count", "table_count",
-    "arena_floats", "ring_floats", "scratch_floats", "max_list", "input_count", "output_count",
+    "quantized_count", "arena_floats", "ring_floats", "scratch_floats", "max_list", "input_count",
+    "output_count",
 )  # fmt: skip
 
 
@@ -38,7 +39,8 @@ def plan_file(program: Program, public: Interface) -> bytes:
         *(_fields(row) for row in ffi.unpack(made.stages, made.stage_count)),
         program.constants.astype("<f4").tobytes(),
         program.tables.astype("<i4").tobytes(),
-        program.parameters.astype("<f4").tobytes(),
+        program.parameters.block.astype("<f4").tobytes(),
+        program.parameters.quantized.tobytes(),
     ]
     body = b"".join(parts)
     return _MAGIC + struct.pack("<I", zlib.crc32(body)) + body

@@ -160,6 +160,8 @@ def _needs(program: Program) -> Needs:
     without = {f"conv_stride{stride}" for stride in (1, 2) if stride not in strides}
     if strides <= {1, 2}:
         without.add("conv_any_stride")
+    if all(step.quantized < 0 for step in steps):
+        without.add("dequantize")
     if any(step.slopes >= 0 for step in steps):
         activations.add("LEAKY_RELU")
     else:
@@ -178,6 +180,7 @@ def _data(program: Program) -> str:
     fields = [
         ".tensors = tensors", ".steps = steps", ".stages = stages",
         ".parameters = parameters.values", ".constants = constants.values", ".tables = tables",
+        ".quantized = quantized",
         *(f".{name} = {getattr(struct, name)}" for name in COUNTS),
     ]  # fmt: skip
     return "\n".join(
@@ -189,7 +192,8 @@ def _data(program: Program) -> str:
             "/* by their bits, which any compiler reads alike */",
             literals.floats(program.constants, "constants"),
             literals.integers(program.tables.tolist(), "tables"),
-            literals.floats(program.parameters, "parameters"),
+            literals.floats(program.parameters.block, "parameters"),
+            literals.integers(program.parameters.quantized.tolist(), "quantized", "uint8_t"),
             "static const mm_program program = {\n"
             + "".join(f"    {field},\n" for field in fields)
             + "};\n",

@@ -43,9 +43,8 @@ def test_measures_are_what_the_guard_asks_for(kernel: int, size: str) -> None:
         x = graph.node("max_pool2d", x, kernel_size=kernel, stride=1)
     graph.output(x)
     weights = random_weights(graph, np.random.default_rng(0))
-    plan = Session(graph, weights, threads=1).plan()
-    parameters = np.zeros(1 << 16, np.float32)
-    Program(plan, parameters)
+    plan, program = Session(graph, weights, threads=1).program()
+    parameters = program.parameters
     if size == "zeros":
         plan.constants[-1] = plan.constants[-1][:-32]  # 16 are added to whatever there is
     else:

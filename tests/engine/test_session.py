@@ -289,7 +289,7 @@ def test_asking_layer_by_layer_keeps_few_packed_weights(monkeypatch: pytest.Monk
         result = session.run(vectors, outputs=[node.name])[node.name]
         np.testing.assert_allclose(result, wanted[node.name], rtol=1e-4, atol=1e-4)
         blocks = {id(p.block): p.block for _, p in model.prepared.values()}
-        blocks |= {id(p.parameters): p.parameters for _, p in session._plans.values()}
+        blocks |= {id(p.parameters.block): p.parameters.block for _, p in session._plans.values()}
         assert sum(block.nbytes for block in blocks.values()) < 5.5 * whole
     session.run(vectors)
 

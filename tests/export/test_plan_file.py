@@ -20,7 +20,7 @@ from minimeso import Model
 from minimeso.engine import find_model
 from minimeso.engine.bindings import OP_NUMBERS, ffi
 from minimeso.engine.native import available_isas
-from minimeso.engine.paths import source_folder
+from minimeso.engine.paths import sources
 from minimeso.export import export, write
 from minimeso.export.plan_file import COUNTS, _fields, _name, _numbers
 
@@ -88,7 +88,7 @@ def test_the_example_of_the_documentation(library: str, tmp_path: Path) -> None:
 
 def test_fields_of_a_plan_are_those_of_the_engine() -> None:
     """Python writes what the structs have, C reads what the lists say."""
-    text = (source_folder() / "plan_file.h").read_text()
+    text = sources()["plan_file.h"]
     for name, kind in (("COUNTS", ""), ("TENSOR", "mm_tensor"), ("STEP", "mm_step"),
                        ("STAGE", "mm_stage")):  # fmt: skip
         body = re.split(r"(?<!\\)\n", text.split(f"#define MM_PLAN_{name}(")[1], maxsplit=1)[0]
@@ -112,7 +112,7 @@ def hostile_runner(library: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
     engine = [Path(library)]
     flags = ["-DHOSTILE", f"-I{minimeso.get_include()}"]
     if LONG:
-        engine = sorted(source_folder().glob("*.c"))
+        engine = sorted((ROOT / "csrc").glob("*.c"))
         flags += ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     source = Path(__file__).with_name("run_plan.c")
     run("gcc", *WARNINGS, *flags, source, *engine, "-lm", "-pthread", "-o", program)
@@ -132,7 +132,7 @@ def small_plan() -> bytes:
 
 
 def with_checksum(body: bytes) -> bytes:
-    return b"MMPLAN\0\1" + struct.pack("<I", zlib.crc32(body)) + body
+    return b"MMPLAN\0\2" + struct.pack("<I", zlib.crc32(body)) + body
 
 
 def test_a_hostile_plan_keeps_to_its_memory(hostile_runner: Path, tmp_path: Path) -> None:

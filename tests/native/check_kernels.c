@@ -231,6 +231,25 @@ static void check_resample_y(mm_resample_y_fn *plain, mm_resample_y_fn *fast, si
     release(b);
 }
 
+static void check_dequantize(mm_dequantize_fn *plain, mm_dequantize_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n);
+    uint8_t *x = random_bytes(room);
+    float *scale = random_array(MM_BLOCK, kind), *a = guarded(room), *b = guarded(room);
+    plain(x, scale, a, n);
+    fast(x, scale, b, n);
+    compare("weights", a, b, n, room);
+    for (size_t i = 0; i < n; i++) {
+        float wanted = (float)(x[i] - 128) * scale[i % MM_BLOCK];
+        if (!same(wanted, a[i]))
+            fail("rounded otherwise", n, i, wanted, a[i]);
+    }
+    free(x);
+    free(scale);
+    release(a);
+    release(b);
+}
+
 static void check_transpose(mm_transpose_fn *plain, mm_transpose_fn *fast, size_t n, int kind)
 {
     size_t room = rounded(n), stride = room + random_below(9);

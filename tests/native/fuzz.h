@@ -40,7 +40,7 @@ uint32_t random_bits(void);
 int32_t below(int32_t n);
 int32_t between(int32_t low, int32_t high);
 int one_in(int32_t n);
-void fill(void *p, size_t bytes); /* any bit pattern */
+void *fill(void *p, size_t bytes); /* any bit pattern */
 /* Allocated to the element. */
 void *exactly(size_t bytes);
 float *random_floats(int64_t count);

@@ -127,8 +127,8 @@ static void change_window(mm_step *s)
 static void change_step(draft_t *d, mm_step *s)
 {
     mm_program *p = &d->p;
-    int64_t *const in_parameters[] = {&s->weight, &s->bias,  &s->sign,
-                                      &s->slopes, &s->scale, &s->shift};
+    int64_t *const in_parameters[] = {&s->weight, &s->bias,  &s->sign,        &s->slopes,
+                                      &s->scale,  &s->shift, &s->weight_scale};
     int32_t *const numbers[] = {
         &s->op,       &s->array,         &s->activation, &s->pre_activation, &s->column_phases,
         &s->reversed, &s->axes[below(3)]};
@@ -143,7 +143,10 @@ static void change_step(draft_t *d, mm_step *s)
         change_operand(d, one_in(2) && s->second >= 0 ? &s->second : &s->input);
         break;
     case 2:
-        change_offset(in_parameters[below(6)], p->parameter_count);
+        if (one_in(7))
+            change_offset(&s->quantized, p->quantized_count);
+        else
+            change_offset(in_parameters[below(7)], p->parameter_count);
         break;
     case 3:
         change_offset(one_in(2) ? &s->first_constant : &s->second_constant, p->constant_count);
@@ -166,11 +169,11 @@ static void change_step(draft_t *d, mm_step *s)
 
 static void change_sizes(mm_program *p)
 {
-    int64_t *const sizes[] = {&p->parameter_count, &p->constant_count, &p->table_count,
-                              &p->arena_floats,    &p->scratch_floats, &p->max_list,
-                              &p->ring_floats,     &p->tensor_count,   &p->step_count,
-                              &p->stage_count};
-    int64_t *size = sizes[one_in(4) ? below(10) : below(7)];
+    int64_t *const sizes[] = {&p->parameter_count, &p->constant_count,  &p->table_count,
+                              &p->arena_floats,    &p->scratch_floats,  &p->max_list,
+                              &p->ring_floats,     &p->quantized_count, &p->tensor_count,
+                              &p->step_count,      &p->stage_count};
+    int64_t *size = sizes[one_in(4) ? below(11) : below(8)];
     if (one_in(8))
         change32(one_in(2) ? &p->input_count : &p->output_count);
     else if (one_in(3))

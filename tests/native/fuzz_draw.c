@@ -23,6 +23,18 @@ static int64_t new_parameters(draft_t *d, int64_t count)
     d->p.parameter_count += count;
     return d->p.parameter_count - count;
 }
+/* Weights of so many output channels: bytes, where that can be, as often as floats. */
+static void new_weights(draft_t *d, mm_step *s, int64_t outputs, int64_t taps)
+{
+    const int64_t count = outputs * taps;
+    if (outputs % MM_BLOCK || s->groups > 1 || one_in(2)) {
+        s->weight = new_parameters(d, count);
+        return;
+    }
+    s->quantized = d->p.quantized_count;
+    d->p.quantized_count += mm_round_lanes(count);
+    s->weight_scale = new_parameters(d, outputs);
+}
 static int64_t new_constants(draft_t *d, int64_t count)
 {
     d->p.constant_count += mm_round_lanes(count);
@@ -43,6 +55,8 @@ static mm_step *new_step(draft_t *d, int32_t op, int32_t input, int32_t output)
                    .second = -1,
                    .output = output,
                    .weight = -1,
+                   .quantized = -1,
+                   .weight_scale = -1,
                    .bias = -1,
                    .sign = -1,
                    .first_table = -1,
@@ -181,7 +195,7 @@ static int32_t draw_pointwise(draft_t *d)
     int32_t out = new_planes(d, channels, lines, t.width);
     mm_step *s = new_step(d, MM_OP_POINTWISE, in, out);
     s->slopes = s->scale = s->shift = -1;
-    s->weight = new_parameters(d, t.channels * t.height * channels * lines);
+    new_weights(d, s, channels * lines, t.channels * t.height);
     s->bias = new_parameters(d, channels * lines);
     measure(d);
     return out;
@@ -282,12 +296,11 @@ static void draw_window(draft_t *d, int32_t op, int32_t in)
     s->pad_top = pad_top, s->pad_left = pad_left;
     s->groups = groups;
     s->column_phases = split;
-    measure(d);
     if (op == MM_OP_CONV) {
-        s->weight = new_parameters(d, filters * (t.channels / groups) * kernel_h * kernel_w);
+        new_weights(d, s, filters, t.channels / groups * kernel_h * kernel_w);
         s->bias = new_parameters(d, filters);
-        return;
     }
+    measure(d);
     if (op == MM_OP_MAX_POOL && one_in(2))
         s->sign = new_parameters(d, t.channels);
     if (is_plain && one_in(2))

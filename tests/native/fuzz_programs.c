@@ -61,11 +61,12 @@ void *exactly(size_t bytes)
     return p;
 }
 
-void fill(void *p, size_t bytes)
+void *fill(void *p, size_t bytes)
 {
     unsigned char *bytes_of = p;
     for (size_t i = 0; i < bytes; i++)
         bytes_of[i] = (unsigned char)noise();
+    return p;
 }
 
 float *random_floats(int64_t count)
@@ -181,10 +182,12 @@ static void try_program(long number, int plain)
             float *constants = random_floats(p.constant_count);
             p.parameters = parameters;
             p.constants = constants;
+            p.quantized = fill(exactly((size_t)p.quantized_count), (size_t)p.quantized_count);
             count_steps(ran, &p);
             run_program(&p, number, plain);
             free(parameters);
             free(constants);
+            free((void *)p.quantized);
         } else {
             too_large++;
         }

@@ -63,8 +63,8 @@ int small_enough(const mm_program *p)
 {
     if (p->parameter_count > MAX_FLOATS || p->constant_count > MAX_FLOATS ||
         p->arena_floats > MAX_FLOATS || p->scratch_floats > MAX_FLOATS ||
-        p->ring_floats > MAX_FLOATS || p->max_list > MAX_FLOATS || p->input_count > MAX_ARRAYS ||
-        p->output_count > MAX_ARRAYS)
+        p->quantized_count > MAX_FLOATS || p->ring_floats > MAX_FLOATS ||
+        p->max_list > MAX_FLOATS || p->input_count > MAX_ARRAYS || p->output_count > MAX_ARRAYS)
         return 0;
     return work(p) <= MAX_WORK;
 }

@@ -123,8 +123,9 @@ def _write_program(
         (struct.tables, struct.table_count, "<i4"),
         (struct.constants, struct.constant_count, "<f4"),
         (struct.parameters, struct.parameter_count, "<f4"),
+        (struct.quantized, struct.quantized_count, "<u1"),
     ):
-        numbers = np.frombuffer(ffi.buffer(array, 4 * count), dtype[1:])
+        numbers = np.frombuffer(ffi.buffer(array, int(dtype[2]) * count), dtype[1:])
         file.write(numbers.astype(dtype).tobytes())
     _integers(file, len(x), x.itemsize, x.size)
     file.write(x.astype(x.dtype.newbyteorder("<")).tobytes())

@@ -119,6 +119,10 @@ static void read_program(mm_program *p)
     p->tables = tables;
     p->constants = reals(p->constant_count);
     p->parameters = reals(p->parameter_count);
+    uint8_t *quantized = get((size_t)p->quantized_count, 1);
+    for (int64_t i = 0; i < p->quantized_count; i++)
+        quantized[i] = (uint8_t)bytes(1);
+    p->quantized = quantized;
 }
 
 static void run_program(const char *name)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import GraphError
 from ..bindings import BLOCK, LANES
-from ..layer import Layer
+from ..layer import Layer, quantized
 from ..memory import round_lanes
 from ..winograd import transform_weights
 from .attributes import Attribute, flag, integer, padding, pair
@@ -116,12 +117,18 @@ def _lower_conv2d(plan: Lowering, layer: Layer) -> None:
 
 
 def _pack_conv2d(layer: Layer, channels: int) -> Packed:
+    bias = layer.arrays.get("bias", np.zeros(channels, np.float32))
+    small = quantized(layer.arrays, "weight")
+    is_plain = layer.algorithm == "direct" and layer.attributes["groups"] == 1
+    if small is not None and is_plain and len(small.values) % BLOCK == 0:
+        values = pack_conv(small.values, 1)
+        return {"quantized": values, "weight_scale": small.scale, "bias": bias}
     weight = layer.arrays["weight"]
     if layer.algorithm == "winograd":
         packed = pack_winograd(weight)
     else:
         packed = pack_conv(weight, layer.attributes["groups"])
-    return {"weight": packed, "bias": layer.arrays.get("bias", np.zeros(channels, np.float32))}
+    return {"weight": packed, "bias": bias}
 
 
 def block_sizes(filters: int) -> list[int]:
@@ -129,18 +136,20 @@ def block_sizes(filters: int) -> list[int]:
     return [BLOCK] * (filters // BLOCK) + [2] * (filters % BLOCK // 2) + [1] * (filters % 2)
 
 
-def pack_conv(weight: Weight, groups: int) -> Weight:
-    """(O, I, kh, kw) to [group][block][kh][I][kw][block size]."""
+def pack_conv(weight: npt.NDArray[Any], groups: int) -> npt.NDArray[Any]:
+    """(O, I, kh, kw) to [group][block][kh][I][kw][block size]; mostly a view of the weights."""
     shape = weight.shape[1:]
     of_group = weight.reshape(groups, -1, *shape)
-    parts, start = [], 0
+    parts: list[npt.NDArray[Any]] = []
+    start = 0
     for size, blocks in itertools.groupby(block_sizes(of_group.shape[1])):
         stop = start + size * len(list(blocks))
         block = of_group[:, start:stop].reshape(groups, -1, size, *shape)
-        parts.append(block.transpose(0, 1, 4, 3, 5, 2).reshape(groups, -1))
+        parts.append(block.transpose(0, 1, 4, 3, 5, 2))
         start = stop
-    packed = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)  # nearly always one
-    return packed.ravel()
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part.reshape(groups, -1) for part in parts], axis=1)
 
 
 def pack_winograd(weight: Weight) -> Weight:

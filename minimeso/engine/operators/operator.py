@@ -26,7 +26,7 @@ Shapes = Sequence[Shape]
 Attributes = Mapping[str, Any]
 Array = npt.NDArray[np.float64]
 Arrays = Mapping[str, Array]
-Packed = dict[str, npt.NDArray[np.float32]]
+Packed = dict[str, npt.NDArray[Any]]  # float32, quantized weights int8
 Field = int | float | str | Sequence[int]
 
 #: Most elements of one tensor of one image (1 GiB of float32).
