@@ -13,6 +13,7 @@ import shutil
 import sys
 import sysconfig
 import tarfile
+import zipfile
 from pathlib import Path
 
 from cffi import FFI
@@ -134,16 +135,21 @@ class BuildExtension(build_ext):
 
 
 class BuildPython(build_py):
-    """With the C of the engine: parts of it go into what `minimeso export` writes, and programs in
-    C include its header."""
+    """With the C of the engine, packed: parts of it go into what `minimeso export` writes; and with
+    its header, which programs in C include."""
 
     def run(self):
         super().run()
         if not self.editable_mode:
-            for source in [*_sources(), *_dependencies()]:
-                target = Path(self.build_lib, "minimeso", source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(CSRC.parent / source, target)
+            built = Path(self.build_lib, "minimeso", "csrc")
+            (built / "include").mkdir(parents=True, exist_ok=True)
+            for header in (CSRC / "include").glob("*.h"):
+                shutil.copyfile(header, built / "include" / header.name)
+            with zipfile.ZipFile(built / "sources.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+                for source in sorted([*_sources(), *_dependencies()]):
+                    entry = zipfile.ZipInfo(source.removeprefix("csrc/"))  # of 1980: same bytes
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                    archive.writestr(entry, (CSRC.parent / source).read_bytes())
 
 
 class SourceDistribution(sdist):

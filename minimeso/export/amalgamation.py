@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..engine.bindings import ACTIVATION_NUMBERS, OP_NUMBERS
 from ..engine.native import kernel_names
-from ..engine.paths import source_folder
+from ..engine.paths import sources
 from .items import Item, joined, kept, needed, read_items, with_private_names
 
 #: In the order in which they need each other; ``op_*.c`` come before those that end it.
@@ -79,19 +79,19 @@ class Vectors(NamedTuple):
 
 def amalgamate(needs: Needs, program: str) -> str:
     """A C file: the engine as ``needs`` says, then ``program``, which may use it."""
-    folder = source_folder()
-    texts = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+    files = sources()
+    texts = {name: text for name, text in files.items() if "/" not in name}
     every = _vectors(texts)
-    simd = {v: read_items((folder / "simd" / f"{v.suffix}.h").read_text()) for v in every}
+    simd = {v: read_items(files[f"simd/{v.suffix}.h"]) for v in every}
     texts["minimeso.h"] = _all_numbers(texts["minimeso.h"])
     texts["operators.h"], roots = _operators(texts["operators.h"], needs.operators)
     texts["activations.h"], names = _activations(texts["activations.h"], needs.activations)
     texts["kernels.h"] = _all_kernels(texts["kernels.h"])
     operators = sorted(name for name in texts if re.fullmatch(r"op_\w+\.c", name))
-    sources, templates = (*_FIRST, *operators, *_LAST), _included("kernels.inc", texts)
-    headers = _headers((*sources, *templates), texts)
-    parts = {name: read_items(texts[name]) for name in (*headers, *sources, *templates)}
-    parts |= {name: with_private_names(parts[name], name) for name in sources}
+    units, templates = (*_FIRST, *operators, *_LAST), _included("kernels.inc", texts)
+    headers = _headers((*units, *templates), texts)
+    parts = {name: read_items(texts[name]) for name in (*headers, *units, *templates)}
+    parts |= {name: with_private_names(parts[name], name) for name in units}
     items = [item for part in (*parts.values(), *simd.values()) for item in part]
     roots |= names | {f"mm_{kind}_fn" for kind, _ in _rows(texts["kernels.h"], "MM_KERNELS")}
     reached = needed(
@@ -112,7 +112,7 @@ def amalgamate(needs: Needs, program: str) -> str:
             *(_section(name, parts[name]) + _AFTER.get(name, "") for name in headers),
             _ARITHMETIC + _PASTE + _renames([*simd.values(), *kernels_of]),
             *(_kernels(vectors, [simd[vectors], *kernels_of], kernels) for vectors in every),
-            *(_section(name, parts[name]) for name in sources),
+            *(_section(name, parts[name]) for name in units),
             _NO_CHECK if needs.operators else "",
             program,
         )

@@ -7,10 +7,14 @@ import runpy
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import minimeso
+from minimeso.engine import _cffi, paths
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,11 +70,30 @@ def test_a_missing_compiler_is_one_line(setup: dict[str, Any], tmp_path: Path) -
         assert name in done.stderr
 
 
-def test_the_package_brings_the_c_of_the_engine(tmp_path: Path) -> None:
-    """For `minimeso export`, and the header for programs in C."""
-    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", tmp_path]
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a wheel has of the package, but for what is compiled."""
+    folder = tmp_path_factory.mktemp("package")
+    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", folder]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    built = tmp_path / "minimeso" / "csrc"
+    return folder / "minimeso"
+
+
+def test_the_package_brings_the_c_of_the_engine(package: Path) -> None:
+    """For `minimeso export`, and the header for programs in C."""
+    built = package / "csrc"
     csrc = ROOT / "csrc"
     wanted = {p.relative_to(csrc) for p in csrc.rglob("*") if p.suffix in (".c", ".h", ".inc")}
-    assert {p.relative_to(built) for p in built.rglob("*") if p.is_file()} == wanted
+    found = {p.relative_to(built).as_posix() for p in built.rglob("*") if p.is_file()}
+    assert found == {"include/minimeso_c_api.h", "sources.zip"}
+    with zipfile.ZipFile(built / "sources.zip") as archive:
+        assert {name: archive.read(name).decode() for name in archive.namelist()} == paths.sources()
+    assert {*map(Path, paths.sources())} == wanted
+
+
+@pytest.mark.skipif(bool(os.environ.get("MINIMESO_SANITIZE")), reason="sanitizers need room")
+def test_the_installed_package_is_small(package: Path) -> None:
+    """9 MB, of which what describes the wheel takes less than 0.05; `.ci/wheels` weighs it all."""
+    compiled = [Path(_cffi.__file__), Path(minimeso.get_library())]
+    files = [*(path for path in package.rglob("*") if path.is_file()), *compiled]
+    assert sum(path.stat().st_size for path in files) <= 8_950_000
