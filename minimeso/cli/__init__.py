@@ -13,10 +13,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 from .. import __version__
 from ..errors import MinimesoError, OutputError
-from . import bench, convert, detect, export, gui, info, scan, verify
 from .output import (
     BROKEN_PIPE,
     INTERRUPTED,
@@ -24,19 +25,19 @@ from .output import (
     SOME_UNREADABLE,
     USAGE,
     StdoutError,
+    columns,
     message,
 )
 
-_COMMANDS = {
-    "detect": detect, "gui": gui, "scan": scan, "info": info, "bench": bench, "convert": convert,
-    "verify": verify, "export": export,
-}  # fmt: skip
+#: Each a module of this package, imported where it is named or help is wanted.
+COMMANDS = ("detect", "gui", "scan", "info", "bench", "convert", "verify", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (by default that of the process); returns the exit status."""
     try:
-        options = _parser().parse_args(argv)
+        argv = sys.argv[1:] if argv is None else argv
+        options = _parser(argv).parse_args(argv)
         status: int = options.run(options)
         return status
     except SystemExit as end:  # a signal; or argparse: --help, --version or wrong usage
@@ -61,15 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return SOME_UNREADABLE
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """What understands these arguments: the command that they begin with, else all of them."""
     parser = argparse.ArgumentParser(
         prog="minimeso",
         description="Was the face in this picture swapped? Checked on this computer only.",
         epilog="minimeso COMMAND --help tells more, with examples.",
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"minimeso {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, module in _COMMANDS.items():
+    for name in argv[:1] if argv and argv[0] in COMMANDS else COMMANDS:
+        module = import_module(f".{name}", __name__)
         command = commands.add_parser(
             name,
             help=module.HELP,
@@ -82,7 +86,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _KeepExamples(argparse.HelpFormatter):
+class _Formatter(argparse.HelpFormatter):
+    """argparse asks ``shutil`` how wide the terminal is, whose import takes as long as a model's
+    load."""
+
+    def __init__(self, prog: str, **others: Any) -> None:
+        super().__init__(prog, **{"width": columns() - 2, **others})
+
+
+class _KeepExamples(_Formatter):
     """Fills the description as usual and leaves the lines of the examples as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:

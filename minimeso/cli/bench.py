@@ -9,7 +9,6 @@ whatever else the machine does falls on all of them alike; medians are compared.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +133,8 @@ def _measure(sessions: dict[str, Session], images: int, times: Times) -> None:
 
 
 def _results(times: Times) -> list[dict[str, Any]]:
+    import statistics  # `minimeso --help` need not wait for it
+
     medians = {name: statistics.median(values) for name, values in times.items()}
     return [
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -49,6 +50,16 @@ def _write(text: str) -> None:
         print(text, flush=True)
     except OSError as error:
         raise StdoutError(error) from None
+
+
+def columns() -> int:
+    """Of the terminal, as ``shutil.get_terminal_size`` finds them; else 80."""
+    with contextlib.suppress(KeyError, ValueError):
+        if (number := int(os.environ["COLUMNS"])) > 0:
+            return number
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    return 80
 
 
 def message(text: str) -> None:

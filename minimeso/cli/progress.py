@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import time
 from typing import Any
@@ -28,6 +27,8 @@ class Progress:
 
     def _print(self, text: str) -> None:
         if self._shown:
+            import shutil  # who shows nothing need not wait for it
+
             columns = shutil.get_terminal_size().columns
             state = printable(text)[: columns - 1]
             encoding = sys.stderr.encoding or "utf-8"

@@ -268,8 +268,11 @@ class Analyzer:
 
 
 def _p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:
-    """What a network says of some faces."""
-    found: list[float] = session.run(np.stack(crops)).tolist() if crops else []
+    """What a network says of some faces, of as many at once as there are threads."""
+    found: list[float] = []
+    for start in range(0, len(crops), session.threads):
+        few = crops[start : start + session.threads]
+        found += session.run(few[0][None] if len(few) == 1 else np.stack(few)).tolist()
     for p_fake in found:
         if not math.isfinite(p_fake):
             raise ModelError(f"{session.model.name}: p_fake is {p_fake}: its weights overflow")

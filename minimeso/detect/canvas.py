@@ -7,6 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.native import resize
+from ..media.pixels import Pixels
+
 #: Height and width of an input are multiples of it: the network halves them five times.
 CELL = 32
 #: Inputs that are kept for the next picture, the last used.
@@ -38,9 +41,47 @@ class Canvases:
             del self._kept[next(iter(self._kept))]
         return canvas, canvas[0, :, border : border + size[0], border : border + size[1]]
 
+    def filled(
+        self,
+        picture: Pixels,
+        edges: tuple[float, float, float, float],
+        size: tuple[int, int],
+        rotation: int,
+        room: tuple[int, int],
+        isa: str,
+    ) -> Array:
+        """(1, 3, H, W) with a part of a picture, scaled and then turned.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+            edges: left, top, right and bottom of the part.
+            size: height and width of it, scaled.
+            rotation: 0, 90, 180 or 270 degrees.
+            room: least height and width of the input, and pixels of a black border.
+            isa: instruction set.
+        """
+        lies = rotation in (90, 270)
+        canvas, inner = self.room(size[::-1] if lies else size, *room)
+        if rotation:
+            small = resize(picture, edges, size, "bilinear", isa)
+            inner[:] = np.rot90(small, -(rotation // 90), (1, 2))
+        else:
+            resize(picture, edges, size, "bilinear", isa, inner)
+        return canvas
+
     def clear(self) -> None:
         """Give the memory back."""
         self._kept.clear()
+
+
+def in_cells(picture: Pixels) -> Pixels:
+    """(1, H, W, 3) with a picture (h, w, 3) at its upper left, and zeros; copied only for these."""
+    height, width = (-(-n // CELL) * CELL for n in picture.shape[:2])
+    if (height, width) == picture.shape[:2]:
+        return picture[None]
+    whole = np.zeros((1, height, width, 3), np.uint8)
+    whole[0, : picture.shape[0], : picture.shape[1]] = picture
+    return whole
 
 
 def filling(scale: float, height: int, width: int) -> float:

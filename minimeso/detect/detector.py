@@ -94,8 +94,7 @@ class Detector:
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
-        found = find_detector(model)
-        self.model: Model | Pair = found.fast if fast and isinstance(found, Pair) else found
+        self.model: Model | Pair = find_detector(model, fast)
         self.networks = open_networks(self.model, threads, isa)
         spread = spread_of(self.model.calibration, self.model.name)
         self._rule = Rule(self.model.thresholds or {}, spread, checked_prior(prior))

@@ -118,8 +118,14 @@ def open_networks(
     return Networks(found, fast, thorough)
 
 
-def find_detector(name_or_path: str | os.PathLike[str] | Model | Pair) -> Model | Pair:
+def find_detector(
+    name_or_path: str | os.PathLike[str] | Model | Pair, fast: bool = False
+) -> Model | Pair:
     """The pair or the single detector of that name or in that file.
+
+    Args:
+        name_or_path: of a model file or a manifest, or what has been loaded already.
+        fast: of a pair, its fast network; of a file, the thorough one is not read then.
 
     Raises:
         ModelError: there is none, its file cannot be trusted, or it is no detector.
@@ -127,7 +133,13 @@ def find_detector(name_or_path: str | os.PathLike[str] | Model | Pair) -> Model 
     found = name_or_path
     if not isinstance(found, (Model, Pair)):
         path = detector_path(found)
-        found = load_pair(path) if path.endswith(ENDING) else find_model(found)
+        if path.endswith(ENDING):
+            data = read_file(path, SIZE_LIMIT)
+            found = _network(_manifest(data, path), "fast", path) if fast else _pair_of(data, path)
+        else:
+            found = find_model(found)
+    if fast and isinstance(found, Pair):
+        found = found.fast
     if isinstance(found, Pair):
         _check_pair(found, found.name)
     else:
@@ -174,16 +186,23 @@ def save_pair(pair: Pair, path: str | os.PathLike[str]) -> None:
     write_file(where, data)
 
 
-def _pair_of(data: bytes, where: str) -> Pair:
+def _manifest(data: bytes, where: str) -> dict[str, Any]:
+    """What stands in a manifest, its head checked."""
     if len(data) > SIZE_LIMIT:
         raise ModelError(f"{where}: more than the limit of {SIZE_LIMIT} bytes")
     description = parse_object(data, where, "the manifest of a pair")
-    _, name = check_head(description, FORMAT, where)
+    check_head(description, FORMAT, where)
     check_thresholds(description.get("thresholds"), where)
+    return description
+
+
+def _pair_of(data: bytes, where: str) -> Pair:
+    description = _manifest(data, where)
     calibration, meta = (_object(description, key, where) for key in ("calibration", "meta"))
     combination = _combination(description.get("combination"), where)
     fast, thorough = (_network(description, key, where) for key in ("fast", "thorough"))
-    pair = Pair(name, fast, thorough, combination, description["thresholds"], calibration, meta)
+    name, thresholds = description["name"], description["thresholds"]
+    pair = Pair(name, fast, thorough, combination, thresholds, calibration, meta)
     _check_pair(pair, where)
     return pair
 

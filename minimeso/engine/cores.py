@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 _MOUNT = "sys/fs/cgroup"
 _MEMBERSHIP = "proc/self/cgroup"
@@ -32,39 +31,40 @@ def available_cores(root: str | os.PathLike[str] = "/") -> int:
 
 def cpu_quota(root: str | os.PathLike[str] = "/") -> float | None:
     """Cores that our control groups may use, fractions included; ``None`` if there is no limit."""
-    return min(_quotas(Path(root)), default=None)
+    return min(_quotas(os.fspath(root)), default=None)
 
 
-def _quotas(root: Path) -> Iterator[float]:
-    for line in _read(root / _MEMBERSHIP).splitlines():
+def _quotas(root: str) -> Iterator[float]:
+    mount = os.path.join(root, _MOUNT)
+    for line in _read(root, _MEMBERSHIP).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if not controllers:
-            mounts = [root / _MOUNT, root / _MOUNT / "unified"]
+            mounts = [mount, os.path.join(mount, "unified")]
         elif "cpu" in controllers.split(","):
-            mounts = [root / _MOUNT / controllers, root / _MOUNT / "cpu"]
+            mounts = [os.path.join(mount, controllers), os.path.join(mount, "cpu")]
         else:
             continue
-        for mount in mounts:
-            for folder in _groups(mount, group):
+        for hierarchy in mounts:
+            for folder in _groups(hierarchy, group):
                 quota = _quota_of(folder, is_second=not controllers)
                 if quota is not None:
                     yield quota
 
 
-def _groups(mount: Path, group: str) -> Iterator[Path]:
+def _groups(mount: str, group: str) -> Iterator[str]:
     """Folders of a group and of those around it.  In a container the mount is our own group, and
     the name may be one that only the host knows."""
     parts = [part for part in group.split("/") if part not in ("", ".", "..")]
     for count in range(len(parts), -1, -1):
-        yield mount.joinpath(*parts[:count])
+        yield os.path.join(mount, *parts[:count])
 
 
-def _quota_of(folder: Path, *, is_second: bool) -> float | None:
+def _quota_of(folder: str, *, is_second: bool) -> float | None:
     if is_second:
-        fields = _read(folder / "cpu.max").split()
+        fields = _read(folder, "cpu.max").split()
     else:
-        fields = [_read(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
+        fields = [_read(folder, f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
     try:
         quota, period = (int(field) for field in fields)
     except ValueError:  # "max", or no such file
@@ -72,8 +72,9 @@ def _quota_of(folder: Path, *, is_second: bool) -> float | None:
     return quota / period if quota > 0 and period > 0 else None
 
 
-def _read(path: Path) -> str:
+def _read(folder: str, name: str) -> str:
     try:
-        return path.read_text()
+        with open(os.path.join(folder, name)) as file:
+            return file.read()
     except (OSError, ValueError):
         return ""

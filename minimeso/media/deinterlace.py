@@ -8,17 +8,18 @@ through it, in order; those that are not interlaced leave it as they came.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from .opening import usual_time_base
+
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from av.filter.graph import Graph
     from av.video.frame import VideoFrame
 
 #: One frame out for each one in, fields in the order that the frame tells.
 _BWDIF = "mode=send_frame:parity=auto:deint="
-#: Of frames without one; their times are those of the stream all the same.
-_TIME_BASE = Fraction(1, 25)
 
 
 def can_deinterlace() -> bool:
@@ -39,7 +40,7 @@ class Deinterlacer:
         self._what = "all" if all_frames else "interlaced"
         self._graph: Graph | None = None
         self._kind: tuple[int, int, str] | None = None
-        self._unit = _TIME_BASE
+        self._unit: Fraction | None = None
 
     def pass_on(self, frame: VideoFrame) -> Iterator[VideoFrame]:
         """The next frame goes in; what comes out. Where frames change their size, those before come
@@ -51,7 +52,7 @@ class Deinterlacer:
         kind = (frame.width, frame.height, frame.format.name)
         if kind != self._kind:
             yield from self.drain()
-            self._unit = frame.time_base or _TIME_BASE
+            self._unit = frame.time_base or usual_time_base()
             self._graph, self._kind = _graph(frame, self._unit, self._what), kind
         assert self._graph is not None
         self._graph.push(frame)

@@ -9,8 +9,9 @@ reference white of 203 cd/m2 (BT.2408) becomes white, what is lighter is compres
 from __future__ import annotations
 
 import itertools
-from fractions import Fraction
 from typing import TYPE_CHECKING
+
+from .opening import usual_time_base
 
 if TYPE_CHECKING:
     from av.filter.graph import Graph
@@ -21,7 +22,6 @@ _TRANSFERS = (16, 18)
 #: ``AVCOL_PRI_BT2020``, ``_SMPTE431`` and ``_SMPTE432`` (both P3).
 _PRIMARIES = (9, 11, 12)
 _TO_BT709 = "out_transfer=bt709:out_primaries=bt709"
-_UNIT = Fraction(1, 25)
 
 
 def is_hdr(frame: VideoFrame) -> bool:
@@ -62,7 +62,7 @@ def _graph(frame: VideoFrame, kind: str) -> Graph:
             width=frame.width,
             height=frame.height,
             format=frame.format,
-            time_base=frame.time_base or _UNIT,
+            time_base=frame.time_base or usual_time_base(),
         ),
         graph.add("scale", _TO_BT709),
         graph.add("format", f"pix_fmts={kind}"),

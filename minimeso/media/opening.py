@@ -13,6 +13,8 @@ from .pictures import Unreadable
 from .sample_tables import MAX_SAMPLES, promised_samples
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -26,6 +28,13 @@ _NO_CLIPS = (
 
 _COPY_AGAIN = "copy or download it again"
 _SAVE_AS = "save it as JPEG, PNG or MP4"
+
+
+def usual_time_base() -> Fraction:
+    """Of frames without one; their times are those of the stream all the same."""
+    from fractions import Fraction
+
+    return Fraction(1, 25)
 
 
 class NamelessFile:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from typing import IO, cast
 
 from .containers import begins_like_a_clip
@@ -75,6 +74,8 @@ def stream_of(file: io.BufferedIOBase) -> Stream:
 
 
 def _kept(file: io.BufferedIOBase, start: bytes) -> Stream:
+    import tempfile  # who judges files need not wait for it
+
     kept = Stream(cast(IO[bytes], tempfile.TemporaryFile()), is_ours=True)  # noqa: SIM115
     try:
         size, chunk = 0, start

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.util
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -382,4 +381,6 @@ class _File(Clip):
 
 
 def _has_pyav() -> bool:
-    return importlib.util.find_spec("av") is not None
+    from importlib.util import find_spec
+
+    return find_spec("av") is not None

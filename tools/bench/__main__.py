@@ -121,8 +121,8 @@ def _footprint() -> dict[str, Any]:
     found = machine.footprint()
     for name, value in found["milliseconds"].items():
         memory = found["peak_memory_bytes"][name] / 1e6
-        print(f"a process to {name}: {value:.0f} ms, at most {memory:.1f} MB")
-    print(f"cold start: {found['cold_start_ratio']:.2f}x")
+        ratio = found["over_decoding"][name]
+        print(f"{name}: {value:.0f} ms, {ratio:.2f} x decoding, at most {memory:.1f} MB")
     size, bytecode = (found[key] / 1e6 for key in ("installed_bytes", "bytecode_bytes"))
     print(f"installed: {size:.2f} MB, and {bytecode:.2f} MB of bytecode")
     return found

@@ -202,47 +202,61 @@ except OSError:
     import resource, sys
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """  # noqa: E501
-SCORE_ONE_FACE = """
+#: As `minimeso detect`.
+_JUDGE = """
 import sys
-import minimeso
-minimeso.Detector().check(sys.argv[1])
+from minimeso.__main__ import run
+sys.argv[1:] = ["detect", *sys.argv[1:]]
+run()
 """
-DECODE_ONE_PICTURE = """
+_DECODE = """
 import sys
 import numpy
 from PIL import Image
 numpy.asarray(Image.open(sys.argv[1]).convert("RGB"))
 """
+_DECODING = "decode one picture"
+#: What processes do, each with its script and its arguments.
+_PROCESSES = {
+    "judge one picture": (_JUDGE, str(PICTURE)),
+    "judge one with --fast": (_JUDGE, str(PICTURE), "--fast"),
+    _DECODING: (_DECODE, str(PICTURE)),
+    "minimeso --help": ("from minimeso.cli import main; main(['--help'])",),
+    "nothing": ("pass",),
+}
 
 
 def footprint(rounds: int = 25) -> dict[str, Any]:
-    """Cold start (in turns with a process that only decodes the picture), memory, size."""
+    """Cold starts (in turns with a process that only decodes the picture), memory, size."""
     environment = {**os.environ}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
 
-    def run(script: str) -> str:
-        command = [sys.executable, "-c", script, str(PICTURE)]
+    def run(script: str, *arguments: str) -> str:
+        command = [sys.executable, "-c", script, *arguments]
         return subprocess.run(
             command,
             env=environment,
             cwd=PACKAGE.parent,
             check=True,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
         ).stdout
 
-    scripts = {"score one face": SCORE_ONE_FACE, "decode the picture": DECODE_ONE_PICTURE}
-    memory = {name: int(run(script + REPORT_MEMORY)) for name, script in scripts.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in scripts}
+    memory = {
+        name: int(run(script + REPORT_MEMORY, *arguments).splitlines()[-1])
+        for name, (script, *arguments) in _PROCESSES.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in _PROCESSES}
     for turn in range(rounds):
-        for name in sorted(scripts, reverse=turn % 2 == 1):
-            seconds[name].append(_seconds(partial(run, scripts[name])))
+        for name in sorted(_PROCESSES, reverse=turn % 2 == 1):
+            seconds[name].append(_seconds(partial(run, *_PROCESSES[name])))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     files = [path for path in PACKAGE.rglob("*") if path.is_file()]
     installed = sum(p.stat().st_size for p in files if p.suffix != ".pyc")
     return {
         "milliseconds": {name: 1e3 * value for name, value in medians.items()},
-        "cold_start_ratio": medians["score one face"] / medians["decode the picture"],
+        "over_decoding": {name: value / medians[_DECODING] for name, value in medians.items()},
         "peak_memory_bytes": memory,
         "installed_bytes": installed,
         "bytecode_bytes": sum(p.stat().st_size for p in files) - installed,
