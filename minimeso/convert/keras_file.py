@@ -117,7 +117,7 @@ class KerasFile:
 def _parts(data: bytes) -> dict[str, bytes]:
     """The JSON texts of a ``.keras``, and its HDF5 file."""
     try:
-        parts = {name: c for name, c in entries(data, SIZE_LIMIT) if name in _PARTS}
+        parts = {name: bytes(c) for name, c in entries(data, SIZE_LIMIT) if name in _PARTS}
     except (ValueError, struct.error, zlib.error) as error:
         raise GraphError(f"damaged or cut short ({str(error)[:80]}): {_AGAIN}") from None
     if len(parts) < len(_PARTS):

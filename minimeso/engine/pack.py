@@ -49,17 +49,17 @@ class _Bytes:
 
     def __init__(self) -> None:
         self._arrays: list[npt.NDArray[np.int8]] = []
-        self._size = 0
+        self.size = 0
 
     def add(self, array: npt.NDArray[np.int8]) -> int:
-        start = self._size
+        start = self.size
         self._arrays.append(array)
-        self._size += round_lanes(array.size)
+        self.size += round_lanes(array.size)
         return start
 
     def whole(self) -> npt.NDArray[np.uint8]:
         """Bytes whose zero is 128."""
-        block = np.zeros(max(self._size, LANES), np.int8)
+        block = np.zeros(max(self.size, LANES), np.int8)
         start = 0
         for array in self._arrays:
             _copy(array, block[start : start + array.size])
@@ -79,6 +79,7 @@ class Parameters:
     Attributes:
         block: float32, all but
         quantized: uint8, weights as ``mm_step`` has them in its field of that name.
+        nbytes: what the arrays take in memory.
     """
 
     def __init__(self, layers: Layers, channels: dict[str, int]) -> None:
@@ -99,11 +100,7 @@ class Parameters:
             layers[number] = replace(layer, arrays=left)  # norms are lowered with theirs
         self.block: Array = floats.whole()
         self.quantized: npt.NDArray[np.uint8] = small.whole()
-
-    @property
-    def nbytes(self) -> int:
-        """What they take in memory."""
-        return int(self.block.nbytes + self.quantized.nbytes)
+        self.nbytes: int = self.block.nbytes + small.size
 
     def offsets(self, layer: Layer) -> dict[str, int]:
         """Where the arrays of ``layer`` begin in their block, by their field of ``mm_step``."""

@@ -40,6 +40,14 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
     assert not imported_by(code).intersection(HEAVY)
 
 
+def test_a_command_imports_no_other() -> None:
+    """Nor what takes as long to import as a model to load."""
+    judged = imported_by("from minimeso.cli import main; main(['detect', 'no-such-file'])")
+    assert not judged & {"minimeso.cli.scan", "minimeso.cli.bench"}
+    ours = judged - imported_by("import numpy")
+    assert not ours & {"shutil", "pathlib", "tempfile", "fractions", "statistics", "scipy"}
+
+
 def test_the_package_imports_nothing_heavy_until_it_is_used() -> None:
     assert not imported_by("import minimeso; dir(minimeso); minimeso.InputError").intersection(
         HEAVY

@@ -23,6 +23,7 @@ from support.detectors import photo
 from minimeso import FaceFinder, FoundFace, Graph, InputError, Model, ModelError, Session
 from minimeso.detect import finder as module
 from minimeso.detect.box import Box, iou
+from minimeso.detect.canvas import CELL, Canvases, in_cells
 from minimeso.detect.framing import square
 from minimeso.detect.quality import _pose
 from minimeso.engine.library import find_model
@@ -213,6 +214,19 @@ def test_face_that_fills_the_picture(
     for _ in range(quarters):
         expected = np.stack([expected[:, 1], side - expected[:, 0]], 1)
     assert np.abs(np.array(found.landmarks) - expected).max() < 0.1 * side
+
+
+@pytest.mark.parametrize("size", ((64, 96), (61, 70)))
+def test_what_is_not_scaled_is_searched_as_bytes(finder: FaceFinder, size: tuple[int, int]) -> None:
+    """With the bits of the usual way, and without a copy where it fits."""
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    x = in_cells(picture)
+    assert x.shape == (1, 64, 96, 3) and np.shares_memory(x, picture) == (size == (64, 96))
+    edges = 0.0, 0.0, float(size[1]), float(size[0])
+    canvas = Canvases().filled(picture, edges, size, 0, (CELL, 0), finder.session.isa)
+    outputs = finder.session.graph.outputs
+    wanted, found = (finder.session.run(given, outputs=outputs) for given in (canvas, x))
+    assert all(np.array_equal(wanted[name], found[name]) for name in outputs)
 
 
 def test_border_leaves_nothing_behind(finder: FaceFinder, face: FoundFace) -> None:

@@ -84,6 +84,18 @@ def test_a_detector_is_found_by_whatever_it_is(folder: Path) -> None:
             find_detector(name)
 
 
+def test_fast_does_not_read_the_thorough_network(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    pair = load_pair(folder / "both.json")
+    (tmp_path / f"{pair.thorough.name}.npz").unlink()
+    found = find_detector(tmp_path / "both.json", fast=True)
+    assert isinstance(found, Model) and found.name == pair.fast.name
+    assert find_detector(pair, fast=True) is pair.fast
+    with pytest.raises(ModelError):
+        find_detector(tmp_path / "both.json")
+
+
 def test_a_bundled_pair_goes_before_a_short_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

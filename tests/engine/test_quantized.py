@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +9,12 @@ import pytest
 from conftest import random_weights
 from hypothesis import given
 from hypothesis import strategies as st
+from support.quantized import as_stored, blocks, save_all_int8
 
-from minimeso import Graph, Model, Session, load_model, save_model
-from minimeso.engine import storage
+from minimeso import Graph, Model, Session, load_model
 from minimeso.engine.bindings import OP_NUMBERS, ffi
 from minimeso.engine.native import available_isas
 from minimeso.engine.reference import evaluate
-
-
-@pytest.fixture(autouse=True)
-def small_arrays_too(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Else each network would have to be large."""
-    monkeypatch.setattr(storage, "LARGE", 1)
-    yield
-
-
-def as_stored(graph: Graph, folder: Path, seed: int = 0) -> Model:
-    weights = dict(random_weights(graph, np.random.default_rng(seed)))
-    for name in weights:
-        if name.endswith("running_var"):  # tiny ones let rounding grow
-            weights[name] = np.abs(weights[name]) + np.float32(0.5)
-    save_model(Model("small", graph, weights), folder / "small.npz", dtype="int8")
-    return load_model(folder / "small.npz")
 
 
 def steps_of(session: Session) -> dict[str, list[bool]]:
@@ -42,28 +25,6 @@ def steps_of(session: Session) -> dict[str, list[bool]]:
     for step in ffi.unpack(struct.steps, struct.step_count):
         found.setdefault(names[step.op], []).append(step.quantized >= 0)
     return found
-
-
-def blocks(height: int, width: int, channels: int, wide: int, kernel: int, stride: int) -> Graph:
-    """What a MobileNet is made of, then convolutions of every other kind."""
-    graph = Graph()
-    x = graph.input("x", (3, height, width))
-    x = graph.node("conv2d", x, out_channels=channels, kernel_size=3, padding=1, stride=stride)
-    first = x
-    x = graph.node("conv2d", x, out_channels=wide, kernel_size=1, bias=False)
-    x = graph.node("relu6", graph.node("batch_norm", x))
-    x = graph.node("conv2d", x, out_channels=wide, kernel_size=3, padding=1, groups=wide)
-    x = graph.node("conv2d", x, out_channels=channels, kernel_size=1)
-    x = graph.node("add", graph.node("batch_norm", x), first)
-    y = graph.node("conv2d", x, out_channels=2 * channels, kernel_size=kernel, groups=2)
-    y = graph.node("swish", y)
-    y = graph.node("conv2d", y, out_channels=12, kernel_size=(1, 2), dilation=2, stride=3)
-    z = graph.node("conv2d", x, out_channels=channels, kernel_size=3, padding=1, groups=channels)
-    z = graph.node("relu6", graph.node("conv2d", z, out_channels=wide, kernel_size=1))
-    z = graph.node("conv2d", z, out_channels=8, kernel_size=1)
-    z = graph.node("linear", graph.node("mean", z), out_features=5)
-    graph.output(y, z, graph.node("conv2d", x, out_channels=7, kernel_size=1))
-    return graph
 
 
 @given(
@@ -128,7 +89,7 @@ def test_a_batch_norm_that_overflows_stays_outside(tmp_path: Path) -> None:
         "n.weight": np.full(8, 1e20, np.float32),
         "n.running_var": np.full(8, 1, np.float32),
     }
-    save_model(Model("large", graph, weights), tmp_path / "large.npz", dtype="int8")
+    save_all_int8(Model("large", graph, weights), tmp_path / "large.npz")
     x0 = np.full((1, 8, 8, 8), 1e-30, np.float32)
     result = Session(load_model(tmp_path / "large.npz")).run(x0)
     assert np.isfinite(result).all()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from exported import WARNINGS, compiled, input_bytes, python_bytes, random_inputs, run
 from support.every_operator import every_operator
+from support.quantized import as_stored, blocks
 
 from minimeso import Graph, InputError, Model, Session
 from minimeso.engine import bundled_models, find_model
@@ -47,6 +48,12 @@ def check(model: Model, folder: Path, compiler: str, *flags: str, isas: Sequence
 def test_bits_of_every_operator(tmp_path: Path) -> None:
     """Without SIMD, for the sake of time; networks have it."""
     check(every_operator(), tmp_path, "gcc", "-O1", "-DMINIMESO_SCALAR", isas=["scalar"])
+
+
+@needs_gcc
+def test_bits_of_weights_that_are_bytes(tmp_path: Path) -> None:
+    model = as_stored(blocks(16, 16, 8, 16, 3, 2), tmp_path)
+    check(model, tmp_path, "gcc", "-O1", "-DMINIMESO_SCALAR", isas=["scalar"])
 
 
 @needs_gcc

@@ -53,7 +53,7 @@ def runner(library: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@pytest.mark.parametrize("name", ("mesoinception4-mish", "every", "yunet-s"))
+@pytest.mark.parametrize("name", ("mesoinception4-mish", "every", "yunet-s", "efficientnet-lite0"))
 def test_bits_are_those_of_a_session(name: str, runner: Path, tmp_path: Path) -> None:
     model = every_operator() if name == "every" else find_model(name)
     shapes = {"image": (3, 64, 96)} if name == "yunet-s" else None
