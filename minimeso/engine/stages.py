@@ -43,6 +43,8 @@ class _Search:
 
     def __init__(self, steps: Sequence[Step], tensors: Sequence[Tensor], structs: Structs) -> None:
         self.steps, self.tensors, self.structs = steps, tensors, structs
+        #: The buffer that each step writes.
+        self.written = [tensors[s.output].buffer if s.output >= 0 else None for s in steps]
 
     def longest(self, first: int) -> Stage:
         """The longest stage from a step on, up to the first that leaves fewer lines than it reads
@@ -62,7 +64,7 @@ class _Search:
                 if floats > _MAX_RING_FLOATS:
                     break
                 best = stage
-                final = self.written(last)
+                final = self.written[last]
                 is_large = final is not None and final.floats > _MAX_RING_FLOATS
                 if self.stride(last) > 1 and not is_large and not self.is_continued(stage):
                     break
@@ -83,31 +85,27 @@ class _Search:
             lines = max(1, _BAND_FLOATS // (channels * width))
         return -(-lines // tile) * tile
 
-    def written(self, step: int) -> Buffer | None:
-        output = self.steps[step].output
-        return self.tensors[output].buffer if output >= 0 else None
-
     def inner_buffers(self, stage: Stage) -> list[Buffer]:
         """Buffers that steps of the stage write, each once, but for the one of the last step."""
         end = stage.first + stage.count - 1
-        final = self.written(end)
-        buffers = (self.written(step) for step in range(stage.first, end))
+        final = self.written[end]
+        buffers = self.written[stage.first : end]
         return list({id(b): b for b in buffers if b is not None and b is not final}.values())
 
     def is_continued(self, stage: Stage) -> bool:
         """Whether later steps write into the buffer that the last one writes."""
         end = stage.first + stage.count
-        final = self.written(end - 1)
-        return any(self.written(step) is final for step in range(end, len(self.steps)))
+        final = self.written[end - 1]
+        return any(buffer is final for buffer in self.written[end:])
 
     def is_closed(self, stage: Stage) -> bool:
         """Nobody outside the stage touches what passes between its steps, nobody inside reads what
         it makes, and whole tiles of that are made in each band."""
         end = stage.first + stage.count - 1
-        final = self.written(end)
+        final = self.written[end]
         for number in range(stage.first, end + 1):
             step = self.steps[number]
-            if self.written(number) is final and stage.band % self.tile_lines(number):
+            if self.written[number] is final and stage.band % self.tile_lines(number):
                 return False
             for index in (step.input, step.second):
                 if index >= 0 and stage.count > 1 and self.tensors[index].buffer is final:
