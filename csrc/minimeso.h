@@ -106,7 +106,7 @@ typedef struct {
     const float *parameters; /* shared by all programs of a model */
     const float *constants;
     const int32_t *tables;
-    const uint8_t *quantized; /* as the parameters; MM_LANES are read at once */
+    const uint8_t *quantized; /* as the parameters; MM_LANES behind those of a step may be read */
     int64_t tensor_count, step_count, stage_count, parameter_count, constant_count, table_count;
     int64_t quantized_count;
     int64_t arena_floats;   /* one image, with the slack that vector loads may run into */

@@ -30,10 +30,11 @@ static inline int mm_block_of(int64_t filters)
     return filters >= MM_BLOCK ? MM_BLOCK : filters >= 2 ? 2 : 1;
 }
 
-/* Weights that are bytes, of so many output channels, as floats in scratch. */
+/* Weights that are bytes, of so many output channels, as floats in scratch: whole vectors are made
+   of each block, so up to one more than there are. */
 static inline int64_t mm_weights_floats(const mm_step *s, int64_t outputs, int64_t taps)
 {
-    return s->quantized < 0 ? 0 : mm_round_lanes(mm_times(outputs, taps));
+    return s->quantized < 0 ? 0 : mm_times(outputs, taps) + MM_LANES;
 }
 
 /* The weights of output channels [first, first + outputs), as floats: where they lie, or in
@@ -61,7 +62,7 @@ static inline int mm_has_weights(const mm_operands *o, int64_t outputs, int64_t 
     if (s->quantized == -1)
         return mm_has_parameters(o, s->weight, count);
     return outputs % MM_BLOCK == 0 && mm_has_parameters(o, s->weight_scale, outputs) &&
-           mm_within(s->quantized, mm_round_lanes(count), o->program->quantized_count);
+           mm_within(s->quantized, count + MM_LANES, o->program->quantized_count);
 }
 
 /* The rows of a convolution's input: the zeros that its window wants before and behind them, and

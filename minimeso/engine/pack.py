@@ -59,7 +59,7 @@ class _Bytes:
 
     def whole(self) -> npt.NDArray[np.uint8]:
         """Bytes whose zero is 128."""
-        block = np.zeros(max(self.size, LANES), np.int8)
+        block = np.zeros(self.size + LANES, np.int8)  # which may be read
         start = 0
         for array in self._arrays:
             _copy(array, block[start : start + array.size])

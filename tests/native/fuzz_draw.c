@@ -32,7 +32,7 @@ static void new_weights(draft_t *d, mm_step *s, int64_t outputs, int64_t taps)
         return;
     }
     s->quantized = d->p.quantized_count;
-    d->p.quantized_count += mm_round_lanes(count);
+    d->p.quantized_count += count + MM_LANES;
     s->weight_scale = new_parameters(d, outputs);
 }
 static int64_t new_constants(draft_t *d, int64_t count)
