@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.arguments import name_list
-from tools.check.build import COMMON, CSRC, KERNEL_CHECK, build, network_check, run
+from tools.check.build import CSRC, KERNEL_CHECK, build, network_check, run
 from tools.check.networks import QUICK, Bits, all_models, read_bits, struct_fields, write_networks
 from tools.check.targets import TARGETS, X86_INTRINSICS, Target
 from tools.errors import ToolError, exit_status
@@ -69,8 +69,9 @@ def check_syntax(target: Target) -> str:
     """What a compiler refuses that is not here as a whole."""
     sources = sorted(CSRC.glob("*.c"))
     for source in sources:
-        own = X86_INTRINSICS.get(source.name, []) if "x86_64" in target.flags[1] else []
-        run([*target.command(), *COMMON, *target.flags, *own, f"-I{CSRC}", source])
+        own = X86_INTRINSICS.get(source.name, []) if "x86_64" in target.flags[0] else []
+        # behind -- a path that begins with /o is no option
+        run([*target.command(), *target.flags, *own, f"-I{CSRC}", "--", source])
     return f"{len(sources)} sources are accepted"
 
 

@@ -79,10 +79,13 @@ def _zig(triple: str, isa: str, runner: tuple[str, ...] | None = None) -> Target
 
 
 def _msvc(cpu: str) -> Target:
-    """Clang with the rules and the macros of MSVC, over what we want of its headers."""
-    how = (f"--target={cpu}-pc-windows-msvc", "-fms-compatibility", "-fms-extensions", "-Wgnu")
-    flags = ("-fsyntax-only", *how, "-isystem", str(Path(__file__).parent / "msvc"))
-    return Target(("clang",), "", "clang", flags, None, is_built=False)
+    """clang-cl, which has the rules, the macros and the options of MSVC (those that ``setup.py``
+    gives it), over what we want of its headers."""
+    flags = (
+        *(f"--target={cpu}-pc-windows-msvc", "-fsyntax-only", "/O2", "/std:c11", "/fp:precise"),
+        *("/W4", "/WX", "-Wextra", "-Wgnu", "/imsvc", str(Path(__file__).parent / "msvc")),
+    )
+    return Target(("clang", "--driver-mode=cl"), "", "clang", flags, None, is_built=False)
 
 
 #: MSVC has all intrinsics at any time, Clang those that it was told of.
