@@ -63,6 +63,8 @@ def _compile_arguments(compiler):
     arguments += _float_arguments(platform.machine(), sys.maxsize > 1 << 32)
     # or the speed of the convolutions depends on the length of whatever stands before them
     arguments += ["-falign-functions=64"]
+    # in a process with another copy of the engine each has its own
+    arguments.append("-fvisibility=hidden")
     arguments.append("-g0")  # Python's own flags ask for debug information: 1.1 MB of it
     if os.environ.get("MINIMESO_SANITIZE"):
         arguments += [

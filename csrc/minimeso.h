@@ -160,6 +160,9 @@ int mm_measure(const mm_program *program, int64_t step, mm_needs *needs);
    need lines further away than a picture can be high. */
 int mm_measure_stage(const mm_program *program, const mm_stage *stage, int64_t *ring_lines);
 
+/* Another number where plan files (plan_file.h) have other fields, operators or activations. */
+uint32_t mm_plan_version(void);
+
 /* A pool of `threads` threads, the caller's among them.  Not for use across fork. */
 int mm_pool_new(int threads, mm_pool **pool);
 void mm_pool_free(mm_pool *pool);

@@ -145,6 +145,8 @@ static void read_names(mm_reader *r, minimeso_network *n, int *status)
 static void read_network(mm_reader *r, minimeso_network *n, int *status)
 {
     mm_program *p = &n->program;
+    if (number(r) != mm_plan_version())
+        r->failed = 1;
     read_counts(r, p);
     n->has_thresholds = number(r) != 0;
     n->real = real_number(r);
@@ -181,23 +183,6 @@ static void read_network(mm_reader *r, minimeso_network *n, int *status)
     p->tables = n->tables;
     p->parameters = n->parameters;
     p->quantized = n->quantized;
-}
-
-/* As in zlib and PNG, four bits at a time. */
-static uint32_t crc32_of(const unsigned char *p, size_t bytes)
-{
-    static const uint32_t table[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-    };
-    uint32_t crc = 0xffffffffu;
-    for (size_t i = 0; i < bytes; i++) {
-        crc ^= p[i];
-        crc = table[crc & 15] ^ crc >> 4;
-        crc = table[crc & 15] ^ crc >> 4;
-    }
-    return ~crc;
 }
 
 /* --- what a network is ----------------------------------------------------------------------- */
@@ -253,12 +238,29 @@ static int describe_arrays(minimeso_network *n)
     return 1;
 }
 
+/* Memory for so many items at once.  Zeros: a hostile plan may read what no step has written. */
+static int reserve(minimeso_network *n, int at_once)
+{
+    const size_t bytes = mm_workspace_bytes(&n->program, n->threads, at_once);
+    if (!bytes || bytes > SIZE_MAX - 64)
+        return MINIMESO_NO_MEMORY;
+    if (bytes <= n->memory_bytes)
+        return MINIMESO_OK;
+    void *memory = calloc(1, bytes + 64);
+    if (!memory)
+        return MINIMESO_NO_MEMORY;
+    free(n->memory);
+    n->memory = memory;
+    n->memory_bytes = bytes;
+    return MINIMESO_OK;
+}
+
 static int open_network(const unsigned char *plan, size_t bytes, minimeso_network *n)
 {
     int status = MINIMESO_OK;
     int64_t step;
     if (bytes < MM_PLAN_HEAD || memcmp(plan, MM_PLAN_MAGIC, 8) ||
-        crc32_of(plan + MM_PLAN_HEAD, bytes - MM_PLAN_HEAD) != u32(plan + 8))
+        mm_crc32(plan + MM_PLAN_HEAD, bytes - MM_PLAN_HEAD) != u32(plan + 8))
         return MINIMESO_BAD_PLAN;
     mm_reader r = {plan + MM_PLAN_HEAD, plan + bytes, 0};
     read_network(&r, n, &status);
@@ -272,12 +274,15 @@ static int open_network(const unsigned char *plan, size_t bytes, minimeso_networ
         return MINIMESO_BAD_PLAN;
     for (n->isa = MM_ISA_COUNT - 1; !mm_isa_supported(n->isa); n->isa--)
         ;
-    if (mm_pool_new(n->threads, &n->pool))
-        return MINIMESO_NO_THREADS;
-    return MINIMESO_OK;
+    status = mm_pool_new(n->threads, &n->pool);
+    if (status)
+        return status == MM_E_NOMEM ? MINIMESO_NO_MEMORY : MINIMESO_NO_THREADS;
+    return reserve(n, 1);
 }
 
 /* --- minimeso_c_api.h ------------------------------------------------------------------------ */
+
+int minimeso_api_version(void) { return MINIMESO_C_API_VERSION; }
 
 int minimeso_open(const void *plan, size_t bytes, int threads, minimeso_network **network)
 {
@@ -363,16 +368,9 @@ int minimeso_run(minimeso_network *n, const void *const *inputs, float *const *o
     if (count < 0 || count > INT32_MAX / 2)
         return MINIMESO_NO_SUCH;
     const int at_once = count >= n->threads ? n->threads : 1;
-    const size_t bytes = mm_workspace_bytes(&n->program, n->threads, at_once);
-    if (!bytes || bytes > SIZE_MAX - 64)
-        return MINIMESO_NO_MEMORY;
-    if (bytes > n->memory_bytes) {
-        free(n->memory);
-        n->memory = malloc(bytes + 64);
-        n->memory_bytes = n->memory ? bytes : 0;
-        if (!n->memory)
-            return MINIMESO_NO_MEMORY;
-    }
+    const int status = reserve(n, at_once);
+    if (status)
+        return status;
     void *aligned = (char *)n->memory + (64 - (uintptr_t)n->memory % 64) % 64;
     return mm_run(&n->program, n->isa, n->pool, inputs, outputs, count, aligned, at_once, NULL)
                ? MINIMESO_NO_ISA

@@ -1,16 +1,23 @@
 /* plan_file.h - the fields of a plan file, in the order in which they stand there.
 
    A plan file is little-endian: MM_PLAN_MAGIC, the CRC-32 of all that follows it as 4 bytes, then
-   numbers of 8 bytes: the fields of MM_PLAN_COUNTS; whether there are thresholds, and these; of
-   each input and then of each output the length of its name and the name, with zeros up to a
-   multiple of 8 bytes; all fields of each tensor, step and stage.  Then constants, tables and
-   parameters, 4 bytes a value, and quantized weights, a byte each.  Floats among numbers of 8 bytes
-   are their bits.
+   numbers of 8 bytes: mm_plan_version(); the fields of MM_PLAN_COUNTS; whether there are
+   thresholds, and these; of each input and then of each output the length of its name and the name,
+   with zeros up to a multiple of 8 bytes; all fields of each tensor, step and stage.  Then
+   constants, tables and parameters, 4 bytes a value, and quantized weights, a byte each.  Floats
+   among numbers of 8 bytes are their bits.
 
    I(field) is an integer, F(field) a float, A(field, i) one of an array. */
 #ifndef MINIMESO_PLAN_FILE_H
 #define MINIMESO_PLAN_FILE_H
 
+#include <stddef.h>
+#include <stdint.h>
+
+/* As in zlib and PNG. */
+uint32_t mm_crc32(const unsigned char *p, size_t bytes);
+
+/* The last byte grows with what mm_plan_version() does not see: how weights are packed, say. */
 #define MM_PLAN_MAGIC "MMPLAN\0\2"
 #define MM_PLAN_HEAD 12 /* bytes of magic and checksum */
 

@@ -1,12 +1,16 @@
 /* minimeso_c_api.h - runs networks from C, without Python.
 
    `minimeso export --plan MODEL OUT/` makes a plan of a network: a file that holds its weights and
-   how it runs on inputs of one size.  Any number of networks may run side by side; one of them is
-   for one call at a time.  Functions that return int give MINIMESO_OK or what went wrong, a
-   negative number.  Nothing is printed, no signal handler set, no environment read; memory is
-   allocated by minimeso_open alone, and by the first minimeso_run with more items at once.
+   how it runs on inputs of one size.  Any number of networks may run side by side, in any threads;
+   one of them is for one call at a time.  Where it has threads of its own it does not outlive a
+   fork: the child opens it again.  Nothing is printed, no signal handler set, no environment read;
+   memory is allocated by minimeso_open alone, and by the first minimeso_run with more items.
 
-   Link with the library that minimeso.get_library() names, with -lm and -pthread. */
+   Functions that are told of something that may not be return MINIMESO_OK or a negative number;
+   pointers are the caller's to get right: none may be NULL but that of minimeso_close.
+
+   Link with the library that minimeso.get_library() names, with -lm and -pthread; `minimeso export
+   --library MODEL OUT/` makes a shared one. */
 #ifndef MINIMESO_C_API_H
 #define MINIMESO_C_API_H
 
@@ -17,8 +21,14 @@
 extern "C" {
 #endif
 
-/* Grows when something is added; what is there stays as it is. */
-#define MINIMESO_C_API_VERSION 1
+#if defined(__GNUC__) && !defined(_WIN32)
+#pragma GCC visibility push(default) /* a shared library shows these alone */
+#endif
+
+/* Grows when something is added; what is there stays as it is.  The function tells that of the
+   library. */
+#define MINIMESO_C_API_VERSION 2
+int minimeso_api_version(void);
 
 enum {
     MINIMESO_OK = 0,
@@ -31,18 +41,19 @@ enum {
 
 typedef struct minimeso_network minimeso_network;
 
-/* An input or output.  shape: (C, H, W) or, where rank is 1, (F) float32; where is_bytes is set
-   (H, W, C) uint8, each a colour from 0 to 255. */
+/* An input or output.  shape: (C, H, W) or, where rank is 1, (F) float; where is_bytes is set
+   (H, W, C) uint8_t, RGB from 0 to 255, the top left pixel first.  The last index is the next
+   element in memory, with nothing between. */
 typedef struct {
     const char *name; /* as long as the network is open */
     int is_bytes;
     int rank;
     int64_t shape[3];
-    size_t bytes; /* of one item */
+    size_t bytes; /* of one item: all elements of the shape */
 } minimeso_array;
 
 /* Reads a plan of so many bytes, which may go afterwards.  threads: that work on a call, the
-   caller's among them, 1 or more. */
+   caller's among them, 1 or more.  *network is NULL where it fails. */
 int minimeso_open(const void *plan, size_t bytes, int threads, minimeso_network **network);
 void minimeso_close(minimeso_network *network);
 
@@ -59,12 +70,18 @@ int minimeso_output(const minimeso_network *network, int number, minimeso_array 
    says fake.  MINIMESO_NO_SUCH for others. */
 int minimeso_thresholds(const minimeso_network *network, float *real, float *fake);
 
-/* Runs it on `count` items, which lie one behind the other in each array. */
+/* Runs it on `count` items, which lie one behind the other in each array: inputs[i] has count *
+   bytes of input i, and output i is written to outputs[i].  An item's result does not depend on the
+   others, nor on the number of threads. */
 int minimeso_run(minimeso_network *network, const void *const *inputs, float *const *outputs,
                  int64_t count);
 
 /* What a status means, in English. */
 const char *minimeso_error(int status);
+
+#if defined(__GNUC__) && !defined(_WIN32)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

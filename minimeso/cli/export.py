@@ -23,7 +23,7 @@ DETAILS = (
 EXAMPLES = """\
   minimeso export mesoinception4-mish out/
   minimeso export my_network.npz out/ --size 320x240 --floats
-  minimeso export default out/ --plan"""
+  minimeso export default out/ --plan --library"""
 #: Of a picture, as of the engine's own limit of memory.
 _MAX_SIDE = 1 << 13
 
@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures are float32 (3, H, W) from 0 to 1, not bytes (H, W, 3)")  # fmt: skip
     add("--plan", action="store_true",
         help="a plan file for the installed C library in place of C")  # fmt: skip
+    add("--library", action="store_true",
+        help="besides, that library, static and shared, its header and minimeso.pc")  # fmt: skip
     add("--crop", action="store_true",
         help="besides, minimeso_crop.c: cuts a face out of a picture and scales it")  # fmt: skip
     add("--name", metavar="PREFIX", help="of files and functions; default: from the model's name")
@@ -50,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from ..detect.pair import ENDING, detector_path, load_pair
     from ..engine import find_model
     from ..errors import InputError
-    from ..export import crop_files, export, write
+    from ..export import crop_files, export, write, write_library
 
     path = detector_path(options.model)
     pair = load_pair(path) if path.endswith(ENDING) else None
@@ -73,6 +75,10 @@ def run(options: argparse.Namespace) -> int:
             write(exported.files, folder)
         if options.crop:
             write(crop_files(), folder)
+        if options.library:
+            write_library(folder)
+    except OutputError:
+        raise
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{options.out}: cannot be written: {reason}: name a folder") from None

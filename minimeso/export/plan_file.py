@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.bindings import ffi
+from ..engine.bindings import ffi, lib
 from ..engine.native import Program
 from .interface import Interface
 
@@ -30,6 +30,7 @@ def plan_file(program: Program, public: Interface) -> bytes:
     made = program.struct
     limits = public.model.thresholds if public.is_detector else None
     parts = [
+        _numbers([lib.mm_plan_version()]),
         _numbers(getattr(made, name) for name in COUNTS),
         _numbers([limits is not None]),
         _numbers(_bits(limits[key] if limits else 0.0) for key in ("real", "fake")),

@@ -18,13 +18,12 @@ from support.every_operator import every_operator
 import minimeso
 from minimeso import Model
 from minimeso.engine import find_model
-from minimeso.engine.bindings import OP_NUMBERS, ffi
+from minimeso.engine.bindings import OP_NUMBERS, ffi, lib
 from minimeso.engine.native import available_isas
 from minimeso.engine.paths import sources
 from minimeso.export import export, write
 from minimeso.export.plan_file import COUNTS, _fields, _name, _numbers
 
-ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("MINIMESO_HYPOTHESIS") == "long"
 CHANGES = 20_000 if LONG else 300
 HEAD = 12
@@ -69,23 +68,6 @@ def test_bits_are_those_of_a_session(name: str, runner: Path, tmp_path: Path) ->
             assert found == python_bytes(model, inputs, isa), (isa, threads)
 
 
-def test_the_example_of_the_documentation(library: str, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "embed.md").read_text()
-    (source,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "judge.c").write_text(source)
-    include = f"-I{minimeso.get_include()}"
-    run("gcc", *WARNINGS, tmp_path / "judge.c", include, library, "-lm", "-pthread",
-        "-o", tmp_path / "judge")  # fmt: skip
-    model = find_model("mesoinception4-mish")
-    write(export(model, as_plan=True).files, tmp_path)
-    face = np.random.default_rng(1).integers(0, 256, (1, 256, 256, 3)).astype(np.uint8)
-    (tmp_path / "face.rgb").write_bytes(face.tobytes())
-    found = run(
-        tmp_path / "judge", tmp_path / "mesoinception4_mish.plan", tmp_path / "face.rgb"
-    ).split()
-    assert np.float32(found[0]) == minimeso.Session(model).run(face)[0]
-
-
 def test_fields_of_a_plan_are_those_of_the_engine() -> None:
     """Python writes what the structs have, C reads what the lists say."""
     text = sources()["plan_file.h"]
@@ -112,7 +94,7 @@ def hostile_runner(library: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
     engine = [Path(library)]
     flags = ["-DHOSTILE", f"-I{minimeso.get_include()}"]
     if LONG:
-        engine = sorted((ROOT / "csrc").glob("*.c"))
+        engine = sorted((Path(__file__).resolve().parents[2] / "csrc").glob("*.c"))
         flags += ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     source = Path(__file__).with_name("run_plan.c")
     run("gcc", *WARNINGS, *flags, source, *engine, "-lm", "-pthread", "-o", program)
@@ -176,7 +158,7 @@ def input_plan(op: str, arena_floats: int, **tensor: int) -> bytes:
     counts = dict.fromkeys(COUNTS, 0)
     ones = ("tensor_count", "step_count", "stage_count", "input_count")
     counts |= {"arena_floats": arena_floats, **dict.fromkeys(ones, 1)}
-    head = _numbers([*counts.values(), 0, 0, 0])
+    head = _numbers([lib.mm_plan_version(), *counts.values(), 0, 0, 0])
     return with_checksum(head + _name("x") + b"".join(_fields(row[0]) for row in rows))
 
 
@@ -214,10 +196,18 @@ def test_an_array_beyond_all_memory_is_refused(op: str, describing: Path, tmp_pa
     assert told(plan, describing, tmp_path).startswith("no plan")
 
 
+def test_a_plan_of_another_version_is_refused(describing: Path, tmp_path: Path) -> None:
+    """Of one with other operators: its numbers would mean others."""
+    body = small_plan()[HEAD:]
+    assert not told(with_checksum(body), describing, tmp_path).startswith("no plan")
+    other = (lib.mm_plan_version() ^ 1).to_bytes(8, "little")
+    assert told(with_checksum(other + body[8:]), describing, tmp_path).startswith("no plan")
+
+
 @pytest.mark.parametrize("length", [-1, 256, (1 << 63) - 1, -(1 << 63)])
 def test_lengths_of_names_that_lie(length: int, describing: Path, tmp_path: Path) -> None:
     body = bytearray(small_plan()[HEAD:])
-    at = 8 * (len(COUNTS) + 3)
+    at = 8 * (len(COUNTS) + 4)
     body[at : at + 8] = length.to_bytes(8, "little", signed=True)
     assert told(with_checksum(bytes(body)), describing, tmp_path).startswith("no plan")
 
@@ -226,7 +216,7 @@ def test_a_plan_that_wants_too_much_memory_is_refused(runner: Path, tmp_path: Pa
     body = bytearray(small_plan()[HEAD:])
     for name in ("arena_floats", "ring_floats", "scratch_floats", "max_list"):
         changed = bytearray(body)
-        at = 8 * COUNTS.index(name)
+        at = 8 * (1 + COUNTS.index(name))
         changed[at : at + 8] = ((1 << 30) + 1).to_bytes(8, "little")
         (tmp_path / "large.plan").write_bytes(with_checksum(bytes(changed)))
         with pytest.raises(AssertionError, match="no plan, a damaged one"):

@@ -249,7 +249,7 @@ static void try_plan(const uint8_t *body, size_t size)
 {
     minimeso_network *n;
     unsigned char *plan = exactly(MM_PLAN_HEAD + size);
-    const uint32_t checksum = crc32_of(body, size);
+    const uint32_t checksum = mm_crc32(body, size);
     memcpy(plan, MM_PLAN_MAGIC, 8);
     for (int i = 0; i < 4; i++)
         plan[8 + i] = (unsigned char)(checksum >> 8 * i);
