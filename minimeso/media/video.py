@@ -241,7 +241,7 @@ class _File(Clip):
 
         if self._deinterlacer is not None or frame.is_corrupt or not self._is_due(t):
             return False
-        if not (self._combs.is_combed(frame) and can_deinterlace()):
+        if not (self._combs.is_combed(frame, t) and can_deinterlace()):
             return False
         self._deinterlacer = Deinterlacer(all_frames=True)
         self._remark("deinterlaced")

@@ -227,10 +227,10 @@ def container(data: bytes) -> None:
     clock = Clock(25.0, 10.0)
     times = [clock.read(stamp if math.isfinite(stamp) else None) for stamp in stamps]
     assert all(a < b for a, b in itertools.pairwise(times)), times
-    if len(data) >= 2 + 16 * 16:
+    if len(data) >= 2 + 18 * 16:
         width = 16 + data[0] % 40
         rows = np.frombuffer(data, np.uint8, (len(data) - 2) // width * width, 2)
-        if len(rows) >= 16 * width:
+        if len(rows) >= 18 * width:
             combed_blocks(rows.reshape(-1, width))
 
 
