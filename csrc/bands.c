@@ -74,6 +74,36 @@ void mm_lines_of_band(const mm_program *p, const mm_stage *stage, int64_t number
     lines_of(p, stage, band, 1, own, needs);
 }
 
+/* About how long a line of a step takes: multiplications, and what each value costs besides. */
+static double work_of(const mm_operands *o)
+{
+    const mm_step *s = o->step;
+    const mm_tensor *made = mm_made(o->program, s);
+    double window = (double)s->kernel_h * s->kernel_w;
+    if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD)
+        window *= (double)o->in->channels / s->groups * (s->op == MM_OP_WINOGRAD ? 0.5 : 1.0);
+    return (8.0 + window) * made->channels * made->width;
+}
+
+int64_t mm_lost_bands(const mm_program *p, const mm_stage *stage)
+{
+    mm_range before[MM_MAX_STAGE], own[MM_MAX_STAGE];
+    int64_t bands = mm_bands(p, stage);
+    if (bands < 2)
+        return 0;
+    mm_lines_of_band(p, stage, bands / 2 - 1, before);
+    mm_lines_of_band(p, stage, bands / 2, own);
+    double lost = 0.0, all = 0.0;
+    for (int i = 0; i < stage->count; i++) {
+        const mm_operands o = mm_operands_of(p, &p->steps[stage->first + i]);
+        double work = work_of(&o);
+        if (own[i].start < own[i].end)
+            lost += work * (double)mm_larger(before[i].end - own[i].start, 0);
+        all += work * (double)mm_made(p, o.step)->height;
+    }
+    return all > 0.0 ? (int64_t)(lost * (double)bands / all + 0.5) : 0;
+}
+
 /* --- how many lines rings must keep ----------------------------------------------------- */
 
 #define MM_MAX_REPEAT 16

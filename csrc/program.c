@@ -13,11 +13,9 @@ typedef struct {
     mm_pool *pool;
     const void *const *inputs;
     float *const *outputs;
-    int64_t batch, whole_images; /* images below it go to one thread each, the rest to all */
     char *workspace;
     size_t scratch_bytes, arena_bytes;
     int64_t *nanoseconds;
-    volatile int32_t next;
 } run_t;
 
 /* One band of a stage.  done[i]: the lines that step i has computed end there. */
@@ -38,15 +36,6 @@ static void run_band(const mm_worker *worker, const mm_stage *stage, int64_t num
             then = now;
         }
     }
-}
-
-/* The part-th of `parts` equal shares of a stage. */
-static void run_stage(const mm_worker *worker, const mm_stage *stage, int64_t part, int64_t parts)
-{
-    int64_t bands = mm_bands(worker->program, stage), done[MM_MAX_STAGE] = {0};
-    mm_clear_rings(worker, stage);
-    for (int64_t b = bands * part / parts; b < bands * (part + 1) / parts; b++)
-        run_band(worker, stage, b, done);
 }
 
 /* Bytes rounded up to whole cache lines. */
@@ -75,27 +64,54 @@ static mm_worker worker_at(const run_t *run, int thread, int arena, int64_t imag
     };
 }
 
-static void run_task(void *context, int thread)
+/* Some images, each for one thread. */
+typedef struct {
+    const run_t *run;
+    int64_t first;
+} images_t;
+
+static void run_images(void *context, mm_share *share)
 {
-    run_t *run = context;
-    const mm_program *p = run->program;
-    int threads = mm_pool_threads(run->pool);
-    for (;;) {
-        int64_t image = run->whole_images ? mm_atomic_next(&run->next) : 0;
-        if (image >= run->whole_images)
-            break;
-        mm_worker worker = worker_at(run, thread, thread, image);
-        for (int64_t i = 0; i < p->stage_count; i++)
-            run_stage(&worker, &p->stages[i], 0, 1);
-    }
-    mm_pool_barrier(run->pool); /* arena 0 is everyone's from here on */
-    for (int64_t image = run->whole_images; image < run->batch; image++) {
-        mm_worker worker = worker_at(run, thread, 0, image);
+    const images_t images = *(const images_t *)context;
+    const mm_program *p = images.run->program;
+    for (int64_t piece; (piece = mm_pool_piece(share)) >= 0;) {
+        mm_worker worker =
+            worker_at(images.run, share->thread, share->thread, images.first + piece);
         for (int64_t i = 0; i < p->stage_count; i++) {
-            run_stage(&worker, &p->stages[i], thread, threads);
-            mm_pool_barrier(run->pool);
+            int64_t done[MM_MAX_STAGE] = {0}, bands = mm_bands(p, &p->stages[i]);
+            mm_clear_rings(&worker, &p->stages[i]);
+            for (int64_t b = 0; b < bands; b++)
+                run_band(&worker, &p->stages[i], b, done);
         }
     }
+}
+
+/* One stage of an image, some bands a piece. */
+typedef struct {
+    const run_t *run;
+    const mm_stage *stage;
+    int64_t image, bands, each;
+} lines_t;
+
+static void run_lines(void *context, mm_share *share)
+{
+    const lines_t lines = *(const lines_t *)context;
+    const mm_worker worker = worker_at(lines.run, share->thread, 0, lines.image);
+    int64_t done[MM_MAX_STAGE] = {0};
+    mm_clear_rings(&worker, lines.stage);
+    for (int64_t piece; (piece = mm_pool_piece(share)) >= 0;) {
+        int64_t end = mm_smaller((piece + 1) * lines.each, lines.bands);
+        for (int64_t b = piece * lines.each; b < end; b++)
+            run_band(&worker, lines.stage, b, done);
+    }
+}
+
+static void run_stage(const run_t *run, int64_t image, const mm_stage *stage)
+{
+    int64_t bands = mm_bands(run->program, stage), each = bands / MM_MAX_PIECES + 1;
+    lines_t lines = {run, stage, image, bands, each};
+    int64_t lost = mm_pool_threads(run->pool) > 1 ? mm_lost_bands(run->program, stage) : 0;
+    mm_pool_run(run->pool, run_lines, &lines, (bands + each - 1) / each, lost / each);
 }
 
 /* Bytes of one thread's scratch and of one image's arena. */
@@ -137,13 +153,17 @@ int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const 
                  .pool = pool,
                  .inputs = inputs,
                  .outputs = outputs,
-                 .batch = batch,
                  .workspace = workspace,
                  .nanoseconds = nanoseconds};
     workspace_parts(program, &run.scratch_bytes, &run.arena_bytes);
-    if (images_at_once >= threads)
-        run.whole_images = batch - batch % threads;
-    mm_pool_run(pool, run_task, &run);
+    int64_t alone = images_at_once >= threads ? batch - batch % threads : 0;
+    for (int64_t i = 0; i < alone; i += MM_MAX_PIECES) {
+        images_t images = {&run, i};
+        mm_pool_run(pool, run_images, &images, mm_smaller(alone - i, MM_MAX_PIECES), 0);
+    }
+    for (int64_t i = alone; i < batch; i++)
+        for (int64_t stage = 0; stage < program->stage_count; stage++)
+            run_stage(&run, i, &program->stages[stage]);
     return MM_OK;
 }
 

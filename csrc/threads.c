@@ -5,85 +5,11 @@
 
 #include <stdlib.h>
 
-#if defined(_WIN32)
-#include <windows.h>
-typedef SRWLOCK lock_t;
-typedef CONDITION_VARIABLE condition_t;
-typedef HANDLE thread_t;
-#define lock_init(l) InitializeSRWLock(l)
-#define lock_free(l) (void)(l)
-#define lock(l) AcquireSRWLockExclusive(l)
-#define unlock(l) ReleaseSRWLockExclusive(l)
-#define condition_init(c) InitializeConditionVariable(c)
-#define condition_free(c) (void)(c)
-#define condition_wait(c, l) SleepConditionVariableSRW(c, l, INFINITE, 0)
-#define condition_wake(c) WakeAllConditionVariable(c)
-#else
-#include <pthread.h>
-#include <sched.h>
-#include <time.h>
-typedef pthread_mutex_t lock_t;
-typedef pthread_cond_t condition_t;
-typedef pthread_t thread_t;
-#define lock_init(l) pthread_mutex_init(l, NULL)
-#define lock_free(l) pthread_mutex_destroy(l)
-#define lock(l) pthread_mutex_lock(l)
-#define unlock(l) pthread_mutex_unlock(l)
-#define condition_init(c) pthread_cond_init(c, NULL)
-#define condition_free(c) pthread_cond_destroy(c)
-#define condition_wait(c, l) pthread_cond_wait(c, l)
-#define condition_wake(c) pthread_cond_broadcast(c)
-#endif
-
-#if defined(_MSC_VER)
-#include <intrin.h>
-#if defined(_M_ARM64)
-#define cpu_relax() __yield()
-#else
-#define cpu_relax() _mm_pause()
-#endif
-static int32_t atomic_load(volatile int32_t *p) { return InterlockedOr((volatile LONG *)p, 0); }
-static void atomic_store(volatile int32_t *p, int32_t v)
-{
-    InterlockedExchange((volatile LONG *)p, v);
-}
-static int32_t atomic_add(volatile int32_t *p, int32_t v)
-{
-    return InterlockedExchangeAdd((volatile LONG *)p, v);
-}
-#else
-#if defined(__x86_64__) || defined(__i386__)
-#define cpu_relax() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define cpu_relax() __asm__ volatile("yield")
-#else
-#define cpu_relax() (void)0
-#endif
-static int32_t atomic_load(volatile int32_t *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-static void atomic_store(volatile int32_t *p, int32_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_SEQ_CST);
-}
-static int32_t atomic_add(volatile int32_t *p, int32_t v)
-{
-    return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);
-}
-#endif
-
-static void yield_core(void)
-{
-#if defined(_WIN32)
-    SwitchToThread();
-#else
-    sched_yield();
-#endif
-}
+#include "system_threads.h"
 
 /* about 200 us: longer than the usual wait between two stages (waking a sleeper takes 50 us, and a
    network has ten stages), short against a time slice */
 #define SPINS 4000
-
-int32_t mm_atomic_next(volatile int32_t *counter) { return atomic_add(counter, 1); }
 
 int64_t mm_nanoseconds(void)
 {
@@ -100,6 +26,21 @@ int64_t mm_nanoseconds(void)
 #endif
 }
 
+/* Sleepers, and how many there may be: whoever has changed what they wait for looks here first, so
+   that nobody takes a lock while all are awake. */
+typedef struct {
+    condition_t rung;
+    volatile int32_t sleepers;
+} bell_t;
+
+/* What a thread has left of the job: the next piece, and the end, in one word.  Its owner takes
+   from the front, so that what it does hangs together, the others from the back.  Lines of a cache
+   apart. */
+typedef struct {
+    volatile int32_t range;
+    char apart[60];
+} part_t;
+
 typedef struct {
     mm_pool *pool;
     int thread;
@@ -108,23 +49,40 @@ typedef struct {
 struct mm_pool {
     int threads;
     lock_t lock;
-    condition_t changed;
-    /* counters that only grow: compared for equality, so they may wrap */
-    volatile int32_t round;  /* tasks begun */
-    volatile int32_t phase;  /* barriers passed */
-    volatile int32_t inside; /* threads that wait at the barrier */
+    bell_t begun, over;
+    volatile int32_t round; /* jobs begun; only grows, and is compared for equality: it may wrap */
     volatile int32_t stop;
+    volatile int32_t done;    /* pieces of the job */
+    volatile int32_t arrived; /* threads that have taken some of it */
+    /* Of the job; whoever has a piece of it may read them, as it cannot end before that. */
     mm_task *task;
     void *context;
+    int32_t count;
+    volatile int32_t lost; /* others look at it, too, to see whether they want a piece */
+    int64_t credit;        /* nanoseconds, see `settle` */
+    part_t *parts;
     thread_t *handles;
     worker_t *workers;
 };
 
-/* Wait until *word is no longer `old`. */
-static void wait_change(mm_pool *pool, volatile int32_t *word, int32_t old)
+static int32_t range_of(int32_t next, int32_t end)
+{
+    return (int32_t)((uint32_t)next << 16 | (uint32_t)end);
+}
+static int32_t next_of(int32_t range) { return (int32_t)((uint32_t)range >> 16); }
+static int32_t end_of(int32_t range) { return (int32_t)((uint32_t)range & 0xffff); }
+
+static int is_so(volatile int32_t *word, int32_t value, int equal)
+{
+    return (atomic_load(word) == value) == equal;
+}
+
+/* Wait until *word is (`equal`) or is no longer a value. */
+static void wait_until(mm_pool *pool, bell_t *bell, volatile int32_t *word, int32_t value,
+                       int equal)
 {
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load(word) != old)
+        if (is_so(word, value, equal))
             return;
         if (i > SPINS / 10 && i % 16 == 0)
             yield_core(); /* whom we wait for may want this very core */
@@ -132,44 +90,89 @@ static void wait_change(mm_pool *pool, volatile int32_t *word, int32_t old)
             cpu_relax();
     }
     lock(&pool->lock);
-    while (atomic_load(word) == old)
-        condition_wait(&pool->changed, &pool->lock);
+    atomic_add(&bell->sleepers, 1);
+    while (!is_so(word, value, equal)) /* after the line above: who changes it sees us */
+        condition_wait(&bell->rung, &pool->lock);
+    atomic_add(&bell->sleepers, -1);
     unlock(&pool->lock);
 }
 
-/* Set *word and wake who sleeps on it; under the lock, so that no wake-up is lost. */
-static void change(mm_pool *pool, volatile int32_t *word, int32_t value)
+static void ring(mm_pool *pool, bell_t *bell)
 {
-    lock(&pool->lock);
-    atomic_store(word, value);
-    condition_wake(&pool->changed);
-    unlock(&pool->lock);
-}
-
-void mm_pool_barrier(mm_pool *pool)
-{
-    if (pool->threads == 1)
+    if (!atomic_load(&bell->sleepers))
         return;
-    int32_t phase = atomic_load(&pool->phase);
-    if (atomic_add(&pool->inside, 1) == pool->threads - 1) {
-        atomic_store(&pool->inside, 0);
-        change(pool, &pool->phase, (int32_t)((uint32_t)phase + 1));
-    } else {
-        wait_change(pool, &pool->phase, phase);
+    lock(&pool->lock);
+    condition_wake(&bell->rung);
+    unlock(&pool->lock);
+}
+
+/* Take pieces from whoever has most left, if the work that is lost by that is worth it; the first
+   is the thread's, the others may be taken again.  The job is whatever it is by then: a thread that
+   comes too late for one finds the next, or nothing. */
+static int steal(mm_pool *pool, mm_share *share)
+{
+    for (;;) {
+        int32_t lost = atomic_load(&pool->lost);
+        int victim = -1;
+        int32_t range = 0, most = 0;
+        for (int i = 0; i < pool->threads; i++) {
+            int32_t found = atomic_load(&pool->parts[i].range);
+            int32_t left = end_of(found) - next_of(found);
+            if (i != share->thread && left > most)
+                victim = i, range = found, most = left;
+        }
+        if (most < 2 * lost + 1)
+            return 0;
+        /* so that the caller and all who have not come yet are over at the same time */
+        int32_t others = victim ? 1 : pool->threads - atomic_load(&pool->arrived);
+        int32_t parts = (others > 1 ? others : 1) + 1;
+        int32_t first = end_of(range) - (most + parts - 1) / parts;
+        if (!atomic_swap(&pool->parts[victim].range, range, range_of(next_of(range), first)))
+            continue;
+        atomic_add(&pool->arrived, 1);
+        share->piece = first;
+        share->is_fresh = 1;
+        atomic_store(&pool->parts[share->thread].range, range_of(first + 1, end_of(range)));
+        return 1;
+    }
+}
+
+int64_t mm_pool_piece(mm_share *share)
+{
+    mm_pool *pool = share->pool;
+    if (share->is_fresh) {
+        share->is_fresh = 0;
+        share->taken++;
+        return share->piece;
+    }
+    if (share->end) /* alone */
+        return ++share->piece < share->end ? share->piece : -1;
+    int32_t count = pool->count; /* no more when the piece is counted as done */
+    if (atomic_add(&pool->done, 1) == count - 1)
+        ring(pool, &pool->over);
+    volatile int32_t *part = &pool->parts[share->thread].range;
+    for (;;) {
+        int32_t range = atomic_load(part), next = next_of(range), end = end_of(range);
+        if (next >= end)
+            return -1;
+        if (atomic_swap(part, range, range_of(next + 1, end))) {
+            share->taken++;
+            return share->piece = next;
+        }
     }
 }
 
 static void work(const worker_t *worker)
 {
     mm_pool *pool = worker->pool;
-    int32_t round = 0;
+    mm_share share = {.pool = pool, .thread = worker->thread};
     for (;;) {
-        wait_change(pool, &pool->round, round);
-        round = atomic_load(&pool->round);
+        int32_t round = atomic_load(&pool->round);
         if (atomic_load(&pool->stop))
             return;
-        pool->task(pool->context, worker->thread);
-        mm_pool_barrier(pool);
+        while (steal(pool, &share))
+            pool->task(pool->context, &share);
+        wait_until(pool, &pool->begun, &pool->round, round, 0);
     }
 }
 
@@ -202,6 +205,33 @@ static int start(thread_t *handle, worker_t *worker)
 static void join(thread_t handle) { pthread_join(handle, NULL); }
 #endif
 
+static void free_memory(mm_pool *pool)
+{
+    free(pool->handles);
+    free(pool->workers);
+    free(pool->parts);
+    free(pool);
+}
+
+static void next_round(mm_pool *pool)
+{
+    atomic_add(&pool->round, 1);
+    ring(pool, &pool->begun);
+}
+
+/* End a pool of which so many threads were started, the caller's counted. */
+static void end(mm_pool *pool, int started)
+{
+    atomic_store(&pool->stop, 1);
+    next_round(pool);
+    for (int i = 1; i < started; i++)
+        join(pool->handles[i]);
+    condition_free(&pool->begun.rung);
+    condition_free(&pool->over.rung);
+    lock_free(&pool->lock);
+    free_memory(pool);
+}
+
 int mm_pool_new(int threads, mm_pool **out)
 {
     *out = NULL;
@@ -212,26 +242,26 @@ int mm_pool_new(int threads, mm_pool **out)
         return MM_E_NOMEM;
     pool->handles = calloc((size_t)threads, sizeof *pool->handles);
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
-    if (!pool->handles || !pool->workers) {
-        free(pool->handles);
-        free(pool->workers);
-        free(pool);
+    pool->parts = calloc((size_t)threads, sizeof *pool->parts);
+    if (!pool->handles || !pool->workers || !pool->parts) {
+        free_memory(pool);
         return MM_E_NOMEM;
     }
     lock_init(&pool->lock);
-    condition_init(&pool->changed);
-    pool->threads = 1;
-    int code = MM_OK;
-    for (int i = 1; i < threads && code == MM_OK; i++) {
-        pool->workers[i].pool = pool;
-        pool->workers[i].thread = i;
-        if (start(&pool->handles[i], &pool->workers[i]))
+    condition_init(&pool->begun.rung);
+    condition_init(&pool->over.rung);
+    pool->threads = threads;
+    int code = MM_OK, started = 1;
+    for (; started < threads; started++) {
+        pool->workers[started].pool = pool;
+        pool->workers[started].thread = started;
+        if (start(&pool->handles[started], &pool->workers[started])) {
             code = MM_E_THREADS;
-        else
-            pool->threads++;
+            break;
+        }
     }
     if (code != MM_OK) {
-        mm_pool_free(pool);
+        end(pool, started);
         return code;
     }
     *out = pool;
@@ -240,27 +270,60 @@ int mm_pool_new(int threads, mm_pool **out)
 
 void mm_pool_free(mm_pool *pool)
 {
-    if (!pool)
-        return;
-    atomic_store(&pool->stop, 1);
-    change(pool, &pool->round, (int32_t)((uint32_t)atomic_load(&pool->round) + 1));
-    for (int i = 1; i < pool->threads; i++)
-        join(pool->handles[i]);
-    condition_free(&pool->changed);
-    lock_free(&pool->lock);
-    free(pool->handles);
-    free(pool->workers);
-    free(pool);
+    if (pool)
+        end(pool, pool->threads);
 }
 
 int mm_pool_threads(const mm_pool *pool) { return pool->threads; }
 
-void mm_pool_run(mm_pool *pool, mm_task *task, void *context)
+/* What a job may cost more with other threads than alone: this share of its time, on average. */
+#define ALLOWED 32
+/* Nanoseconds: so much less than nothing is forgotten (a debugger has stopped us), and so much of
+   what was gained is remembered. */
+#define WORST (-4 * 1000 * 1000)
+#define BEST (1000 * 1000)
+
+/* A core that something else wants takes a thread away in the middle of its piece, for milliseconds
+   that the caller then waits.  So there is an account: on it go what a job took less than the
+   caller would have alone, and the share that may be lost; where it is in the red, the caller works
+   alone.  `busy`: until the caller had nothing left to do, which was `taken` pieces. */
+static void settle(mm_pool *pool, int64_t busy, int64_t all, int32_t taken)
 {
+    int64_t alone = busy * pool->count / taken;
+    int64_t credit = pool->credit + alone / ALLOWED + (alone - all);
+    pool->credit = credit < WORST ? WORST : credit > BEST ? BEST : credit;
+}
+
+void mm_pool_run(mm_pool *pool, mm_task *task, void *context, int64_t count, int64_t lost)
+{
+    mm_share share = {.pool = pool, .is_fresh = 1};
+    if (count < 1)
+        return;
+    pool->count = (int32_t)count;
+    if (pool->threads == 1 || count < 2 * lost + 2) {
+        share.end = (int32_t)count;
+        task(context, &share);
+        return;
+    }
+    int64_t start = mm_nanoseconds();
+    if (pool->credit < 0) {
+        share.end = (int32_t)count;
+        task(context, &share);
+        int64_t all = mm_nanoseconds() - start;
+        settle(pool, all, all, share.end);
+        return;
+    }
     pool->task = task;
     pool->context = context;
-    if (pool->threads > 1)
-        change(pool, &pool->round, (int32_t)((uint32_t)atomic_load(&pool->round) + 1));
-    task(context, 0);
-    mm_pool_barrier(pool);
+    atomic_store(&pool->lost, (int32_t)lost);
+    atomic_store(&pool->done, 0);
+    atomic_store(&pool->arrived, 1);
+    atomic_store(&pool->parts[0].range, range_of(1, (int32_t)count));
+    next_round(pool);
+    do
+        task(context, &share);
+    while (steal(pool, &share));
+    int64_t busy = mm_nanoseconds() - start;
+    wait_until(pool, &pool->over, &pool->done, (int32_t)count, 1);
+    settle(pool, busy, mm_nanoseconds() - start, share.taken);
 }

@@ -71,6 +71,15 @@ class Buffer:
         return self.base + self.row_padding + channel * self.row_stride
 
 
+def place_apart(buffers: Sequence[Buffer]) -> int:
+    """Give every buffer a base so that no two overlap at all; returns the total."""
+    total = 0
+    for buffer in buffers:
+        buffer.base = total
+        total += buffer.floats
+    return total
+
+
 def place(buffers: Sequence[Buffer]) -> int:
     """Give every buffer a base so that no two that live together overlap; returns the total.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from .bindings import LANES, SLACK
 from .layer import Layer
-from .memory import Buffer, place, round_lanes
+from .memory import Buffer, place, place_apart, round_lanes
 from .operators import OPERATORS, kernel_of
 from .operators.operator import Field
 from .pack import Parameters
@@ -28,6 +28,9 @@ from .structs import Structs
 CHOICES = (
     "concat_in_place", "double_in_sum", "scale_input", "split_input", "row_bands", "planes",
 )  # fmt: skip
+#: Up to so many floats, 2 MiB, tensors do not take turns in memory where several threads work on an
+#: image: else each core would write where another one's cache still has what that wrote.
+_MAX_APART = 1 << 19
 #: Largest arena: 4 GiB of float32.
 MAX_ARENA = 1 << 30
 
@@ -53,6 +56,7 @@ class Plan:
         shapes: Mapping[str, tuple[int, ...]],
         outputs: Sequence[str],
         without: Collection[str] = (),
+        threads: int = 1,
     ) -> None:
         """
         Args:
@@ -66,6 +70,7 @@ class Plan:
                 ``scale_input`` makes a step of a batch norm of a picture, ``split_input``
                 reads pictures as they are, ``row_bands`` runs step by step,
                 ``planes`` leaves all maps line by line.
+            threads: how many may work on an image.
         """
         self.tensors: list[Tensor] = []
         self.steps: list[Step] = []
@@ -100,10 +105,14 @@ class Plan:
             else:
                 in_line = planes.get(layer.name, 0)
                 self._tensor(layer.name, shapes[layer.name], in_line=in_line)
+        self._lower(layers)
+        self._lay_out("row_bands" not in without, threads > 1)
+
+    def _lower(self, layers: Sequence[Layer]) -> None:
+        """The steps of all layers."""
         for layer in layers:
             OPERATORS[layer.op].lower(self, layer)
             self._emit_output(layer.name)
-        self._lay_out("row_bands" not in without)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a layer's output in this plan."""
@@ -131,8 +140,9 @@ class Plan:
             self.steps.append(Step(op, self._tensor(name, shape), fields=fields, layer=layer))
             self._emit_output(name)
 
-    def _lay_out(self, banded: bool) -> None:
-        """Measure the steps, divide them into stages and give every tensor its place."""
+    def _lay_out(self, banded: bool, apart: bool) -> None:
+        """Measure the steps, divide them into stages and give every tensor its place: one of its
+        own, if ``apart`` and they are small."""
         for number, step in enumerate(self.steps):
             for index in step.operands:
                 self.tensors[index].buffer.used_at(number)
@@ -142,7 +152,9 @@ class Plan:
         self.stages = make_stages(self.steps, self.tensors, self.structs, banded)
         rings = [b for b in self._buffers if b.ring >= 0]
         lasting = [b for b in self._buffers if b.ring < 0]
-        self.arena_floats = max(place(lasting) + SLACK, self._loads_end(lasting))
+        apart = apart and sum(b.floats for b in lasting) <= _MAX_APART
+        placed = place_apart(lasting) if apart else place(lasting)
+        self.arena_floats = max(placed + SLACK, self._loads_end(lasting))
         self.ring_floats = max(place(rings) + SLACK, self._loads_end(rings))
         self.structs.place()
         if self.arena_floats > MAX_ARENA:

@@ -280,7 +280,7 @@ class Session:
             raise InputError(str(error)) from None
         layers, parameters = _prepare(self.model, frozenset(names), self._without)
         sizes = {layer.name: tuple(d or 0 for d in _shape_of(layer, shapes)) for layer in layers}
-        plan = Plan(layers, parameters, inputs, sizes, names, self._without)
+        plan = Plan(layers, parameters, inputs, sizes, names, self._without, self.threads)
         planned = plan, Program(plan, parameters)
         self._plans[key] = planned
         while len(self._plans) > _MAX_PLANS or (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import subprocess
@@ -129,6 +130,18 @@ def test_rewrites_shorten_the_network() -> None:
     assert len(plan.steps) < len(plain.steps)
     assert "COPY" not in [step.op for step in plan.steps]
     assert plan.arena_floats < plan.unshared_floats
+
+
+def test_small_tensors_lie_apart_for_several_threads() -> None:
+    """Else cores would write where the other one's cache still has something."""
+    one, two = (Session("mesoinception4-mish", threads=n).plan() for n in (1, 2))
+    lasting = {id(t.buffer): t.buffer for t in two.tensors if t.buffer.ring < 0}
+    places = sorted((b.base, b.base + b.floats) for b in lasting.values())
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(places))
+    assert one.arena_floats < two.arena_floats < 1.3 * one.arena_floats
+    finder = Session("yunet-s", threads=2)
+    large = finder.plan({"image": (3, 640, 640)})
+    assert large.arena_floats < large.unshared_floats / 2  # these take turns
 
 
 def test_same_bits_for_threads_and_batches(isa: str) -> None:

@@ -127,6 +127,15 @@ static void spoil(void *memory, size_t bytes, int plain)
         memset(memory, 0, bytes);
 }
 
+/* The part-th of so many shares of a stage. */
+static void run_part(const mm_worker *worker, const mm_stage *stage, int64_t part, int64_t parts)
+{
+    int64_t bands = mm_bands(worker->program, stage), done[MM_MAX_STAGE] = {0};
+    mm_clear_rings(worker, stage);
+    for (int64_t b = bands * part / parts; b < bands * (part + 1) / parts; b++)
+        run_band(worker, stage, b, done);
+}
+
 /* Arena, scratch and rows apart from one another; lines in parts, as threads would take them. */
 static void run_apart(const mm_program *p, int isa, arrays_t *a, int64_t batch, int plain)
 {
@@ -148,7 +157,7 @@ static void run_apart(const mm_program *p, int isa, arrays_t *a, int64_t batch, 
     for (worker.image = 0; worker.image < batch; worker.image++)
         for (int64_t i = 0; i < p->stage_count; i++)
             for (int64_t part = 0; part < parts; part++)
-                run_stage(&worker, &p->stages[i], part, parts);
+                run_part(&worker, &p->stages[i], part, parts);
     free(worker.arena);
     free(worker.rings);
     free(worker.scratch);

@@ -27,3 +27,4 @@ BOOL QueryPerformanceCounter(LARGE_INTEGER *), QueryPerformanceFrequency(LARGE_I
 #define InterlockedOr _InterlockedOr
 #define InterlockedExchange _InterlockedExchange
 #define InterlockedExchangeAdd _InterlockedExchangeAdd
+#define InterlockedCompareExchange _InterlockedCompareExchange
