@@ -16,7 +16,7 @@ import numpy as np
 
 from ..engine import Session
 from ..errors import ModelError
-from ..media.pixels import Pixels
+from ..media.partial import AnyPixels, ConversionError, around, whole_of
 from ..notes import Note
 from .box import Box, scaled
 from .covered import Covers
@@ -54,7 +54,7 @@ class CroppedFrame(NamedTuple):
     """
 
     t: float
-    pixels: Pixels
+    pixels: AnyPixels
     faces: tuple[SeenFace, ...]
     crops: tuple[Crop, ...]
     qualities: tuple[float, ...] = ()
@@ -108,8 +108,19 @@ class Analyzer:
         self.left_out: dict[str, int] = {}
         self.doubt: Note | None = None  # about the file, of who reads it: see `Rule`
 
-    def crop_faces(self, t: float, pixels: Pixels) -> CroppedFrame:
-        """Find the faces of the next frame, and crop those that can be judged."""
+    def cropped(self, t: float, pixels: AnyPixels) -> CroppedFrame | None:
+        """``crop_faces``; ``None`` if the frame cannot be converted, as its clip knows, too."""
+        try:
+            return self.crop_faces(t, pixels)
+        except ConversionError:
+            return None
+
+    def crop_faces(self, t: float, pixels: AnyPixels) -> CroppedFrame:
+        """Find the faces of the next frame, and crop those that can be judged.
+
+        Raises:
+            ConversionError: the frame is a partial one, and cannot be converted.
+        """
         self._first, self._last = min(self._first, t), max(self._last, t)
         faces, crops, qualities, wider = [], [], [], []
         for track, face, box, reason in self._fit(pixels, self._found(t, pixels)):
@@ -119,13 +130,13 @@ class Analyzer:
             if reason is None:
                 crops.append(self._crop(pixels, box, face.rotation))
                 if self._combination is not None:
-                    qualities.append(goodness(pixels, face, box))
+                    qualities.append(goodness(around(pixels, box), face, box))
                     if self._one_picture and self._finder is not None:
                         wider.append(self._crop(pixels, scaled(box, WIDER), face.rotation))
         return CroppedFrame(t, pixels, tuple(faces), tuple(crops), tuple(qualities), tuple(wider))
 
     def _fit(
-        self, pixels: Pixels, found: Sequence[tuple[int, FoundFace]]
+        self, pixels: AnyPixels, found: Sequence[tuple[int, FoundFace]]
     ) -> Iterator[tuple[int, FoundFace, Box, Reason | None]]:
         """Faces with their squares and why they cannot be judged."""
         if self._finder is None:
@@ -133,7 +144,10 @@ class Analyzer:
                 yield track, face, whole(pixels), _too_small(whole(pixels))
             return
         boxes = [square(face, self._framing) for _, face in found]
-        reasons = [fault(pixels, face, box) for (_, face), box in zip(found, boxes, strict=True)]
+        reasons = [
+            fault(around(pixels, box), face, box)
+            for (_, face), box in zip(found, boxes, strict=True)
+        ]
         if self._covers is not None:
             places = [place for place, reason in enumerate(reasons) if reason is None]
             covered = self._covers.see(pixels, [found[place][1] for place in places])
@@ -142,17 +156,19 @@ class Analyzer:
         for (track, face), box, reason in zip(found, boxes, reasons, strict=True):
             yield track, face, box, reason
 
-    def _crop(self, pixels: Pixels, box: Box, rotation: int) -> Crop:
+    def _crop(self, pixels: AnyPixels, box: Box, rotation: int) -> Crop:
         """(3, H, W), as the networks want it."""
         resample, isa = self._framing["resample"], self._networks.fast.isa
-        crop: Crop = resized_crop(pixels, box, self._size, resample, isa, rotation=rotation)[0]
+        near = around(pixels, box)
+        crop: Crop = resized_crop(near, box, self._size, resample, isa, rotation=rotation)[0]
         return crop
 
-    def _found(self, t: float, pixels: Pixels) -> list[tuple[int, FoundFace]]:
+    def _found(self, t: float, pixels: AnyPixels) -> list[tuple[int, FoundFace]]:
         if self._finder is None:
             return [(1, FoundFace(whole(pixels), 1.0, ()))]
         if self._tracker is None:
-            found = (self._finder.steadied(pixels, face) for face in self._finder.find(pixels))
+            picture = whole_of(pixels)
+            found = (self._finder.steadied(picture, face) for face in self._finder.find(picture))
             return list(enumerate(found, start=1))
         return self._tracker.see(t, pixels)
 
@@ -283,7 +299,7 @@ def _too_small(box: Box) -> Reason | None:
     return "too_small" if min(box[2:]) < SMALLEST else None
 
 
-def box_inside(face: FoundFace, pixels: Pixels) -> Box:
+def box_inside(face: FoundFace, pixels: AnyPixels) -> Box:
     """The part of a face's box that lies in the picture, in whole pixels."""
     height, width = pixels.shape[:2]
     left, top = (max(round(v), 0) for v in face.box[:2])

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..engine import Session
-from ..media.pixels import Pixels
+from ..media.partial import AnyPixels, around
 from .decode import FoundFace
 from .framing import resized_crop, square
 
@@ -39,7 +39,7 @@ class Covers:
         if self._session is not None:
             self._session.close()
 
-    def see(self, pixels: Pixels, faces: Sequence[FoundFace]) -> list[bool]:
+    def see(self, pixels: AnyPixels, faces: Sequence[FoundFace]) -> list[bool]:
         """Of each face whether eyes or mouth are hidden.
 
         Args:
@@ -55,7 +55,8 @@ class Covers:
         crops = np.empty((len(faces), 3, height, width), np.float32)
         for crop, face in zip(crops, faces, strict=True):
             box, resample = square(face, framing), framing["resample"]
-            resized_crop(pixels, box, (height, width), resample, session.isa, crop, face.rotation)
+            near = around(pixels, box)
+            resized_crop(near, box, (height, width), resample, session.isa, crop, face.rotation)
         limits = [calibration["limits"][part] for part in _PARTS]
         return [bool((p > limits).any()) for p in session.run(crops)]
 

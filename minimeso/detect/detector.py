@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..engine import Model, Session
 from ..errors import InputError, PictureError
 from ..media.binary import binary_of
-from ..media.clip import Clip, Convert, checked_fps
+from ..media.clip import Clip, Convert, checked_fps, parts_of
 from ..media.pictures import STREAM, Picture, named, read_picture
 from ..media.pixels import rgb_of_array
 from ..media.prefetch import prefetch
@@ -385,9 +385,10 @@ def _cropped_frames(
     analyzer: Analyzer, frames: Iterable[tuple[float, Convert]], clip: Clip
 ) -> Iterator[CroppedFrame]:
     for t, convert in frames:
-        pixels = convert()
-        if pixels is not None:
-            yield analyzer.crop_faces(t, pixels)
+        pixels = parts_of(convert)
+        cropped = None if pixels is None else analyzer.cropped(t, pixels)
+        if cropped is not None:
+            yield cropped
     clip.require_frames()
 
 

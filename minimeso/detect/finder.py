@@ -25,6 +25,7 @@ from ..media.pixels import Pixels
 from .box import Box, center, iou
 from .canvas import CELL, Canvases, filling, in_cells
 from .decode import Array, FoundFace, decode, faces_of, rotate_back
+from .near import NEAR_FACE, NEAR_WIDEST, reach_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,13 +43,9 @@ _USUAL_INPUT = 640
 _WIDEST = 1280
 _COARSER = 4
 _CHANNELS = 16  # of a head: cls, obj, box (4), landmarks (10)
-#: ``find_near``: side of the face in the input, the input's most, and what the threshold is lowered
-#: by: a face that was there a moment ago needs less evidence.
-_NEAR_FACE = 64
-_NEAR_WIDEST = 512
+#: What the threshold of ``find_near`` is lowered by: a face that was there a moment ago needs less
+#: evidence.
 _NEAR_BONUS = 0.15
-#: Without so many pixels of the input around its centre a small face is not recognised.
-_LEAST_REACH = 48
 #: A face that scores less is looked at turned, too: one that lies on its side or stands on its head
 #: is found, but its landmarks are not; from the second on it does not lie.  Turned it must score so
 #: much better.
@@ -234,14 +231,14 @@ class FaceFinder:
             if by != 180 and face.score >= _CLEAR_OF_LYING:
                 continue
             least = max(_SURE_ON_HEAD if rotation == 180 else _SURE, face.score + _BETTER_ROTATED)
-            found = self._best_there(picture, replace(face, rotation=rotation), least, _NEAR_FACE)
+            found = self._best_there(picture, replace(face, rotation=rotation), least, NEAR_FACE)
             if found is not None and (best is None or found.score > best.score):
                 best = found
         if best is None:
             return None
         # Where a face was looked for by a wrong box, up and down may be taken for each other.
         both = [replace(best, rotation=r) for r in (best.rotation, (best.rotation + 180) % 360)]
-        looks = [self._best_there(picture, one, _SURE, _NEAR_FACE) for one in both]
+        looks = [self._best_there(picture, one, _SURE, NEAR_FACE) for one in both]
         return max((f for f in looks if f is not None), key=lambda f: f.score, default=best)
 
     def _best_there(
@@ -272,7 +269,7 @@ class FaceFinder:
         _check_picture(picture)
         with self._lock:
             threshold = max(self.threshold - _NEAR_BONUS, 0.05)
-            found = self._near(picture, face, move, threshold, _NEAR_FACE)
+            found = self._near(picture, face, move, threshold, NEAR_FACE)
         if not found:
             return None
         here = center(face.box)
@@ -290,7 +287,7 @@ class FaceFinder:
         """
         _check_picture(picture)
         with self._lock:
-            other = self._best_there(picture, face, self.threshold, _NEAR_FACE)
+            other = self._best_there(picture, face, self.threshold, NEAR_FACE)
         if other is None:
             return face
         pairs = zip(face.landmarks, other.landmarks, strict=True)
@@ -306,11 +303,11 @@ class FaceFinder:
         x, y = center(face.box)
         side = max(face.box[2], face.box[3], 1.0)
         scale = min(1.0, wanted / side)
-        reach = max(side * (0.5 + 0.5 * max(move, 0.0)), _LEAST_REACH / scale)
+        reach = reach_of(side, move, scale)
         edges = max(x - reach, 0), max(y - reach, 0), min(x + reach, width), min(y + reach, height)
         if edges[2] - edges[0] < 1 or edges[3] - edges[1] < 1:
             return ()
-        scale = min(scale, _NEAR_WIDEST / (2 * reach))
+        scale = min(scale, NEAR_WIDEST / (2 * reach))
         canvas = math.ceil(2 * reach * scale / CELL) * CELL
         return faces_of(
             self._cells(picture, edges, scale, face.rotation, threshold, canvas), face.rotation

@@ -18,12 +18,13 @@ import numpy.typing as npt
 from ..engine.exact import distance
 from ..engine.native import resize
 from ..errors import InputError
+from ..media.partial import AnyPixels
 from ..media.pixels import Pixels
 from .box import AnyBox, Box
 from .decode import FoundFace
 
 
-def whole(picture: Pixels) -> Box:
+def whole(picture: AnyPixels) -> Box:
     """The box that covers a picture (H, W, 3): x, y, width, height."""
     height, width = picture.shape[:2]
     return Box(0.0, 0.0, float(width), float(height))

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.exact import dot, exp, length, log
-from ..media.pixels import Pixels
+from ..media.partial import AnyPixels, around
 from .assignment import least_in_total
-from .box import AnyBox, Box, iou
+from .box import AnyBox, Box, iou, scaled
 from .decode import FoundFace
 
 #: A face's appearance: values of mean 0 and length 1; the scalar product of two is their likeness.
@@ -58,9 +58,10 @@ _SCENES, _FACES_OF_SCENE, _SCENE_LIKENESS = 8, 8, 0.8
 _RETURN_SECONDS = 2.0
 
 
-def appearance(pixels: Pixels, box: AnyBox) -> Appearance:
+def appearance(picture: AnyPixels, box: AnyBox) -> Appearance:
     """Of what is in ``box`` of a picture (H, W, 3): (192,) float64, mean 0, length 1."""
-    height, width = pixels.shape[:2]
+    height, width = picture.shape[:2]
+    pixels = around(picture, scaled(box, _APPEARANCE_MARGIN))
     steps = _STEPS
     rows = np.clip(box[1] + steps * box[3], 0, height - 1).astype(np.intp)
     columns = np.clip(box[0] + steps * box[2], 0, width - 1).astype(np.intp)
@@ -231,7 +232,7 @@ class FaceTracks:
         self._scenes = deque([*others, _Scene(view, last)], maxlen=_SCENES)
 
     def link(
-        self, now: float, faces: Sequence[FoundFace], pixels: Pixels
+        self, now: float, faces: Sequence[FoundFace], pixels: AnyPixels
     ) -> list[FaceTrack | None]:
         """The track of each face of a frame, in their order; ``None`` if there are too many.
 

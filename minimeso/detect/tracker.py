@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.exact import dot
+from ..media.partial import AnyPixels, PartialFrame, around, whole_of
 from ..media.pixels import Pixels
 from .box import iou
 from .decode import FoundFace
+from .near import near_box
 from .track import Appearance, FaceTrack, FaceTracks
 
 #: Rows and columns of the view in which cuts are seen, each the mean of ``_TAPS`` x ``_TAPS``
@@ -80,7 +82,7 @@ class Tracker:
         self._searched = -math.inf
         self._again = _AGAIN_FIRST
 
-    def see(self, t: float, pixels: Pixels) -> list[tuple[int, FoundFace]]:
+    def see(self, t: float, pixels: AnyPixels) -> list[tuple[int, FoundFace]]:
         """Take the next frame.
 
         Args:
@@ -92,6 +94,7 @@ class Tracker:
 
         Raises:
             InputError: the finder cannot search such a picture.
+            ConversionError: the frame is a partial one, and cannot be converted.
         """
         step = self._clock.advance(t)
         now = self._clock.now
@@ -106,7 +109,7 @@ class Tracker:
         missed = len(faces) < len(tracks) or not tracks
         if everywhere or self._is_due(now, step, missed):
             before = len(faces)
-            for face in self._finder.find(pixels):
+            for face in self._finder.find(whole_of(pixels)):
                 _add(faces, face)
             self.searches += 1
             self._searched = now
@@ -118,7 +121,7 @@ class Tracker:
         ]
         return sorted(found, key=lambda pair: pair[0])
 
-    def _is_scene_cut(self, now: float, pixels: Pixels) -> bool:
+    def _is_scene_cut(self, now: float, pixels: AnyPixels) -> bool:
         """Whether a scene begins with this frame; the tracks of the last one are ended."""
         view, shape = self._view(pixels), pixels.shape
         old, old_shape = self._last
@@ -138,22 +141,29 @@ class Tracker:
         often = since >= self._again or step >= _AGAIN_FIRST
         return since >= self._every or (missed and often)
 
-    def _near(self, track: FaceTrack, now: float, step: float, pixels: Pixels) -> FoundFace | None:
+    def _near(
+        self, track: FaceTrack, now: float, step: float, pixels: AnyPixels
+    ) -> FoundFace | None:
         """The track's face, looked for around where it should be by now."""
         face = track.face
         expected = FoundFace(track.expected(now), face.score, face.landmarks, face.rotation)
         seconds = max(now - track.seen - _MOVE_FREE_SECONDS, 0.0)
         move = min(_MOVE + _MOVE_PER_SECOND * seconds, _MOVE_MOST)
-        return self._finder.find_near(pixels, expected, move)
+        near = around(pixels, near_box(expected.box, move))
+        return self._finder.find_near(near, expected, move)
 
-    def _view(self, pixels: Pixels) -> Appearance:
-        """The frame as (576,) float64 grey levels (of its green, for speed), mean 0."""
+    def _view(self, pixels: AnyPixels) -> Appearance:
+        """The frame as (576,) float64 grey levels (of its green, for speed; of partial frames,
+        luma), mean 0."""
         if pixels.shape != self._grid_shape:
             height, width = pixels.shape[:2]
             self._grid = _places(height, _ROWS)[:, None], _places(width, _COLUMNS)
             self._grid_shape = pixels.shape
         rows, columns = self._grid
-        taps = pixels[rows, columns, 1].astype(np.float64)
+        if isinstance(pixels, PartialFrame):
+            taps = pixels.luma[rows, columns].astype(np.float64)
+        else:
+            taps = pixels[rows, columns, 1].astype(np.float64)
         cells = taps.reshape(_ROWS, _TAPS, _COLUMNS, _TAPS)
         lines = cells[:, 0] + cells[:, 1]
         view = ((lines[:, :, 0] + lines[:, :, 1]) / (_TAPS * _TAPS)).ravel()

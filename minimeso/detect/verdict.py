@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..media.partial import AnyPixels, whole_of
 from ..media.pixels import Pixels
 from ..notes import DOUBTS, Note, joined
 from .box import Box
@@ -130,9 +131,14 @@ class SeenFrame(NamedTuple):
     """
 
     t: float
-    pixels: Pixels
+    picture: AnyPixels
     faces: tuple[SeenFace, ...]
     so_far: Callable[[], Verdict] | None = None
+
+    @property
+    def pixels(self) -> Pixels:
+        """(H, W, 3) uint8 RGB; of a clip's frame maybe converted only now."""
+        return whole_of(self.picture)
 
 
 class LiveFace(NamedTuple):

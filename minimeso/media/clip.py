@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError, PictureError
 from ..notes import Note, joined
+from .partial import AnyPixels, PartialFrame
 from .pixels import Pixels
 
 #: Frames a second that are taken by default: a face does not change its origin within a quarter of
@@ -34,8 +35,15 @@ class Timed(NamedTuple):
     pixels: Pixels
 
 
-#: Makes the pixels of a frame; None if that fails.
+#: Makes the pixels of a frame; None if that fails.  See also ``parts_of``.
 Convert = Callable[[], Pixels | None]
+
+
+def parts_of(convert: Convert) -> AnyPixels | None:
+    """The pixels, which may be made where they are looked at; None if that fails."""
+    parts = getattr(convert, "parts", None)
+    found: PartialFrame | None = parts() if parts is not None else None
+    return convert() if found is None else found
 
 
 class Clip(ABC):

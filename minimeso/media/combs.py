@@ -32,8 +32,8 @@ _BLOCKS, _SHARE, _AT_FIRST = 4, 0.002, 4
 _CHANGED = 3.0
 _PIXELS = _HEIGHT // _LINES * _WIDTH
 #: Looks at a clip before they become rare, and seconds between them from then on: where every frame
-#: is taken, three frames of 25 a second may stay combed where combs begin in the middle.
-_LOOKS, _SECONDS = 8, 0.12
+#: is taken, four frames of 25 a second may stay combed where combs begin in the middle.
+_LOOKS, _SECONDS = 8, 0.19
 #: Interlaced pictures are not higher, and a frame of fewer lines has been scaled.
 _HEIGHTS = 160, 1152
 

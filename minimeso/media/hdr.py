@@ -29,6 +29,11 @@ def is_hdr(frame: VideoFrame) -> bool:
     return getattr(frame, "color_trc", 2) in _TRANSFERS
 
 
+def is_mapped(frame: VideoFrame) -> bool:
+    """Whether ``ToneMapper`` changes it: HDR, or a wide gamut."""
+    return is_hdr(frame) or getattr(frame, "color_primaries", 2) in _PRIMARIES
+
+
 class ToneMapper:
     """Frames in, frames out, those of a usual range as they came."""
 
@@ -42,7 +47,7 @@ class ToneMapper:
         Raises:
             av.FFmpegError: FFmpeg cannot do it.
         """
-        if not is_hdr(frame) and getattr(frame, "color_primaries", 2) not in _PRIMARIES:
+        if not is_mapped(frame):
             return frame
         shape = (frame.width, frame.height, frame.format.name, kind)
         colours = (frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .clip import MAX_PIXELS
-from .hdr import ToneMapper
+from .hdr import ToneMapper, is_mapped
 from .pixels import Pixels
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 _NO_COLOURS = 2, 0
 #: Flags of FFmpeg's scaler.
 _BILINEAR = 2
+#: What is converted in parts: planes of bytes, and of those the ones with a quarter of the chroma;
+#: BT.709, unknown, BT.601.
+_HALVED = ("yuv420p", "yuvj420p")
+_PLAIN = (*_HALVED, "yuv444p", "yuvj444p")
+_COLORSPACES = (1, 2, 5, 6)
+_COLOURS = ("colorspace", "color_range", "color_trc", "color_primaries")
 #: Ratios of width to height of a pixel that are believed; the widest in use is 3 (of SVCDs).
 _RATIOS = 0.25, 4.0
 #: Its rewritten half, called unstable because its interface may change.  Only for 4:4:4, which the
@@ -53,6 +59,7 @@ class Converter:
         self._promised = size
 
         self._reformatter = VideoReformatter()
+        self._parts = VideoReformatter()  # of other sizes
         self._tone_mapper = ToneMapper()
         self._has_alpha = functools.cache(_has_alpha)
         self._turned: tuple[float | None, bytes] = None, b""
@@ -72,6 +79,46 @@ class Converter:
             converted = self._convert(frame, kind, flags)
         pixels = _array_of(converted, 4 if has_alpha else 3)
         return _upright(_over_white(pixels) if has_alpha else pixels, matrix)
+
+    def has_parts(self, frame: VideoFrame) -> bool:
+        """Whether ``part`` gives the bits that are in ``rgb``: an upright frame of square pixels,
+        planes and colours that everybody knows."""
+        return (
+            self._pixel == 1
+            and frame.format.name in _PLAIN
+            and frame.colorspace in _COLORSPACES
+            and frame.width % 2 == frame.height % 2 == 0
+            and not is_mapped(frame)
+            and not self._matrix(frame)
+        )
+
+    def part(self, frame: VideoFrame, lines: slice, pixels: slice) -> Pixels:
+        """Some lines and pixels of a frame that ``has_parts``, from even ones on."""
+        from av.video.frame import VideoFrame
+
+        height, width = lines.stop - lines.start, pixels.stop - pixels.start
+        cut = VideoFrame(width, height, frame.format.name)
+        for number in range(3):
+            half = 2 if number and frame.format.name in _HALVED else 1
+            target = self.plane(cut, number)
+            target[:] = self.plane(frame, number)[
+                lines.start // half : lines.stop // half, pixels.start // half : pixels.stop // half
+            ]
+        for name in _COLOURS:
+            if hasattr(frame, name):
+                setattr(cut, name, getattr(frame, name))
+        flags = _BILINEAR | (_NEW_SCALER if _suits_new_scaler(frame) else 0)
+        converted = self._parts.reformat(
+            cut, width, height, format="rgb24", interpolation=flags, threads=1
+        )
+        return _array_of(converted, 3)
+
+    @staticmethod
+    def plane(frame: VideoFrame, number: int) -> Pixels:
+        """A plane of bytes as an array, without a copy."""
+        plane = frame.planes[number]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        return rows[: plane.height, : plane.width]
 
     def _matrix(self, frame: VideoFrame) -> bytes:
         """The display matrix, looked up anew only where the rotation changes.

@@ -27,6 +27,7 @@ from .deinterlace import Deinterlacer, can_deinterlace
 from .formats import SIGNATURE_BYTES, format_of
 from .hdr import is_hdr
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
+from .partial import Conversion
 from .pictures import STREAM, Unreadable, has_frames, identify, open_regular, pillow_silence
 from .pixels import Pixels
 from .raw import raw_frames
@@ -334,7 +335,12 @@ class _File(Clip):
             self.doubt = Note("palette")
         converter = self._converter  # frames may be converted after the clip is closed
         assert converter is not None
-        return lambda: self._converted(frame, converter)
+
+        def whole() -> Pixels | None:
+            return self._converted(frame, converter)
+
+        is_first = self._given == 0  # says how large the frames are
+        return whole if is_first else Conversion(whole, frame, converter, self._has_failed)
 
     def _converted(self, frame: VideoFrame, converter: Converter) -> Pixels | None:
         try:

@@ -44,7 +44,7 @@ class WholeClip:
 
     def add(self, look: SeenFrame) -> None:
         """Keep a look."""
-        self._looks.append(look._replace(pixels=_NOTHING, so_far=None))
+        self._looks.append(look._replace(picture=_NOTHING, so_far=None))
 
     def __enter__(self) -> WholeClip:
         self._annotation.__enter__()
