@@ -73,9 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judge everything; returns the exit status."""
-    # NumPy's BLAS else starts threads, which takes CPU time and memory: nothing here multiplies
-    # matrices by it
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with _nothing_collected():
         from ..media.memory_limit import limit_memory
         from .job import Job
