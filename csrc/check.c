@@ -154,13 +154,33 @@ int mm_measure_stage(const mm_program *p, const mm_stage *stage, int64_t *ring_l
     return mm_ring_lines(p, stage, ring_lines);
 }
 
+/* Bands that are looked at one by one; two million would take seconds for each stage of a plan. */
+#define MM_MAX_LOOKED_AT 1024
+
+/* Whether rings have room for what a band needs in a picture without an end, which is no less and
+   the same for all but a few bands; a ring as high as its tensor always has. */
+static int rings_last_anywhere(const mm_program *p, const mm_stage *stage)
+{
+    int64_t lines[MM_MAX_STAGE];
+    if (mm_ring_lines(p, stage, lines))
+        return 0;
+    for (int j = 0; j < stage->count; j++) {
+        const mm_tensor *made = mm_made(p, &p->steps[stage->first + j]);
+        if (made->ring >= 0 && mm_smaller(lines[made->ring], made->height) > made->line_mask + 1)
+            return 0;
+    }
+    return 1;
+}
+
 /* Rings keep all lines of themselves that one band needs, whatever band it is.  A thread may begin
    with any band.  From band to band, needs move down only; so whatever of them is not computed in
    a band was in an earlier one of that thread, and nothing that is needed has been overwritten. */
 static int rings_last(const mm_program *p, const mm_stage *stage, int64_t *step)
 {
     mm_range own[MM_MAX_STAGE];
-    int64_t bands = stage->count > 1 ? mm_bands(p, stage) : 0; /* one step alone has no ring */
+    const int64_t bands = stage->count > 1 ? mm_bands(p, stage) : 0; /* one step has no ring */
+    if (bands > MM_MAX_LOOKED_AT)
+        return rings_last_anywhere(p, stage);
     for (int64_t b = 0; b < bands; b++) {
         mm_lines_of_band(p, stage, b, own);
         for (int j = 0; j < stage->count; j++) {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import numpy as np
 import pytest
 from conftest import random_weights
@@ -9,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minimeso import EngineError, Graph, Session
+from minimeso.engine.bindings import OP_NUMBERS, ffi, lib
 from minimeso.engine.steps import Stage
 from minimeso.engine.structs import Structs
 
@@ -136,3 +140,50 @@ def test_short_rings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Structs, "ring_lines", lambda *a: [n // 2 for n in lines(*a) or ()])
     with pytest.raises(EngineError, match="contradicts itself"):
         Session(graph, weights, threads=1).run(maps)
+
+
+def tall_program(lines_of_rings: int) -> tuple[Any, list[Any]]:
+    """A stage of 64 steps over 2 ** 21 lines, as a hostile plan may have it: the last is
+    a pool of three lines, the others clamp.  With what it holds on to."""
+    height, count = 1 << 21, 64
+    nowhere = dict.fromkeys(
+        ("second", "sign", "first_table", "second_table", "first_constant", "second_constant",
+         "pre_activation", "activation", "slopes", "scale", "shift", "weight", "bias"),
+        -1,
+    )  # fmt: skip
+    rows = {"row_stride": 32, "line_stride": 48, "channels": 1, "height": height, "width": 1}
+    tensors = [
+        {**rows, "ring": -1, "line_mask": -1, "offset": 16 + at * 48 * height} for at in range(2)
+    ]
+    tensors += [
+        {**rows, "ring": r, "line_mask": lines_of_rings - 1, "offset": 16 + r * 256}
+        for r in range(count - 1)
+    ]
+    steps = [
+        {**nowhere, "op": OP_NUMBERS["CLAMP"], "input": i + 1 if i else 0,
+         "output": i + 2 if i < count - 1 else 1}
+        for i in range(count)
+    ]  # fmt: skip
+    steps[-1] |= {"op": OP_NUMBERS["MAX_POOL"], "kernel_h": 3, "kernel_w": 1, "pad_top": 1}
+    steps[-1] |= dict.fromkeys(("stride_h", "stride_w", "dilation_h", "dilation_w"), 1)
+    kept = [
+        ffi.new("mm_tensor[]", tensors),
+        ffi.new("mm_step[]", steps),
+        ffi.new("mm_stage[]", [{"count": count, "band": 1}]),
+    ]
+    counts = {"tensor_count": len(tensors), "step_count": count, "stage_count": 1}
+    sizes = {"arena_floats": 100 * height, "ring_floats": 20_000, "scratch_floats": 256}
+    program = ffi.new("mm_program *", {**counts, **sizes, "max_list": 16})
+    program.tensors, program.steps, program.stages = kept
+    return program, kept
+
+
+@pytest.mark.parametrize(("lines", "refused"), [(4, False), (2, True)])
+def test_a_tall_program_is_checked_at_once(lines: int, refused: bool) -> None:
+    """It took as long as its bands are many: 2.6 seconds for 25 kB of a plan."""
+    program, kept = tall_program(lines)
+    step = ffi.new("int64_t *")
+    before = time.process_time()
+    status = lib.mm_check(program, step)
+    assert time.process_time() - before < 1
+    assert status == (lib.MM_E_PROGRAM if refused else lib.MM_OK), (step[0], len(kept))
