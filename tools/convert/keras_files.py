@@ -62,9 +62,9 @@ def draw(model: Any, seed: int) -> None:
     random = np.random.default_rng(seed)
     for weight in model.weights:
         name = weight.path.rpartition("/")[2]
-        if "seed" in name:
+        if "seed" in name or name == "count":
             continue
-        if name in ("gamma", "moving_variance"):
+        if name in ("gamma", "variance", "moving_variance"):
             values = random.uniform(0.5, 1.5, weight.shape)
         elif name in ("kernel", "depthwise_kernel", "pointwise_kernel"):
             values = random.normal(0, (2 / np.prod(weight.shape[:-1])) ** 0.5, weight.shape)
