@@ -20,12 +20,16 @@ REST = "everything else"
 #: Module, function or method, name of the stage.
 STAGES = (
     ("minimeso.media.video", "_File._read", "decode"),
+    ("minimeso.media.combs", "CombWatch.is_combed", "look for combs"),
     ("minimeso.media.video", "_File._converted", "convert to RGB"),
+    ("minimeso.media.partial", "PartialFrame.around", "convert to RGB"),
+    ("minimeso.media.partial", "PartialFrame.whole", "convert to RGB"),
     ("minimeso.detect.finder", "FaceFinder.find", "find in the whole frame"),
     ("minimeso.detect.finder", "FaceFinder.find_near", "find near the last place"),
     ("minimeso.detect.tracker", "Tracker.see", "follow"),
     ("minimeso.detect.analyzer", "fault", "refuse"),
     ("minimeso.detect.analyzer", "goodness", "refuse"),
+    ("minimeso.detect.covered", "Covers.see", "see covers"),
     ("minimeso.detect.analyzer", "resized_crop", "crop"),
     ("minimeso.detect.analyzer", "Analyzer.judge", "score"),
     ("minimeso.detect.analyzer", "Analyzer._looked", "look with the thorough network"),
