@@ -23,7 +23,8 @@ from typing import Any, Literal
 #: ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were there no others),
 #: ``compressed`` (``jpeg_quality`` or ``h264_quantiser``), ``palette``, ``fake_for_a_while``
 #: (``start``, ``end``, ``p_fake`` of the most fake segment, ``others``: how many more there are),
-#: ``covered``: nothing was judged, and eyes or mouth of some faces were hidden.
+#: ``covered``: nothing was judged, and eyes or mouth of some faces were hidden,
+#: ``out_of_domain`` (``faces``: how many are unlike those that the networks learned from).
 #: Beside one of these, what it may come from: ``few_frames`` (``frames``), ``frames_disagree``
 #: (``fake``, ``real``, ``frames``: how many), ``small_face`` (``pixels``).
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
@@ -34,7 +35,7 @@ Code = Literal[
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
-    "compressed", "palette", "fake_for_a_while", "covered",
+    "compressed", "palette", "fake_for_a_while", "covered", "out_of_domain",
     "few_frames", "frames_disagree", "small_face",
     "measured_elsewhere",
 ]  # fmt: skip
@@ -50,6 +51,7 @@ DOUBTS: frozenset[Code] = CAUSES | {
     "palette",
     "fake_for_a_while",
     "covered",
+    "out_of_domain",
 }
 #: What is said in place of ``real``: that nothing was found shows nothing more.
 NO_TRACE = "no trace of a swap of the kinds it knows"
@@ -123,6 +125,7 @@ _REMEDIES: dict[Code, str | Callable[..., str]] = {
     "palette": "the clip or picture that it was made of",
     "fake_for_a_while": "a look at these seconds (--report)",
     "covered": "a picture or clip of the same person without glasses, mask, hand or bar",
+    "out_of_domain": lambda **_: "a photograph or clip of the person",
     "few_frames": lambda frames: "a clip or more pictures" if frames == 1 else _LONGER,
     "frames_disagree": "a steadier clip, or a look at the frames that differ (--report)",
     "small_face": "a larger picture of the face",
@@ -149,6 +152,14 @@ def _compressed(jpeg_quality: int | None = None, h264_quantiser: int | None = No
 def _fake_for_a_while(start: float, end: float, p_fake: float, others: int) -> str:
     more = f", and {others} more time{'s' if others > 1 else ''}" if others else ""
     return f"from {clock(start)} to {clock(end)} it looks fake (p_fake {100 * p_fake:.0f} %){more}"
+
+
+def _out_of_domain(faces: int) -> str:
+    which, them = ("the face is", "it") if faces == 1 else (f"{faces} faces are", "them")
+    return (
+        f"{which} unlike those that the model learned from, as are drawings, statues, screens and "
+        f"prints, so what it says of {them} means nothing"
+    )
 
 
 def _measured_elsewhere(
@@ -201,6 +212,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "palette": "its colours are those of a palette, as in a GIF, which looks like traces of a swap",
     "fake_for_a_while": _fake_for_a_while,
     "covered": "eyes or mouth are hidden, and what hides them shows nothing of a swap",
+    "out_of_domain": _out_of_domain,
     "few_frames": (
         lambda frames: "there was one look only" if frames == 1 else f"{frames} frames show little"
     ),

@@ -70,6 +70,18 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
     ),
     ("covered", {}, "eyes or mouth are hidden, and what hides them shows nothing of a swap"),
     (
+        "out_of_domain",
+        {"faces": 1},
+        "the face is unlike those that the model learned from, as are drawings, statues, screens"
+        " and prints, so what it says of it means nothing",
+    ),
+    (
+        "out_of_domain",
+        {"faces": 2},
+        "2 faces are unlike those that the model learned from, as are drawings, statues, screens"
+        " and prints, so what it says of them means nothing",
+    ),
+    (
         "palette",
         {},
         "its colours are those of a palette, as in a GIF, which looks like traces of a swap",

@@ -298,6 +298,7 @@ def _pair(pair: Pair, name: str) -> dict[str, Any]:
         **_card(pair, name, ("meta", "calibration", "thresholds")),
         "fast": _model(pair.fast, name),
         "thorough": _model(pair.thorough, name),
+        "domain": _model(pair.domain, name) if pair.domain is not None else None,
     }
 
 
@@ -305,9 +306,10 @@ def _pair_text(data: dict[str, Any]) -> Iterator[str]:
     names = [data[key]["name"] for key in ("fast", "thorough")]
     yield f"{data['name']}: detector, a pair: fast {names[0]}, thorough {names[1]}"
     yield from _card_text(data)
-    for key in ("fast", "thorough"):
-        yield ""
-        yield from _model_text(data[key])
+    for key in ("fast", "thorough", "domain"):
+        if data[key] is not None:
+            yield ""
+            yield from _model_text(data[key])
 
 
 # --- graphs and plans as tables --------------------------------------------------------------

@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ..engine import Session
 from ..errors import ModelError
@@ -59,6 +60,13 @@ class CroppedFrame(NamedTuple):
     crops: tuple[Crop, ...]
     qualities: tuple[float, ...] = ()
     wider: tuple[Crop, ...] = ()
+
+
+class _Seen(NamedTuple):
+    """What the thorough network says of a face, and how strange it looks to it, see ``domain``."""
+
+    logit: float
+    strangeness: float = 0.0
 
 
 class _Remembered(NamedTuple):
@@ -181,8 +189,8 @@ class Analyzer:
         crops = [crop for frame in cropped for crop in frame.crops]
         scores = iter(_p_fakes(self._networks.fast, crops))
         remembered = [self._remembered(frame, scores) for frame in cropped]
-        logits = self._looked([look for one in remembered for look in one.looks])
-        return [self._seen(one, logits) for one in remembered]
+        found = self._looked([look for one in remembered for look in one.looks])
+        return [self._seen(one, found) for one in remembered]
 
     def _remembered(self, frame: CroppedFrame, scores: Iterator[float]) -> _Remembered:
         """Remember what the fast network says of a frame, and choose what to look at."""
@@ -206,21 +214,21 @@ class Analyzer:
             moments.append(frame.t, box_inside(seen.face, frame.pixels), score)
         return _Remembered(frame, places, looks)
 
-    def _looked(self, looks: Sequence[Look]) -> Iterator[float]:
-        """The logits of the thorough network, all in one call; of several views of a face their
-        mean."""
+    def _looked(self, looks: Sequence[Look]) -> Iterator[_Seen]:
+        """What the thorough network says, all in one call; of several views of a face the mean."""
         if self._networks.thorough is None:
             return
         views = [look.views(self._one_picture) for look in looks]
-        found = map(logit, _p_fakes(self._networks.thorough, list(chain.from_iterable(views))))
+        found = _thorough(self._networks, list(chain.from_iterable(views)))
         for of_face in views:
-            yield math.fsum(islice(found, len(of_face))) / len(of_face)
+            logits, strange = zip(*islice(found, len(of_face)), strict=True)
+            yield _Seen(math.fsum(logits) / len(of_face), math.fsum(strange) / len(of_face))
 
-    def _seen(self, remembered: _Remembered, logits: Iterator[float]) -> SeenFrame:
+    def _seen(self, remembered: _Remembered, found: Iterator[_Seen]) -> SeenFrame:
         """A frame with what is known of its faces up to now."""
         frame, places, looks = remembered
         for look in looks:
-            self._moments[look.person].look(look.place, next(logits))
+            self._moments[look.person].look(look.place, *next(found))
         judged = []
         crops, indices = iter(frame.crops), iter(places)
         for seen in frame.faces:
@@ -255,7 +263,7 @@ class Analyzer:
         """
         rest = [] if so_far else self._looks.rest()
         for look, found in zip(rest, self._looked(rest), strict=True):
-            self._moments[look.person].look(look.place, found)
+            self._moments[look.person].look(look.place, *found)
         left_out = dict(self.left_out)
         short: set[int] = set()
         if self._tracker is not None:
@@ -277,22 +285,53 @@ class Analyzer:
         self, number: int, moments: Sequence[Moment], count: int = 1, whole: bool = False
     ) -> Track:
         """A person, one of so many, by these frames; whether they are all."""
-        followed = self._tracker is not None
         return self._rule.person(
-            number, moments, count=count, followed=followed, doubt=self.doubt, whole=whole
+            number,
+            moments,
+            count=count,
+            followed=self._tracker is not None,
+            doubt=self.doubt,
+            stranger=self._moments[number].is_stranger,
+            whole=whole,
         )
 
 
 def _p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:
     """What a network says of some faces, of as many at once as there are threads."""
     found: list[float] = []
+    for few in _few_at_once(session, crops):
+        found += session.run(few).tolist()
+    return _checked(session, found)
+
+
+def _thorough(networks: Networks, crops: Sequence[Crop]) -> Iterator[_Seen]:
+    """What the thorough network says of some faces, and how strange they are to it."""
+    session, domain = networks.thorough, networks.domain
+    assert session is not None
+    if domain is None:
+        yield from (_Seen(logit(p_fake)) for p_fake in _p_fakes(session, crops))
+        return
+    (output,) = session.graph.outputs
+    for few in _few_at_once(session, crops):
+        found = session.run(few, outputs=[output, domain.layer])
+        p_fakes = _checked(session, found[output][:, 0].tolist())
+        strangeness = domain.strangeness(found[domain.layer])
+        yield from (_Seen(logit(p), far) for p, far in zip(p_fakes, strangeness, strict=True))
+
+
+def _few_at_once(session: Session, crops: Sequence[Crop]) -> Iterator[npt.NDArray[np.float32]]:
+    """Some faces (N, 3, H, W), as many at once as there are threads."""
     for start in range(0, len(crops), session.threads):
         few = crops[start : start + session.threads]
-        found += session.run(few[0][None] if len(few) == 1 else np.stack(few)).tolist()
-    for p_fake in found:
+        yield few[0][None] if len(few) == 1 else np.stack(few)
+
+
+def _checked(session: Session, p_fakes: list[float]) -> list[float]:
+    """``ModelError`` unless all are numbers."""
+    for p_fake in p_fakes:
         if not math.isfinite(p_fake):
             raise ModelError(f"{session.model.name}: p_fake is {p_fake}: its weights overflow")
-    return found
+    return p_fakes
 
 
 def _too_small(box: Box) -> Reason | None:

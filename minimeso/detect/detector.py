@@ -139,7 +139,7 @@ class Detector:
         if self._for_clips is not None:
             rooms.append(self._for_clips)
         for networks, finder, covers in rooms:
-            for part in (networks.fast, networks.thorough, finder, covers):
+            for part in (*networks[1:], finder, covers):
                 if part is not None:
                     part.close()
 

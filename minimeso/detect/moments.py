@@ -1,12 +1,14 @@
 """The judged frames of a person, in some 32 bytes each.
 
 Of a pair of networks the thorough one looks at some frames only.  What it said of them is kept
-apart, and any frame gets its logit by linear interpolation in time between the looks before and
-after it, before the first and after the last one as there.
+apart, with how strange they looked to it (``domain``), and any frame gets its logit by linear
+interpolation in time between the looks before and after it, before the first and after the last one
+as there.
 """
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ class Moments(Sequence[Moment]):
         self._weight = weight
         self._times, self._boxes, self._scores = array("d"), array("i"), array("d")
         self._looks, self._logits = array("q"), array("d")
+        self._strangeness = array("d")
 
     def append(self, t: float, box: Box, score: float) -> None:
         """Add the next frame.
@@ -43,10 +46,17 @@ class Moments(Sequence[Moment]):
         self._boxes.extend(map(int, box))
         self._scores.append(score)
 
-    def look(self, index: int, logit: float) -> None:
-        """The thorough network's logit of a frame that lies behind all frames that have one."""
+    def look(self, index: int, logit: float, strangeness: float = 0.0) -> None:
+        """The thorough network's logit of a frame that lies behind all frames that have one, and
+        how strange it looked, see ``domain``."""
         self._looks.append(index)
         self._logits.append(logit)
+        self._strangeness.append(strangeness)
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether all looks together say that the person is unlike the faces of training."""
+        return math.fsum(self._strangeness) > 0
 
     def times(self) -> array[float]:
         """Seconds of every frame."""

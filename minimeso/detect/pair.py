@@ -8,6 +8,9 @@ A pair is a JSON file beside its two model files, the manifest::
      "thresholds": {"real": 0.2, "fake": 0.8},
      "calibration": {"spread": 0.6}, "meta": {}}
 
+``"domain": "domain.npz"`` may stand there, too: what tells which faces are too unlike those that
+the thorough network learned from (``domain.py``).
+
 Each network gives a calibrated p_fake of its own.  The pair's has the logit
 ``bias + fast * f + thorough * t`` of their logits f and t, which are cut at +-``MOST_LOGIT`` first,
 as everywhere.  In a picture, t is the mean of several looks at a face (``thorough.py``).  Both see
@@ -28,6 +31,7 @@ from ..engine import Model, Session, bundled_files, exact, find_model, model_pat
 from ..engine.files import parse_object, read_file, write_file
 from ..engine.model_file import check_head, check_thresholds
 from ..errors import ModelError
+from .domain import Domain, check_domain
 from .rule import spread_of
 from .size_correction import small_faces
 from .track_score import MOST_LOGIT
@@ -60,6 +64,8 @@ class Pair:
         thresholds: of the pair, as those of a ``Model``.
         calibration: of the pair: ``spread`` and ``small_faces`` as those of a ``Model``.
         meta: its card (free form).
+        domain: judges by the thorough network's values how strange a face is to it; ``None`` if the
+            pair has no such network.
     """
 
     name: str
@@ -69,6 +75,7 @@ class Pair:
     thresholds: dict[str, float]
     calibration: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
+    domain: Model | None = None
 
     @property
     def framing(self) -> dict[str, Any]:
@@ -77,11 +84,13 @@ class Pair:
 
 
 class Networks(NamedTuple):
-    """What judges faces: a single model or a pair, and a session of each of its networks."""
+    """What judges faces: a single model or a pair, a session of each of its networks, and what
+    tells strangers from the faces that the thorough one knows."""
 
     model: Model | Pair
     fast: Session
     thorough: Session | None = None
+    domain: Domain | None = None
 
 
 def logit(p_fake: float) -> float:
@@ -115,7 +124,8 @@ def open_networks(
     if not isinstance(found, Pair):
         return Networks(found, Session(found, threads=threads, isa=isa))
     fast, thorough = (Session(m, threads=threads, isa=isa) for m in (found.fast, found.thorough))
-    return Networks(found, fast, thorough)
+    domain = Domain(found.domain, thorough) if found.domain is not None else None
+    return Networks(found, fast, thorough, domain)
 
 
 def find_detector(
@@ -148,7 +158,7 @@ def find_detector(
 
 
 def load_pair(path: str | os.PathLike[str]) -> Pair:
-    """Read and check a manifest and its two model files, which lie beside it.
+    """Read and check a manifest and its model files, which lie beside it.
 
     Raises:
         ModelError: a file is missing, damaged, hostile, or newer than this version.
@@ -172,6 +182,7 @@ def save_pair(pair: Pair, path: str | os.PathLike[str]) -> None:
         "name": pair.name,
         "fast": f"{pair.fast.name}.npz",
         "thorough": f"{pair.thorough.name}.npz",
+        **({"domain": f"{pair.domain.name}.npz"} if pair.domain is not None else {}),
         "combination": pair.combination._asdict(),
         "thresholds": pair.thresholds,
         "calibration": pair.calibration,
@@ -201,8 +212,9 @@ def _pair_of(data: bytes, where: str) -> Pair:
     calibration, meta = (_object(description, key, where) for key in ("calibration", "meta"))
     combination = _combination(description.get("combination"), where)
     fast, thorough = (_network(description, key, where) for key in ("fast", "thorough"))
+    domain = _network(description, "domain", where) if "domain" in description else None
     name, thresholds = description["name"], description["thresholds"]
-    pair = Pair(name, fast, thorough, combination, thresholds, calibration, meta)
+    pair = Pair(name, fast, thorough, combination, thresholds, calibration, meta, domain)
     _check_pair(pair, where)
     return pair
 
@@ -251,6 +263,8 @@ def _check_pair(pair: Pair, where: str) -> None:
                 f"{where}: both networks of a pair must see the same crop, but the {what} of "
                 f"{pair.fast.name} is {fast}, that of {pair.thorough.name} {thorough}"
             )
+    if pair.domain is not None:
+        check_domain(pair.domain, pair.thorough, where)
     small_faces(pair.calibration, where)
     spread_of(pair.calibration, where)
 

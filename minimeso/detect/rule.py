@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import ModelError
-from ..notes import CAUSES, Note
+from ..notes import CAUSES, Code, Note
 from .causes import causes
 from .prior import EVEN, shift, shifted, some_fake
 from .segments import segments
@@ -62,6 +62,7 @@ class Rule(NamedTuple):
         count: int = 1,
         followed: bool = True,
         doubt: Note | None = None,
+        stranger: bool = False,
         whole: bool = False,
     ) -> Track:
         """A person by some frames, with a word and the doubts about it.
@@ -73,6 +74,7 @@ class Rule(NamedTuple):
             count: how many persons the file has; a stream, whose end nobody knows, one.
             followed: by a tracker, so that the seconds in view count.
             doubt: about the file, one of ``CANNOT_BE``.
+            stranger: unlike the faces that the networks learned from, so that neither word fits.
             whole: nothing of a clip is to come, so that its segments are looked for.
         """
         by = shift(self.prior, count)
@@ -82,7 +84,8 @@ class Rule(NamedTuple):
         summary = summarize([moment.t for moment in looked], scores, self.spread, by)
         p_fake = summary.p_fake if len(scores) > 1 or by else scores[0]
         parts: tuple[Segment, ...] = ()
-        if whole and followed and (doubt is None or CANNOT_BE[doubt.code] != "fake"):
+        may_be_fake = not stranger and (doubt is None or CANNOT_BE[doubt.code] != "fake")
+        if whole and followed and may_be_fake:
             parts = segments(frames, self.thresholds, self.spread, by)
         if by:
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
@@ -90,6 +93,8 @@ class Rule(NamedTuple):
         word, doubts = self._judge(p_fake, summary.interval, seconds, doubt)
         if word != "fake" and parts and (word == "real" or _is_a_while(parts, times)):
             word, doubts = "uncertain", (_of_segment(parts), *doubts)
+        if stranger:
+            word, doubts = "uncertain", (Note("out_of_domain", {"faces": 1}), *doubts)
         if doubts:
             looked = [moment for moment in frames if moment.thorough] or frames
             doubts += causes(looked, summary.effective, self.thresholds)
@@ -105,7 +110,8 @@ class Rule(NamedTuple):
         """The verdict of a file by its persons, at least one, the most suspicious first.
 
         A file is fake if one of its persons is, and real only if all are; between these, what many
-        faces say together counts.
+        faces say together counts.  A person unlike the faces that the networks know can make it
+        neither, only uncertain.
         """
         first = persons[0]
         if len(persons) == 1:
@@ -116,16 +122,14 @@ class Rule(NamedTuple):
         times = [moment.t for moment in first.frames]
         seconds = max(times) - min(times) if followed else math.inf
         word, doubts = self._judge(p_fake, interval, seconds, doubt)
-        for_a_while = [
-            person
-            for person in persons
-            if any(doubt.code == "fake_for_a_while" for doubt in person.doubts)
-        ]
-        if word != "fake" and for_a_while:
+        if word != "fake" and any(_has_doubt(person, "fake_for_a_while") for person in persons):
             most = max(
                 persons, key=lambda person: max((s.p_fake for s in person.segments), default=0)
             )
             word, doubts = "uncertain", (_of_segment(most.segments), *doubts)
+        strangers = sum(_has_doubt(person, "out_of_domain") for person in persons)
+        if strangers and not (word == "fake" and "fake" in [p.verdict for p in persons]):
+            word, doubts = "uncertain", (Note("out_of_domain", {"faces": strangers}), *doubts)
         if doubts:
             seen = (doubt for doubt in first.doubts if doubt.code in CAUSES)
             doubts = (*self._one_of_many(persons), *doubts, *seen)
@@ -149,6 +153,10 @@ class Rule(NamedTuple):
         if alone < self.thresholds["fake"]:
             return ()
         return (Note("one_of_many", {"faces": count, "alone": alone}),)
+
+
+def _has_doubt(person: Track, code: Code) -> bool:
+    return any(doubt.code == code for doubt in person.doubts)
 
 
 def _is_a_while(parts: Sequence[Segment], times: Sequence[float]) -> bool:

@@ -86,7 +86,9 @@ class Settings:
             if path.endswith(ENDING):
                 manifest = json.loads(Path(path).read_bytes())
                 folder = os.path.dirname(path)  # noqa: PTH120
-                files += [os.path.join(folder, str(manifest[k])) for k in ("fast", "thorough")]  # noqa: PTH118
+                also = ["domain"] if "domain" in manifest else []
+                parts = [manifest[key] for key in ("fast", "thorough", *also)]
+                files += [os.path.join(folder, str(part)) for part in parts]  # noqa: PTH118
             if not self.crops:
                 files += [model_path(self.finder), model_path(COVERS)]
             return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]

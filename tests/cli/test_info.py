@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.detectors import constant_detector, random_detector, saved, saved_pair, small_pair
+from support.detectors import (
+    constant_detector,
+    random_detector,
+    saved,
+    saved_pair,
+    small_domain,
+    small_pair,
+)
 
 import minimeso
 from minimeso import Graph, Model, save_model
 from minimeso.cli import main
+from minimeso.detect.pair import load_pair
 from minimeso.engine import bundled_models, native
 from minimeso.engine.native import available_isas, choose_isa, kernel_names
 
@@ -120,6 +129,13 @@ def test_a_pair_and_both_its_networks(
     text = capsys.readouterr().out
     assert text.startswith("both: detector, a pair: fast quick, thorough slow\ncombination:\n")
     assert text.count("graph:") == text.count("arena: ") == 2 and "  spread: 0.6\n" in text
+    assert data["domain"] is None
+    with_domain = dataclasses.replace(load_pair(path), domain=small_domain(1.0), name="three")
+    (tmp_path / "three").mkdir()
+    path_of_it = saved_pair(with_domain, tmp_path / "three")
+    assert info(capsys, path_of_it)["domain"]["name"] == "domain"
+    assert main(["info", path_of_it]) == 0
+    assert capsys.readouterr().out.count("graph:") == 3
 
     Path(path).rename(tmp_path / "default.json")
     monkeypatch.setattr("minimeso.engine.library._FOLDER", str(tmp_path))

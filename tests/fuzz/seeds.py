@@ -21,7 +21,7 @@ from conftest import random_weights
 from PIL import Image
 from support import clips as made_clips
 from support import credentials, keras_files
-from support.detectors import saved, small_detector, small_pair
+from support.detectors import saved, small_detector, small_domain, small_pair
 
 from minimeso import Graph, Model, save_model
 from minimeso.detect.pair import Pair, save_pair
@@ -240,25 +240,25 @@ def keras_archive(config: bytes) -> bytes:
 
 
 def pair_models() -> Files:
-    """The two models of ``pairs``."""
+    """The models of ``pairs``."""
     with tempfile.TemporaryDirectory() as folder:
         made = small_pair()
         return {
             f"{one.name}.npz": Path(saved(one, Path(folder))).read_bytes()
-            for one in (made.fast, made.thorough)
+            for one in (made.fast, made.thorough, small_domain(1.0))
         }
 
 
 def pairs() -> Files:
     """Manifests."""
     with tempfile.TemporaryDirectory() as folder:
-        made = small_pair()
-        for one in (made.fast, made.thorough):
+        made, domain = small_pair(), small_domain(1.0)
+        for one in (made.fast, made.thorough, domain):
             saved(one, Path(folder))
         found = {}
         for number, calibration in enumerate(({}, {"spread": 0.6}, {"small_faces": [[50, 0.1]]})):
             path = Path(folder) / f"{number}.json"
-            full = Pair(**{**vars(made), "calibration": calibration})
+            full = Pair(**{**vars(made), "calibration": calibration, "domain": domain})
             try:
                 save_pair(full, path)
             except Exception:

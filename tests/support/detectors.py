@@ -64,6 +64,19 @@ def small_detector(name: str, seed: int, **changes: Any) -> Model:
     return Model(name, graph, weights, **{**values, **changes})
 
 
+def small_domain(bias: float, limit: float = 0.0, weight: float = 0.0) -> Model:
+    """What says of every face of ``small_pair`` that it is ``bias`` strange, and ``weight`` times
+    the sum of what the thorough network computes."""
+    graph = Graph("domain")
+    x = graph.input("values", (4 * 8 * 8,))
+    graph.output(graph.node("linear", x, name="far", out_features=1))
+    weights = {
+        "far.weight": np.full((1, 4 * 8 * 8), weight, np.float32),
+        "far.bias": np.array([bias], np.float32),
+    }
+    return Model("domain", graph, weights, calibration={"layer": "flatten", "limit": limit})
+
+
 def small_pair(**changes: Any) -> Pair:
     """A pair of small detectors that disagree."""
     values: dict[str, Any] = {
@@ -78,8 +91,9 @@ def small_pair(**changes: Any) -> Pair:
 
 def saved_pair(pair: Pair, folder: Path) -> str:
     """The path of the manifest, written to ``folder`` beside its models."""
-    for model in (pair.fast, pair.thorough):
-        saved(model, folder)
+    for model in (pair.fast, pair.thorough, pair.domain):
+        if model is not None:
+            saved(model, folder)
     path = folder / f"{pair.name}.json"
     save_pair(pair, path)
     return str(path)

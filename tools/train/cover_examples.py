@@ -59,7 +59,7 @@ class Example(NamedTuple):
 
 def laid(data: faces.Faces, row: int, random: Random, finder: FaceFinder) -> Laid | None:
     """A face of a set in a larger picture; None where it is not found there."""
-    picture, side = _whole(data, row)
+    picture, side = whole(data, row)
     if random.random() < 0.5:
         picture = ImageOps.mirror(picture)
     scale = float(np.exp(random.uniform(np.log(LEAST), np.log(MOST)))) / side
@@ -67,7 +67,7 @@ def laid(data: faces.Faces, row: int, random: Random, finder: FaceFinder) -> Lai
     size = max(round(picture.width * scale), 8), max(round(picture.height * scale), 8)
     small = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
     other_row = int(random.integers(len(data)))
-    other = np.asarray(_whole(data, other_row)[0].resize((CANVAS, CANVAS)))
+    other = np.asarray(whole(data, other_row)[0].resize((CANVAS, CANVAS)))
     pixels, middle = _surrounded(small, other, random)
     if random.random() < 0.4:
         angle = random.normal(0, 12)
@@ -79,7 +79,7 @@ def laid(data: faces.Faces, row: int, random: Random, finder: FaceFinder) -> Lai
     return None
 
 
-def _whole(data: faces.Faces, row: int) -> tuple[Image.Image, float]:
+def whole(data: faces.Faces, row: int) -> tuple[Image.Image, float]:
     """The picture of a face, without what fills its array, and the side of its square."""
     x, y, side, _ = data.squares[row]
     picture = data.images[row]

@@ -77,7 +77,7 @@ To make it again (both model files beside it, FACES the folder of the faces, CLI
   learned from, whole synthetic pictures or edited ones it knows nothing.
 - A probability is calibrated for as many fakes as real faces; where fakes are rarer, say so with
   `--prior`.
-- It is no proof.
+- It is no proof.{strangers}
 
 ## Terms
 The faces are for research: DFDC (its competition's rules), FaceForensics++ and LFW (research
@@ -86,6 +86,10 @@ EfficientNet-Lite0 (Apache License 2.0). The weights here are given under the MI
 they are ours to give; whether the terms of the faces bind who uses weights that were trained on
 them is not settled: ask before you earn money with them.{note}
 """
+
+_STRANGERS = """
+- Of drawings, statues, screens and prints of faces it knows nothing. Most of them it recognises
+  and says so (`domain.md`), not all."""
 
 
 def out_of_source(path: str) -> list[dict[str, Any]]:
@@ -210,6 +214,7 @@ def text(pair: Pair) -> str:
         command=f"python -m tools.train.pair {pair.fast.name}.npz {pair.thorough.name}.npz"
         f" {pair.name}.json --set {meta['set']} --data FACES --cache CACHE --videos CLIPS{flags}",
         note=f"\n\n{meta['note']}" if meta.get("note") else "",
+        strangers=_STRANGERS if pair.domain is not None else "",
     )
 
 

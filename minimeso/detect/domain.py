@@ -1,0 +1,83 @@
+"""Domain: how far a face is from those that the thorough network of a pair learned from.
+
+Of a drawing, a statue, a screen or a print a network says something, too, and it means nothing.
+What the network computes on its way to an answer looks different then than for a photograph of a
+face, so a very small network of its own judges that by the values of one layer: no second pass.
+It belongs to these very weights and is named in the manifest of the pair (``pair.py``); what it was
+trained on and what it reaches stand in its card, ``models/domain.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine import Model, Session
+from ..errors import ModelError
+
+Array = npt.NDArray[np.float32]
+#: Nothing is stranger than that; a limit beyond says nothing of any face.
+_MOST = 1e4
+
+
+class Domain:
+    """Tells strangers from faces like those of training, by what the thorough network computed.
+
+    Args:
+        model: of a checked pair, see ``check_domain``.
+        beside: the session of the thorough network, which never runs at the same time.
+
+    Attributes:
+        layer: of the thorough network, whose values it looks at.
+    """
+
+    def __init__(self, model: Model, beside: Session) -> None:
+        self._model, self._beside = model, beside
+        self._session: Session | None = None
+        calibration = model.calibration or {}
+        self.layer, self._limit = str(calibration["layer"]), float(calibration["limit"])
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self._session is not None:
+            self._session.close()
+
+    def strangeness(self, values: Array) -> list[float]:
+        """How strange some faces are: a stranger is who lies above 0 in the mean of all looks.
+
+        Args:
+            values: (N, ...) of the layer.
+        """
+        session = self._session = self._session or self._opened()
+        outputs: Array = session.run(values.reshape(len(values), -1))[:, 0]
+        return [far - self._limit for far in outputs.clip(-_MOST, _MOST).tolist()]
+
+    def _opened(self) -> Session:
+        session = Session(self._model, threads=1, isa=self._beside.isa)
+        session.share_workspace(self._beside)
+        return session
+
+
+def check_domain(model: Model, thorough: Model, where: str) -> None:
+    """``ModelError`` unless a network can judge the values of a layer of another one."""
+    calibration: Mapping[str, Any] = model.calibration or {}
+    layer, limit = calibration.get("layer"), calibration.get("limit")
+    shapes, inputs = thorough.graph.shapes(), list(model.graph.inputs.values())
+    found = shapes.get(layer) if isinstance(layer, str) else None
+    if found is None or inputs != [(math.prod(size or 0 for size in found),)]:
+        raise ModelError(
+            f"{where}: {model.name} looks at {inputs} values of the layer {str(layer)[:80]!r}, "
+            f"which {thorough.name} has not; get the pair again"
+        )
+    if [model.graph.shapes()[name] for name in model.graph.outputs] != [(1,)]:
+        raise ModelError(f"{where}: {model.name} has not one output; get the pair again")
+    is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
+    if not is_number or not abs(limit) <= _MOST:  # type: ignore[arg-type]  # it is a number
+        raise ModelError(
+            f"{where}: {model.name} has the limit {str(limit)[:80]}, no number from "
+            f"{-_MOST:g} to {_MOST:g}; get the pair again"
+        )
