@@ -8,7 +8,6 @@ as there.
 
 from __future__ import annotations
 
-import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ class Moments(Sequence[Moment]):
         self._weight = weight
         self._times, self._boxes, self._scores = array("d"), array("i"), array("d")
         self._looks, self._logits = array("q"), array("d")
-        self._strangeness = array("d")
+        self._strangeness = 0.0  # of all looks together
 
     def append(self, t: float, box: Box, score: float) -> None:
         """Add the next frame.
@@ -51,12 +50,12 @@ class Moments(Sequence[Moment]):
         how strange it looked, see ``domain``."""
         self._looks.append(index)
         self._logits.append(logit)
-        self._strangeness.append(strangeness)
+        self._strangeness += strangeness
 
     @property
     def is_stranger(self) -> bool:
         """Whether all looks together say that the person is unlike the faces of training."""
-        return math.fsum(self._strangeness) > 0
+        return self._strangeness > 0
 
     def times(self) -> array[float]:
         """Seconds of every frame."""
