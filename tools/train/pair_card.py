@@ -88,7 +88,7 @@ them is not settled: ask before you earn money with them.{note}
 """
 
 _STRANGERS = """
-- Of drawings, statues, screens and prints of faces it knows nothing. Most of them it recognises
+- Of drawings, statues, screens and prints of faces it knows nothing. Many of them it recognises
   and says so (`domain.md`), not all."""
 
 
