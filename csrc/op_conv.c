@@ -62,19 +62,20 @@ static void run_quantized(const mm_worker *worker, const mm_step *s, int64_t y, 
 
 /* Lines that a convolution of single pixels takes as one: rows of half a vector and less leave most
    of it idle, and each reads all weights again.  1: it takes them one by one. */
-static int64_t joined_lines(const mm_step *s, const mm_tensor *in)
+static int64_t joined_lines(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
 {
     const int single = s->kernel_h == 1 && s->kernel_w == 1 && s->stride_h == 1 &&
-                       s->stride_w == 1 && !s->pad_top && !s->pad_left && !s->column_phases;
+                       s->stride_w == 1 && !s->pad_top && !s->pad_left && !s->column_phases &&
+                       in->height == out->height && in->width == out->width; /* no padding */
     if (!single || s->groups != 1 || 2 * in->width > MM_LANES)
         return 1;
     return mm_smaller(4 * MM_LANES / in->width, in->height);
 }
 
 /* Room for a channel of them. */
-static int64_t joined_stride(const mm_step *s, const mm_tensor *in)
+static int64_t joined_stride(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
 {
-    return mm_round_lanes(joined_lines(s, in) * in->width);
+    return mm_round_lanes(joined_lines(s, in, out) * in->width);
 }
 
 /* Output channels that are made at once. */
@@ -88,7 +89,8 @@ static void run_joined(const mm_worker *worker, const mm_step *s, int64_t y, int
 {
     const mm_tensor *in = &worker->program->tensors[s->input];
     const mm_tensor *out = &worker->program->tensors[s->output];
-    const int64_t most = joined_lines(s, in), stride = joined_stride(s, in), taps = in->channels;
+    const int64_t most = joined_lines(s, in, out), stride = joined_stride(s, in, out);
+    const int64_t taps = in->channels;
     const int64_t block = joined_channels(s, out);
     const size_t row = (size_t)in->width * sizeof(float);
     float *from = worker->scratch + mm_round_lanes(mm_weights_floats(s, block, taps));
@@ -130,12 +132,12 @@ static void run_joined(const mm_worker *worker, const mm_step *s, int64_t y, int
 
 void mm_run_conv(const mm_worker *worker, const mm_step *s, int64_t y, int64_t lines_end)
 {
-    if (lines_end - y > 1 && joined_lines(s, &worker->program->tensors[s->input]) > 1) {
+    const mm_tensor *in = &worker->program->tensors[s->input];
+    const mm_tensor *out = &worker->program->tensors[s->output];
+    if (lines_end - y > 1 && joined_lines(s, in, out) > 1) {
         run_joined(worker, s, y, lines_end);
         return;
     }
-    const mm_tensor *in = &worker->program->tensors[s->input];
-    const mm_tensor *out = &worker->program->tensors[s->output];
     const int64_t phases = s->column_phases ? 2 : 1;
     const int64_t stride = s->column_phases ? 1 : s->stride_w;
     mm_conv_fn *kernel = stride == 1   ? worker->kernels->conv_stride1
@@ -216,10 +218,10 @@ void mm_measure_conv(const mm_operands *o, mm_needs *needs)
     needs->max_list = mm_times(mm_times(channels, s->kernel_w), (int64_t)s->kernel_h + 1);
     needs->scratch_floats =
         mm_weights_floats(s, mm_smaller(MM_QUANTIZED_CHANNELS, o->out->channels), taps_of(o));
-    if (joined_lines(s, o->in) > 1) {
+    if (joined_lines(s, o->in, o->out) > 1) {
         int64_t rows = channels + joined_channels(s, o->out);
         needs->scratch_floats = mm_round_lanes(needs->scratch_floats) + MM_SLACK;
-        needs->scratch_floats += mm_times(rows, joined_stride(s, o->in));
+        needs->scratch_floats += mm_times(rows, joined_stride(s, o->in, o->out));
     }
     mm_measure_rows(o, &in_phases, needs);
 }

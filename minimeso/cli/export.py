@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         if options.crop:
             write(crop_files(), folder)
         if options.library:
-            write_library(folder)
+            write_library(folder, os.environ.get("CC") or "cc")
     except OutputError:
         raise
     except OSError as error:

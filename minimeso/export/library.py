@@ -4,7 +4,6 @@ reads.  The shared one is made here, of the static one, so that the package need
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -45,8 +44,12 @@ Libs.private: -lm -pthread
 """
 
 
-def write_library(folder: Path) -> list[str]:
+def write_library(folder: Path, compiler: str = "cc") -> list[str]:
     """Header, libraries and ``minimeso.pc`` into a folder, which is made if it is missing.
+
+    Args:
+        folder: where to.
+        compiler: command that links, as in the variable ``CC``, which may have options.
 
     Returns:
         The names of the files.
@@ -58,9 +61,9 @@ def write_library(folder: Path) -> list[str]:
     """
     if sys.platform not in _KINDS:
         raise InputError(f"no shared library is made here: link with {get_library()}")
-    compiler = shlex.split(os.environ.get("CC") or "cc")
-    if not shutil.which(compiler[0]):
-        raise InputError(f"no {compiler[0]} here: install gcc or clang, or name one by CC")
+    command = shlex.split(compiler)
+    if not shutil.which(command[0]):
+        raise InputError(f"no {command[0]} here: install gcc or clang, or name one by CC")
     link, name, flags, inputs = _KINDS[sys.platform]
     folder.mkdir(parents=True, exist_ok=True)
     header, archive = Path(get_include(), "minimeso_c_api.h"), Path(get_library())
@@ -68,10 +71,10 @@ def write_library(folder: Path) -> list[str]:
         write_file(folder / path.name, path.read_bytes())
     words = [word.format(name=name, archive=archive) for word in (*flags, *inputs)]
     done = subprocess.run(
-        [*compiler, "-o", folder / name, *words], capture_output=True, text=True, check=False
+        [*command, "-o", folder / name, *words], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise OutputError(f"{shlex.join(compiler)} made no {folder / name}:\n{done.stderr[-2000:]}")
+        raise OutputError(f"{compiler} made no {folder / name}:\n{done.stderr[-2000:]}")
     (folder / link).unlink(missing_ok=True)
     (folder / link).symlink_to(name)
     write_file(folder / "minimeso.pc", _PKG_CONFIG.format(version=_version()).encode())

@@ -116,12 +116,10 @@ def test_what_it_cannot_be_made_with(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del made
-    monkeypatch.setenv("CC", "no-such-compiler -m64")
     with pytest.raises(InputError, match="no no-such-compiler here: install gcc"):
-        write_library(tmp_path)
-    monkeypatch.setenv("CC", "false")
+        write_library(tmp_path, "no-such-compiler -m64")
     with pytest.raises(OutputError, match=r"false made no .*libminimeso\.so\.1"):
-        write_library(tmp_path)
+        write_library(tmp_path, "false")
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(InputError, match="no shared library is made here"):
         write_library(tmp_path)
