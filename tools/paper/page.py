@@ -19,12 +19,14 @@ from tools.train.sets import BALANCED
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent.parent / "docs" / "paper.md"
+#: What follows the name of a set: nothing after the paper's protocol.
+WAYS = tuple("" if name == "paper" else f"-{name}" for name in results.PROTOCOLS)
 #: In the order of the paper; those of sets of faces first, on which most was trained.
 ORDER = (
     "figure1",
     "pilot",
     *(f"table{stage}{of_set}" for stage in (1, 2, 3) for of_set in
-      (*(f"-{name}" for name in BALANCED), "")),
+      (*(f"-{name}{way}" for name in BALANCED for way in WAYS), "")),
     "table4",
     "figure3",
     "table5",

@@ -1,5 +1,5 @@
 """Table 4: what an activation costs. The time of 2,000 random images, one at a time, on one thread,
-on minimeso's engine and on PyTorch, each relative to ReLU.
+on minimeso's engine with each instruction set of this CPU and on PyTorch, each relative to ReLU.
 
 Every engine with every activation sits in a process of its own on the same core (see
 `tools/bench/workers.py`) and they take turns of a few images, the same for all, so whatever else
@@ -14,7 +14,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,14 @@ from tools.paper.results import Options, ResultsError, Runs
 NAME = "table4"
 IMAGES = {"smoke": 50, "cpu": 2000, "days": 2000, "gpu": 2000, "full": 2000}
 TURN = 25  # images
-ENGINES = {"minimeso": "minimeso", "torch": "PyTorch"}
+#: By instruction set, and PyTorch; a table has those that its machine has.
+ENGINES = {
+    "avx512": "minimeso, AVX-512",
+    "avx2": "minimeso, AVX2",
+    "sse2": "minimeso, SSE2",
+    "neon": "minimeso, NEON",
+    "torch": "PyTorch",
+}
 BASE = "relu"
 PAUSE = 0.01  # between turns: the last engine's threads fall asleep
 
@@ -82,11 +89,10 @@ def take_turn(number: int) -> Turn:
 
 def run(options: Options) -> None:
     """Measures the rounds that are missing."""
-    from minimeso.engine.native import choose_isa
     from tools.bench import machine, peers
 
     settings: dict[str, object] = {"budget": options.budget, "cpu": machine.cpu_model()}
-    settings |= {"isa": choose_isa(), "turn": TURN}
+    settings["turn"] = TURN
     runs = Runs(options.folder(NAME), settings, ("round",))
     with ExitStack() as stack:
         try:
@@ -94,7 +100,7 @@ def run(options: Options) -> None:
             for (round_,) in runs.left(
                 [{"round": i} for i in range(IMAGES[options.budget] // TURN)]
             ):
-                takers = takers or list(_takers(stack, str(settings["isa"])))
+                takers = takers or list(_takers(stack))
                 runs.add(round_, _round(takers, int(str(round_["round"]))))
         except peers.UnavailableError as error:
             raise ResultsError(f"cannot be measured: {error}") from None
@@ -108,17 +114,19 @@ class Taker(NamedTuple):
     take: Callable[[int], Turn]
 
 
-def _takers(stack: ExitStack, isa: str) -> Iterator[Taker]:
+def _takers(stack: ExitStack) -> Iterator[Taker]:
     """Everybody, each in a process; they live as long as the stack."""
+    from minimeso.engine.native import available_isas
     from tools.bench import peers, workers
 
     peers.versions("torch")  # names it if it is missing
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     # PyTorch first: it makes the weights, and ours then never loads it
-    for engine, activation in itertools.product(reversed(ENGINES), paper.TABLE4):
+    there = [name for name in reversed(ENGINES) if name in ("torch", *available_isas())]
+    for engine, activation in itertools.product(there, paper.TABLE4):
         worker = workers.Worker(1, folder / f"{engine}-{activation}.log")
         stack.callback(worker.close)
-        name = engine if engine in peers.PEERS else f"{engine}-{isa}"
+        name = engine if engine in peers.PEERS else f"minimeso-{engine}"
         worker.ask(load, name, folder / activation, activation)
         yield Taker(engine, activation, partial(worker.ask, take_turn))
 
@@ -136,7 +144,7 @@ def _round(takers: Sequence[Taker], number: int) -> dict[str, object]:
         figures[f"{column}_mean_ms"] = statistics.fmean(turn.ms)
         p_fake.setdefault(taker.activation, []).append(np.array(turn.p_fake))
         time.sleep(PAUSE)
-    apart = max(float(np.abs(one - other).max()) for one, other in p_fake.values())
+    apart = max(float(np.ptp(np.array(found), axis=0).max()) for found in p_fake.values())
     figures = {name: figures[name] for name in sorted(figures)}  # whoever was first
     return figures | {"p_fake_apart": apart, "seconds": time.perf_counter() - start}
 
@@ -164,6 +172,11 @@ def render(folder: Path) -> None:
     )
 
 
+def engines(rows: pd.DataFrame) -> dict[str, str]:
+    """Of `ENGINES` those that were measured."""
+    return {k: title for k, title in ENGINES.items() if f"{k}_{BASE}_median_ms" in rows}
+
+
 def over(rows: pd.DataFrame, engine: str, activation: str) -> Array:
     """(rounds,) how much longer the median image takes than ReLU's in the same round: 0.1 is
     10 %."""
@@ -182,7 +195,7 @@ def median(values: Array, confidence: float = intervals.CONFIDENCE) -> Interval:
 def summarise(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """A row for every engine and activation, in the paper's order."""
     summary = []
-    for engine, (activation, theirs) in itertools.product(ENGINES, paper.TABLE4.items()):
+    for engine, (activation, theirs) in itertools.product(engines(rows), paper.TABLE4.items()):
         column = f"{engine}_{activation}"
         mean, base = (
             statistics.fmean(results.values(rows, f"{engine}_{name}_mean_ms"))
@@ -210,7 +223,8 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
     yield "# Table 4: what an activation costs"
     yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     yield f"![The runs]({NAME}.png)"
-    for engine, title in ENGINES.items():
+    yield from _beside_each_other(engines(rows), summary)
+    for engine, title in engines(rows).items():
         yield f"## {title}"
         yield pages.markdown_table(
             ["Activation", "median", "over ReLU", "mean", "over ReLU", "paper"],
@@ -230,7 +244,7 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
     images = len(rows) * int(rows["turn"].iloc[0])
     yield (
         f"MesoInception-4 with random weights, {images:,} random images, one at a time, one thread,"
-        f" on {rows['cpu'].iloc[0]} ({rows['isa'].iloc[0]}); `python -m tools.paper table4 --budget"
+        f" on {rows['cpu'].iloc[0]}; `python -m tools.paper table4 --budget"
         f" {rows['budget'].iloc[0]}`. The paper's time with ReLU is"
         f" {paper.TABLE4_RELU_MS} ms, a mean of 2,000 images. Engines and activations take turns of"
         f' {rows["turn"].iloc[0]} images; "over ReLU" beside the median is the median over the'
@@ -238,19 +252,36 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
         " interval."
     )
     yield (
-        "The two engines agree on p_fake of every image to"
+        "The engines agree on p_fake of every image to"
         f" {max(results.values(rows, 'p_fake_apart')):.0e}. The less time an engine spends on"
         " convolutions, the more of it an activation takes: ratios depend on the engine, not only"
         " on the function."
     )
     yield "## The paper's order, or noise?"
-    for engine, title in ENGINES.items():
+    for engine, title in engines(rows).items():
         figures = {row["activation"]: row["over"] for row in summary if row["engine"] == engine}
         statement = ordering.order_statement(
             figures, paper.TABLE4, differences(rows, engine), paper.NAMES, higher=False,
-            again=engine != next(iter(ENGINES)),
+            again=engine != next(iter(engines(rows))),
         )  # fmt: skip
         yield f"{title}, fastest first and in parts of ReLU's time. {statement}"
+
+
+def _beside_each_other(
+    titles: Mapping[str, str], summary: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """How much longer than ReLU each takes, an engine a column."""
+    found = {(row["engine"], row["activation"]): row["over"] for row in summary}
+    yield pages.markdown_table(
+        ["Over ReLU", *titles.values(), "paper"],
+        [
+            [paper.NAMES[name]]
+            + [f"{100 * found[engine, name]:+.1f} %" for engine in titles]
+            + [f"{100 * theirs:+.1f} %"]
+            for name, theirs in paper.TABLE4.items()
+            if name != BASE
+        ],
+    )
 
 
 def differences(rows: pd.DataFrame, engine: str) -> list[intervals.Difference]:
