@@ -58,6 +58,7 @@ def columns() -> int:
         if (number := int(os.environ["COLUMNS"])) > 0:
             return number
     with contextlib.suppress(AttributeError, ValueError, OSError):
+        # None without a console: the AttributeError is suppressed
         return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
     return 80
 

@@ -19,6 +19,8 @@ _EXPORT = (
 _ONNX = "export it as ONNX, for example by tf2onnx, or save it as .keras"
 #: PyTorch's old format has several, one behind the other.
 _MOST_PICKLES = 5
+#: Whatever has no start of its own is taken for ONNX, but these have one.
+_KNOWN_BY_START = (".keras", ".h5", ".hdf5", ".pt2")
 #: First bytes -> what to say.
 _OTHERS = {
     b"\x93NUMPY": "an array of NumPy, not a network",
@@ -48,6 +50,8 @@ def read_source(path: Path) -> tuple[str, bytes]:
         return _kind_of_zip(path, data), data
     if data.startswith(b"\x80") and data[1:2] in b"\x02\x03\x04\x05":
         raise ConvertError(f"{path}: {told_of_pickle(data)}")
+    if path.suffix.lower() in _KNOWN_BY_START:
+        raise ConvertError(f"{path}: damaged: it does not begin as a {path.suffix} file does")
     return "onnx", data
 
 

@@ -65,7 +65,8 @@ class Domain:
 def check_domain(model: Model, thorough: Model, where: str) -> None:
     """``ModelError`` unless a network can judge the values of a layer of another one."""
     calibration: Mapping[str, Any] = model.calibration or {}
-    layer, limit = calibration.get("layer"), calibration.get("limit")
+    layer: Any = calibration.get("layer")
+    limit: Any = calibration.get("limit")
     shapes, inputs = thorough.graph.shapes(), list(model.graph.inputs.values())
     found = shapes.get(layer) if isinstance(layer, str) else None
     if found is None or inputs != [(math.prod(size or 0 for size in found),)]:
@@ -76,7 +77,7 @@ def check_domain(model: Model, thorough: Model, where: str) -> None:
     if [model.graph.shapes()[name] for name in model.graph.outputs] != [(1,)]:
         raise ModelError(f"{where}: {model.name} has not one output; get the pair again")
     is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
-    if not is_number or not abs(limit) <= _MOST:  # type: ignore[arg-type]  # it is a number
+    if not is_number or not abs(limit) <= _MOST:
         raise ModelError(
             f"{where}: {model.name} has the limit {str(limit)[:80]}, no number from "
             f"{-_MOST:g} to {_MOST:g}; get the pair again"

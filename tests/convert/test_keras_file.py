@@ -284,6 +284,17 @@ def test_hostile_hdf5(make: Callable[[Any], None], message: str, tmp_path: Path)
         converted(tmp_path, archive(json.dumps(sequential(CONV)).encode(), file.getvalue()))
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5", ".HDF5", ".pt2"])
+@pytest.mark.parametrize("data", [b"", b"garbage", b"\0" * 99])
+def test_what_does_not_begin_so_is_told_by_its_ending(
+    tmp_path: Path, ending: str, data: bytes
+) -> None:
+    path = tmp_path / f"network{ending}"
+    path.write_bytes(data)
+    with pytest.raises(ConvertError, match=f"damaged: it does not begin as a {ending} file does"):
+        convert_file(path)
+
+
 def test_damaged_files_are_refused_or_whole(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     sound = keras_file(sequential(CONV, layer("Flatten")), KERNEL)

@@ -15,6 +15,7 @@ from support.detectors import saved_pair, small_domain, small_pair
 import minimeso
 from minimeso import Detector, ModelError
 from minimeso.cli.job import summary_line
+from minimeso.detect.box import Box
 from minimeso.detect.pair import Pair, load_pair
 from minimeso.detect.rule import Rule
 from minimeso.detect.verdict import Moment, Track, Verdict
@@ -98,7 +99,7 @@ def test_in_a_clip_all_looks_count(pixels: Pixels) -> None:
 
 
 def track(number: int, p_fake: float, word: str, stranger: bool = False) -> Track:
-    frames = [Moment(t / 4, (0, 0, 200, 200), p_fake, True) for t in range(40)]  # type: ignore[arg-type]  # a box
+    frames = [Moment(t / 4, Box(0, 0, 200, 200), p_fake, True) for t in range(40)]
     found = RULE.person(number, frames, stranger=stranger)
     assert found.verdict == ("uncertain" if stranger else word)
     return found

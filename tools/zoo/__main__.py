@@ -124,6 +124,17 @@ def compare(path: Path) -> Row:
     return Row(len(nodes), len(kept), worst, largest)
 
 
+def agrees(label: str, path: Path) -> bool:
+    """Prints a row of the table; whether every layer agrees to 1e-4."""
+    try:
+        row = compare(path)
+    except MinimesoError as error:
+        print(f"{label}  {error}", flush=True)
+        return False
+    print(f"{label}{row.nodes:7}{row.compared:10}{row.error:13.1e}  {row.worst}", flush=True)
+    return row.error <= 1e-4
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.zoo", description=(__doc__ or "").split("\n")[0]
@@ -140,20 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.names or ZOO:
             for kind in (options.kind,) if options.kind else ("pt2", "onnx"):
                 path = exported(name, kind, Path(folder))
-                try:
-                    row = compare(path)
-                except MinimesoError as error:
-                    print(f"{name:20}{kind:>8}  {error}", flush=True)
-                    failed = True
-                    continue
-                finally:
-                    path.unlink()
-                failed |= not row.error <= 1e-4
-                print(
-                    f"{name:20}{kind:>8}{row.nodes:7}{row.compared:10}{row.error:13.1e}"
-                    f"  {row.worst}",
-                    flush=True,
-                )
+                failed |= not agrees(f"{name:20}{kind:>8}", path)
+                path.unlink()
     return int(failed)
 
 

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import keras
 
-from minimeso.errors import MinimesoError
 from tools.convert.keras_files import draw
-from tools.zoo.__main__ import compare
+from tools.zoo.__main__ import agrees
 
 #: Class in `keras.applications` -> side of its picture.
 NETWORKS = {
@@ -55,14 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.keras"
             model.save(path)
-            try:
-                row = compare(path)
-            except MinimesoError as error:
-                print(f"{name:20}{error}", flush=True)
-                failed = True
-                continue
-        failed |= not row.error <= 1e-4
-        print(f"{name:20}{row.nodes:7}{row.compared:10}{row.error:13.1e}  {row.worst}", flush=True)
+            failed |= not agrees(f"{name:20}", path)
     return int(failed)
 
 
