@@ -1,8 +1,8 @@
 """Analyzing: frames go in, judged faces come out, and what a verdict needs is remembered.
 
 ``Analyzer.crop_faces`` finds, follows, refuses and crops the faces of a frame, ``Analyzer.judge``
-asks the network about the crops; the two may run in threads of their own, frame after frame.
-Memory grows by some 30 bytes for each judged face.
+asks the network about the crops; the two may run in threads of their own, frame after frame.  What
+is remembered lies in ``Analyzer.findings``.
 """
 
 from __future__ import annotations
@@ -18,28 +18,24 @@ import numpy.typing as npt
 from ..engine import Session
 from ..errors import ModelError
 from ..media.partial import AnyPixels, ConversionError, around, whole_of
-from ..notes import Note
 from .box import Box, scaled
 from .covered import Covers
 from .decode import FoundFace
 from .finder import FaceFinder
+from .findings import Findings
 from .framing import resized_crop, square, whole
-from .moments import Moments
 from .pair import Networks, Pair, input_size, logit
 from .quality import SMALLEST, fault, goodness
-from .rule import Judged, Rule
+from .rule import Rule
 from .size_correction import small_faces
 from .thorough import WIDER, Look, Looks
-from .track_score import suspicion, too_short
 from .tracker import Tracker
 from .verdict import (
     Crop,
     LiveFace,
-    Moment,
     Reason,
     SeenFace,
     SeenFrame,
-    Track,
 )
 
 #: Frames that count for what ``live`` says of a person, so that it stays fast for ever.
@@ -108,13 +104,9 @@ class Analyzer:
         self._one_picture = one_picture
         self._tracker = None if finder is None or one_picture else Tracker(finder)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
-        self._moments: dict[int, Moments] = {}
         self._looks = Looks()
-        self._first, self._last = math.inf, -math.inf
-        self.frames_scored = 0
-        self.faces_found = 0
-        self.left_out: dict[str, int] = {}
-        self.doubt: Note | None = None  # about the file, of who reads it: see `Rule`
+        weight = self._combination.thorough if self._combination is not None else None
+        self.findings = Findings(weight, followed=self._tracker is not None)
 
     def cropped(self, t: float, pixels: AnyPixels) -> CroppedFrame | None:
         """``crop_faces``; ``None`` if the frame cannot be converted, as its clip knows, too."""
@@ -129,7 +121,7 @@ class Analyzer:
         Raises:
             ConversionError: the frame is a partial one, and cannot be converted.
         """
-        self._first, self._last = min(self._first, t), max(self._last, t)
+        self.findings.pass_time(t)
         faces, crops, qualities, wider = [], [], [], []
         for track, face, box, reason in self._fit(pixels, self._found(t, pixels)):
             if reason is None:
@@ -200,9 +192,7 @@ class Analyzer:
         for number, seen in enumerate(judged):
             p_fake, side = next(scores), min(seen.square[2:])
             pair = self._combination
-            moments = self._moments.setdefault(
-                seen.track, Moments(pair.thorough if pair is not None else None)
-            )
+            moments = self.findings.moments(seen.track)
             places.append(len(moments))
             if pair is None:
                 score = self._small.corrected(p_fake, side)
@@ -227,26 +217,28 @@ class Analyzer:
     def _seen(self, remembered: _Remembered, found: Iterator[_Seen]) -> SeenFrame:
         """A frame with what is known of its faces up to now."""
         frame, places, looks = remembered
+        findings = self.findings
         for look in looks:
-            self._moments[look.person].look(look.place, *next(found))
+            findings.moments(look.person).look(look.place, *next(found))
         judged = []
         crops, indices = iter(frame.crops), iter(places)
         for seen in frame.faces:
-            self.faces_found += 1
+            findings.faces_found += 1
             if seen.reason is not None:
-                self.left_out[seen.reason] = self.left_out.get(seen.reason, 0) + 1
+                findings.leave_out(seen.reason)
             else:
-                p_fake = self._moments[seen.track][next(indices)].p_fake
+                p_fake = findings.moments(seen.track)[next(indices)].p_fake
                 seen = seen._replace(p_fake=self._rule.frame(p_fake), crop=next(crops))
             judged.append(seen)
-        self.frames_scored += bool(frame.crops)
+        findings.frames_scored += bool(frame.crops)
         return SeenFrame(frame.t, frame.pixels, tuple(judged))
 
     def live(self, frame: SeenFrame) -> Iterator[LiveFace]:
         """What is known of the persons of a frame right after it was judged."""
         for seen in frame.faces:
-            moments = self._moments.get(seen.track)
-            person = self._track(seen.track, moments[-_LIVE_MOMENTS:]) if moments else None
+            moments = self.findings.persons.get(seen.track)
+            last = moments[-_LIVE_MOMENTS:] if moments else []
+            person = self.findings.track(self._rule, seen.track, last) if last else None
             yield LiveFace(
                 frame.t, seen.track, box_inside(seen.face, frame.pixels), seen.p_fake, seen.reason,
                 person.verdict if person else None,
@@ -254,46 +246,11 @@ class Analyzer:
                 person.interval if person else None,
             )  # fmt: skip
 
-    def tracks(self, so_far: bool = False) -> tuple[tuple[Track, ...], dict[str, int]]:
-        """Every person that was judged, the most fake first, and the faces left out by reason.
-
-        Args:
-            so_far: more frames are to come.  If not, the faces that wait for the thorough network
-                are looked at, and segments are looked for.
-        """
-        rest = [] if so_far else self._looks.rest()
+    def finish(self) -> None:
+        """No frame comes any more: look at the faces that wait for the thorough network."""
+        rest = self._looks.rest()
         for look, found in zip(rest, self._looked(rest), strict=True):
-            self._moments[look.person].look(look.place, *found)
-        left_out = dict(self.left_out)
-        short: set[int] = set()
-        if self._tracker is not None:
-            times = {number: moments.times() for number, moments in self._moments.items()}
-            short = too_short(times, self._last - self._first)
-            if short:
-                left_out["too_short"] = sum(len(times[number]) for number in short)
-        persons = {n: m for n, m in self._moments.items() if n not in short}
-        tracks = [self._track(n, m, len(persons), not so_far) for n, m in persons.items()]
-        tracks.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
-        return tuple(tracks), left_out
-
-    def judged(self, tracks: Sequence[Track]) -> Judged:
-        """What these persons, all of the file, say of it."""
-        followed = self._tracker is not None
-        return self._rule.file(tracks, followed=followed, doubt=self.doubt)
-
-    def _track(
-        self, number: int, moments: Sequence[Moment], count: int = 1, whole: bool = False
-    ) -> Track:
-        """A person, one of so many, by these frames; whether they are all."""
-        return self._rule.person(
-            number,
-            moments,
-            count=count,
-            followed=self._tracker is not None,
-            doubt=self.doubt,
-            stranger=self._moments[number].is_stranger,
-            whole=whole,
-        )
+            self.findings.moments(look.person).look(look.place, *found)
 
 
 def _p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:

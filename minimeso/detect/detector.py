@@ -26,6 +26,7 @@ from ..notes import Note
 from .analyzer import Analyzer, CroppedFrame
 from .covered import Covers
 from .finder import FaceFinder
+from .findings import Findings
 from .measured import measured_elsewhere
 from .pair import Networks, Pair, find_detector, open_networks
 from .prior import EVEN, checked_prior
@@ -259,9 +260,11 @@ class Detector:
         self, picture: Picture, path: str | None, on_frame: OnFrame | None
     ) -> Verdict:
         analyzer = Analyzer(self.networks, self._rule, self.finder, self._covers, True)
-        analyzer.doubt = picture.doubt
+        findings = analyzer.findings
+        findings.doubt = picture.doubt
         seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
-        persons = {track.id: track for track in analyzer.tracks()[0]}
+        analyzer.finish()
+        persons = {track.id: track for track in findings.tracks(self._rule)[0]}
         if on_frame is not None:
             on_frame(_of_persons(seen, persons), 1.0)
         faces = tuple(
@@ -269,9 +272,17 @@ class Detector:
             for track in persons.values()
             for moment in track.frames
         )
-        return self._verdict(path, analyzer, picture.complete, picture.notes, faces, 1)
+        return self._verdict(path, findings, picture.complete, picture.notes, faces, 1)
 
     def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
+        analyzer, faults = self._analyzed(clip, path, on_frame)
+        notes = (*faults, *clip.remarks)
+        return self._verdict(path, analyzer.findings, not faults, notes, (), clip.frames_read)
+
+    def _analyzed(
+        self, clip: Clip, path: str | None, on_frame: OnFrame | None
+    ) -> tuple[Analyzer, tuple[Note, ...]]:
+        """All frames of a clip are judged; and what of it was not read."""
         networks, finder, covers = self._with_fewer_threads()
         analyzer = Analyzer(networks, self._rule, finder, covers)
         notes: tuple[Note, ...] = ()
@@ -287,10 +298,9 @@ class Detector:
                     break
         if clip.was_stopped and not notes:
             notes = (Note("stopped"),)
-        notes = (*notes, *clip.faults)
-        analyzer.doubt = clip.doubt
-        complete, notes = not notes, (*notes, *clip.remarks)
-        return self._verdict(path, analyzer, complete, notes, (), clip.frames_read)
+        analyzer.findings.doubt = clip.doubt
+        analyzer.finish()
+        return analyzer, (*notes, *clip.faults)
 
     def _with_fewer_threads(self) -> tuple[Networks, FaceFinder | None, Covers | None]:
         """Networks and finders for clips, whose decoder and finder have threads of their own: more
@@ -316,7 +326,8 @@ class Detector:
             return False
 
         def so_far() -> Verdict:
-            return self._verdict(path, analyzer, True, (), (), clip.frames_read, so_far=True)
+            found = analyzer.findings
+            return self._verdict(path, found, True, (), (), clip.frames_read, so_far=True)
 
         shares = [min(f.t / clip.duration, 1.0) if clip.duration else None for f in frames]
         told = (frame._replace(so_far=so_far) for frame in frames)
@@ -326,18 +337,18 @@ class Detector:
     def _verdict(
         self,
         path: str | None,
-        analyzer: Analyzer,
+        findings: Findings,
         complete: bool,
         notes: Sequence[Note],
         faces: tuple[Face, ...],
         frames_read: int,
         so_far: bool = False,
     ) -> Verdict:
-        tracks, left_out = analyzer.tracks(so_far)
-        judged = analyzer.judged(tracks) if tracks else None
+        tracks, left_out = findings.tracks(self._rule, so_far)
+        judged = findings.judged(self._rule, tracks) if tracks else None
         word = judged.word if judged else None
         if judged is None:
-            notes = (*notes, Note("none_judged" if analyzer.faces_found else "no_face"))
+            notes = (*notes, Note("none_judged" if findings.faces_found else "no_face"))
         else:
             notes = (*notes, *judged.doubts)
         if left_out:
@@ -354,7 +365,7 @@ class Detector:
             tuple(notes),
             tracks,
             frames_read,
-            analyzer.frames_scored,
+            findings.frames_scored,
             left_out,
             judged.interval if judged else None,
             self._rule.prior,

@@ -52,6 +52,16 @@ class Moments(Sequence[Moment]):
         self._logits.append(logit)
         self._strangeness += strangeness
 
+    def extend(self, later: Moments) -> None:
+        """Add the frames of the same person that lie behind these."""
+        count = len(self)
+        self._looks.extend(array("q", (count + index for index in later._looks)))
+        self._logits.extend(later._logits)
+        self._strangeness += later._strangeness
+        self._times.extend(later._times)
+        self._boxes.extend(later._boxes)
+        self._scores.extend(later._scores)
+
     @property
     def is_stranger(self) -> bool:
         """Whether all looks together say that the person is unlike the faces of training."""

@@ -411,6 +411,12 @@ def analyzer_of(detector: Detector, finder: Any = None) -> Analyzer:
     return Analyzer(detector.networks, Rule(detector.model.thresholds or {}), finder)
 
 
+def finished(analyzer: Analyzer, detector: Detector) -> Any:
+    """Its tracks, and what was left out."""
+    analyzer.finish()
+    return analyzer.findings.tracks(Rule(detector.model.thresholds or {}))
+
+
 def cropped(analyzer: Analyzer, frames: Sequence[Any], rate: float) -> list[CroppedFrame]:
     return [analyzer.crop_faces(n / rate, frame) for n, frame in enumerate(frames)]
 
@@ -431,7 +437,7 @@ def test_live_sees_what_a_clip_sees(big: Callable[..., Detector], together: int)
     ):
         shown += [seen.faces[0].p_fake for seen in analyzer.judge(few)]
     assert shown == [face.p_fake for face in stream[:50]], "what is shown meanwhile"
-    ((track,), _) = analyzer.tracks()
+    ((track,), _) = finished(analyzer, detector)
     assert (stream[-1].person_p_fake, stream[-1].interval) == (track.p_fake, track.interval)
     assert stream[-1].verdict == track.verdict and stream[-1].reason == "too_small"
     verdict = detector.check(raw_clip(frames))
@@ -467,7 +473,7 @@ def test_several_persons_one_of_whom_leaves() -> None:
                 analyzer.judge(waiting)
                 waiting = []
         analyzer.judge(waiting)
-        results.append(analyzer.tracks())
+        results.append(finished(analyzer, detector))
     assert results[0] == results[1]
     tracks, left_out = results[0]
     counts = {len(t.frames): sum(m.thorough for m in t.frames) for t in tracks}
