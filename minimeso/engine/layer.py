@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -48,8 +47,7 @@ class Function(NamedTuple):
     arrays: Mapping[str, Array]
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(NamedTuple):
     """One step of a bound network.
 
     Attributes:
@@ -72,9 +70,9 @@ class Layer:
     name: str
     op: str
     inputs: tuple[str, ...]
-    attributes: dict[str, Any] = field(default_factory=dict)
-    arrays: Mapping[str, Array] = field(default_factory=dict)
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    attributes: dict[str, Any]
+    arrays: Mapping[str, Array]
+    shapes: Mapping[str, tuple[int, ...]]
     activation: Function | None = None
     affine: tuple[Array, Array] | None = None
     covers: tuple[str, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ def for_engine(x: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> npt.NDAr
     return np.require(np.ascontiguousarray(x, dtype), requirements="A")
 
 
-@dataclass
 class Buffer:
     """Memory of one tensor, or of several that are slices of one line layout.
 
@@ -36,18 +34,15 @@ class Buffer:
         base: first float of it in the arena (or among the rings), once placed.
     """
 
-    channels: int
-    height: int
-    width: int
-    row_padding: int = LANES
-    first: int = -1
-    last: int = -1
-    ring: int = -1
-    lines: int = -1
-    base: int = -1
+    __slots__ = (
+        "base", "channels", "first", "height", "last", "lines", "ring", "row_padding", "width",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        self.lines = self.height
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        self.channels, self.height, self.width = channels, height, width
+        self.row_padding = LANES
+        self.first = self.last = self.ring = self.base = -1
+        self.lines = height
 
     @property
     def row_stride(self) -> int:

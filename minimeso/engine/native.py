@@ -222,7 +222,7 @@ class Program:
         self.constants = _joined(plan.constants, np.float32)
         self.tables = _joined(plan.tables, np.int32)
         self._structs = plan.structs
-        self._stages = ffi.new("mm_stage[]", [vars(stage) for stage in plan.stages])
+        self._stages = ffi.new("mm_stage[]", [(s.first, s.count, s.band) for s in plan.stages])
         ops = [step.op for step in plan.steps]
         self.struct = ffi.new(
             "mm_program *",

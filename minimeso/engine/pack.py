@@ -7,7 +7,6 @@ Layouts are those of ``mm_step`` in ``csrc/minimeso.h``; they do not depend on t
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -97,7 +96,7 @@ class Parameters:
             }
             packed = {*arrays, "weight"} if "quantized" in arrays else {*arrays}
             left = {name: layer.arrays[name] for name in layer.arrays if name not in packed}
-            layers[number] = replace(layer, arrays=left)  # norms are lowered with theirs
+            layers[number] = layer._replace(arrays=left)  # norms are lowered with theirs
         self.block: Array = floats.whole()
         self.quantized: npt.NDArray[np.uint8] = small.whole()
         self.nbytes: int = self.block.nbytes + small.size

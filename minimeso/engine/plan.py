@@ -7,7 +7,6 @@ concatenation are written where they belong, so that most concatenations are no 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -362,7 +361,7 @@ def _double_in_sums(
             if resize.activation or resize.affine or name in outputs or readers.count(name) > 1:
                 continue
             covers = (*resize.covers, *layer.covers)
-            layer = replace(layer, inputs=(other, source), covers=covers)
+            layer = layer._replace(inputs=(other, source), covers=covers)
             gone.add(name)
             break
         result.append(layer)

@@ -9,7 +9,6 @@ left out, so that each can be tested against the plain graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -46,9 +45,9 @@ def _as_epilogue(layer: Layer) -> Layer:
     """A lone activation or batch norm is a copy with an epilogue."""
     entry = OPERATORS[layer.op]
     if entry.activation is not None:
-        return replace(layer, activation=_function(layer), arrays={})
+        return layer._replace(activation=_function(layer), arrays={})
     if entry.affine is not None:
-        return replace(layer, affine=entry.affine(layer), arrays={})
+        return layer._replace(affine=entry.affine(layer), arrays={})
     return layer
 
 
@@ -103,7 +102,7 @@ def _until_stable(
 def clamp_to_relu6(layers: Layers, keep: Collection[str]) -> Layers:
     """A clamp to 0 and 6 is an activation, which other steps apply as they store."""
     return [
-        replace(layer, op="relu6", attributes={})
+        layer._replace(op="relu6", attributes={})
         if layer.op == "clamp" and (layer.attributes["min"], layer.attributes["max"]) == (0, 6)
         else layer
         for layer in layers
@@ -121,8 +120,7 @@ def fold_batch_norm(layers: Layers, keep: Collection[str]) -> Layers:
         if not arrays.are_finite():
             return None
         return [
-            replace(
-                first,
+            first._replace(
                 name=second.name,
                 arrays=arrays,
                 attributes={**first.attributes, "bias": True},
@@ -156,14 +154,14 @@ def split_pools(layers: Layers, keep: Collection[str]) -> Layers:
                 arrays = {key: a[part[0] : start] for key, a in link.arrays.items()}
                 own = f"{link.name}~{number}"
                 split[part_name].append(
-                    replace(link, name=own, inputs=(name,), arrays=arrays, part=part)
+                    link._replace(name=own, inputs=(name,), arrays=arrays, part=part)
                 )
                 name = own
             ends.append(name)
         split.update({gone.name: [] for gone in (layer, *chain)})
         covers = (*layer.covers, *(name for link in chain for name in link.covers))
         split[chain[-1].name] = [
-            replace(layer, name=chain[-1].name, inputs=tuple(ends), covers=covers)
+            layer._replace(name=chain[-1].name, inputs=tuple(ends), covers=covers)
         ]
     return [new for layer in layers for new in split.get(layer.name, [layer])]
 
@@ -218,11 +216,11 @@ def sink_through_max_pool(layers: Layers, keep: Collection[str]) -> Layers:
                 return None
             covers = _merged(first.covers, second.covers)
             function = _function(first)
-            return [replace(second, inputs=first.inputs, pre_activation=function, covers=covers)]
+            return [second._replace(inputs=first.inputs, pre_activation=function, covers=covers)]
         elif not entry.activation.never_falls(first.attributes, first.arrays):
             return None
-        pool = replace(second, name=f"{second.name}~{first.name}", inputs=first.inputs, sign=sign)
-        return [pool, replace(first, name=second.name, inputs=(pool.name,), part=second.part)]
+        pool = second._replace(name=f"{second.name}~{first.name}", inputs=first.inputs, sign=sign)
+        return [pool, first._replace(name=second.name, inputs=(pool.name,), part=second.part)]
 
     return _until_stable(layers, keep, step)
 
@@ -250,8 +248,7 @@ def choose_depthwise(layers: Layers, keep: Collection[str]) -> Layers:
         if second.sign is not None or second.pre_activation or (a["stride"] or (2, 2)) != (2, 2):
             return None
         return [
-            replace(
-                first,
+            first._replace(
                 name=second.name,
                 algorithm="depthwise_pool",
                 covers=_merged(first.covers, second.covers),
@@ -260,7 +257,7 @@ def choose_depthwise(layers: Layers, keep: Collection[str]) -> Layers:
         ]
 
     marked = [
-        replace(layer, algorithm="depthwise")
+        layer._replace(algorithm="depthwise")
         if layer.op == "conv2d" and _is_depthwise(layer)
         else layer
         for layer in layers
@@ -280,12 +277,12 @@ def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
     def step(first: Layer, second: Layer) -> Sequence[Layer] | None:
         if not OPERATORS[first.op].takes_epilogue or len(second.inputs) != 1 or first.affine:
             return None
-        fused = replace(first, name=second.name, covers=_merged(first.covers, second.covers))
+        fused = first._replace(name=second.name, covers=_merged(first.covers, second.covers))
         entry = OPERATORS[second.op]
         if entry.activation and not first.activation:
-            return [replace(fused, activation=_function(second))]
+            return [fused._replace(activation=_function(second))]
         if entry.affine is not None:
-            return [replace(fused, affine=entry.affine(second))]
+            return [fused._replace(affine=entry.affine(second))]
         return None
 
     return _until_stable(layers, keep, step)
@@ -294,7 +291,7 @@ def fuse_epilogue(layers: Layers, keep: Collection[str]) -> Layers:
 def choose_winograd(layers: Layers, keep: Collection[str]) -> Layers:
     """Convolutions for which vertical Winograd takes clearly fewer multiplications are marked."""
     return [
-        replace(layer, algorithm="winograd")
+        layer._replace(algorithm="winograd")
         if layer.op == "conv2d" and _can_winograd(layer)
         else layer
         for layer in layers

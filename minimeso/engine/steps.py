@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from .layer import Layer
@@ -11,16 +10,19 @@ from .memory import Buffer
 MapShape = tuple[int, int, int]
 
 
-@dataclass
 class Tensor:
-    """Channels [channel, channel + channels) of a buffer."""
+    """Channels [channel, channel + channels) of a buffer.
 
-    name: str
-    buffer: Buffer
-    channel: int
-    shape: tuple[int, ...]
-    #: Channels of a line, where the map lies plane by plane (``planes.py``); else 0.
-    line_channels: int = 0
+    ``line_channels``: of a line, where the map lies plane by plane (``planes.py``); else 0.
+    """
+
+    __slots__ = ("buffer", "channel", "line_channels", "name", "shape")
+
+    def __init__(
+        self, name: str, buffer: Buffer, channel: int, shape: tuple[int, ...], line_channels: int
+    ) -> None:
+        self.name, self.buffer, self.channel = name, buffer, channel
+        self.shape, self.line_channels = shape, line_channels
 
     @property
     def laid_out(self) -> MapShape:
@@ -39,16 +41,23 @@ class Tensor:
         return channels, height, width
 
 
-@dataclass
 class Step:
     """One step of the program: an ``MM_OP_*`` name, its tensors by number, and its fields."""
 
-    op: str
-    output: int = -1
-    input: int = -1
-    second: int = -1
-    fields: dict[str, Any] = field(default_factory=dict)
-    layer: Layer | None = None
+    __slots__ = ("fields", "input", "layer", "op", "output", "second")
+
+    def __init__(
+        self,
+        op: str,
+        output: int = -1,
+        input: int = -1,
+        second: int = -1,
+        fields: dict[str, Any] | None = None,
+        layer: Layer | None = None,
+    ) -> None:
+        self.op, self.output, self.input, self.second = op, output, input, second
+        self.fields: dict[str, Any] = {} if fields is None else fields
+        self.layer = layer
 
     @property
     def operands(self) -> list[int]:
@@ -56,10 +65,10 @@ class Step:
         return [index for index in (self.input, self.second, self.output) if index >= 0]
 
 
-@dataclass
 class Stage:
     """Steps [first, first + count), in bands of ``band`` lines of the last one."""
 
-    first: int
-    count: int = 1
-    band: int = 1
+    __slots__ = ("band", "count", "first")
+
+    def __init__(self, first: int, count: int, band: int) -> None:
+        self.first, self.count, self.band = first, count, band
