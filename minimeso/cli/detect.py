@@ -74,7 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Judge everything; returns the exit status."""
     with _nothing_collected():
-        from ..media.memory_limit import limit_memory
         from .job import Job
 
         inputs = find_inputs(options.paths)
@@ -82,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
             return SOME_UNREADABLE
         _check_usage(options, inputs)
         if options.memory is not None:
+            from ..media.memory_limit import limit_memory
+
             limit_memory(int(options.memory * (1 << 20)))
         job = Job(detector_of(options), options, len(inputs))
     try:

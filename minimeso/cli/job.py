@@ -15,9 +15,8 @@ from ..detect.prior import EVEN
 from ..detect.verdict import Interval, Verdict
 from ..errors import PictureError
 from ..media.clip import Clip
+from ..media.kinds import is_clip
 from ..media.pictures import Unreadable
-from ..media.streams import Stream, stream_of
-from ..media.video import is_clip, open_clip, raw_frames
 from ..notes import NO_TRACE, Note, clock, in_words
 from .arguments import looked_at
 from .inputs import DEFAULT_RATE, STDIN, Input
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ..detect import Detector
     from ..detect.verdict import SeenFrame
     from ..media.origin import Origin
+    from ..media.streams import Stream
     from ..report import Report
     from ..report.annotate import Annotation
     from ..report.whole_clip import WholeClip
@@ -102,6 +102,8 @@ class Job:
             return self._unreadable(path, source.fault)
         file: str | Stream = path
         if path == STDIN and options.size is None:
+            from ..media.streams import stream_of
+
             try:
                 file = stream_of(cast(io.BufferedReader, sys.stdin.buffer))
             except Unreadable as error:
@@ -113,7 +115,7 @@ class Job:
         title = path if self._total == 1 else f"{number}/{self._total} {path}"
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(ClipProgress(title))
-            if isinstance(file, Stream):
+            if not isinstance(file, str):
                 stack.enter_context(file)
             stack.enter_context(self._first_ctrl_c_stops())
             try:
@@ -151,12 +153,18 @@ class Job:
         """The frames of a clip; ``None`` for what is none, or that only the detector can refuse."""
         options = self._options
         if options.size is None:
+            if not is_clip(file):
+                return None
+            from ..media.video import open_clip  # only now is it sure that it is worth its import
+
             try:
-                return open_clip(file, options.fps, options.every_frame) if is_clip(file) else None
+                return open_clip(file, options.fps, options.every_frame)
             except PictureError:
-                if isinstance(file, Stream):
+                if not isinstance(file, str):
                     raise
                 return None  # the detector meets it again and says it in its verdict
+        from ..media.raw import raw_frames
+
         stdin = cast(io.BufferedReader, sys.stdin.buffer)
         rate = options.rate or DEFAULT_RATE
         clip = raw_frames(stdin, options.size, rate, options.fps, options.every_frame)

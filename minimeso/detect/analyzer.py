@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,14 +29,10 @@ from .quality import SMALLEST, fault, goodness
 from .rule import Rule
 from .size_correction import small_faces
 from .thorough import WIDER, Look, Looks
-from .tracker import Tracker
-from .verdict import (
-    Crop,
-    LiveFace,
-    Reason,
-    SeenFace,
-    SeenFrame,
-)
+from .verdict import Crop, LiveFace, Reason, SeenFace, SeenFrame
+
+if TYPE_CHECKING:
+    from .tracker import Tracker
 
 #: Frames that count for what ``live`` says of a person, so that it stays fast for ever.
 _LIVE_MOMENTS = 512
@@ -102,7 +98,11 @@ class Analyzer:
         self._finder = finder
         self._covers = covers
         self._one_picture = one_picture
-        self._tracker = None if finder is None or one_picture else Tracker(finder)
+        self._tracker: Tracker | None = None
+        if finder is not None and not one_picture:
+            from .tracker import Tracker  # who judges pictures need not wait for it
+
+            self._tracker = Tracker(finder)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
         self._looks = Looks()
         weight = self._combination.thorough if self._combination is not None else None

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,9 @@ from ..engine import Model, Session
 from ..errors import InputError, PictureError
 from ..media.binary import binary_of
 from ..media.clip import Clip, Convert, checked_fps, parts_of
+from ..media.kinds import is_clip
 from ..media.pictures import STREAM, Picture, named, read_picture
 from ..media.pixels import rgb_of_array
-from ..media.prefetch import prefetch
-from ..media.streams import stream_of
-from ..media.video import is_clip, open_clip
 from ..notes import Note
 from .analyzer import Analyzer, CroppedFrame
 from .covered import Covers
@@ -36,6 +34,8 @@ from .verdict import Face, LiveFace, SeenFrame, Track, Verdict
 if TYPE_CHECKING:
     from PIL import Image
     from typing_extensions import Self
+
+    from ..media.streams import Stream
 
     #: What can be judged, see ``Detector.check``.
     Source = (
@@ -213,15 +213,16 @@ class Detector:
         try:
             if isinstance(source, Clip):
                 return self._judge_clip(source, path, on_frame)
-            if isinstance(source, (str, os.PathLike)) and is_clip(source):
-                with open_clip(source, fps, every_frame) as clip:
-                    return self._judge_clip(clip, path, on_frame)
             if isinstance(source, io.BufferedIOBase):
+                from ..media.streams import stream_of
+
                 with named(STREAM):
                     source = stream_of(source)
-                if is_clip(source):
-                    with open_clip(source, fps, every_frame) as clip:
-                        return self._judge_clip(clip, path, on_frame)
+            if isinstance(source, (str, os.PathLike, io.BufferedIOBase)) and is_clip(source):
+                from ..media.video import open_clip  # whose import takes longer than a face
+
+                with open_clip(cast("str | Stream", source), fps, every_frame) as clip:
+                    return self._judge_clip(clip, path, on_frame)
             picture = read_picture(source, self._max_pixels)
         except PictureError as error:
             if path is None:
@@ -283,6 +284,8 @@ class Detector:
         self, clip: Clip, path: str | None, on_frame: OnFrame | None
     ) -> tuple[Analyzer, tuple[Note, ...]]:
         """All frames of a clip are judged; and what of it was not read."""
+        from ..media.prefetch import prefetch
+
         networks, finder, covers = self._with_fewer_threads()
         analyzer = Analyzer(networks, self._rule, finder, covers)
         notes: tuple[Note, ...] = ()

@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .containers import begins_like_a_clip
 from .formats import PICTURE_ENDINGS, SIGNATURE_BYTES, format_of
+from .kinds import CLIP_ENDINGS
 from .pictures import Unreadable, open_regular
-from .video import CLIP_ENDINGS
 
 
 class Found(NamedTuple):
@@ -106,6 +105,8 @@ def _begins_like_media(path: str) -> bool:
             start = file.read(SIGNATURE_BYTES)
     except (OSError, Unreadable):
         return False
+    from .containers import begins_like_a_clip
+
     return format_of(start) is not None or begins_like_a_clip(start)
 
 

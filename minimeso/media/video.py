@@ -9,7 +9,6 @@ is missing.  Without PyAV raw frames can still be read, and an animation is its 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 from collections import deque
@@ -18,17 +17,19 @@ from typing import IO, TYPE_CHECKING, cast
 
 from ..errors import PictureError
 from ..notes import Code, Note
-from .animation import Animation, check_webp, is_animated_webp
+from . import kinds
+from .animation import Animation, check_webp
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
 from .combs import CombWatch
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
-from .containers import Clock, begins_like_a_clip, duration_of, ends_early, rate_of
+from .containers import Clock, duration_of, ends_early, rate_of
 from .deinterlace import Deinterlacer, can_deinterlace
 from .formats import SIGNATURE_BYTES, format_of
 from .hdr import is_hdr
+from .kinds import ANIMATED, CLIP_ENDINGS, is_clip
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
 from .partial import Conversion
-from .pictures import STREAM, Unreadable, has_frames, identify, open_regular, pillow_silence
+from .pictures import STREAM, Unreadable, open_regular
 from .pixels import Pixels
 from .raw import raw_frames
 from .streams import Stream
@@ -41,14 +42,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 __all__ = ["CLIP_ENDINGS", "DEFAULT_FPS", "Clip", "Timed", "is_clip", "open_clip", "raw_frames"]
-
-#: Endings of the files that are taken from a folder, beside those of pictures.
-CLIP_ENDINGS = (
-    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".divx", ".wmv", ".asf",
-    ".flv", ".f4v", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".mxf", ".ogv", ".ogm",
-    ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".y4m", ".rm", ".rmvb",
-    ".dv", ".nut", ".wtv",
-)  # fmt: skip
 
 #: Threads of the decoder, up to so many pixels and beyond, where each holds frames of 3 to 6 MB;
 #: the same on every machine, so that the same frames are skipped everywhere.  On two cores four
@@ -65,48 +58,8 @@ _SKIPPING_FROM = 3
 _MAX_ERRORS = 64
 #: Containers that promise a length and nothing by which one could tell better whether it is there.
 _LENGTH_ONLY = ("flv", "asf")
-#: Pictures that can move.
-_ANIMATED = ("GIF", "PNG", "WEBP")
 
 _INSTALL = "needs PyAV: pip install 'minimeso[video]'"
-
-
-def is_clip(path: str | os.PathLike[str] | Stream) -> bool:
-    """Whether ``open_clip`` is the door for a file, by its content; else ``read_picture`` is.
-
-    Animated GIF, PNG and WebP files are clips where PyAV is installed.  What is no known picture
-    is a clip if it begins like one, or if PyAV is there to look closer.  What cannot be opened is
-    left to ``read_picture``, which says why.
-    """
-    try:
-        with _opened(path) as file, pillow_silence:
-            start = file.read(SIGNATURE_BYTES)
-            name = format_of(start)
-            if name is None:
-                return begins_like_a_clip(start) or _has_pyav()
-            if name not in _ANIMATED or not _has_pyav():
-                return False
-            if name == "WEBP":
-                return is_animated_webp(start)
-            file.seek(0)
-            with identify(file) as image:
-                return has_frames(image)
-    except Exception:  # damaged in a way that read_picture knows words for
-        return False
-
-
-@contextlib.contextmanager
-def _opened(path: str | os.PathLike[str] | Stream) -> Iterator[IO[bytes]]:
-    """A file at its beginning, and so it is left."""
-    if isinstance(path, Stream):
-        path.seek(0)
-        try:
-            yield cast(IO[bytes], path)
-        finally:
-            path.seek(0)
-    else:
-        with open_regular(os.fsdecode(path)) as file:
-            yield file
 
 
 def open_clip(
@@ -142,7 +95,7 @@ def open_clip(
 
 
 def _open(name: str, file: IO[bytes], fps: float | None) -> Clip:
-    if not _has_pyav():
+    if not kinds.has_pyav():
         raise Unreadable(f"a clip {_INSTALL}")
     start = file.read(SIGNATURE_BYTES)
     file.seek(0)
@@ -150,7 +103,7 @@ def _open(name: str, file: IO[bytes], fps: float | None) -> Clip:
     if kind == "WEBP":  # FFmpeg's decoder refuses animated ones
         check_webp(start)
         return Animation(name, file, fps)
-    if kind is not None and kind not in _ANIMATED:
+    if kind is not None and kind not in ANIMATED:
         raise Unreadable(f"a picture ({kind}), no clip: read it as one")
     return _File(name, file, fps, start)
 
@@ -384,9 +337,3 @@ class _File(Clip):
             if container is not None:
                 container.close()
                 self._file.file.close()
-
-
-def _has_pyav() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("av") is not None

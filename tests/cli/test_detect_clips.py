@@ -144,7 +144,7 @@ def test_a_folder_goes_on_and_ends_with_a_summary(
 def test_without_the_extra(
     model: str, clip: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("minimeso.media.video._has_pyav", lambda: False)
+    monkeypatch.setattr("minimeso.media.kinds.has_pyav", lambda: False)
     assert main(["detect", "--model", model, str(clip)]) == 3
     output = capsys.readouterr().out
     assert output.count("\n") == 1 and "pip install 'minimeso[video]'" in output

@@ -368,7 +368,7 @@ def test_animation_without_the_extra_is_its_first_frame(
 ) -> None:
     frames = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::-1])]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
-    monkeypatch.setattr("minimeso.media.video._has_pyav", lambda: False)
+    monkeypatch.setattr("minimeso.media.kinds.has_pyav", lambda: False)
     verdict = detector.check(tmp_path / "a.png")
     assert verdict.note is not None and verdict.note.startswith("only its first frame")
     assert verdict.p_fake == detector.check(PHOTO).p_fake
