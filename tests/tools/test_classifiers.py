@@ -19,6 +19,8 @@ from tools.train import classifiers  # noqa: E402
 
 BOUND = 2e-5  # of a layer's largest value, as for the MesoNets
 FOUR = ("relu", "swish", "mish", "pish")  # those of the paper
+DUMPED = [f"{name}-{activation}" for name in classifiers.PICTURES for activation in FOUR]
+DUMPED += ["mnist15-pish"]
 
 
 def fire(inputs: int, squeeze: int, outputs: int) -> int:
@@ -26,7 +28,31 @@ def fire(inputs: int, squeeze: int, outputs: int) -> int:
     return convolutions + 2 * (squeeze + 2 * outputs)
 
 
+def norm_conv(inputs: int, outputs: int, kernel: int, groups: int = 1) -> int:
+    return inputs // groups * outputs * kernel**2 + 2 * outputs
+
+
+def inverted(inputs: int, outputs: int, widening: int = 6) -> int:
+    wide = widening * inputs
+    expand = norm_conv(inputs, wide, 1) if widening > 1 else 0
+    return expand + norm_conv(wide, wide, 3, wide) + norm_conv(wide, outputs, 1)
+
+
 COUNTS = {
+    "resnet20": norm_conv(3, 16, 3)
+    + 6 * norm_conv(16, 16, 3)
+    + sum(norm_conv(c // 2, c, 3) + 5 * norm_conv(c, c, 3) for c in (32, 64))
+    + 65 * 10,
+    "mobilenetv2_0.5": norm_conv(3, 16, 3)
+    + inverted(16, 8, 1)
+    + sum(
+        inverted(inputs, outputs) + (count - 1) * inverted(outputs, outputs)
+        for inputs, outputs, count in (
+            *((8, 16, 2), (16, 16, 3), (16, 32, 4), (32, 48, 3), (48, 80, 3), (80, 160, 1)),
+        )
+    )
+    + norm_conv(160, 1280, 1)
+    + 1281 * 10,
     "squeezenet": (3 * 9 + 1 + 2) * 96
     + sum(
         fire(*sizes)
@@ -59,8 +85,11 @@ def test_graphs_are_the_modules(architecture: str) -> None:
     assert graph.shapes()["image"] == network.input_shape
     assert graph.shapes()["probabilities"] == (10,)
     activations = [node.name for node in graph.nodes if node.op == "pish"]
-    depth = int(architecture.removeprefix("mnist")) if architecture != "squeezenet" else 0
-    assert len(activations) == (depth + 2 if depth else 1 + 8 * 3)
+    others = {"squeezenet": 1 + 8 * 3, "resnet20": 19, "mobilenetv2_0.5": 2 + 17 * 2 - 1}
+    if architecture in others:
+        assert len(activations) == others[architecture]
+    else:
+        assert len(activations) == int(architecture.removeprefix("mnist")) + 2
 
 
 def test_shapes_on_the_way() -> None:
@@ -70,13 +99,19 @@ def test_shapes_on_the_way() -> None:
     bypasses = [name for name in shapes if name.endswith("bypass")]
     assert bypasses == ["fire3.bypass", "fire5.bypass", "fire7.bypass"]
     assert source.graph_of("mnist15", "relu", 1e-5).shapes()["pool"] == (50, 10, 10)
+    shapes = source.graph_of("resnet20", "relu", 1e-5).shapes()
+    assert [shapes[f"block{n}.add"] for n in (3, 6, 9)] == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
+    assert [n for n in shapes if n.endswith("pad")] == ["block4.short.pad", "block7.short.pad"]
+    shapes = source.graph_of("mobilenetv2_0.5", "relu", 1e-5).shapes()
+    assert shapes["block3.add"] == (16, 32, 32) and shapes["head.conv"] == (1280, 4, 4)
+    assert len([name for name in shapes if name.endswith("add")]) == 10
 
 
 def test_unknown_names() -> None:
     for architecture, activation in (("squeezenet", "original"), ("squeezenet", "gelu")):
         with pytest.raises(ValueError, match=activation):
             classifiers.build(architecture, activation)
-    for name in ("mnist14", "mnist26", "resnet", ""):
+    for name in ("mnist14", "mnist26", "resnet18", ""):
         with pytest.raises(ValueError, match="mnist15 to mnist25"):
             classifiers.build(name, "relu")
 
@@ -93,16 +128,14 @@ def dumps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]
     """Model file and reference file of random networks, made by the tool."""
     folder = tmp_path_factory.mktemp("dumps")
     made = {}
-    for name in (*(f"squeezenet-{activation}" for activation in FOUR), "mnist15-pish"):
+    for name in DUMPED:
         model, dump = folder / f"{name}.npz", folder / f"{name}-reference.npz"
         assert reference.main([*name.split("-"), str(dump), "--model", str(model)]) == 0
         made[name] = str(model), str(dump)
     return made
 
 
-@pytest.mark.parametrize(
-    "name", [*(f"squeezenet-{activation}" for activation in FOUR), "mnist15-pish"]
-)
+@pytest.mark.parametrize("name", DUMPED)
 def test_layers_equal_pytorch(name: str, dumps: dict[str, tuple[str, str]], isa: str) -> None:
     """All layers from one run, as they are where nothing is fused across them."""
     model, dump = dumps[name]
@@ -127,7 +160,7 @@ def test_layers_equal_pytorch(name: str, dumps: dict[str, tuple[str, str]], isa:
     np.testing.assert_allclose(whole[0], stored["output/probabilities"][0], rtol=0, atol=BOUND)
 
 
-@pytest.mark.parametrize("name", ["squeezenet-pish", "mnist15-pish"])
+@pytest.mark.parametrize("name", [f"{name}-pish" for name in (*classifiers.PICTURES, "mnist15")])
 def test_verify(
     name: str, dumps: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,7 +194,7 @@ def checkpoint(path: Path, network: Any, **more: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("architecture", ["squeezenet", "mnist15"])
+@pytest.mark.parametrize("architecture", [*classifiers.PICTURES, "mnist15"])
 def test_checkpoints_become_plain_models(architecture: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = classifiers.build(architecture, "swish").eval()

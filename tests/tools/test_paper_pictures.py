@@ -20,6 +20,7 @@ pytest.importorskip("matplotlib")
 
 from PIL import Image  # noqa: E402
 from scipy import stats  # noqa: E402
+from support.cifar import flat_tiles, jpeg, label_table, write_cifar  # noqa: E402
 
 from minimeso import Session, load_model  # noqa: E402
 from tools.convert import __main__ as convert_command  # noqa: E402
@@ -49,35 +50,6 @@ def write_mnist(folder: Path, counts: dict[str, int]) -> None:
         for kind, values in (("images-idx3", pictures), ("labels-idx1", labels)):
             path = folder / f"{images.MNIST_FILES[split]}-{kind}-ubyte.gz"
             path.write_bytes(gzip.compress(idx(values)))
-
-
-def jpeg(tiles: np.ndarray) -> bytes:
-    """A mosaic of (1000, 32, 32, 3)."""
-    pixels = tiles.reshape(25, 40, 32, 32, 3).transpose(0, 2, 1, 3, 4).reshape(800, 1280, 3)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=92, subsampling=0)
-    return file.getvalue()
-
-
-def label_table(labels: np.ndarray) -> str:
-    return "index,label,name\n" + "".join(f"{i},{label},x\n" for i, label in enumerate(labels))
-
-
-def flat_tiles(mosaics: int) -> np.ndarray:
-    """(1000 * mosaics, 32, 32, 3) of one grey each, no two neighbours alike."""
-    grey = (np.arange(1000 * mosaics) * 37 % 251).astype(np.uint8)
-    return np.broadcast_to(grey[:, None, None, None], (len(grey), 32, 32, 3))
-
-
-def write_cifar(folder: Path) -> None:
-    for split, mosaics in (("train", 2), ("test", 1)):
-        tiles = flat_tiles(mosaics)
-        with zipfile.ZipFile(folder / f"{split}.zip", "w") as archive:
-            for number in range(mosaics):
-                part = tiles[number * 1000 : (number + 1) * 1000]
-                archive.writestr(f"{split}_{number:02}.jpg", jpeg(part))
-            labels = np.arange(len(tiles) - 300 * (mosaics - 1)) % 10  # the last one is not full
-            archive.writestr(f"{split}_labels.csv", label_table(labels))
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +188,7 @@ def test_hostile_zips(data: Path, tmp_path: Path) -> None:
 
 def recipe(**changes: object) -> classify.Recipe:
     values = {"architecture": "squeezenet", "activation": "pish", "optimizer": "adam"}
-    values |= {"learning_rate": 1e-3, "epochs": 1, "examples": 0, "augment": True}
+    values |= {"learning_rate": 1e-3, "epochs": 1, "examples": 0, "augment": "rotate"}
     return classify.Recipe(**(values | {"precision": "fp32", "seed": 0} | changes))
 
 
@@ -274,9 +246,9 @@ def test_it_learns(tmp_path: Path) -> None:
     labels = np.arange(64) % 2
     for number, label in enumerate(labels):
         pictures[number, :, 16 * label : 16 * label + 16] += 127
-    plan = recipe(epochs=5, batch=8, augment=False)
+    plan = recipe(epochs=5, batch=8, augment="none")
     run = classify.ClassifierTrainer(plan, tmp_path, CPU)
-    run.train(*[images.Images(pictures, labels)] * 2)
+    classify.train_together([run], *[images.Images(pictures, labels)] * 2)
     assert run.history[-1]["train_accuracy"] > 0.9
     assert run.history[-1]["train_loss"] < 0.5 * run.history[0]["train_loss"]
 

@@ -1,9 +1,9 @@
-"""Trains `tools/train/classifiers.py` on pictures of ten classes, for Fig. 3 and Table 5.
+"""Trains `tools/train/classifiers.py` on pictures of ten classes, for Fig. 3, Table 5, `elsewhere`.
 
-Cross-entropy, a constant learning rate, batches in a new order each epoch. After each epoch the
-whole test split is judged; a run's figure is that of its last epoch, so nothing is chosen by the
-test split. A run that was cut goes on from its last whole epoch with the numbers that it would have
-had. Checkpoints are what `tools.convert` makes model files of.
+Cross-entropy, batches in a new order each epoch. After each epoch the whole test split is judged; a
+run's figure is that of its last epoch, so nothing is chosen by the test split. A run that was cut
+goes on from its last whole epoch with the numbers that it would have had. Checkpoints are what
+`tools.convert` makes model files of.
 
 In bfloat16, too, activations compute and round alike: each gets float32 and gives float32. Without
 that, Pish, which PyTorch computes in four operations, would be rounded four times where Swish and
@@ -26,9 +26,11 @@ from tools.paper import stages
 from tools.paper.images import Images
 from tools.paper.results import Options, Runs
 from tools.train import classifiers
-from tools.train.trainer import Epoch, Step, Trainer
+from tools.train.trainer import Epoch, Step, Trainer, fit_together
 
 JUDGED_AT_ONCE = 500
+SHIFT = 4  # pixels
+RISE = 0.05  # of the steps
 FIGURES = ("train_loss", "train_accuracy", "test_accuracy", "test_loss")  # of an epoch
 Batch = tuple[Tensor, Tensor]  # pictures (N, H, W, C) uint8 and labels (N,)
 ACTIVATION_MODULES = (nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.Mish, Pish)
@@ -44,10 +46,11 @@ class Recipe:
     learning_rate: float
     epochs: int
     examples: int  # the first so many of a split; 0: all
-    augment: bool
+    augment: str  # a key of AUGMENTATIONS, or "none"
     precision: str  # "fp32" or "bf16"
     seed: int
     batch: int = 128
+    schedule: str = "constant"  # or "cosine": down to zero over the run, after a rise
 
 
 def to_float(pictures: Tensor) -> Tensor:
@@ -65,6 +68,21 @@ def flip_and_rotate(x: Tensor) -> Tensor:
     rows = torch.stack((cosine * mirror, -sine, zero, sine * mirror, cosine, zero), 1)
     grid = functional.affine_grid(rows.view(count, 2, 3), list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, "nearest", "zeros", align_corners=False)
+
+
+def shift_and_flip(x: Tensor) -> Tensor:
+    """Each picture moved by up to 4 pixels in both directions, black coming in, and mirrored with
+    probability 0.5: the augmentation of He et al. (2016)."""
+    count, size = len(x), x.shape[-1]
+    steps = torch.arange(size, device=x.device)
+    y, left = torch.randint(0, 2 * SHIFT + 1, (2, count, 1), device=x.device)
+    columns = torch.where(torch.rand(count, 1, device=x.device) < 0.5, size - 1 - steps, steps)
+    padded = functional.pad(x, (SHIFT,) * 4).permute(0, 2, 3, 1)
+    which = torch.arange(count, device=x.device)[:, None, None]
+    return padded[which, (y + steps)[:, :, None], (left + columns)[:, None]].permute(0, 3, 1, 2)
+
+
+AUGMENTATIONS = {"rotate": flip_and_rotate, "shift": shift_and_flip}
 
 
 def batches(images: Images, size: int, device: torch.device) -> Iterator[Batch]:
@@ -117,31 +135,44 @@ class ClassifierTrainer(Trainer[Recipe, Batch]):
             return torch.optim.SGD(self.network.parameters(), lr=self.recipe.learning_rate)
         return torch.optim.Adam(self.network.parameters(), lr=self.recipe.learning_rate)
 
+    def learning_rate(self, recipe: Recipe, step: int, steps: int) -> float:
+        """Constant, or half a cosine from the first step to behind the last, to which it rises
+        over the first steps."""
+        if recipe.schedule == "constant":
+            return recipe.learning_rate
+        falling = (1 + math.cos(math.pi * step / steps)) / 2
+        return recipe.learning_rate * min((step + 1) / (RISE * steps), falling)
+
     def forward(self, batch: Batch) -> Step:
         pictures, labels = batch
         x = to_float(pictures)
-        if self.recipe.augment:
-            x = flip_and_rotate(x)
+        if self.recipe.augment != "none":
+            x = AUGMENTATIONS[self.recipe.augment](x)
         with self.autocast():
             logits = self.network(x.contiguous(memory_format=torch.channels_last))
         logits = logits.float()
         loss = functional.cross_entropy(logits, labels)
         return Step(loss, (logits.argmax(1) == labels).sum(), len(labels))
 
-    def train(self, train_set: Images, test_set: Images, further: int = 0) -> None:
-        """Trains to the last epoch of the recipe; `further` runs are to come."""
-        count = len(train_set.labels)
 
-        def next_epoch() -> Epoch[Batch]:
-            supply = batches(train_set, self.recipe.batch, self.device)
-            return Epoch(supply, math.ceil(count / self.recipe.batch), count)
+def train_together(
+    trainers: Sequence[ClassifierTrainer], train_set: Images, test_set: Images, further: int = 0
+) -> None:
+    """Trains networks of recipes that differ in the activation alone to their last epoch, on the
+    same batches; `further` such groups are to come."""
+    count, first = len(train_set.labels), trainers[0]
 
-        self.fit(
-            next_epoch,
-            lambda: judge(self.network, test_set, self.device),
-            lambda row: f"test loss {row['test_loss']:.4f} acc {row['test_accuracy']:.4f}",
-            further,
-        )
+    def next_epoch() -> Epoch[Batch]:
+        supply = batches(train_set, first.recipe.batch, first.device)
+        return Epoch(supply, math.ceil(count / first.recipe.batch), count)
+
+    fit_together(
+        trainers,
+        next_epoch,
+        lambda trainer: judge(trainer.network, test_set, trainer.device),
+        lambda row: f"test loss {row['test_loss']:.4f} acc {row['test_accuracy']:.4f}",
+        further,
+    )
 
 
 def train_runs(
@@ -150,6 +181,7 @@ def train_runs(
     wanted: Sequence[Mapping[str, object]],
     recipe_of: Callable[[Mapping[str, object], str], Recipe],
     load: Callable[[str], Images],
+    together: Sequence[str] = (),
 ) -> None:
     """Trains the wanted runs that are not finished.
 
@@ -159,29 +191,36 @@ def train_runs(
         wanted: keys of runs.
         recipe_of: of such a run, and the precision to train with.
         load: the pictures of "train" or "test".
+        together: the columns in which those runs are alike that are trained on the same batches;
+            none: one run after the other.
     """
     with stages.told():
         device = stages.chosen_device(options)
         precision = stages.precision(device)
         splits: list[Images] = []
-        for (run,) in runs.left(wanted):
+        for few in runs.left(wanted, together):
             splits = splits or [load("train"), load("test")]
-            name = "-".join(str(value) for value in run.values())
-            folder = runs.path.parent / "checkpoints" / name
-            folder.mkdir(parents=True, exist_ok=True)
-            trainer = ClassifierTrainer(recipe_of(run, precision), folder, device)
-            if trainer.resume():
-                print(f"resuming after epoch {trainer.epoch}", file=sys.stderr, flush=True)
-            trainer.train(splits[0], splits[1], len(wanted) - 1 - wanted.index(run))
-            last = trainer.history[-1]
-            runs.add(
-                run,
-                {
-                    **{figure: last[figure] for figure in FIGURES},
-                    "train_pictures": len(splits[0].labels),
-                    "test_pictures": len(splits[1].labels),
-                    "precision": precision,
-                    "device": str(device),
-                    "seconds": sum(epoch["seconds"] for epoch in trainer.history),
-                },
-            )
+            trainers = []
+            for run in few:
+                name = "-".join(str(value) for value in run.values())
+                folder = runs.path.parent / "checkpoints" / name
+                folder.mkdir(parents=True, exist_ok=True)
+                trainers.append(ClassifierTrainer(recipe_of(run, precision), folder, device))
+                if trainers[-1].resume():
+                    epoch = trainers[-1].epoch
+                    print(f"resuming after epoch {epoch}", file=sys.stderr, flush=True)
+            further = (len(wanted) - 1 - wanted.index(few[-1])) // len(few)
+            train_together(trainers, splits[0], splits[1], further)
+            for run, trainer in zip(few, trainers, strict=True):
+                last = trainer.history[-1]
+                runs.add(
+                    run,
+                    {
+                        **{figure: last[figure] for figure in FIGURES},
+                        "train_pictures": len(splits[0].labels),
+                        "test_pictures": len(splits[1].labels),
+                        "precision": precision,
+                        "device": str(device),
+                        "seconds": sum(epoch["seconds"] for epoch in trainer.history),
+                    },
+                )

@@ -77,7 +77,7 @@ def run(options: Options) -> None:
             learning_rate=RATE,
             epochs=budget.epochs,
             examples=budget.examples,
-            augment=False,
+            augment="none",
             precision=precision,
             seed=int(str(run["seed"])),
         )

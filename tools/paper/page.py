@@ -30,6 +30,7 @@ ORDER = (
     "table4",
     "figure3",
     "table5",
+    "elsewhere",
 )  # fmt: skip
 BEGINNING = """\
 # The paper and what we found

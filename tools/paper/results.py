@@ -102,16 +102,23 @@ class Budget(NamedTuple):
 
 
 class Runs:
-    """The finished runs of an experiment, a row each in `runs.csv`.
+    """The finished runs of an experiment, a row each in a file.
 
     Args:
         folder: of the experiment.
         settings: what all rows have in common, such as the budget; a file of others is refused.
         key: the columns that say which run a row is of.
+        name: of the file.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, object], key: Sequence[str]) -> None:
-        self.path = folder / "runs.csv"
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, object],
+        key: Sequence[str],
+        name: str = "runs.csv",
+    ) -> None:
+        self.path = folder / name
         self.key = key
         self.settings = {name: cell(value) for name, value in settings.items()}
         self._read()
@@ -231,7 +238,7 @@ def values(table: pd.DataFrame, figure: str) -> list[float]:
         found: list[float] = table[figure].astype(float).tolist()
     except (KeyError, ValueError) as error:
         raise ResultsError(
-            f"runs.csv: its column {figure} is not what the experiment wrote ({error}); undo what"
+            f"column {figure} of a CSV file is not what the experiment wrote ({error}); undo what"
             " was edited, or remove that folder"
         ) from None
     return found

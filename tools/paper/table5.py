@@ -60,7 +60,7 @@ def run(options: Options) -> None:
             learning_rate=RATE,
             epochs=budget.epochs,
             examples=budget.examples,
-            augment=True,
+            augment="rotate",
             precision=precision,
             seed=int(str(run["seed"])),
         )
