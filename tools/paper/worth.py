@@ -125,7 +125,7 @@ def verdict(rows: pd.DataFrame | None, measured: pd.DataFrame | None, costs: Cos
         times.append(f"{paper.NAMES[name]} costs {min(over):.0f} to {max(over):.0f} %")
     return (
         f"**{accuracy}; in time {times[0]} over ReLU, where {' and '.join(times[1:])}"
-        f" ({title(isa)}, one thread).**"
+        f" ({len(activation_times.TURNS)} networks, {title(isa)}, one thread).**"
     )
 
 
