@@ -4,7 +4,7 @@
     python -m tools.convert.reference CHECKPOINT DST.npz                 trained ones
 
 ARCHITECTURE is meso4 or mesoinception4, efficientnet_lite0 (its ACTIVATION is relu6), or one of
-tools/train/classifiers.py: squeezenet, mnist15 to 25.
+tools/train/classifiers.py: squeezenet, resnet20, mobilenetv2_0.5, mnist15 to 25.
 
 DST is a NumPy .npz (no pickle) with these entries, for one input picture and a network of nodes:
 
