@@ -72,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give a file up after so long in all; default %(default)g")  # fmt: skip
     add("--memory", type=positive_number(MOST_MIB), metavar="MIB", default=2048.0,
         help="give a file up that needs more memory; default %(default)g")  # fmt: skip
+    add("--piece", type=float, metavar="SECONDS", default=300.0,
+        help="clips of twice as many seconds are judged in pieces of so many, which workers share;"
+        " 0: each in one go, as detect does; default %(default)g")  # fmt: skip
     add("--retry", action="store_true", help="try files again that were given up")
     add_detector_arguments(parser)
     add_isa_argument(parser)
@@ -153,6 +156,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         options.fps,
         options.every_frame,
         options.isa,
+        options.piece,
     )
 
 

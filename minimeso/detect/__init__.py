@@ -3,8 +3,9 @@
 ``finder`` finds faces (on ``canvas``), ``tracker`` and ``track`` follow them through a clip,
 ``quality`` refuses what cannot be judged, ``framing`` crops the rest, ``pair`` has the networks,
 ``thorough`` chooses the faces at which the second one looks, ``analyzer`` does all of this frame by
-frame and keeps ``moments``, ``size_correction``, ``track_score`` and ``rule`` make one number and a
-word of a person, ``verdict`` is what is said, ``detector`` the front door.
+frame (``reading``: of a clip) and keeps ``findings``, which ``pieces`` joins, ``size_correction``,
+``track_score`` and ``rule`` make one number and a word of a person, ``verdict`` is what is
+said, ``detector`` the front door.
 """
 
 from .. import engine as _engine  # noqa: F401 (before NumPy, which it may refuse)

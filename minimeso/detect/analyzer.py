@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..engine import Session
 from ..errors import ModelError
 from ..media.partial import AnyPixels, ConversionError, around, whole_of
+from ..notes import Note
 from .box import Box, scaled
 from .covered import Covers
 from .decode import FoundFace
@@ -32,6 +33,8 @@ from .thorough import WIDER, Look, Looks
 from .verdict import Crop, LiveFace, Reason, SeenFace, SeenFrame
 
 if TYPE_CHECKING:
+    from ..media.key_frames import Span
+    from .pieces import Piece
     from .tracker import Tracker
 
 #: Frames that count for what ``live`` says of a person, so that it stays fast for ever.
@@ -78,6 +81,7 @@ class Analyzer:
         finder: finds the faces; ``None`` takes each frame for one face.
         covers: sees which of them are covered; ``None`` leaves none out for that.
         one_picture: there is one frame only, so nothing is followed.
+        piece_from: the frames are a piece of a clip, from so many seconds on.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Analyzer:
         finder: FaceFinder | None,
         covers: Covers | None = None,
         one_picture: bool = False,
+        piece_from: float | None = None,
     ) -> None:
         self._networks = networks
         self._rule = rule
@@ -102,7 +107,7 @@ class Analyzer:
         if finder is not None and not one_picture:
             from .tracker import Tracker  # who judges pictures need not wait for it
 
-            self._tracker = Tracker(finder)
+            self._tracker = Tracker(finder, piece_from=piece_from)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
         self._looks = Looks()
         weight = self._combination.thorough if self._combination is not None else None
@@ -245,6 +250,19 @@ class Analyzer:
                 person.p_fake if person else None,
                 person.interval if person else None,
             )  # fmt: skip
+
+    def piece(self, span: Span, faults: tuple[Note, ...], remarks: tuple[Note, ...]) -> Piece:
+        """What was found in a piece of a clip, once it is finished."""
+        from .pieces import Piece
+
+        tracks = self._tracker.end() if self._tracker is not None else None
+        followed_as = {number: track for track, number in self._numbers.items()}
+        return Piece(span, self.findings, tracks, followed_as, faults, remarks)
+
+    @property
+    def at_once(self) -> int:
+        """How many frames are best judged together."""
+        return self._networks.fast.threads
 
     def finish(self) -> None:
         """No frame comes any more: look at the faces that wait for the thorough network."""

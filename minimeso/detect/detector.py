@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
@@ -16,12 +15,12 @@ import numpy.typing as npt
 from ..engine import Model, Session
 from ..errors import InputError, PictureError
 from ..media.binary import binary_of
-from ..media.clip import Clip, Convert, checked_fps, parts_of
+from ..media.clip import Clip, checked_fps
 from ..media.kinds import is_clip
 from ..media.pictures import STREAM, Picture, named, read_picture
 from ..media.pixels import rgb_of_array
 from ..notes import Note
-from .analyzer import Analyzer, CroppedFrame
+from .analyzer import Analyzer
 from .covered import Covers
 from .finder import FaceFinder
 from .findings import Findings
@@ -29,25 +28,20 @@ from .measured import measured_elsewhere
 from .pair import Networks, Pair, find_detector, open_networks
 from .prior import EVEN, checked_prior
 from .rule import Rule, spread_of
-from .verdict import Face, LiveFace, SeenFrame, Track, Verdict
+from .verdict import Face, LiveFace, OnFrame, SeenFrame, Track, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
     from typing_extensions import Self
 
+    from ..media.key_frames import Span
     from ..media.streams import Stream
+    from .pieces import Piece
 
     #: What can be judged, see ``Detector.check``.
     Source = (
         str | os.PathLike[str] | bytes | BinaryIO | io.IOBase | Image.Image | npt.ArrayLike | Clip
     )
-
-#: Frames that wait before each thread: one, because a frame of 1920 x 1080 takes 6 MB.
-_PREFETCHED_FRAMES = 1
-
-#: Told of every frame that was judged, and of the share of the clip that is done, if known; what it
-#: returns says whether to stop here.
-OnFrame = Callable[[SeenFrame, float | None], bool | None]
 
 
 class Detector:
@@ -233,6 +227,55 @@ class Detector:
             )
         return self._judge_picture(picture, path, on_frame)
 
+    def check_piece(
+        self,
+        source: str | os.PathLike[str] | BinaryIO | io.IOBase,
+        span: Span,
+        *,
+        fps: float | None = None,
+        every_frame: bool = False,
+        on_frame: OnFrame | None = None,
+    ) -> Piece:
+        """Judge a piece of a long clip, for ``join``; see ``pieces``.
+
+        Args:
+            source: path of the clip, or an open binary file.
+            span: from ``minimeso.media.key_frames.spans``.
+            fps, every_frame, on_frame: as for ``check``.
+
+        Raises:
+            PictureError: the file cannot be read, or is no clip.
+            InputError, ModelError: as from ``check``.
+        """
+        from ..media.streams import stream_of
+        from ..media.video import open_clip
+
+        self._check_open()
+        opened = source if isinstance(source, (str, os.PathLike)) else stream_of(binary_of(source))
+        with open_clip(opened, fps, every_frame, span) as clip:
+            analyzer = self._clip_analyzer(clip.starts_at)
+            try:
+                faults = self._judge_frames(analyzer, clip, _name_of(opened), on_frame)
+            except PictureError:  # not one whole frame
+                faults = (Note("cut_short", {"seconds": clip.starts_at, "whole": clip.duration}),)
+                analyzer.findings.frames_read = 0
+        return analyzer.piece(span, faults, clip.remarks)
+
+    def join(self, pieces: Sequence[Piece], path: str | None = None) -> Verdict:
+        """The verdict about a clip of this path, all of whose pieces were judged, by this detector
+        or by equal ones; in time.
+
+        Raises:
+            InputError: there is no piece, or the detector is closed.
+        """
+        from .pieces import joined
+
+        self._check_open()
+        if not pieces:
+            raise InputError("join needs the pieces of a clip: give all of them, in time")
+        findings, faults, remarks = joined(pieces)
+        return self._verdict(findings, path, faults, remarks)
+
     def stream(self, frames: Iterable[npt.ArrayLike], rate: float = 25.0) -> Iterator[LiveFace]:
         """Judge frames as they come, for live use: no frame waits for the next one.
 
@@ -273,37 +316,42 @@ class Detector:
             for track in persons.values()
             for moment in track.frames
         )
-        return self._verdict(path, findings, picture.complete, picture.notes, faces, 1)
+        return findings.verdict(
+            self._rule, self.model.name, path, picture.complete, picture.notes, faces
+        )
 
     def _judge_clip(self, clip: Clip, path: str | None, on_frame: OnFrame | None) -> Verdict:
-        analyzer, faults = self._analyzed(clip, path, on_frame)
-        notes = (*faults, *clip.remarks)
-        return self._verdict(path, analyzer.findings, not faults, notes, (), clip.frames_read)
+        analyzer = self._clip_analyzer()
+        faults = self._judge_frames(analyzer, clip, path, on_frame)
+        return self._verdict(analyzer.findings, path, faults, clip.remarks)
 
-    def _analyzed(
-        self, clip: Clip, path: str | None, on_frame: OnFrame | None
-    ) -> tuple[Analyzer, tuple[Note, ...]]:
-        """All frames of a clip are judged; and what of it was not read."""
-        from ..media.prefetch import prefetch
+    def _verdict(
+        self,
+        findings: Findings,
+        path: str | None,
+        faults: tuple[Note, ...] = (),
+        remarks: tuple[Note, ...] = (),
+    ) -> Verdict:
+        """About a clip that was read to its end."""
+        notes = (*faults, *remarks)
+        return findings.verdict(self._rule, self.model.name, path, not faults, notes)
 
+    def _clip_analyzer(self, piece_from: float | None = None) -> Analyzer:
         networks, finder, covers = self._with_fewer_threads()
-        analyzer = Analyzer(networks, self._rule, finder, covers)
-        notes: tuple[Note, ...] = ()
-        with (
-            prefetch(clip.unconverted(), _PREFETCHED_FRAMES) as frames,
-            prefetch(_cropped_frames(analyzer, frames, clip), _PREFETCHED_FRAMES) as cropped,
-        ):
-            for few in _in_batches(cropped, networks.fast.threads):
-                seen = analyzer.judge(few)
-                if self._is_enough(seen, clip, path, analyzer, on_frame):
-                    frames.stop()  # or a quiet pipe would be waited for
-                    notes = (Note("stopped"),)
-                    break
-        if clip.was_stopped and not notes:
-            notes = (Note("stopped"),)
-        analyzer.findings.doubt = clip.doubt
-        analyzer.finish()
-        return analyzer, (*notes, *clip.faults)
+        return Analyzer(networks, self._rule, finder, covers, piece_from=piece_from)
+
+    def _judge_frames(
+        self, analyzer: Analyzer, clip: Clip, path: str | None, on_frame: OnFrame | None
+    ) -> tuple[Note, ...]:
+        """All frames of a clip are judged; what of it was not read."""
+        from .reading import judge_frames
+
+        def so_far() -> Verdict:
+            found = analyzer.findings
+            found.frames_read = clip.frames_read
+            return found.verdict(self._rule, self.model.name, path, True, (), so_far=True)
+
+        return judge_frames(analyzer, clip, on_frame, so_far)
 
     def _with_fewer_threads(self) -> tuple[Networks, FaceFinder | None, Covers | None]:
         """Networks and finders for clips, whose decoder and finder have threads of their own: more
@@ -315,64 +363,6 @@ class Detector:
             covers = Covers(finder.session) if finder is not None else None
             self._for_clips = networks, finder, covers
         return self._for_clips
-
-    def _is_enough(
-        self,
-        frames: Sequence[SeenFrame],
-        clip: Clip,
-        path: str | None,
-        analyzer: Analyzer,
-        on_frame: OnFrame | None,
-    ) -> bool:
-        """Whether somebody who was told of these frames wants no more of them."""
-        if on_frame is None:
-            return False
-
-        def so_far() -> Verdict:
-            found = analyzer.findings
-            return self._verdict(path, found, True, (), (), clip.frames_read, so_far=True)
-
-        shares = [min(f.t / clip.duration, 1.0) if clip.duration else None for f in frames]
-        told = (frame._replace(so_far=so_far) for frame in frames)
-        answers = [on_frame(frame, share) for frame, share in zip(told, shares, strict=True)]
-        return any(answer is True for answer in answers)
-
-    def _verdict(
-        self,
-        path: str | None,
-        findings: Findings,
-        complete: bool,
-        notes: Sequence[Note],
-        faces: tuple[Face, ...],
-        frames_read: int,
-        so_far: bool = False,
-    ) -> Verdict:
-        tracks, left_out = findings.tracks(self._rule, so_far)
-        judged = findings.judged(self._rule, tracks) if tracks else None
-        word = judged.word if judged else None
-        if judged is None:
-            notes = (*notes, Note("none_judged" if findings.faces_found else "no_face"))
-        else:
-            notes = (*notes, *judged.doubts)
-        if left_out:
-            notes = (*notes, Note("left_out", dict(left_out)))
-        if judged is None and "covered" in left_out:  # somebody is there, and nothing is known
-            word, notes = "uncertain", (*notes, Note("covered"))
-        return Verdict(
-            path,
-            "partial" if not complete else "ok" if word else "no_face",
-            word,
-            judged.p_fake if judged else None,
-            faces,
-            self.model.name,
-            tuple(notes),
-            tracks,
-            frames_read,
-            findings.frames_scored,
-            left_out,
-            judged.interval if judged else None,
-            self._rule.prior,
-        )
 
 
 def _name_of(source: object) -> str | None:
@@ -393,20 +383,3 @@ def _of_persons(frame: SeenFrame, persons: Mapping[int, Track]) -> SeenFrame:
             seen = seen._replace(p_fake=person.p_fake, verdict=person.verdict)
         faces.append(seen)
     return frame._replace(faces=tuple(faces))
-
-
-def _cropped_frames(
-    analyzer: Analyzer, frames: Iterable[tuple[float, Convert]], clip: Clip
-) -> Iterator[CroppedFrame]:
-    for t, convert in frames:
-        pixels = parts_of(convert)
-        cropped = None if pixels is None else analyzer.cropped(t, pixels)
-        if cropped is not None:
-            yield cropped
-    clip.require_frames()
-
-
-def _in_batches(items: Iterable[CroppedFrame], size: int) -> Iterator[list[CroppedFrame]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from ..notes import Note
 from .moments import Moments
-from .rule import Judged, Rule
+from .rule import Rule
 from .track_score import suspicion, too_short
-from .verdict import Moment, Reason, Track
+from .verdict import Face, Moment, Reason, Track, Verdict
 
 
 class Findings:
@@ -26,6 +26,7 @@ class Findings:
     Attributes:
         persons: number of a person -> the frames in which it was judged.
         first, last: seconds of the first frame and of the last one.
+        frames_read: frames that went by, looked at or not.
         frames_scored: frames with at least one face that was judged.
         faces_found: faces in all frames.
         left_out: why faces were not judged -> how many.
@@ -36,6 +37,7 @@ class Findings:
         self._weight, self._followed = weight, followed
         self.persons: dict[int, Moments] = {}
         self.first, self.last = math.inf, -math.inf
+        self.frames_read = 1
         self.frames_scored = 0
         self.faces_found = 0
         self.left_out: dict[str, int] = {}
@@ -91,9 +93,53 @@ class Findings:
             whole=whole,
         )
 
-    def judged(self, rule: Rule, tracks: Sequence[Track]) -> Judged:
-        """What these persons, all of the file, say of it."""
-        return rule.file(tracks, followed=self._followed, doubt=self.doubt)
+    def verdict(
+        self,
+        rule: Rule,
+        model: str,
+        path: str | None,
+        complete: bool,
+        notes: Sequence[Note],
+        faces: tuple[Face, ...] = (),
+        so_far: bool = False,
+    ) -> Verdict:
+        """The verdict about the file.
+
+        Args:
+            rule: how words come about.
+            model: its name.
+            path: of the file, if it has one.
+            complete: whether all of it was read.
+            notes: what else there is to say.
+            faces: of a picture.
+            so_far: as for ``tracks``.
+        """
+        tracks, left_out = self.tracks(rule, so_far)
+        judged = rule.file(tracks, followed=self._followed, doubt=self.doubt) if tracks else None
+        word = judged.word if judged else None
+        if judged is None:
+            notes = (*notes, Note("none_judged" if self.faces_found else "no_face"))
+        else:
+            notes = (*notes, *judged.doubts)
+        if left_out:
+            notes = (*notes, Note("left_out", dict(left_out)))
+        if judged is None and "covered" in left_out:  # somebody is there, and nothing is known
+            word, notes = "uncertain", (*notes, Note("covered"))
+        return Verdict(
+            path,
+            "partial" if not complete else "ok" if word else "no_face",
+            word,
+            judged.p_fake if judged else None,
+            faces,
+            model,
+            tuple(notes),
+            tracks,
+            self.frames_read,
+            self.frames_scored,
+            left_out,
+            judged.interval if judged else None,
+            rule.prior,
+        )
 
     def join(self, later: Findings, numbers: Mapping[int, int]) -> None:
         """Add what was found in a later piece of the same clip.
@@ -105,6 +151,7 @@ class Findings:
         for number, moments in later.persons.items():
             self.moments(numbers[number]).extend(moments)
         self.first, self.last = min(self.first, later.first), max(self.last, later.last)
+        self.frames_read += later.frames_read
         self.frames_scored += later.frames_scored
         self.faces_found += later.faces_found
         for reason, count in later.left_out.items():

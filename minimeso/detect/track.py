@@ -6,9 +6,7 @@ face fits a track is measured by place, size and, only where several could be me
 least cost in total are taken.
 
 A track that loses its face waits a while: a hand before a face makes no second person.  At a scene
-cut all tracks end.  What a scene looked like and who was where in it is remembered for a few
-scenes, in some 20 KiB each: when a clip cuts back to a camera, whoever sits in the same place and
-looks the same keeps the number.  Across different camera positions nobody is recognised.
+cut all tracks end; ``scenes`` remembers who was where.
 """
 
 from __future__ import annotations
@@ -18,22 +16,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from ..engine.exact import dot, exp, length, log
-from ..media.partial import AnyPixels, around
+from ..media.partial import AnyPixels
+from .appearance import MARGIN, Appearance, appearance, of_length_1
 from .assignment import least_in_total
-from .box import AnyBox, Box, iou, scaled
+from .box import AnyBox, Box, iou
 from .decode import FoundFace
+from .scenes import FACES_OF_SCENE, Awaited, Known, Scenes, gone_from, in_fractions, likeliest
 
-#: A face's appearance: values of mean 0 and length 1; the scalar product of two is their likeness.
-Appearance = npt.NDArray[np.float64]
-
-#: Cells of an appearance in each direction; the mean of ``_TAPS`` x ``_TAPS`` pixels each.
-_CELLS, _TAPS = 8, 2
-#: How much larger than the box the region of an appearance is: hair and collar help.
-_APPEARANCE_MARGIN = 1.25
 #: A face may be so far from where it is predicted, in sides of a face: at once, per second since
 #: it was seen, and at most.
 _REACH, _REACH_PER_SECOND, _REACH_MOST = 0.8, 2.0, 2.5
@@ -45,40 +35,10 @@ _APPEARANCE_WEIGHT = 5.0
 #: its track (0.4 in the dark, at low rates or in profile), two persons of the training set are
 #: -0.2 to 0.8 alike.
 _APPEARANCE_LEAST = 0.3
-#: To be taken up again after a scene cut: likeness and overlap where the scene is one that was seen
-#: before, and where it is not (a flash or a swing of the camera that was taken for one).
-_SAME_SCENE, _OTHER_SCENE = (0.7, 0.25), (0.8, 0.3)
 #: Seconds in which the appearance of a track and its speed follow what is seen.
 _APPEARANCE_SECONDS, _SPEED_SECONDS = 0.6, 0.15
 #: A lost face is predicted to move on for so many seconds and then to stay.
 _COAST_SECONDS = 0.4
-#: Scenes and faces of each that are remembered, and how alike two scenes must be to be one camera.
-_SCENES, _FACES_OF_SCENE, _SCENE_LIKENESS = 8, 8, 0.8
-#: Seconds after a scene cut in which remembered faces are waited for.
-_RETURN_SECONDS = 2.0
-
-
-def appearance(picture: AnyPixels, box: AnyBox) -> Appearance:
-    """Of what is in ``box`` of a picture (H, W, 3): (192,) float64, mean 0, length 1."""
-    height, width = picture.shape[:2]
-    pixels = around(picture, scaled(box, _APPEARANCE_MARGIN))
-    steps = _STEPS
-    rows = np.clip(box[1] + steps * box[3], 0, height - 1).astype(np.intp)
-    columns = np.clip(box[0] + steps * box[2], 0, width - 1).astype(np.intp)
-    taps = pixels[rows[:, None], columns].astype(np.float64)
-    cells = taps.reshape(_CELLS, _TAPS, _CELLS, _TAPS * 3)
-    rows_summed = cells[:, 0] + cells[:, 1]
-    values = (rows_summed[:, :, :3] + rows_summed[:, :, 3:]).ravel()
-    return _of_length_1(values - values.mean())  # of whole numbers: exact
-
-
-_STEPS = (np.arange(_CELLS * _TAPS) + 0.5) / (_CELLS * _TAPS) * _APPEARANCE_MARGIN - (
-    (_APPEARANCE_MARGIN - 1) / 2
-)
-
-
-def _of_length_1(values: Appearance) -> Appearance:
-    return np.asarray(values / max(math.sqrt(dot(values, values)), 1e-3))
 
 
 class FaceTrack:
@@ -133,49 +93,45 @@ class FaceTrack:
             )
         if appearance is not None:
             share = 1 - exp(-seconds / _APPEARANCE_SECONDS)
-            self.appearance = _of_length_1(self.appearance + share * (appearance - self.appearance))
+            self.appearance = of_length_1(self.appearance + share * (appearance - self.appearance))
         self.face, self.seen = face, now
 
 
-class _Known(NamedTuple):
-    """A face that may come back: its number, its box in fractions of the frame, its appearance."""
+class Newcomer(NamedTuple):
+    """Somebody who was not known: number, when, face, size of the frame, looks, whether no other
+    face mixed into these, and of the scene when it began and how it looked."""
 
     id: int
-    box: Box
+    t: float
+    face: FoundFace
+    shape: tuple[int, ...]
     appearance: Appearance
-
-
-class _Scene(NamedTuple):
+    alone: bool
+    since: float
     view: Appearance
-    faces: tuple[_Known, ...]
-
-
-class _Awaited(NamedTuple):
-    """Who may come back, how alike and near that must be, and until when."""
-
-    face: _Known
-    likeness: float
-    shared: float
-    until: float
 
 
 class FaceTracks:
-    """All persons of a clip.
+    """All persons of a clip, or of a piece of one.  They can be pickled.
 
     Args:
         most: so many are followed at once; further faces are left alone until one is lost.
+        newcomers: everybody who is new is added here, in some two KiB, for ``go_on``.
 
     Attributes:
         tracks: those that are followed, the lost ones among them.
     """
 
-    def __init__(self, most: int = 32) -> None:
+    def __init__(self, most: int = 32, newcomers: list[Newcomer] | None = None) -> None:
         self.tracks: list[FaceTrack] = []
+        self._newcomers = newcomers
+        self._began: float | None = None
+        self._scene: tuple[float, Appearance] | None = None  # when this one began, how it looked
         self._most = most
         self._number = 0
-        self._scenes: deque[_Scene] = deque(maxlen=_SCENES)
-        self._gone: deque[_Known] = deque(maxlen=_FACES_OF_SCENE)  # of this scene
-        self._awaited: list[_Awaited] = []
+        self._scenes = Scenes()
+        self._gone: deque[Known] = deque(maxlen=FACES_OF_SCENE)  # of this scene
+        self._awaited: list[Awaited] = []
 
     def expire(self, now: float, keep: float, shape: tuple[int, ...]) -> None:
         """End the tracks that were not seen for more than ``keep`` seconds.
@@ -205,31 +161,16 @@ class FaceTracks:
             self._remember(old, shape)
         self.tracks = []
         self._gone.clear()
-        until = now + _RETURN_SECONDS
-        awaited: dict[int, _Awaited] = {}
-        for scene in self._scenes:
-            same = dot(scene.view, new) >= _SCENE_LIKENESS
-            if same or scene is self._scenes[-1]:
-                limits = _SAME_SCENE if same else _OTHER_SCENE
-                awaited.update({face.id: _Awaited(face, *limits, until) for face in scene.faces})
+        self._began = now if self._began is None else self._began
+        self._scene = now, new
+        # of who was seen in several scenes, the last
+        awaited = {one.face.id: one for one in self._scenes.expected(now, new)}
         self._awaited = list(awaited.values())
 
     def _remember(self, view: Appearance, shape: tuple[int, ...]) -> None:
-        """Keep a scene that ends; it takes the place of what was seen by the same camera."""
-        faces: dict[int, _Known] = {}
-        others = []
-        for scene in self._scenes:
-            if dot(scene.view, view) >= _SCENE_LIKENESS:
-                faces.update({face.id: face for face in scene.faces})
-            else:
-                others.append(scene)
-        faces.update({face.id: face for face in self._gone})
+        """Keep a scene that ends."""
         latest = sorted(self.tracks, key=lambda track: track.seen)
-        for face in (_known(track, shape) for track in latest):
-            faces.pop(face.id, None)
-            faces[face.id] = face
-        last = tuple(faces.values())[-_FACES_OF_SCENE:]
-        self._scenes = deque([*others, _Scene(view, last)], maxlen=_SCENES)
+        self._scenes.keep(view, self._gone, [_known(track, shape) for track in latest])
 
     def link(
         self, now: float, faces: Sequence[FoundFace], pixels: AnyPixels
@@ -247,7 +188,8 @@ class FaceTracks:
             if track is not None:
                 track.update(now, face, appearances[number] if alone[number] else None)
             elif len(self.tracks) < self._most:
-                track = self._begin(now, face, appearances[number], pixels.shape)
+                seen_as = appearances[number]
+                track = self._begin(now, face, seen_as, pixels.shape, alone[number])
                 self.tracks.append(track)
             result.append(track)
         return result
@@ -278,40 +220,81 @@ class FaceTracks:
         return {j: self.tracks[i] for i, j in least_in_total(costs) if costs[i][j] < _IMPOSSIBLE}
 
     def _begin(
-        self, now: float, face: FoundFace, seen_as: Appearance, shape: tuple[int, ...]
+        self,
+        now: float,
+        face: FoundFace,
+        seen_as: Appearance,
+        shape: tuple[int, ...],
+        alone: bool,
     ) -> FaceTrack:
         """A track for a face that fits none: somebody who comes back, or a newcomer."""
-        box = _scaled(face.box, 1 / shape[1], 1 / shape[0])
-        here = [_Awaited(known, *_SAME_SCENE, math.inf) for known in self._gone]
+        here = [gone_from(known) for known in self._gone]
         followed = {track.id for track in self.tracks}
-        likely = [
-            (dot(known.appearance, seen_as), known.id)
-            for known, likeness, shared, until in (*here, *self._awaited)
-            if now <= until
-            and known.id not in followed
-            and dot(known.appearance, seen_as) >= likeness
-            and iou(known.box, box) >= shared
-        ]
-        if likely:
-            return FaceTrack(max(likely)[1], face, now, seen_as)
+        awaited = [one for one in (*here, *self._awaited) if one.face.id not in followed]
+        number = likeliest(awaited, now, face, seen_as, shape)
+        if number is None:
+            number = self._next_number()
+            if self._newcomers is not None and self._scene is not None:
+                found = Newcomer(number, now, face, shape, seen_as, alone, *self._scene)
+                self._newcomers.append(found)
+        return FaceTrack(number, face, now, seen_as)
+
+    def _next_number(self) -> int:
         self._number += 1
-        return FaceTrack(self._number, face, now, seen_as)
+        return self._number
+
+    # --- pieces of a clip -------------------------------------------------------------------------
+
+    def end(self, view: Appearance, shape: tuple[int, ...]) -> None:
+        """The piece is over, and its last frame looks so; ask nothing more than ``go_on``."""
+        self._remember(view, shape)
+
+    def go_on(self, later: FaceTracks) -> dict[int, int]:
+        """Join the next piece of the clip, by what would have been known, had there been one piece:
+        who is where somebody was followed to, and who comes back to a scene that is remembered.
+
+        Args:
+            later: of the next piece, made with ``newcomers``; of both, ``end`` was called.
+
+        Returns:
+            The number of each of its persons among those of all pieces.
+        """
+        newcomers = later._newcomers or []
+        numbers = self._followed_on(newcomers, later._began)
+        for one in newcomers:
+            if one.id in numbers:
+                continue
+            taken = set(numbers.values())
+            expected = self._scenes.expected(one.since, one.view, one.since == later._began)
+            awaited = [known for known in expected if known.face.id not in taken]
+            number = likeliest(awaited, one.t, one.face, one.appearance, one.shape)
+            numbers[one.id] = self._next_number() if number is None else number
+        self._scenes.join(later._scenes, numbers)
+        self.tracks = later.tracks
+        for track in self.tracks:
+            track.id = numbers[track.id]
+        return numbers
+
+    def _followed_on(self, newcomers: Sequence[Newcomer], began: float | None) -> dict[int, int]:
+        """Who of the first frame with faces is followed already, if the scene is still the same."""
+        first = [one for one in newcomers if one.t == newcomers[0].t]
+        if not first or first[0].since != began or not self._scenes.goes_on(first[0].view):
+            return {}
+        faces, seen_as = [one.face for one in first], [one.appearance for one in first]
+        pairs = self._assigned(first[0].t, faces, seen_as, [one.alone for one in first])
+        return {first[place].id: track.id for place, track in pairs.items()}
 
 
 _IMPOSSIBLE = 1e6
 
 
-def _scaled(box: AnyBox, x: float, y: float) -> Box:
-    return Box(box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-
-
-def _known(track: FaceTrack, shape: tuple[int, ...]) -> _Known:
-    return _Known(track.id, _scaled(track.face.box, 1 / shape[1], 1 / shape[0]), track.appearance)
+def _known(track: FaceTrack, shape: tuple[int, ...]) -> Known:
+    return Known(track.id, in_fractions(track.face.box, shape), track.appearance)
 
 
 def _near(one: AnyBox, other: AnyBox) -> bool:
     """The region of one's appearance meets the other box."""
     x = abs(one[0] - other[0] + (one[2] - other[2]) / 2)
     y = abs(one[1] - other[1] + (one[3] - other[3]) / 2)
-    margin = _APPEARANCE_MARGIN
+    margin = MARGIN
     return 2 * x < margin * one[2] + other[2] and 2 * y < margin * one[3] + other[3]

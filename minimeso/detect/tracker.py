@@ -17,17 +17,16 @@ import numpy.typing as npt
 from ..engine.exact import dot
 from ..media.partial import AnyPixels, PartialFrame, around, whole_of
 from ..media.pixels import Pixels
+from .appearance import Appearance
 from .box import iou
 from .decode import FoundFace
 from .near import near_box
-from .track import Appearance, FaceTrack, FaceTracks
+from .scenes import SCENE_CUT_LIKENESS
+from .track import FaceTrack, FaceTracks, Newcomer
 
 #: Rows and columns of the view in which cuts are seen, each the mean of ``_TAPS`` x ``_TAPS``
 #: pixels.
 _ROWS, _COLUMNS, _TAPS = 18, 32, 2
-#: Two frames less alike are a scene cut.  In data/videos the three are at 0.05 to 0.28; movement
-#: goes down to 0.66 from frame to frame and to 0.38 in a quarter of a second.
-_SCENE_CUT_LIKENESS = 0.33
 #: Contrast in grey levels below which a view is taken for noise: two black frames are alike.
 _NOISE = 4.0
 #: Seconds that a track waits for its face; at low rates, so many frames.
@@ -63,19 +62,29 @@ class Tracker:
         finder: what finds faces, a ``FaceFinder``.
         search_every: seconds between two searches of the whole frame for newcomers.
         most: so many faces are followed at once.
+        piece_from: the frames are a piece of a clip that begins at so many seconds, and ``end`` is
+            asked for.
 
     Attributes:
         searches: how many times the whole frame was searched.
         scene_cuts: how many scene cuts were seen.
     """
 
-    def __init__(self, finder: Finder, search_every: float = 1.0, *, most: int = 32) -> None:
+    def __init__(
+        self,
+        finder: Finder,
+        search_every: float = 1.0,
+        *,
+        most: int = 32,
+        piece_from: float | None = None,
+    ) -> None:
         self.searches = 0
         self.scene_cuts = 0
         self._finder = finder
         self._every = search_every
-        self._tracks = FaceTracks(most)
-        self._clock = _Clock()
+        newcomers: list[Newcomer] | None = None if piece_from is None else []
+        self._tracks = FaceTracks(most, newcomers)
+        self._clock = _Clock(piece_from or 0.0)
         self._last: tuple[Appearance | None, tuple[int, ...]] = None, ()
         self._grid = _places(1, _ROWS)[:, None], _places(1, _COLUMNS)
         self._grid_shape: tuple[int, ...] = ()
@@ -121,6 +130,13 @@ class Tracker:
         ]
         return sorted(found, key=lambda pair: pair[0])
 
+    def end(self) -> FaceTracks:
+        """What is known of the persons at the end of a piece, for ``FaceTracks.go_on``."""
+        view, shape = self._last
+        if view is not None:
+            self._tracks.end(_unit(view), shape)
+        return self._tracks
+
     def _is_scene_cut(self, now: float, pixels: AnyPixels) -> bool:
         """Whether a scene begins with this frame; the tracks of the last one are ended."""
         view, shape = self._view(pixels), pixels.shape
@@ -129,7 +145,7 @@ class Tracker:
         if old is None:
             self._tracks.scene_cut(now, None, _unit(view), shape)
             return True
-        if shape == old_shape and _likeness(old, view) >= _SCENE_CUT_LIKENESS:
+        if shape == old_shape and _likeness(old, view) >= SCENE_CUT_LIKENESS:
             return False
         self.scene_cuts += 1
         self._tracks.scene_cut(now, _unit(old), _unit(view), old_shape)
@@ -173,8 +189,8 @@ class Tracker:
 class _Clock:
     """Time that only goes forward, whatever the time stamps do."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, now: float) -> None:
+        self.now = now
         self._last: float | None = None
         self._usual = _USUAL_STEP
 

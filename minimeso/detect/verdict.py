@@ -141,6 +141,11 @@ class SeenFrame(NamedTuple):
         return whole_of(self.picture)
 
 
+#: Told of every frame that was judged, and of the share of the clip that is done, if known; what it
+#: returns says whether to stop here.
+OnFrame = Callable[[SeenFrame, float | None], bool | None]
+
+
 class LiveFace(NamedTuple):
     """A face of a frame of ``Detector.stream``, and what is known of the person so far.
 

@@ -62,6 +62,7 @@ class Clip(ABC):
         fault: the same in words; None if nothing.
         remarks: what was done to the frames, so far.
         was_stopped: whether ``stop`` ended it.
+        starts_at: seconds of the clip where its first frame is looked for: 0 but for a piece of it.
         doubt: a note if nobody in the frames given so far can be called real, or fake.
     """
 
@@ -73,6 +74,7 @@ class Clip(ABC):
     faults: tuple[Note, ...] = ()
     remarks: tuple[Note, ...] = ()
     was_stopped: bool = False
+    starts_at: float = 0.0
     doubt: Note | None = None
     #: What to do about a source without one whole frame.
     _remedy = "copy or download it again"

@@ -65,21 +65,29 @@ class Clock:
     One that goes back by more than a second, stands still for eight frames, or leaps beyond the end
     of the clip means that the file's clock was set anew, as where recordings were joined: from
     there on the times continue where they were.
+
+    Args:
+        rate: frames a second, if known.
+        duration: of the clip in seconds, if known.
+        zero: stamp in seconds of the first frame of the clip, where reading begins at a later one.
     """
 
-    def __init__(self, rate: float | None, duration: float | None) -> None:
+    def __init__(
+        self, rate: float | None, duration: float | None, zero: float | None = None
+    ) -> None:
         self.step = 1 / (rate or _USUAL_RATE)
         self.t: float | None = None
-        self._zero = 0.0
+        self._zero = zero
         self._stuck = 0
         self._longest = max(duration or 0.0, 60.0)
 
     def read(self, stamp: float | None) -> float:
         """The time of the next frame, whose stamp in seconds is this one, if it has one."""
-        if self.t is None:
+        if self._zero is None:
             self._zero = stamp or 0.0
-            self.t = 0.0
-            return 0.0
+        if self.t is None:
+            self.t = 0.0 if stamp is None else stamp - self._zero
+            return self.t
         after = self.t + self.step
         if stamp is None:
             self.t = after

@@ -26,6 +26,7 @@ from .containers import Clock, duration_of, ends_early, rate_of
 from .deinterlace import Deinterlacer, can_deinterlace
 from .formats import SIGNATURE_BYTES, format_of
 from .hdr import is_hdr
+from .key_frames import Span
 from .kinds import ANIMATED, CLIP_ENDINGS, is_clip
 from .opening import NamelessFile, best_stream, check_size, open_container, text_of
 from .partial import Conversion
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["CLIP_ENDINGS", "DEFAULT_FPS", "Clip", "Timed", "is_clip", "open_clip", "raw_frames"]
+__all__ = [
+    "CLIP_ENDINGS", "DEFAULT_FPS", "Clip", "Span", "Timed", "is_clip", "open_clip", "raw_frames",
+]  # fmt: skip
 
 #: Threads of the decoder, up to so many pixels and beyond, where each holds frames of 3 to 6 MB;
 #: the same on every machine, so that the same frames are skipped everywhere.  On two cores four
@@ -58,12 +61,14 @@ _SKIPPING_FROM = 3
 _MAX_ERRORS = 64
 #: Containers that promise a length and nothing by which one could tell better whether it is there.
 _LENGTH_ONLY = ("flv", "asf")
-
 _INSTALL = "needs PyAV: pip install 'minimeso[video]'"
 
 
 def open_clip(
-    path: str | os.PathLike[str] | Stream, fps: float | None = None, every_frame: bool = False
+    path: str | os.PathLike[str] | Stream,
+    fps: float | None = None,
+    every_frame: bool = False,
+    span: Span | None = None,
 ) -> Clip:
     """Open a clip: any container and codec that PyAV reads, and animated pictures.
 
@@ -71,6 +76,7 @@ def open_clip(
         path: a regular file, or an open one, which is closed with the clip.
         fps: how many frames of a second to take; by default 4.
         every_frame: take them all instead.
+        span: a piece of it, as ``key_frames.spans`` found it; the times stay those of the clip.
 
     Returns:
         An iterator of ``(t, pixels)``; close it, or use it as a context manager.
@@ -86,7 +92,7 @@ def open_clip(
     try:
         file = cast(IO[bytes], path) if isinstance(path, Stream) else open_regular(name)
         try:
-            return _open(name, file, rate)
+            return _open(name, file, rate, span)
         except BaseException:
             file.close()
             raise
@@ -94,7 +100,7 @@ def open_clip(
         raise PictureError(f"{name}: {error}") from None
 
 
-def _open(name: str, file: IO[bytes], fps: float | None) -> Clip:
+def _open(name: str, file: IO[bytes], fps: float | None, span: Span | None) -> Clip:
     if not kinds.has_pyav():
         raise Unreadable(f"a clip {_INSTALL}")
     start = file.read(SIGNATURE_BYTES)
@@ -105,7 +111,7 @@ def _open(name: str, file: IO[bytes], fps: float | None) -> Clip:
         return Animation(name, file, fps)
     if kind is not None and kind not in ANIMATED:
         raise Unreadable(f"a picture ({kind}), no clip: read it as one")
-    return _File(name, file, fps, start)
+    return _File(name, file, fps, start, span)
 
 
 class _File(Clip):
@@ -113,9 +119,11 @@ class _File(Clip):
 
     _container: InputContainer | None = None
 
-    def __init__(self, name: str, file: IO[bytes], fps: float | None, start: bytes) -> None:
+    def __init__(
+        self, name: str, file: IO[bytes], fps: float | None, start: bytes, span: Span | None = None
+    ) -> None:
         super().__init__(fps)
-        self.path = name
+        self.path, self._span = name, span
         self._file = NamelessFile(file)
         self._container = open_container(self._file, start)
         try:
@@ -153,12 +161,36 @@ class _File(Clip):
         self._promised = 0 if self._kind == "gif" else stream.frames
         self._unit = stream.time_base
         self._clock = Clock(self.rate, self.duration)
+        self._is_over = False  # the span, though the clip goes on
         self.size, self._is_size_seen = (decoder.width, decoder.height), False
         self._packets_read = self._packets_shown = self._lost = self._damaged = 0
         self._broken: str | None = None
         self._counts_packets = self._skips = self._may_skip(stream)
         if self._skips:
             decoder.skip_frame = "NONREF"
+        if self._span is not None:
+            self._begin_at(self._span, stream)
+
+    def _begin_at(self, span: Span, stream: VideoStream) -> None:
+        """Go to where the span begins."""
+        import av
+
+        assert self._container is not None and self._unit is not None
+        self._clock = Clock(self.rate, self.duration, float(span.zero * self._unit))
+        start = self.starts_at = float((span.start - span.zero) * self._unit)
+        if start and self._stretch_of(start) == self._stretch_of(start - self._clock.step / 2):
+            self._stretch = self._stretch_of(start)  # its first frame lies before
+        try:
+            self._container.seek(span.start, stream=stream)
+        except av.FFmpegError as error:
+            raise Unreadable(f"cannot go to {start:.1f} s of it: {text_of(error)}") from None
+        self._packets = self._container.demux(stream)
+
+    def _in_span(self, stamp: int | None) -> bool:
+        span = self._span
+        if span is None or stamp is None:
+            return True
+        return span.start <= stamp and (span.end is None or stamp < span.end)
 
     def _may_skip(self, stream: VideoStream) -> bool:
         """Frames that no other refers to may go by undecoded: they are dense, one a packet."""
@@ -174,9 +206,13 @@ class _File(Clip):
     def _read(self) -> tuple[float, VideoFrame] | None:
         while True:
             while not self._pending:
-                if self._stopped or not self._decode():
+                if self._stopped or self._is_over or not self._decode():
                     return None
             frame = self._pending.popleft()
+            if not self._in_span(frame.pts):
+                assert self._span is not None and frame.pts is not None
+                self._is_over = self._is_over or frame.pts > self._span.start
+                continue
             before = copy.copy(self._clock)
             t = self._time_of(frame)
             if self._begins_to_be_combed(frame, t):
@@ -237,7 +273,7 @@ class _File(Clip):
             self._packets = None
         else:
             self._packets_read += 1
-            self._packets_shown += not packet.is_discard
+            self._packets_shown += not packet.is_discard and self._in_span(packet.pts)
         try:
             self._pending.extend(self._deinterlaced(self._stream.codec_context.decode(packet)))
             if packet is None and self._deinterlacer is not None:
@@ -321,6 +357,10 @@ class _File(Clip):
         self.faults = tuple(faults)
 
     def _is_cut_short(self, end: float) -> bool:
+        if self._span is not None and self._span.end is not None:
+            return not self._is_over
+        if self._span is not None:  # what is promised is of the whole clip
+            return ends_early(self._file.file)
         # an index is exact; AVI also counts the frames that were dropped while recording
         share = 1 if self._kind.startswith("mov") else 0.98
         if self._packets_read < share * self._promised or ends_early(self._file.file):

@@ -31,6 +31,7 @@ class Batches:
     def __init__(self, jobs: Iterator[Job], count: int) -> None:
         self._jobs, self._left = jobs, count
         self._lost: deque[Batch] = deque()
+        self._further: deque[Job] = deque()
         self._strikes: Counter[str] = Counter()
         self._cost: float | None = None  # seconds a unit of weight
         self._next: Job | None = None
@@ -43,6 +44,8 @@ class Batches:
         """
         if self._lost:
             return self._lost.popleft()
+        if self._further:
+            return (self._further.popleft(),)
         batch: list[Job] = []
         most = max(1, min(_MOST, self._left // (3 * max(slots, 1))))
         seconds = 0.0
@@ -61,9 +64,16 @@ class Batches:
         self._left -= len(batch)
         return tuple(batch) or None
 
+    def add(self, job: Job) -> None:
+        """One more, which has a batch of its own and comes before the others."""
+        self._further.append(job)
+
     def measured(self, batch: Sequence[Job], seconds: float) -> None:
         """A batch took so long."""
-        cost = max(seconds, 1e-6) / sum(weight(job.entry) for job in batch)
+        units = sum(weight(job.entry) * job.share for job in batch)
+        if not units:
+            return
+        cost = max(seconds, 1e-6) / units
         self._cost = cost if self._cost is None else self._cost + _NEWEST * (cost - self._cost)
 
     def take_back(self, batch: Batch) -> None:

@@ -6,12 +6,16 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, PictureError
+from ..media.key_frames import Span, spans
+from ..media.kinds import is_clip
 from ..media.pictures import Unreadable, open_regular
+from .pieces import Cut, JudgedPiece, Work
 from .schema import Outcome, outcome_of
 from .settings import Settings
 from .source import GONE, Entry, filesystem, is_address, remote_stamp, stamp_of
@@ -30,12 +34,20 @@ class Job(NamedTuple):
         sha256: of the content that was judged with the same settings before, if it was.
         stamp: of the file then.
         copy: a local copy of what only the sender can read.
+        work: of a clip that was cut, what is to be done for it.
+        share: of the work for the file.
     """
 
     entry: Entry
     sha256: str | None = None
     stamp: str | None = None
     copy: str | None = None
+    work: Work | None = None
+    share: float = 1.0
+
+
+#: What came of a job.
+Answer = Outcome | Cut | JudgedPiece
 
 
 class Judge:
@@ -53,8 +65,8 @@ class Judge:
         self._settings, self._scratch = settings, scratch
         self._detector = settings.detector()
 
-    def __call__(self, job: Job, alive: Alive) -> Outcome:
-        """Judge a file; of one that cannot be read, the verdict says so.
+    def __call__(self, job: Job, alive: Alive) -> Answer:
+        """Judge a file, or a piece of one; of what cannot be read, the verdict says so.
 
         Args:
             job: the file.
@@ -64,6 +76,8 @@ class Judge:
         if job.entry.fault is not None:
             return self._unreadable(path, job.entry, job.entry.fault)
         try:
+            if job.work is not None:
+                return self._worked(job, job.work, alive)
             with self._fetched(job, alive) as (local, size, stamp):
                 if job.stamp and stamp == job.stamp:
                     return Outcome(path, None, [], stamp, size)
@@ -71,12 +85,19 @@ class Judge:
                 if sha256 is not None and sha256 == job.sha256:
                     return Outcome(path, None, [], stamp, size)
                 return self._judged(job, local, size, stamp, sha256, alive)
-        except (OSError, InputError) as error:  # of the network; a local file is no exception
+        except (
+            OSError,
+            InputError,
+            PictureError,
+        ) as error:
             return self._unreadable(path, job.entry, str(error) or type(error).__name__)
 
     def _judged(
         self, job: Job, local: str, size: int, stamp: str, sha256: str | None, alive: Alive
-    ) -> Outcome:
+    ) -> Outcome | Cut:
+        spans = self._spans(local)
+        if len(spans) > 1:
+            return Cut(job.entry.path, sha256, size, stamp, tuple(spans))
         verdict = self._detector.check(
             local,
             fps=self._settings.fps,
@@ -89,6 +110,43 @@ class Judge:
         elif _stamped(path)[1] != stamp:
             stamp = ""  # it changed meanwhile: nobody knows what was judged
         return outcome_of(verdict, path, sha256, size, stamp, self._settings.key)
+
+    def _spans(self, local: str) -> list[Span]:
+        """The pieces in which a clip is judged."""
+        seconds = self._settings.piece
+        if not seconds or self._settings.crops or not is_clip(local):
+            return []
+        return spans(local, seconds, 2 * seconds)
+
+    def _worked(self, job: Job, work: Work, alive: Alive) -> Outcome | JudgedPiece:
+        """A piece is judged, or all are joined."""
+        cut = work.cut
+        if work.pieces:
+            verdict = self._detector.join([pickle.loads(data) for data in work.pieces], cut.path)
+            stamp = cut.stamp
+            if not is_address(cut.path) and _stamped(cut.path)[1] != stamp:
+                stamp = ""  # it changed meanwhile: nobody knows what was judged
+            return outcome_of(verdict, cut.path, cut.sha256, cut.bytes, stamp, self._settings.key)
+        with self._opened(job) as source:
+            piece = self._detector.check_piece(
+                source,
+                cut.spans[work.number],
+                fps=self._settings.fps,
+                every_frame=self._settings.every_frame,
+                on_frame=lambda *_: alive(),
+            )
+        return JudgedPiece(cut.path, work.number, pickle.dumps(piece, pickle.HIGHEST_PROTOCOL))
+
+    @contextlib.contextmanager
+    def _opened(self, job: Job) -> Iterator[Any]:
+        """A path, or an open file of which only what is needed is fetched."""
+        path = job.copy or job.entry.path
+        if not is_address(path):
+            yield path
+            return
+        fs, place = filesystem(path)
+        with fs.open(place, "rb") as file:
+            yield file
 
     @contextlib.contextmanager
     def _fetched(self, job: Job, alive: Alive) -> Iterator[tuple[str, int, str]]:

@@ -15,9 +15,9 @@ from typing import IO, Any
 
 from ..errors import MinimesoError
 from .child import receive, send
-from .judge import Job
+from .judge import Answer, Job
 from .limits import Limits
-from .schema import Outcome, given_up
+from .schema import given_up
 
 #: Seconds between two looks at the memory of a process, and for its start.
 _LOOK_SECONDS, _START_SECONDS = 0.1, 300.0
@@ -46,7 +46,7 @@ class JudgeProcess:
         """Of the process, if there is one."""
         return None if self._process is None else self._process.pid
 
-    def judge(self, job: Job) -> Outcome:
+    def judge(self, job: Job) -> Answer:
         """Judge a file; one that goes beyond its limits is given up, with the reason.
 
         Raises:
@@ -57,8 +57,8 @@ class JudgeProcess:
             self._ensure()
             kind, value = self._ask(job)
             if kind == "judged":
-                outcome: Outcome = value
-                return outcome
+                answer: Answer = value
+                return answer
             if kind != "died":
                 reason = _REASONS[kind](self._limits, value)
                 break

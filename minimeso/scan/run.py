@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.cores import available_cores
 from ..errors import InputError
+from .assembly import Assembly
 from .batches import Batches
 from .cluster import local_client, remote_client
 from .dataset import Dataset, Writer
-from .judge import OpenJudge
+from .judge import Answer, OpenJudge
 from .limits import Limits
 from .pending import Pending, weight
 from .schema import Outcome
@@ -104,7 +105,7 @@ class Scan:
         self._workers = workers or available_cores()
         self._scheduler, self._retry = scheduler, retry
         self._on_progress: Callable[[State], None] = lambda state: None
-        self._weight_done = self._weight = self._start = 0.0
+        self._weight_done = self._weight_of_pieces = self._weight = self._start = 0.0
 
     def run(
         self,
@@ -158,9 +159,13 @@ class Scan:
     def _judge(self, batches: Batches, writer: Writer, stop: threading.Event) -> None:
         """In one session, or in several if the scheduler goes away and comes back."""
 
-        def take(outcomes: list[Outcome]) -> None:
+        assembly = Assembly(batches.add)
+
+        def take(answers: list[Answer]) -> None:
+            outcomes = assembly.take(answers)
             writer.add(outcomes)
             self._count(outcomes)
+            self._weight_of_pieces = assembly.weight
 
         gone_since: float | None = None
         self._start = time.monotonic()
@@ -218,7 +223,7 @@ class Scan:
         self.state.done += len(outcomes)
 
     def _tick(self, workers: int) -> None:
-        state, done = self.state, self._weight_done
+        state, done = self.state, self._weight_done + self._weight_of_pieces
         state.workers = workers
         if done:
             gone = time.monotonic() - self._start

@@ -15,7 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .batches import Batch, Batches
-from .schema import Outcome, given_up
+from .judge import Answer
+from .pieces import Cut
+from .schema import given_up
 from .task import Plan, judge_batch, packed, unpacked
 
 if TYPE_CHECKING:
@@ -26,7 +28,10 @@ _LOOK_SECONDS, _COUNT_SECONDS = 0.25, 5.0
 #: Seconds in which a result arrives, or is computed again because its worker died with it.
 _RESULT_SECONDS = 60.0
 
-Take = Callable[[list[Outcome]], None]
+#: Statuses of what was done, and is computed again because its worker died with the result.
+_AGAIN = ("lost", "pending")
+
+Take = Callable[[list[Answer]], None]
 
 
 class LostSchedulerError(Exception):
@@ -40,7 +45,7 @@ class Session:
         client: of the cluster.
         plan: how files are judged.
         batches: where work comes from.
-        take: called with the outcomes of each batch.
+        take: called with what came of each batch; may give further jobs to the batches.
         stop: set when somebody wants to stop.
     """
 
@@ -97,6 +102,10 @@ class Session:
             self._batches.take_back(batch)
             raise LostSchedulerError(str(error)) from None
         self._running[key] = future, batch
+        self._await(future)
+
+    def _await(self, future: Future) -> None:
+        """Have ``_collect`` called when it is done."""
         future.add_done_callback(lambda future: self._done.put(future.key))
 
     def _count_workers(self) -> None:
@@ -116,12 +125,15 @@ class Session:
         if key not in self._running:
             return
         future, batch = self._running[key]
-        if future.status in ("cancelled", "lost"):
+        if future.status == "cancelled":
             raise LostSchedulerError(future.status)
+        if future.status in _AGAIN:
+            self._await(future)
+            return
         try:
             judged = unpacked(future.result(timeout=_RESULT_SECONDS))
-        except TimeoutError:  # computed again: it will be told when it is done
-            future.add_done_callback(lambda future: self._done.put(future.key))
+        except TimeoutError:
+            self._await(future)
             return
         except KilledWorker:
             self._forget(key)
@@ -130,10 +142,14 @@ class Session:
         except Exception as error:
             if future.status == "error":
                 raise _known(error) from None
+            if future.status in _AGAIN:
+                self._await(future)
+                return
             raise LostSchedulerError(str(error)) from None
         self._forget(key)
-        self._batches.measured(batch, judged.seconds)
-        self._take(judged.outcomes)
+        if not any(isinstance(answer, Cut) for answer in judged.answers):  # which were only read
+            self._batches.measured(batch, judged.seconds)
+        self._take(judged.answers)
 
     def _strike(self, batch: Batch) -> None:
         job = self._batches.strike(batch)

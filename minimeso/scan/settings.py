@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ from ..detect.covered import MODEL as COVERS
 from ..detect.pair import ENDING, detector_path
 from ..detect.prior import EVEN
 from ..engine import model_path
-from ..errors import ModelError
+from ..errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from ..detect import Detector
 
 _KEY_BYTES = 8
+#: As long as some thirty seconds of a core's work, so that what is done twice after a worker died,
+#: and what is awaited in the end, is little beside it.
+PIECE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,12 @@ class Settings:
     """How files are judged; the attributes are those of ``Detector`` and of its ``check``.
 
     Attributes:
+        piece: seconds of the pieces in which clips of twice as many, or more, are judged; 0: none
+            is, as by ``Detector.check``.
         threads: of the networks in each process; verdicts do not depend on it.
+
+    Raises:
+        InputError: ``piece`` makes no sense.
     """
 
     model: str = "default"
@@ -40,7 +49,12 @@ class Settings:
     fps: float | None = None
     every_frame: bool = False
     isa: str | None = None
+    piece: float = PIECE_SECONDS
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        if not (self.piece == 0 or 1 <= self.piece < math.inf):
+            raise InputError(f"piece {self.piece!r}: give 1 second or more, or 0 to cut nothing")
 
     def detector(self) -> Detector:
         """What judges.

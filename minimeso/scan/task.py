@@ -16,10 +16,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .judge import Job
+from .judge import Answer, Job
 from .limits import Limits
 from .process import JudgeProcess
-from .schema import Outcome
 from .source import filesystem, is_address
 
 
@@ -36,9 +35,9 @@ class Plan(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A batch that is done: what is known of each file, and how long all took in seconds."""
+    """A batch that is done: what came of each job, and how long all took in seconds."""
 
-    outcomes: list[Outcome]
+    answers: list[Answer]
     seconds: float
 
 
@@ -67,18 +66,18 @@ def unpacked(data: bytes) -> Judged:
 
 
 def judge_jobs(jobs: Sequence[Job], plan: Plan) -> Judged:
-    """Judge some files; what happens to one is in its outcome.
+    """Judge some files; what happens to one is in its answer.
 
     Raises:
         BrokenJudgeError: no process can be started that judges.
     """
     start = time.monotonic()
     with _process(plan) as process:
-        outcomes = [_judged(process, job) for job in jobs]
-    return Judged(outcomes, time.monotonic() - start)
+        answers = [_judged(process, job) for job in jobs]
+    return Judged(answers, time.monotonic() - start)
 
 
-def _judged(process: JudgeProcess, job: Job) -> Outcome:
+def _judged(process: JudgeProcess, job: Job) -> Answer:
     address = job.entry.path
     if not (is_address(address) and address.startswith("memory://")):
         return process.judge(job)

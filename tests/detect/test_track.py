@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.worlds import World, found
 
-from minimeso.detect.track import FaceTrack, FaceTracks, appearance
+from minimeso.detect.appearance import appearance
+from minimeso.detect.track import FaceTrack, FaceTracks
 
 FRAME = World({}).frame(0)
 

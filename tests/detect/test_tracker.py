@@ -226,7 +226,7 @@ def test_an_hour_of_strangers_keeps_nothing() -> None:
     follower = Tracker(world)
     assert len(persons(world, times(200, 3), follower)) == 200
     tracks = follower._tracks
-    assert len(tracks.tracks) <= 1 and len(tracks._scenes) <= 8 and len(tracks._gone) <= 8
+    assert len(tracks.tracks) <= 1 and len(tracks._scenes._scenes) <= 8 and len(tracks._gone) <= 8
 
 
 # --- odd frames and times ----------------------------------------------------------------

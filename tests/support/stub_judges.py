@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minimeso.scan.judge import Alive, Job
-from minimeso.scan.schema import Outcome, outcome_of
+from minimeso.media.key_frames import Span
+from minimeso.scan.judge import Alive, Answer, Job
+from minimeso.scan.pieces import Cut, JudgedPiece
+from minimeso.scan.schema import outcome_of
 from tools.bench.stub_judge import verdict_of
 
 __all__ = ["Stub", "verdict_of"]
@@ -32,15 +34,17 @@ class Stub(NamedTuple):
     def blamed(self) -> dict[str, Any]:
         return {"settings": self.key, "prior": 0.5, "model": "stub"}
 
-    def __call__(self, scratch: str | None) -> Callable[[Job, Alive], Outcome]:
+    def __call__(self, scratch: str | None) -> Callable[[Job, Alive], Answer]:
         return self._judge
 
-    def _judge(self, job: Job, alive: Alive) -> Outcome:
+    def _judge(self, job: Job, alive: Alive) -> Answer:
         path, size, stamp, _ = job.entry
         if self.log:
             with Path(self.log).open("a") as file:
                 file.write(f"{path}\n")
         name = path.rpartition("/")[2]
+        if name.startswith("long"):
+            return self._long(job, name)
         if name.startswith("hang"):
             time.sleep(1e6)
         if name.startswith("busy"):
@@ -57,3 +61,17 @@ class Stub(NamedTuple):
             raise RuntimeError("unexpected")
         time.sleep(self.seconds)
         return outcome_of(verdict_of(path), path, "0" * 64, size, stamp, self.key)
+
+    def _long(self, job: Job, name: str) -> Answer:
+        """In five pieces; what is wrong with one stands behind the name: ``long-die``."""
+        path, size, stamp, _ = job.entry
+        if job.work is None:
+            spans = tuple(Span(0, n, n + 1) for n in range(5))
+            return Cut(path, "0" * 64, size, stamp, spans)
+        time.sleep(self.seconds)
+        if job.work.pieces:
+            assert job.work.pieces == tuple(b"%d" % n for n in range(5))
+            return outcome_of(verdict_of(path), path, "0" * 64, size, stamp, self.key)
+        if "die" in name and job.work.number in (1, 3):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return JudgedPiece(path, job.work.number, b"%d" % job.work.number)

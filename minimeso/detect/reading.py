@@ -1,0 +1,84 @@
+"""Reading a clip to its end: frames are read, cropped and judged in threads of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+from ..media.clip import Clip, Convert, parts_of
+from ..media.prefetch import prefetch
+from ..notes import Note
+from .analyzer import Analyzer, CroppedFrame
+from .verdict import OnFrame, SeenFrame, Verdict
+
+#: Frames that wait before each thread: one, because a frame of 1920 x 1080 takes 6 MB.
+_PREFETCHED_FRAMES = 1
+
+
+def judge_frames(
+    analyzer: Analyzer,
+    clip: Clip,
+    on_frame: OnFrame | None,
+    so_far: Callable[[], Verdict],
+) -> tuple[Note, ...]:
+    """Judge all frames of a clip.
+
+    Args:
+        analyzer: judges them.
+        clip: gives them.
+        on_frame: told of each frame, see ``OnFrame``.
+        so_far: makes the verdict that it may ask for.
+
+    Returns:
+        What of the clip was not read.
+
+    Raises:
+        PictureError: there was no frame at all.
+    """
+    notes: tuple[Note, ...] = ()
+    with (
+        prefetch(clip.unconverted(), _PREFETCHED_FRAMES) as frames,
+        prefetch(_cropped_frames(analyzer, frames, clip), _PREFETCHED_FRAMES) as cropped,
+    ):
+        for few in _in_batches(cropped, analyzer.at_once):
+            if _is_enough(analyzer.judge(few), clip, on_frame, so_far):
+                frames.stop()  # or a quiet pipe would be waited for
+                notes = (Note("stopped"),)
+                break
+    if clip.was_stopped and not notes:
+        notes = (Note("stopped"),)
+    analyzer.findings.doubt, analyzer.findings.frames_read = clip.doubt, clip.frames_read
+    analyzer.finish()
+    return (*notes, *clip.faults)
+
+
+def _is_enough(
+    frames: Sequence[SeenFrame],
+    clip: Clip,
+    on_frame: OnFrame | None,
+    so_far: Callable[[], Verdict],
+) -> bool:
+    """Whether somebody who was told of these frames wants no more of them."""
+    if on_frame is None:
+        return False
+    shares = [min(f.t / clip.duration, 1.0) if clip.duration else None for f in frames]
+    told = (frame._replace(so_far=so_far) for frame in frames)
+    answers = [on_frame(frame, share) for frame, share in zip(told, shares, strict=True)]
+    return any(answer is True for answer in answers)
+
+
+def _cropped_frames(
+    analyzer: Analyzer, frames: Iterable[tuple[float, Convert]], clip: Clip
+) -> Iterator[CroppedFrame]:
+    for t, convert in frames:
+        pixels = parts_of(convert)
+        cropped = None if pixels is None else analyzer.cropped(t, pixels)
+        if cropped is not None:
+            yield cropped
+    clip.require_frames()
+
+
+def _in_batches(items: Iterable[CroppedFrame], size: int) -> Iterator[list[CroppedFrame]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
