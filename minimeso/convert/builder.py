@@ -24,6 +24,8 @@ Operand = Value | Array
 
 #: Most nodes of a network, a few for each that a graph may have.
 _MOST_NODES = 1 << 13
+#: Most bytes of all their arrays: nodes may share one of the source, each with a copy in its order.
+_MOST_BYTES = 2 << 30
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-]+")
 
 
@@ -70,6 +72,8 @@ class Builder:
     padded: dict[str, tuple[str, tuple[int, int, int, int]]] = field(default_factory=dict)
     terms: dict[str, tuple[str, Value, Value]] = field(default_factory=dict)
     means: dict[str, tuple[Value, tuple[int, ...]]] = field(default_factory=dict)
+    _numbers: dict[str, int] = field(default_factory=dict)
+    _bytes_left: int = _MOST_BYTES
 
     def input(self, name: str, stored: tuple[Atoms, ...], axes: tuple[Atoms, ...]) -> Value:
         """An input of the network."""
@@ -82,9 +86,10 @@ class Builder:
         name = _NOT_IN_NAMES.sub("_", wanted).strip(".-")[:80] or "node"
         if name not in self.shapes:
             return name
-        number = 2
+        number = self._numbers.get(name, 2)  # from where the last search ended
         while f"{name}.{number}" in self.shapes:
             number += 1
+        self._numbers[name] = number
         return f"{name}.{number}"
 
     def emit(
@@ -104,6 +109,9 @@ class Builder:
         kept = {
             name: np.ascontiguousarray(array, np.float32) for name, array in (arrays or {}).items()
         }
+        self._bytes_left -= sum(array.nbytes for array in kept.values())
+        if self._bytes_left < 0:
+            raise GraphError(f"arrays of all nodes together take over {_MOST_BYTES} bytes")
         shapes = [self.shapes[name] for name in inputs]
         if op in PSEUDO:
             shape = shapes[0]

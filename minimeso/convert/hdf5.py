@@ -21,8 +21,8 @@ from .builder import Array
 MAGIC = b"\x89HDF\r\n\x1a\n"
 #: Groups in groups: Keras needs two for each model in a model.
 _DEEPEST = 32
-#: What a look at a piece of a file costs beside its bytes, and what all looks may cost: so much,
-#: and a few times the file.  Pieces may lead to each other in circles.
+#: What a look at a piece of a file, or a message in one, costs beside its bytes, and what all may
+#: cost: so much, and a few times the file.  Pieces may lead to each other in circles.
 _LOOK, _LOOKS, _TIMES = 64, 1 << 20, 4
 #: Of the optimizer, which no network needs.
 _LEFT_OUT = frozenset({"optimizer", "optimizer_weights"})
@@ -91,11 +91,16 @@ class _File:
         self._data = data
         self._left = _LOOKS + _TIMES * len(data)
 
+    def _spend(self, cost: int) -> None:
+        self._left -= cost
+        if self._left < 0:
+            raise GraphError("a damaged HDF5 file, or one of too many pieces")
+
     def _take(self, at: int, size: int, mark: bytes = b"") -> bytes:
         """Bytes that are there, and begin so."""
-        self._left -= _LOOK + size
-        if self._left < 0 or at + size > len(self._data):
-            raise GraphError("a damaged HDF5 file, or one of too many pieces")
+        self._spend(_LOOK + size)
+        if at + size > len(self._data):
+            raise GraphError(f"a damaged HDF5 file (it ends before byte {at + size})")
         found = self._data[at : at + size]
         if not found.startswith(mark):
             raise GraphError(f"a damaged HDF5 file (no {mark.decode()} at byte {at})")
@@ -115,6 +120,7 @@ class _File:
         for start, length in blocks:
             block, place = self._take(start, length), 0
             while place + 8 <= len(block) and len(found) < count:
+                self._spend(_LOOK)
                 kind, own, flags = struct.unpack_from("<HHB", block, place)
                 found.append(_Message(kind, flags, block[place + 8 : place + 8 + own]))
                 if kind == _CONTINUED:
@@ -134,6 +140,7 @@ class _File:
         for begin, length in blocks:
             block, place = self._take(begin, length), 0
             while place + head <= len(block):
+                self._spend(_LOOK)
                 kind, own, more = struct.unpack_from("<BHB", block, place)
                 found.append(_Message(kind, more, block[place + head : place + head + own]))
                 if kind == _CONTINUED:
@@ -154,6 +161,7 @@ class _File:
             below = []
             for name, address in self._members(group):
                 own = f"{path}/{name}".lstrip("/")
+                self._spend(len(own))  # members may share one long name
                 if own.count("/") >= _DEEPEST:
                     raise GraphError(f"{own[:120]!r} lies too deep")
                 if own in _LEFT_OUT:

@@ -77,7 +77,7 @@ class _Reader:
     build: Builder = field(default_factory=Builder)
     inputs: dict[str, Value] = field(default_factory=dict)
     made: dict[str, Value] = field(default_factory=dict)
-    calls: int = 0
+    work: int = 0
 
     def model(
         self, spec: Mapping[str, Any], place: Place, given: Sequence[Value] | None
@@ -94,6 +94,10 @@ class _Reader:
                 f"a model of the class {str(spec['class_name'])[:80]!r}: its graph is code that is"
                 " not in the file; known are Sequential and Functional models"
             )
+        # a model in a model may be called often, each time with all that is in it
+        self.work += sum(1 + len(step.arguments) for step in steps)
+        if self.work > MOST_NODES:
+            raise GraphError(f"has more than {MOST_NODES} layers, or arguments of them")
         keys = _keys([step.spec for step in steps])
         values: dict[Call, list[Value]] = {}
         if given is not None:
@@ -113,9 +117,6 @@ class _Reader:
         return [_result(values, *output) for output in outputs]
 
     def _called(self, step: Step, place: Place, values: Mapping[Call, list[Value]]) -> list[Value]:
-        self.calls += 1
-        if self.calls > MOST_NODES:
-            raise GraphError(f"has more than {MOST_NODES} layers")
         spec, path = step.spec, "/".join(place.names)
         arguments = [
             _result(values, *a) if isinstance(a, tuple) else np.asarray(a, np.float64)

@@ -39,7 +39,11 @@ def fold(proto: Any, name: str, version: int, inputs: list[Any]) -> list[Array]:
     import onnx
     import onnx.reference
 
-    _check_size(proto.op_type, name, inputs)
+    given = [np.asarray(array) for array in inputs if array is not None]
+    makes_texts = any(a.name == "to" and a.i == onnx.TensorProto.STRING for a in proto.attribute)
+    if makes_texts or any(array.dtype.kind in "OSU" for array in given):  # their sum is longer
+        raise GraphError(f"node {name!r} ({proto.op_type}): works out texts")
+    _check_size(proto.op_type, name, given)
     inferred = [
         onnx.helper.make_tensor_value_info(
             source, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
@@ -53,32 +57,37 @@ def fold(proto: Any, name: str, version: int, inputs: list[Any]) -> list[Array]:
     model = onnx.helper.make_model(graph, opset_imports=opset)
     try:
         evaluator = onnx.reference.ReferenceEvaluator(model)
-        given = {s: a for s, a in zip(proto.input, inputs, strict=True) if s}
-        return [np.asarray(result) for result in evaluator.run(None, given)]
+        named = {s: a for s, a in zip(proto.input, inputs, strict=True) if s}
+        return [np.asarray(result) for result in evaluator.run(None, named)]
     except Exception as error:  # whatever NumPy raises where shapes do not fit
         raise GraphError(f"node {name!r} ({proto.op_type}): {str(error)[:200]}") from None
 
 
-def _check_size(op: str, name: str, inputs: list[Any]) -> None:
-    """Those that make much of little: a shape, a number of repetitions, a range."""
+def _check_size(op: str, name: str, inputs: list[Array]) -> None:
+    """Those that make much of little: a shape, a number of repetitions, a range, an input often."""
+    shapes = [array.shape for array in inputs]
     elements = 1.0
-    numbers = [np.asarray(i, np.float64).reshape(-1) for i in inputs if i is not None]
-    if op in ("ConstantOfShape", "Expand") and numbers:
-        elements = math.prod(float(abs(n)) or 1.0 for n in numbers[-1])
-        elements *= numbers[0].size if op == "Expand" else 1
+    if op in ("ConstantOfShape", "Expand") and inputs:
+        elements = _product(np.where(inputs[-1] == 0, 1, inputs[-1]))
+        elements *= inputs[0].size if op == "Expand" else 1
     elif op == "Tile":
-        elements = numbers[0].size * math.prod(float(abs(n)) for n in numbers[1])
-    elif op == "Range" and all(n.size == 1 for n in numbers[:3]) and len(numbers) == 3:
-        start, limit, step = (float(n[0]) for n in numbers)
+        elements = inputs[0].size * _product(inputs[1])
+    elif op == "Range" and len(inputs) == 3 and all(array.size == 1 for array in inputs):
+        start, limit, step = (float(array.item()) for array in inputs)
         elements = abs(limit - start) / abs(step) if step else math.inf
-    else:
-        shapes = [np.shape(i) for i in inputs if i is not None]
-        if op not in ("Concat", "Slice", "Gather", "Reshape", "Transpose", "Split"):
-            rank = max(map(len, shapes), default=0)
-            sizes = [max((s[i - rank] for s in shapes if len(s) >= rank - i), default=1)
-                     for i in range(rank)]  # fmt: skip
-            elements = math.prod(map(float, sizes))
-        elif op == "Gather":
-            elements = float(np.prod(shapes[0], dtype=np.float64)) * numbers[1].size
+    elif op == "Concat":
+        elements = float(sum(array.size for array in inputs))
+    elif op == "Gather":
+        elements = float(inputs[0].size) * inputs[1].size
+    elif op not in ("Slice", "Reshape", "Transpose", "Split"):
+        rank = max(map(len, shapes), default=0)
+        sizes = [max((s[i - rank] for s in shapes if len(s) >= rank - i), default=1)
+                 for i in range(rank)]  # fmt: skip
+        elements = math.prod(map(float, sizes))
     if elements > _MOST_ELEMENTS:
         raise GraphError(f"node {name!r} ({op}): its constant would have {elements:.0f} elements")
+
+
+def _product(sizes: Array) -> float:
+    with np.errstate(over="ignore"):
+        return float(abs(np.prod(np.asarray(sizes, np.float64))))

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ConvertError, GraphError
 from .builder import Array, Builder
 from .onnx_constants import FOLDED, fold
+from .onnx_functions import written_out
 from .onnx_operators import FLOATS, READERS
 from .source import (
     MOST_NODES,
@@ -61,19 +62,16 @@ def read(path: Path, data: bytes) -> Any:
         raise refuse(str(path), GraphError(f"not an ONNX file, or damaged ({error})")) from None
     if not model.graph.node or not model.opset_import:
         raise refuse(str(path), GraphError("not an ONNX file, or damaged (it has no nodes)"))
+    left = SIZE_LIMIT
     try:
         for tensor in model.graph.initializer:
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                array = _array(tensor, path.parent, SIZE_LIMIT)
+                array = _array(tensor, path.parent, left)
+                left -= array.nbytes  # all may lie in one file
                 tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        return written_out(model)
     except GraphError as error:
         raise refuse(str(path), error) from None
-    if model.functions:
-        try:
-            model = onnx.inliner.inline_local_functions(model)
-        except Exception as error:
-            raise refuse(str(path), GraphError(f"its functions are damaged ({error})")) from None
-    return model
 
 
 def convert_onnx(
@@ -123,9 +121,15 @@ def _convert(
         if entry.name not in values:
             inputs[entry.name] = given = _input(build, graph, entry, size)
             values[entry.name] = preparation.apply(build, given)
+    left = SIZE_LIMIT  # once more, for what is worked out of them
     used = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
     for number, node in enumerate(graph.node):
         results = _results(node, number, version, build, values, used)
+        left -= sum(result.nbytes for result in results if isinstance(result, np.ndarray))
+        if left < 0:
+            raise GraphError(
+                f"constants that are worked out of others take over {SIZE_LIMIT} bytes"
+            )
         for output, result in zip(node.output, results, strict=False):
             if output:
                 values[output] = result

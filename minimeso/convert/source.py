@@ -24,6 +24,9 @@ SIZE_LIMIT = 1 << 30
 MOST_NODES = 1 << 15
 
 
+#: Most channels of a picture that is prepared: each becomes a sum of all.
+_MOST_CHANNELS = 1 << 10
+
 #: What Python raises where a file has something of another kind than belongs there.
 DAMAGE = (
     TypeError, ValueError, LookupError, AttributeError, ArithmeticError, StopIteration,
@@ -228,6 +231,8 @@ class Preparation(NamedTuple):
         if self == Preparation() or len(x.stored) != 3:
             return x
         channels = size_of(x.stored[0]) or 1
+        if channels > _MOST_CHANNELS:
+            raise GraphError(f"mean and std are for pictures, not for {channels} channels")
         if {len(self.mean), len(self.std)} - {1, channels} or min(map(abs, self.std)) == 0:
             raise GraphError(f"mean or std do not fit a picture of {channels} channels")
         mean, std = (np.broadcast_to(v, channels) for v in (self.mean, self.std))

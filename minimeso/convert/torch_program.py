@@ -41,6 +41,8 @@ _DTYPES = {1: "u1", 2: "i1", 3: "i2", 4: "i4", 5: "i8", 6: "f2", 7: "f4", 8: "f8
 _PREFIX = "torch.ops.aten."
 _AGAIN = "export and save it again with PyTorch 2.8 or later"
 _MOST_JSON = 64 << 20
+#: Larger than any size; arithmetic of sizes goes no further.
+_MOST_SIZE = 1 << 63
 
 
 class Program:
@@ -56,6 +58,8 @@ class Program:
     def __init__(self, data: bytes) -> None:
         self._zip = _opened(data)
         self._folder = self._only_folder()
+        # inputs may share an array, and arrays a file
+        self._bytes_left, self._reads_left = SIZE_LIMIT, 2 * SIZE_LIMIT
         model = self._json("models/model.json")
         self.arrays: dict[str, Array] = {}
         try:
@@ -149,12 +153,17 @@ class Program:
         dtype = np.dtype(_DTYPES[meta["dtype"]]).newbyteorder("<")
         shape, strides = ([int(one["as_int"]) for one in meta[k]] for k in ("sizes", "strides"))
         offset = int(meta["storage_offset"]["as_int"])
-        data = np.frombuffer(_whole(self._read(path, SIZE_LIMIT), dtype), dtype)
+        content = self._read(path, SIZE_LIMIT)
+        self._reads_left -= len(content)
+        data = np.frombuffer(_whole(content, dtype), dtype)
         if min([*shape, *strides, offset, 0]) < 0 or len(shape) != len(strides):
             raise GraphError(f"array {name[:80]!r} has sizes or strides below 0")
         last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
         if math.prod(shape) > len(data) or last >= len(data):
             raise GraphError(f"array {name[:80]!r} of shape {shape} is longer than its file")
+        self._bytes_left -= math.prod(shape) * dtype.itemsize
+        if min(self._bytes_left, self._reads_left) < 0:
+            raise GraphError(f"its arrays together are larger than {SIZE_LIMIT} bytes")
         bytes_apart = [s * dtype.itemsize for s in strides]
         view = np.lib.stride_tricks.as_strided(data[offset:], shape, bytes_apart, writeable=False)
         return np.array(view, dtype.newbyteorder("="))
@@ -215,7 +224,7 @@ def _convert(
         inputs[given] = add_input(build, given, sizes, False)
         values[given] = preparation.apply(build, inputs[given])
     last = _last_uses(program)
-    views: dict[str, set[str]] = {}
+    views: dict[str, int] = {}  # name -> where a view of the same elements is read last
     made: dict[str, Any] = {}
     for number, entry in enumerate(program.nodes):
         try:
@@ -237,10 +246,10 @@ def _convert(
         source = _first_name(entry)
         if node.op in VIEWS:
             for output in outputs:
-                views.setdefault(source, set()).add(output)
-                views.setdefault(output, set()).add(source)
+                views[source] = max(views.get(source, -1), last.get(output, -1))
+                views[output] = max(views.get(output, -1), last.get(source, -1))
         if node.op in IN_PLACE:
-            if any(last.get(view, -1) > number for view in views.get(source, ())):
+            if views.get(source, -1) > number:
                 raise GraphError(
                     f"node {node.name!r} ({node.op}): changes a value of which a view is read"
                     " later: write it without the change in place"
@@ -265,6 +274,8 @@ def _of_sizes(entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
         name = given.get("as_name") if kind.startswith("as_sym") else None
         arguments.append(values[str(name)] if name is not None else _argument(argument["arg"], {}))
     known = None not in arguments
+    if known and not all(isinstance(a, (int, float)) and abs(a) <= _MOST_SIZE for a in arguments):
+        raise GraphError("computes with what is no size")
     result = _OF_SIZES[str(entry["target"])](*arguments) if known else None
     return {str(content["as_name"]): result}
 

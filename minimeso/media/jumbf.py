@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-#: Of a store: boxes in one another, boxes together, items of one CBOR value, its depth.
-_MOST_DEPTH, _MOST_BOXES, _MOST_ITEMS, _MOST_CBOR_DEPTH = 8, 4096, 10_000, 16
+#: Of a store: boxes in one another, boxes together, items of one CBOR value and of all, its depth.
+_MOST_DEPTH, _MOST_BOXES, _MOST_CBOR_DEPTH = 8, 4096, 16
+_MOST_ITEMS, _MOST_ITEMS_TOGETHER = 10_000, 200_000
 _MOST_LABEL = 512
 _MOST_TEXT = 200
 _ACTIONS = ("c2pa.actions", "c2pa.actions.v2")
@@ -108,6 +109,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._left = _MOST_BOXES
+        self._items_left = _MOST_ITEMS_TOGETHER
 
     def boxes(self, start: int, end: int) -> Iterator[Box]:
         """The boxes of a stretch, which must fit into it."""
@@ -144,7 +146,9 @@ class _Reader:
             if one.kind == b"jumb" and depth < _MOST_DEPTH:
                 yield from self.values(one, depth + 1)
             elif one.kind == b"cbor" and label is not None:
-                yield label, Cbor(self._data[one.start : one.end]).value()
+                cbor = Cbor(self._data[one.start : one.end], self._items_left)
+                yield label, cbor.value()
+                self._items_left -= cbor.items
 
 
 class Cbor:
@@ -152,17 +156,25 @@ class Cbor:
 
     Of other keys and of floating point, which nobody here asks for, ``None`` is left.  ``value``
     raises ``ValueError`` for what is damaged, too deep, or of too many items.
+
+    Args:
+        data: what begins with a value.
+        most: items that it may have, if that is less than any value may.
+
+    Attributes:
+        items: that were decoded.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, most: int = _MOST_ITEMS) -> None:
         self._data = data
         self._at = 0
-        self._left = _MOST_ITEMS
+        self._most = min(most, _MOST_ITEMS)
+        self.items = 0
 
     def value(self, depth: int = 0) -> Any:
         """The next value."""
-        self._left -= 1
-        if depth > _MOST_CBOR_DEPTH or self._left < 0:
+        self.items += 1
+        if depth > _MOST_CBOR_DEPTH or self.items > self._most:
             raise ValueError("too deep, or too many items")
         major, info = divmod(self._take(1)[0], 32)
         if info == 31 and 2 <= major <= 5:

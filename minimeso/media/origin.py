@@ -121,12 +121,13 @@ def _of_file(file: IO[bytes], name: str) -> Origin:
             said = _of_clip(file, start)
     with contextlib.suppress(Exception):
         for uuid, data in uuid_boxes(file, size):
-            if uuid == _C2PA_UUID:
-                _keep(said, "c2pa", credentials_of(_behind_purpose(data)))
+            if uuid == _C2PA_UUID and said.get("c2pa") is None:
+                said["c2pa"] = credentials_of(_behind_purpose(data))
             elif uuid == _XMP_UUID:
                 _keep(said, "digital_source_type", _source_type(data))
         for data in (*riff_chunks(file, size, _C2PA_CHUNK), *gif_applications(file, _C2PA_GIF)):
-            _keep(said, "c2pa", credentials_of(data))
+            if said.get("c2pa") is None:
+                said["c2pa"] = credentials_of(data)
     if said.get("c2pa") is not None:
         _keep(said, "digital_source_type", said["c2pa"].digital_source_type)
     return Origin(name, size, digest.hexdigest(), **said)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import IO
 
 #: Of what is given back, mostly the thumbnails of a manifest store; boxes that are looked at, and
-#: parts of at most 255 bytes that one extension of a GIF has.
+#: parts of at most 255 bytes that the extensions of a GIF have together.
 MOST_BYTES, MOST_BOXES, _MOST_PARTS = 1 << 24, 4096, 1 << 17
 
 
@@ -69,19 +69,24 @@ def gif_applications(file: IO[bytes], name: bytes) -> Iterator[bytes]:
         return
     if head[10] & 128:  # a table of colours
         file.seek(3 << ((head[10] & 7) + 1), os.SEEK_CUR)
+    left = _MOST_PARTS
     for _ in range(MOST_BOXES):
         if file.read(1) != b"!":
             return
         is_application = file.read(1) == b"\xff"
-        first, *parts = _gif_parts(file) or [b""]
+        found = _gif_parts(file, left)
+        if found is None:
+            return
+        left -= len(found)
+        first, *parts = found or [b""]
         if is_application and first[:8] == name:
             yield b"".join(parts)
 
 
-def _gif_parts(file: IO[bytes]) -> list[bytes]:
-    """The parts of an extension; none if it is too long or ends early."""
+def _gif_parts(file: IO[bytes], most: int) -> list[bytes] | None:
+    """The parts of an extension; ``None`` if there are more, or it ends early."""
     parts: list[bytes] = []
-    while len(parts) < _MOST_PARTS:
+    while len(parts) <= most:
         size = file.read(1)
         if size == b"\0":
             return parts
@@ -89,4 +94,4 @@ def _gif_parts(file: IO[bytes]) -> list[bytes]:
         if not size or len(part) < size[0]:
             break
         parts.append(part)
-    return []
+    return None

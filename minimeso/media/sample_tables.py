@@ -18,6 +18,7 @@ from typing import IO
 MAX_SAMPLES = 10_000_000
 #: Bytes of all compressed descriptions in one part, and what each counts for at least.
 MAX_UNPACKED, _LEAST_UNPACKED = 1 << 26, 1 << 20
+_PIECE = 1 << 16
 #: Outermost parts that are looked at, and bytes of one: descriptions are smaller by far.
 MAX_PARTS, MAX_DESCRIPTION = 1 << 20, 1 << 28
 #: Outermost parts that FFmpeg looks into (mov.c); others it skips.
@@ -75,19 +76,24 @@ class _Room:
     def __init__(self, left: int) -> None:
         self.left = left
 
-    def unpacked(self, data: bytes) -> bytes:
+    def unpacked(self, data: memoryview) -> bytes:
         """Nothing where the data are damaged: FFmpeg will not take them, either."""
+        found, unpack = bytearray(), zlib.decompressobj()
         try:
-            found = zlib.decompressobj().decompress(data, self.left + 1)
+            for at in range(0, len(data), _PIECE):  # it keeps a copy of what it does not want
+                found += unpack.decompress(data[at : at + _PIECE], self.left + 1 - len(found))
+                if unpack.eof or len(found) > self.left:
+                    break
         except zlib.error:
-            found = b""
+            found.clear()
         self.left -= len(found) + _LEAST_UNPACKED
         if self.left < 0:
             raise ValueError(f"descriptions that unpack to more than {MAX_UNPACKED} bytes")
-        return found
+        return bytes(found)
 
 
 def _in_description(data: bytes, room: _Room) -> int:
+    whole = memoryview(data)
     total = at = 0
     while found := _TABLE.search(data, at):
         total += int.from_bytes(found[1], "big")
@@ -95,7 +101,7 @@ def _in_description(data: bytes, room: _Room) -> int:
     for first, last in _children(data, 0, len(data), b"trak"):
         total -= _samples_of_sound(data[first:last])
     for packed in _COMPRESSED.finditer(data):
-        total += _in_description(room.unpacked(data[packed.end() :]), room)
+        total += _in_description(room.unpacked(whole[packed.end() :]), room)
     return total
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from minimeso import Session, load_model
 from minimeso.cli import main
-from minimeso.convert import Preparation, convert_file, write_reference
+from minimeso.convert import Preparation, convert_file, onnx_file, write_reference
 from minimeso.engine import model_file
 from minimeso.errors import ConvertError
 
@@ -292,6 +292,88 @@ def test_much_of_little_is_refused(tmp_path: Path) -> None:
     nodes = [node("ConstantOfShape", "s", "c"), node("Add", "x c", "y")]
     with pytest.raises(ConvertError, match="elements"):
         convert_file(written(tmp_path, nodes, {"s": np.array([1 << 20, 1 << 20])}))
+
+
+def test_constants_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One input often; much that is worked out of little, again and again; files read twice."""
+    ones, last = np.ones(1 << 20, np.float32), node("Relu", "x", "y")
+    joined = written(tmp_path, [node("Concat", "w " * 65, "c", axis=0), last], {"w": ones})
+    with pytest.raises(ConvertError, match="its constant would have 68157440 elements"):
+        convert_file(joined)
+    monkeypatch.setattr(onnx_file, "SIZE_LIMIT", 9000)
+    made = [node("ConstantOfShape", "s", f"c{number}") for number in range(3)]
+    assert operators(written(tmp_path, [*made[:2], last], {"s": np.array([1000])})) == ["relu"]
+    with pytest.raises(ConvertError, match="take over 9000 bytes"):
+        convert_file(written(tmp_path, [*made, last], {"s": np.array([1000])}))
+    model = onnx.load(written(tmp_path, [last], {"a": np.ones(1200), "b": np.ones(1200)}))
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="data.bin")
+    (tmp_path / "data.bin").write_bytes(bytes(4800))
+    (tmp_path / "network.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ConvertError, match=r"'b' .* more than the limit of 9000"):
+        convert_file(tmp_path / "network.onnx")
+
+
+def test_texts_are_not_worked_out(tmp_path: Path) -> None:
+    """Forty sums of a text with itself would be longer than any memory."""
+    relu = node("Relu", "x", "y")
+    model = onnx.load(written(tmp_path, [node("Add", "s s", "t"), relu]))
+    model.graph.initializer.append(helper.make_tensor("s", TensorProto.STRING, [1], [b"1"]))
+    (tmp_path / "network.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ConvertError, match="works out texts"):
+        convert_file(tmp_path / "network.onnx")
+    cast = node("Cast", "c", "t", to=TensorProto.STRING)
+    with pytest.raises(ConvertError, match="works out texts"):
+        convert_file(written(tmp_path, [cast, relu], {"c": np.ones(3)}))
+
+
+def with_functions(folder: Path, bodies: list[list[Any]]) -> Path:
+    """A file that calls the last of some functions `f0`, `f1`, ... from `a` to `b`."""
+    model = onnx.load(
+        written(folder, [helper.make_node(f"f{len(bodies) - 1}", ["x"], ["y"], domain="own")])
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    model.opset_import.append(opsets[1])
+    for number, body in enumerate(bodies):
+        model.functions.append(
+            helper.make_function("own", f"f{number}", ["a"], ["b"], body, opsets)
+        )
+    (folder / "network.onnx").write_bytes(model.SerializeToString())
+    return folder / "network.onnx"
+
+
+def calls(*functions: int) -> list[Any]:
+    """A body that calls these one after the other."""
+    names = ["a", *(f"t{i}" for i in range(1, len(functions))), "b"]
+    return [
+        helper.make_node(f"f{number}", [names[i]], [names[i + 1]], domain="own")
+        for i, number in enumerate(functions)
+    ]
+
+
+def test_functions_are_written_out(tmp_path: Path) -> None:
+    relu = [helper.make_node("Relu", ["a"], ["b"])]
+    assert operators(with_functions(tmp_path, [relu, calls(0, 0), calls(1, 0)])) == ["relu"] * 3
+
+
+def test_functions_that_would_be_too_many_nodes(tmp_path: Path) -> None:
+    """Each calls the one before twice; also in a branch of a node, in a circle, or very deep."""
+    relu = [helper.make_node("Relu", ["a"], ["b"])]
+    doubled = [relu, *(calls(number, number) for number in range(50))]
+    with pytest.raises(ConvertError, match="has more than 32768 nodes, its functions written out"):
+        convert_file(with_functions(tmp_path, doubled))
+    branch = helper.make_graph(calls(50), "branch", [], [])
+    inside = [helper.make_node("If", ["a"], ["b"], then_branch=branch, else_branch=branch)]
+    with pytest.raises(ConvertError, match="more than 32768 nodes"):
+        convert_file(with_functions(tmp_path, [*doubled, inside]))
+    with pytest.raises(ConvertError, match="more than 64 deep"):
+        convert_file(with_functions(tmp_path, [calls(1), calls(0)]))
+    chain = [relu, *(calls(number) for number in range(80))]
+    every = calls(*range(81))  # from the shallowest on, so that each is known when it is called
+    with pytest.raises(ConvertError, match="more than 64 deep"):
+        convert_file(with_functions(tmp_path, [*chain, every]))
 
 
 def test_damaged_files_are_refused_or_whole(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from support.credentials import (
 )
 from support.detectors import photo
 
+from minimeso.media import origin as origin_module
 from minimeso.media.jumbf import Cbor, Credentials, credentials_of
 from minimeso.media.origin import Origin, _source_type, jpeg_boxes, origin_of
 from minimeso.media.outer_boxes import gif_applications, riff_chunks
@@ -266,6 +267,35 @@ def test_boxes_in_one_another_and_very_many() -> None:
         deep = jumb("x", deep)
     assert credentials_of(jumb("c2pa", deep)) == Credentials()
     assert credentials_of(jumb("c2pa", *[jumb("urn")] * 10_000)) == Credentials()
+
+
+def test_items_of_many_values_together() -> None:
+    """Of a store, as of one value: 16 MiB of them would take a dozen seconds."""
+    zeros = box(b"cbor", b"\x99\x23\x28" + bytes(9000))
+    claim = jumb("c2pa.claim", box(b"cbor", cbor(CLAIM)))
+    for count, generator in ((20, FOUND.claim_generator), (30, None)):
+        found = credentials_of(jumb("c2pa", jumb("urn", jumb("x", *[zeros] * count), claim)))
+        assert found is not None and found.claim_generator == generator
+
+
+def test_only_the_first_store_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def told(data: bytes) -> Credentials | None:
+        read.append(data)
+        return credentials_of(data)
+
+    monkeypatch.setattr(origin_module, "credentials_of", told)
+    data = box(b"ftyp", b"isomiso2") + uuid_box() * 9
+    assert origin(tmp_path / "a.mp4", data).c2pa == FOUND and len(read) == 1
+
+
+def test_parts_of_many_extensions_together() -> None:
+    wanted = b"!\xff\x0bC2PA_GIF\1\0\0\1a\0"
+    for each, found in ((9, [b"a"]), (50_000, [])):
+        comments = (b"!\xfe" + b"\1x" * each + b"\0") * 3
+        whole = b"GIF89a" + bytes(7) + comments + wanted
+        assert list(gif_applications(io.BytesIO(whole), b"C2PA_GIF")) == found
 
 
 @given(st.binary(max_size=400))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import resource
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -122,6 +123,18 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.mov"
         path.write_bytes(movie(compressed(inner)))
         refused(path, "unpack to more than")
+
+
+def test_what_is_no_description_is_not_copied_for_each_that_it_could_be() -> None:
+    data = movie((b"cmvd" + bytes(8)) * 50 + bytes(1 << 22))
+    file = io.BytesIO(data)
+    tracemalloc.start()
+    try:
+        assert promised_samples(file) == 0
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1.5 * len(data)  # it is read once
 
 
 def test_very_many_parts_take_no_minutes() -> None:
