@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import operator
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from .builder import NEEDS_SIZE, Array, Builder
+from .builder import Array, Builder
 from .source import (
     DAMAGE,
     DAMAGED_ZIP,
@@ -34,6 +33,7 @@ from .source import (
 )
 from .torch_constants import FOLDED
 from .torch_operators import IN_PLACE, READERS, VIEWS
+from .torch_values import OF_SIZES, of_sizes, value_of
 from .view import Value
 
 #: ScalarType of the schema (``torch/_export/serde/schema.py``) -> NumPy's.
@@ -41,8 +41,6 @@ _DTYPES = {1: "u1", 2: "i1", 3: "i2", 4: "i4", 5: "i8", 6: "f2", 7: "f4", 8: "f8
 _PREFIX = "torch.ops.aten."
 _AGAIN = "export and save it again with PyTorch 2.8 or later"
 _MOST_JSON = 64 << 20
-#: Larger than any size; arithmetic of sizes goes no further.
-_MOST_SIZE = 1 << 63
 
 
 class Program:
@@ -228,8 +226,8 @@ def _convert(
     made: dict[str, Any] = {}
     for number, entry in enumerate(program.nodes):
         try:
-            if str(entry["target"]) in _OF_SIZES:
-                values.update(_of_sizes(entry, values))
+            if str(entry["target"]) in OF_SIZES:
+                values.update(of_sizes(entry, values))
                 continue
             node, outputs = _node(entry, build, values)
         except GraphError as error:
@@ -256,28 +254,6 @@ def _convert(
                 )
             values[source] = results[0]
     return finished(build, name, values, inputs, program.outputs, made)
-
-
-#: Arithmetic of sizes.
-_OF_SIZES = {
-    f"_operator.{name}": getattr(operator, name)
-    for name in ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "le", "lt", "ge", "gt")
-}
-
-
-def _of_sizes(entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The result by its name; None where a size is not known yet."""
-    ((_, content),) = entry["outputs"][0].items()
-    arguments = []
-    for argument in entry["inputs"]:
-        ((kind, given),) = argument["arg"].items()
-        name = given.get("as_name") if kind.startswith("as_sym") else None
-        arguments.append(values[str(name)] if name is not None else _argument(argument["arg"], {}))
-    known = None not in arguments
-    if known and not all(isinstance(a, (int, float)) and abs(a) <= _MOST_SIZE for a in arguments):
-        raise GraphError("computes with what is no size")
-    result = _OF_SIZES[str(entry["target"])](*arguments) if known else None
-    return {str(content["as_name"]): result}
 
 
 def _first_name(entry: Mapping[str, Any]) -> str:
@@ -313,7 +289,7 @@ def _node(
     """A node, its arguments by name among its attributes; and what its results are called."""
     target = str(entry["target"])
     op = target.removeprefix(_PREFIX) if target.startswith(_PREFIX) else target
-    arguments = {str(a["name"]): _argument(a["arg"], values) for a in entry["inputs"]}
+    arguments = {str(a["name"]): value_of(a["arg"], values) for a in entry["inputs"]}
     outputs: list[str] = []
     for result in entry["outputs"]:
         for kind, content in result.items():
@@ -338,39 +314,6 @@ def _module(entry: Mapping[str, Any]) -> str:
     return ""
 
 
-def _argument(argument: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-    """A Python value, a constant or a value of the graph."""
-    ((kind, content),) = argument.items()
-    if kind == "as_none":
-        return None
-    if kind == "as_tensor":
-        return _known(content, values)
-    if kind in ("as_tensors", "as_optional_tensors"):
-        entries = [one.get("as_tensor", one) for one in content]
-        return [None if "as_none" in one else _known(one, values) for one in entries]
-    if kind in ("as_sym_int", "as_sym_bool", "as_sym_float"):
-        return _symbol(content, values)
-    if kind == "as_sym_ints":
-        return [_symbol(one, values) for one in content]
-    return content
-
-
-def _known(content: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-    name = str(content["name"])
-    if name not in values:
-        raise GraphError(f"reads {name[:80]!r}, a result that is computed nowhere here")
-    return values[name]
-
-
-def _symbol(content: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-    if "as_name" in content:
-        found = values[str(content["as_name"])]
-        if found is None:
-            raise GraphError(f"computes with the picture's size: it {NEEDS_SIZE}")
-        return int(found)
-    return int(content["as_int"])
-
-
 # --- running it -----------------------------------------------------------------------------
 
 
@@ -379,15 +322,15 @@ def run_node(entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
     import torch
 
     target = str(entry["target"])
-    if target in _OF_SIZES:
-        return _of_sizes(entry, values)
+    if target in OF_SIZES:
+        return of_sizes(entry, values)
     if not target.startswith(_PREFIX):
         return {}
     packet, _, overload = target.removeprefix(_PREFIX).partition(".")
     function = getattr(getattr(torch.ops.aten, packet), overload)
     arguments = {str(a["name"]): a["arg"] for a in entry["inputs"]}
     given = {
-        name: torch.float64 if "as_scalar_type" in argument else _argument(argument, values)
+        name: torch.float64 if "as_scalar_type" in argument else value_of(argument, values)
         for name, argument in arguments.items()
         if not {"as_memory_format", "as_layout", "as_device"} & argument.keys()
     }
