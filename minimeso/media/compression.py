@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..notes import Note
+from .side_data import side_data_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -65,12 +66,7 @@ class Quantisers:
 
     def add(self, frame: VideoFrame) -> None:
         """Another frame; one of another codec, or that tells nothing, does not count."""
-        # not `frame.side_data`: frame and data would keep each other until the collector comes
-        try:
-            from av.sidedata.sidedata import SideDataContainer
-        except ImportError:  # a PyAV that has it elsewhere
-            return
-        for data in SideDataContainer(frame):
+        for data in side_data_of(frame):
             if data.type.name == "VIDEO_ENC_PARAMS":
                 found = _quantiser(bytes(data))
                 if found is not None:

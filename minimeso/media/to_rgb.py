@@ -20,6 +20,7 @@ import numpy as np
 from .clip import MAX_PIXELS
 from .hdr import ToneMapper, is_mapped
 from .pixels import Pixels
+from .side_data import side_data_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -36,6 +37,7 @@ _COLORSPACES = (1, 2, 5, 6)
 _COLOURS = ("colorspace", "color_range", "color_trc", "color_primaries")
 #: Ratios of width to height of a pixel that are believed; the widest in use is 3 (of SVCDs).
 _RATIOS = 0.25, 4.0
+_LINES_MIXED = 16
 #: Its rewritten half, called unstable because its interface may change.  Only for 4:4:4, which the
 #: older half converts in 3.4 ms a 1280 x 720 frame and this one in 0.7; only in the versions with
 #: which it was tried; and only for whole blocks of pixels: up to 16 pixels wide it crashes.
@@ -121,11 +123,7 @@ class Converter:
         return rows[: plane.height, : plane.width]
 
     def _matrix(self, frame: VideoFrame) -> bytes:
-        """The display matrix, looked up anew only where the rotation changes.
-
-        PyAV's ``side_data`` and its frame refer to each other, so a frame whose side data was
-        looked at stays in memory until the collector comes by: hundreds of megabytes later.
-        """
+        """The display matrix, looked up anew only where the rotation changes."""
         rotation = getattr(frame, "rotation", 0)  # older PyAV has none: as in the first frame
         if rotation != self._turned[0]:
             self._turned = rotation, _display_matrix(frame)
@@ -200,16 +198,20 @@ def _over_white(pixels: Pixels) -> Pixels:
     alpha = pixels[:, :, 3:]
     if alpha.min() == 255:
         return np.ascontiguousarray(pixels[:, :, :3])
-    weight = alpha.astype(np.uint16)
-    mixed = pixels[:, :, :3] * weight + (255 - weight) * np.uint16(255)
-    return np.asarray((mixed + 127) // 255, np.uint8)
+    found = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for y in range(0, len(pixels), _LINES_MIXED):  # numbers of 16 bits of a whole frame are many
+        lines = slice(y, y + _LINES_MIXED)
+        weight = alpha[lines].astype(np.uint16)
+        mixed = pixels[lines, :, :3] * weight + (255 - weight) * np.uint16(255)
+        found[lines] = (mixed + 127) // 255
+    return found
 
 
 def _display_matrix(frame: VideoFrame) -> bytes:
     """As the file has it, or nothing."""
     from av.sidedata.sidedata import Type
 
-    for data in frame.side_data:
+    for data in side_data_of(frame):
         if data.type == Type.DISPLAYMATRIX and len(bytes(data)) >= 36:
             return bytes(data)
     return b""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import struct
+import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +22,7 @@ from support.clips import (
 )
 from support.detectors import photo
 
+from minimeso.media.to_rgb import _over_white
 from minimeso.media.video import open_clip
 
 av = pytest.importorskip("av")
@@ -60,6 +63,39 @@ def test_rotation(
     assert found.shape == expected.shape and found.flags.c_contiguous
     assert np.abs(found - expected).mean() < 6
     assert clip.size == (expected.shape[1], expected.shape[0])
+
+
+def test_alpha_takes_little_memory() -> None:
+    """Half of what a frame of 8192 x 4608 took was numbers of 16 bits."""
+    frame = np.random.default_rng(0).integers(0, 256, (301, 200, 4), np.uint8)
+    weight = frame[:, :, 3:] / 255
+    tracemalloc.start()
+    try:
+        found = _over_white(frame)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1.5 * frame.nbytes
+    assert np.abs(found - (frame[:, :, :3] * weight + 255 * (1 - weight))).max() <= 0.51
+
+
+def test_frames_go_without_the_collector(tmp_path: Path) -> None:
+    """A frame and its side data would keep each other: 70 MB of each large GIF stayed."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(patched(clip_bytes(frames=[photo(48, 64)] * 3), 0, 1, -1, 0))
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        with open_clip(path, every_frame=True) as clip:
+            assert len(list(clip)) == 3
+        gc.collect()
+        kept = [type(found).__name__ for found in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert "VideoFrame" not in kept
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
