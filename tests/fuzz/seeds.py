@@ -256,13 +256,12 @@ def pairs() -> Files:
         for one in (made.fast, made.thorough, domain):
             saved(one, Path(folder))
         found = {}
-        for number, calibration in enumerate(({}, {"spread": 0.6}, {"small_faces": [[50, 0.1]]})):
+        for number, calibration in enumerate(
+            ({}, {"spread": 0.6}, {"small_faces": {"below": 50, "shift": 0.1}})
+        ):
             path = Path(folder) / f"{number}.json"
             full = Pair(**{**vars(made), "calibration": calibration, "domain": domain})
-            try:
-                save_pair(full, path)
-            except Exception:
-                continue
+            save_pair(full, path)
             found[path.name] = path.read_bytes()
     return found
 

@@ -123,13 +123,18 @@ static void measure_all(const mm_program *p)
 }
 
 #ifdef FUZZ_BYTES
+static size_t words_of(int64_t count, size_t size)
+{
+    return count > 0 ? (size_t)count * size / 4 : 0; /* it may have been changed to any number */
+}
+
 /* Any value into any field, as long as there are bytes that choose one. */
 static void poke(draft_t *d)
 {
-    const size_t tensors = (size_t)d->p.tensor_count * sizeof *d->tensors / 4;
-    const size_t steps = (size_t)d->p.step_count * sizeof *d->steps / 4;
-    const size_t stages = (size_t)d->p.stage_count * sizeof *d->stages / 4;
-    for (int left = 8; left && choices_left; left--) {
+    const size_t tensors = words_of(d->p.tensor_count, sizeof *d->tensors);
+    const size_t steps = words_of(d->p.step_count, sizeof *d->steps);
+    const size_t stages = words_of(d->p.stage_count, sizeof *d->stages);
+    for (int left = 8; left && choices_left && tensors + steps + stages; left--) {
         const uint32_t value = random_bits();
         size_t at = random_bits() % (tensors + steps + stages);
         char *place = (char *)d->stages;
