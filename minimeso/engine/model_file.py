@@ -30,6 +30,8 @@ from .storage import DTYPES, FORMAT_WITH_SMALL_TYPES, Dtype, Widened, stored
 FORMAT = 2
 SIZE_LIMIT = 64 << 20
 _JSON = "model.json"
+#: Share of its size to which an array must shrink to be compressed.
+_WORTH_INFLATING = 0.9
 _RESAMPLE = ("bilinear", "nearest")
 #: Format 1.0 of ``.npy`` (NumPy's ``lib/_format_impl.py``), for numbers.
 _HEADER = re.compile(
@@ -143,10 +145,11 @@ def _packed(model: Model, where: str, size_limit: int, dtype: Dtype) -> bytes:
 
 
 def _archive(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """What ``np.savez_compressed`` makes, but for int8, which is not compressed: that saves 9 % of
-    it and takes two thirds of the time in which a large network is loaded."""
-    import io  # who only loads models need not wait for these two
+    """As ``np.savez_compressed``, but what loses less than a tenth by it is not compressed: of
+    weights that is most, and inflating them takes a large network a third of its load."""
+    import io  # who only loads models need not wait for these
     import zipfile
+    import zlib
 
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -154,10 +157,10 @@ def _archive(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
             content = io.BytesIO()
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)  # on any machine
             np.lib.format.write_array(content, little, allow_pickle=False)
-            entry = zipfile.ZipInfo(f"{name}.npy")  # of 1980: same model, same bytes
-            is_int8 = array.dtype == np.int8
-            entry.compress_type = zipfile.ZIP_STORED if is_int8 else zipfile.ZIP_DEFLATED
-            archive.writestr(entry, content.getvalue())
+            entry, data = zipfile.ZipInfo(f"{name}.npy"), content.getvalue()  # of 1980: same bytes
+            pays = len(zlib.compress(data)) <= _WORTH_INFLATING * len(data)
+            entry.compress_type = zipfile.ZIP_DEFLATED if pays else zipfile.ZIP_STORED
+            archive.writestr(entry, data)
     return file.getvalue()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bindings import LANES
+from .bindings import BLOCK, LANES
 from .layer import Layer, Layers
 from .memory import round_lanes
 from .operators import OPERATORS
@@ -69,7 +69,12 @@ class _Bytes:
 
 
 def _copy(array: npt.NDArray[Any], room: npt.NDArray[Any]) -> None:
-    room.reshape(array.shape)[...] = array
+    room = room.reshape(array.shape)
+    if array.ndim < 2 or array.shape[-1] > BLOCK or array.flags.c_contiguous:
+        room[...] = array
+        return
+    for channel in range(array.shape[-1]):  # or NumPy's innermost loop would be of so many
+        room[..., channel] = array[..., channel]
 
 
 class Parameters:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,6 +35,18 @@ def pays(channels: int, filters: int, kernel: tuple[int, int]) -> bool:
     return tile + channels * _TRANSFORM_IN + filters * _TRANSFORM_OUT < _WORTH * direct
 
 
+@functools.cache  # of the few that there are
+def _matrix(taps: int) -> npt.NDArray[np.float64]:
+    """G, (8, taps)."""
+    g = np.zeros((POINTS, taps))
+    for i, x in enumerate(_FINITE):
+        others = np.prod([x - y for y in _FINITE if y != x])
+        g[i] = np.cumprod([1.0, *[x] * (taps - 1)]) / others
+    g[-1, -1] = 1.0
+    g[0] *= -1  # winograd_in has the other sign in its first row
+    return g
+
+
 def transform_weights(weight: Array) -> Array:
     """(O, I, r, kw) to (8, O, I, kw): G of Lavin & Gray 2016, eq. 8, for the points above.
 
@@ -40,12 +54,7 @@ def transform_weights(weight: Array) -> Array:
     other finite points; the last row, for infinity, is the last tap.
     """
     taps = weight.shape[2]
-    g = np.zeros((POINTS, taps))
-    for i, x in enumerate(_FINITE):
-        others = np.prod([x - y for y in _FINITE if y != x])
-        g[i] = np.cumprod([1.0, *[x] * (taps - 1)]) / others
-    g[-1, -1] = 1.0
-    g[0] *= -1  # winograd_in has the other sign in its first row
+    g = _matrix(taps)
     # summed tap by tap: the order of a library's sums differs from one CPU to the next
     wide = weight.astype(np.float64)
     transformed = np.zeros((POINTS, *weight.shape[:2], weight.shape[3]))
