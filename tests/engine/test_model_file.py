@@ -313,6 +313,13 @@ def test_saving_a_wrong_model_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_only_what_shrinks_is_compressed() -> None:
+    noise, even = RNG.standard_normal(999).astype(np.float32), np.zeros(999, np.float32)
+    with zipfile.ZipFile(io.BytesIO(_archive({"noise": noise, "even": even}))) as archive:
+        kinds = {entry.filename: entry.compress_type for entry in archive.infolist()}
+    assert kinds == {"noise.npy": zipfile.ZIP_STORED, "even.npy": zipfile.ZIP_DEFLATED}
+
+
 def test_cut_at_every_place(tmp_path: Path, blob: bytes) -> None:
     path = tmp_path / "cut.npz"
     for end in [*range(0, len(blob), 37), len(blob) - 1]:
