@@ -45,8 +45,9 @@ class CroppedFrame(NamedTuple):
     """A frame whose faces are found and cropped, but not judged yet.
 
     ``crops`` are (3, H, W) float32 of the faces without a ``reason``, in their order; ``qualities``
-    are theirs, see ``quality.goodness``, where a thorough network wants to know, and ``wider`` the
-    same faces cut wider, where it wants to see them so.
+    are theirs, see ``quality.goodness``, where a thorough network wants to know, ``wider`` the same
+    faces cut wider, where it wants to see them so, and ``held`` says which of them are those of the
+    frame before, see ``glance``.
     """
 
     t: float
@@ -55,6 +56,16 @@ class CroppedFrame(NamedTuple):
     crops: tuple[Crop, ...]
     qualities: tuple[float, ...] = ()
     wider: tuple[Crop, ...] = ()
+    held: tuple[bool, ...] = ()
+
+
+class _Cut(NamedTuple):
+    """A face of a frame; where it can be judged, its crop and its quality."""
+
+    seen: SeenFace
+    crop: Crop | None = None
+    quality: float = 0.0
+    wider: Crop | None = None
 
 
 class _Seen(NamedTuple):
@@ -109,6 +120,7 @@ class Analyzer:
 
             self._tracker = Tracker(finder, piece_from=piece_from)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
+        self._before: dict[int, _Cut] = {}  # the faces of the last frame, by who is followed
         self._looks = Looks()
         weight = self._combination.thorough if self._combination is not None else None
         self.findings = Findings(weight, followed=self._tracker is not None)
@@ -127,18 +139,39 @@ class Analyzer:
             ConversionError: the frame is a partial one, and cannot be converted.
         """
         self.findings.pass_time(t)
-        faces, crops, qualities, wider = [], [], [], []
-        for track, face, box, reason in self._fit(pixels, self._found(t, pixels)):
-            if reason is None:
-                self._numbers.setdefault(track, len(self._numbers) + 1)
-            faces.append(SeenFace(self._numbers.get(track, 0), face, box, reason, None))
-            if reason is None:
-                crops.append(self._crop(pixels, box, face.rotation))
-                if self._combination is not None:
-                    qualities.append(goodness(around(pixels, box), face, box))
-                    if self._one_picture and self._finder is not None:
-                        wider.append(self._crop(pixels, scaled(box, WIDER), face.rotation))
-        return CroppedFrame(t, pixels, tuple(faces), tuple(crops), tuple(qualities), tuple(wider))
+        before, self._before = self._before, {}
+        found = self._found(t, pixels)
+        held = {n for n, face in found if n in before and before[n].seen.face is face}
+        fit = self._fit(pixels, [pair for pair in found if pair[0] not in held])
+        cuts = {n: before[n] if n in held else self._cut(pixels, *next(fit)) for n, _ in found}
+        self._before = cuts
+        judged = {n: cut for n, cut in cuts.items() if cut.crop is not None}
+        return CroppedFrame(
+            t,
+            pixels,
+            tuple(cut.seen for cut in cuts.values()),
+            tuple(cut.crop for cut in judged.values() if cut.crop is not None),
+            tuple(cut.quality for cut in judged.values()),
+            tuple(cut.wider for cut in judged.values() if cut.wider is not None),
+            tuple(n in held for n in judged),
+        )
+
+    def _cut(
+        self, pixels: AnyPixels, track: int, face: FoundFace, box: Box, reason: Reason | None
+    ) -> _Cut:
+        """A face that was looked at, cropped if it can be judged."""
+        if reason is None:
+            self._numbers.setdefault(track, len(self._numbers) + 1)
+        seen = SeenFace(self._numbers.get(track, 0), face, box, reason, None)
+        if reason is not None:
+            return _Cut(seen)
+        crop = self._crop(pixels, box, face.rotation)
+        if self._combination is None:
+            return _Cut(seen, crop)
+        quality = goodness(around(pixels, box), face, box)
+        if not self._one_picture or self._finder is None:
+            return _Cut(seen, crop, quality)
+        return _Cut(seen, crop, quality, self._crop(pixels, scaled(box, WIDER), face.rotation))
 
     def _fit(
         self, pixels: AnyPixels, found: Sequence[tuple[int, FoundFace]]
@@ -183,7 +216,12 @@ class Analyzer:
         Raises:
             ModelError: a network's result is not a number, because its weights overflow.
         """
-        crops = [crop for frame in cropped for crop in frame.crops]
+        crops = [
+            crop
+            for frame in cropped
+            for crop, held in zip(frame.crops, frame.held, strict=True)
+            if not held
+        ]
         scores = iter(_p_fakes(self._networks.fast, crops))
         remembered = [self._remembered(frame, scores) for frame in cropped]
         found = self._looked([look for one in remembered for look in one.looks])
@@ -195,10 +233,13 @@ class Analyzer:
         looks = self._looks.pass_time(frame.t)
         judged = (seen for seen in frame.faces if seen.reason is None)
         for number, seen in enumerate(judged):
-            p_fake, side = next(scores), min(seen.square[2:])
-            pair = self._combination
             moments = self.findings.moments(seen.track)
             places.append(len(moments))
+            if frame.held[number]:
+                moments.repeat(frame.t)
+                continue
+            p_fake, side = next(scores), min(seen.square[2:])
+            pair = self._combination
             if pair is None:
                 score = self._small.corrected(p_fake, side)
             else:

@@ -45,6 +45,12 @@ class Moments(Sequence[Moment]):
         self._boxes.extend(map(int, box))
         self._scores.append(score)
 
+    def repeat(self, t: float) -> None:
+        """Add a frame at ``t`` seconds in which the face was taken over from the last one."""
+        self._times.append(t)
+        self._boxes.extend(self._boxes[-4:])
+        self._scores.append(self._scores[-1])
+
     def look(self, index: int, logit: float, strangeness: float = 0.0) -> None:
         """The thorough network's logit of a frame that lies behind all frames that have one, and
         how strange it looked, see ``domain``."""

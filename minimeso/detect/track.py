@@ -81,6 +81,8 @@ class FaceTrack:
 
     def update(self, now: float, face: FoundFace, appearance: Appearance | None) -> None:
         """The face was seen; ``appearance`` only where no other face mixes into it."""
+        if face is self.face:  # taken over: nothing new is known of where it goes
+            return
         seconds = now - self.seen
         if seconds > 0:
             share = 1 - exp(-seconds / _SPEED_SECONDS)
@@ -179,7 +181,10 @@ class FaceTracks:
 
         Faces that fit no track begin a new one.
         """
-        appearances = [appearance(pixels, face.box) for face in faces]
+        known = {id(track.face): track.appearance for track in self.tracks}
+        appearances = [
+            known[id(face)] if id(face) in known else appearance(pixels, face.box) for face in faces
+        ]
         alone = [not any(_near(f.box, o.box) for o in faces if o is not f) for f in faces]
         pairs = self._assigned(now, faces, appearances, alone)
         result: list[FaceTrack | None] = []

@@ -9,7 +9,7 @@ often, so that an hour without faces costs little.  Everything that is kept is s
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from ..media.pixels import Pixels
 from .appearance import Appearance
 from .box import iou
 from .decode import FoundFace
+from .glance import LONGEST, Glance, may_wait
 from .near import near_box
 from .scenes import SCENE_CUT_LIKENESS
 from .track import FaceTrack, FaceTracks, Newcomer
@@ -90,6 +91,8 @@ class Tracker:
         self._grid_shape: tuple[int, ...] = ()
         self._searched = -math.inf
         self._again = _AGAIN_FIRST
+        self._looks: dict[int, _Look] = {}  # of the last frame's faces, by track
+        self._waited: dict[int, float] = {}  # of those that were taken over there, its time
 
     def see(self, t: float, pixels: AnyPixels) -> list[tuple[int, FoundFace]]:
         """Take the next frame.
@@ -100,6 +103,8 @@ class Tracker:
 
         Returns:
             Number of the person (from 1, in the order in which they appear) and face, by number.
+            A face that is the very object of the frame before was not looked for: it has hardly
+            changed, see ``glance``.
 
         Raises:
             InputError: the finder cannot search such a picture.
@@ -112,9 +117,10 @@ class Tracker:
         tracks = self._tracks.tracks
         everywhere = scene_cut or step >= _SPARSE_SECONDS
         faces: list[FoundFace] = []
+        held = {} if everywhere else self._held(now, pixels)
         if not everywhere:
             for track in tracks:
-                _add(faces, self._near(track, now, step, pixels))
+                _add(faces, held.get(track.id) or self._near(track, now, step, pixels))
         missed = len(faces) < len(tracks) or not tracks
         if everywhere or self._is_due(now, step, missed):
             before = len(faces)
@@ -128,6 +134,16 @@ class Tracker:
         found = [
             (track.id, face) for track, face in zip(linked, faces, strict=True) if track is not None
         ]
+        self._waited = dict.fromkeys(held, now)
+        if step < LONGEST:
+            self._looks = {
+                number: self._looks[number]
+                if held.get(number) is face
+                else _Look(now, face, Glance(pixels, face.box))
+                for number, face in found
+            }
+        else:
+            self._looks.clear()
         return sorted(found, key=lambda pair: pair[0])
 
     def end(self) -> FaceTracks:
@@ -136,6 +152,14 @@ class Tracker:
         if view is not None:
             self._tracks.end(_unit(view), shape)
         return self._tracks
+
+    def _held(self, now: float, pixels: AnyPixels) -> dict[int, FoundFace]:
+        """The faces that are taken over as they were."""
+        return {
+            number: look.face
+            for number, look in self._looks.items()
+            if may_wait(now - look.t, look.glance.change(pixels))
+        }
 
     def _is_scene_cut(self, now: float, pixels: AnyPixels) -> bool:
         """Whether a scene begins with this frame; the tracks of the last one are ended."""
@@ -163,7 +187,8 @@ class Tracker:
         """The track's face, looked for around where it should be by now."""
         face = track.face
         expected = FoundFace(track.expected(now), face.score, face.landmarks, face.rotation)
-        seconds = max(now - track.seen - _MOVE_FREE_SECONDS, 0.0)
+        unseen = now - self._waited.get(track.id, track.seen)
+        seconds = max(unseen - _MOVE_FREE_SECONDS, 0.0)
         move = min(_MOVE + _MOVE_PER_SECOND * seconds, _MOVE_MOST)
         near = around(pixels, near_box(expected.box, move))
         return self._finder.find_near(near, expected, move)
@@ -184,6 +209,14 @@ class Tracker:
         lines = cells[:, 0] + cells[:, 1]
         view = ((lines[:, :, 0] + lines[:, :, 1]) / (_TAPS * _TAPS)).ravel()
         return np.asarray(view - view.mean())  # of quarters: exact
+
+
+class _Look(NamedTuple):
+    """When a face was found last, and what was in its place."""
+
+    t: float
+    face: FoundFace
+    glance: Glance
 
 
 class _Clock:

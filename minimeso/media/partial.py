@@ -51,13 +51,16 @@ class PartialFrame:
         self._frame, self._converter, self._failed = frame, converter, failed
         self._whole: Pixels | None = None
         self._canvas: Pixels | None = None
+        self._luma: npt.NDArray[np.uint8] | None = None
         cells = (-(-n // cell) for n, cell in zip(self.shape[:2], _CELL, strict=True))
         self._there = np.zeros(tuple(cells), bool)
 
     @property
     def luma(self) -> npt.NDArray[np.uint8]:
         """(H, W) as the file has it, nothing is converted."""
-        return self._converter.plane(self._frame, 0)
+        if self._luma is None:
+            self._luma = self._converter.plane(self._frame, 0)
+        return self._luma
 
     def whole(self) -> Pixels:
         """(H, W, 3) uint8 RGB.

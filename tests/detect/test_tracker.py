@@ -48,7 +48,7 @@ def test_a_person_keeps_the_number_and_few_frames_are_searched() -> None:
     follower = Tracker(world)
     assert persons(world, times(10), follower) == {1: {1: 250}}
     assert world.finds == follower.searches == 10 and follower.scene_cuts == 0
-    assert world.nears == 249
+    assert 90 < world.nears < 200  # of 249: see test_glance
 
 
 @pytest.mark.parametrize("fps", [60, 25, 10, 4, 3, 2, 1])
@@ -203,7 +203,7 @@ def test_at_low_rates_every_frame_is_searched_while_nobody_is_there() -> None:
 
 
 def test_a_face_that_comes_and_goes_is_not_searched_for_in_every_frame() -> None:
-    world = World({1: still(160, 90)}, hidden=lambda person, t: round(t * FPS) % 2 == 1)
+    world = World({1: lambda t: None if round(t * FPS) % 2 else (160, 90, 40)})
     seen = persons(world, times(10))
     assert list(seen) == [1] and world.finds <= 10 * 6
 

@@ -113,7 +113,7 @@ def test_a_small_run(
     for stages in found["stages"].values():
         assert stages["frames_read"] == 12
         # nobody is in view, so nothing is looked for again, refused or cropped
-        unused = {"find near the last place", "refuse", "crop"}
+        unused = {"find near the last place", "refuse", "see covers", "crop"}
         calls = {name: stage["calls"] for name, stage in stages["stages"].items()}
         assert {name for name, count in calls.items() if not count} == unused
     printed = capsys.readouterr().out
