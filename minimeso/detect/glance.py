@@ -22,8 +22,8 @@ from .box import AnyBox
 _PIXELS, _CELLS = 32, 8
 #: Levels times seconds: a face is taken over until the grey levels by which its most changed cell
 #: differs, times the seconds since the look, are more.  So at 25 frames a second one that changes
-#: by 25 levels is looked at in every third frame, from 50 levels on in each.
-MOST_CHANGE = 2.0
+#: by 12 levels is looked at in every third frame, above 25 in each.
+MOST_CHANGE = 1.0
 #: Seconds for which it is taken over at most, so that no clip has fewer looks than at its usual 4
 #: frames a second; those between frames that are so far apart are looked at all.
 LONGEST = 0.2

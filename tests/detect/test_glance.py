@@ -107,7 +107,7 @@ def test_what_moves_slowly_is_followed() -> None:
         ((person, face),) = world.found
         away.append(abs(face.box[0] - (80 + 15 * number / FPS)))
         assert person == 1
-    assert max(away) <= 15 * LONGEST and world.nears < 8 * FPS / 2
+    assert max(away) <= 15 * LONGEST and world.nears < 8 * FPS * 0.8
 
 
 def test_a_swap_in_a_still_scene_is_looked_at_in_its_first_frame() -> None:
