@@ -85,7 +85,7 @@ def measure(clip: Path, every_frame: bool, runs: int) -> dict[str, Any]:
             for module, name, stage in STAGES:
                 original = _find(module, name)
                 stack.enter_context(patch(f"{module}.{name}", watch.around(original, stage)))
-            stack.enter_context(patch("minimeso.detect.detector.prefetch", _not_prefetched))
+            stack.enter_context(patch("minimeso.detect.reading.prefetch", _not_prefetched))
             stack.enter_context(patch("minimeso.media.video._DECODER_THREADS", 1))
             verdict = watch.around(detector.check, REST)(clip, every_frame=every_frame)
         found.append(watch.seconds)
