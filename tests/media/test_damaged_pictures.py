@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -97,7 +98,7 @@ def test_pipes_devices_and_sockets_do_not_hang(tmp_path: Path) -> None:
 
 def test_loop_of_links(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").symlink_to("a.jpg")
-    refused(tmp_path / "a.jpg", "symbolic link")
+    refused(tmp_path / "a.jpg", os.strerror(errno.ELOOP))
 
 
 def test_decompression_bomb(tmp_path: Path) -> None:

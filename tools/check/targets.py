@@ -112,6 +112,7 @@ TARGETS: dict[str, Target] = {
     "riscv64": _cross("riscv64-linux-gnu", "riscv64"),
     "s390x": _cross("s390x-linux-gnu", "s390x", flags=("-fexcess-precision=fast",)),
     "musl": Target(("musl-gcc",), "scalar", "musl-tools", ("-static",)),
+    "musl-arm64": _zig("aarch64-linux-musl", "neon", ("qemu-aarch64",)),
     "windows": Target(
         ("x86_64-w64-mingw32-gcc",),
         "sse2",
