@@ -66,11 +66,9 @@ class Quantisers:
 
     def add(self, frame: VideoFrame) -> None:
         """Another frame; one of another codec, or that tells nothing, does not count."""
-        for data in side_data_of(frame):
-            if data.type.name == "VIDEO_ENC_PARAMS":
-                found = _quantiser(bytes(data))
-                if found is not None:
-                    self._sum, self._count = self._sum + found, self._count + 1
+        found = _quantiser(side_data_of(frame, "VIDEO_ENC_PARAMS"))
+        if found is not None:
+            self._sum, self._count = self._sum + found, self._count + 1
 
     def coarse(self) -> Note | None:
         """A note if they were so coarse that nothing could be seen."""

@@ -8,6 +8,7 @@ items are counted, and what is damaged ends the search, not the process.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ _MOST_DEPTH, _MOST_BOXES, _MOST_CBOR_DEPTH = 8, 4096, 16
 _MOST_ITEMS, _MOST_ITEMS_TOGETHER = 10_000, 200_000
 _MOST_LABEL = 512
 _MOST_TEXT = 200
+#: What PyAV makes of bytes that are no UTF-8; nothing that writes text takes it.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _ACTIONS = ("c2pa.actions", "c2pa.actions.v2")
 
 
@@ -100,7 +103,8 @@ def as_text(value: object) -> str | None:
         value = value[: 4 * _MOST_TEXT].decode("utf-8", "replace")
     if not isinstance(value, str):
         return None
-    return " ".join(value[: 4 * _MOST_TEXT].replace("\0", " ").split())[:_MOST_TEXT] or None
+    value = _SURROGATES.sub("\ufffd", value[: 4 * _MOST_TEXT].replace("\0", " "))
+    return " ".join(value.split())[:_MOST_TEXT] or None
 
 
 class _Reader:

@@ -113,10 +113,11 @@ def _probe(file: NamelessFile) -> InputContainer:
 
     options: dict[str, Any] = {
         "buffer_size": _BUFFER_BYTES,
-        "metadata_errors": "replace",
         "options": {"max_pixels": str(MAX_PIXELS)},
         "container_options": {"protocol_whitelist": "none", "format_whitelist": _clips()},
     }
+    if int(av.__version__.partition(".")[0]) < 19:
+        options["metadata_errors"] = "replace"  # newer ones leave surrogates, as_text replaces them
     try:
         return av.open(file, "r", **options)
     except Exception:

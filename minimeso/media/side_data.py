@@ -6,20 +6,24 @@ at stays in memory until the collector comes by: hundreds of megabytes later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 
-def side_data_of(frame: VideoFrame) -> Iterable[Any]:
-    """PyAV's side data of a frame, which do not keep it."""
-    found: Iterable[Any]
+def side_data_of(frame: VideoFrame, kind: str) -> bytes:
+    """Side data of a frame of one kind, by FFmpeg's name: ``"DISPLAYMATRIX"``; nothing if it has none.
+
+    By name, as what PyAV 18 iterates over are data, and what PyAV 19 does are kinds.
+    """
+    found: Mapping[Any, Any]
     try:
         from av.sidedata.sidedata import SideDataContainer
 
-        found = SideDataContainer(frame)
+        found = SideDataContainer(frame)  # anew: it does not keep the frame
     except ImportError:  # a PyAV that has it elsewhere
         found = frame.side_data
-    return found
+    data = found.get(kind)
+    return b"" if data is None else bytes(data)

@@ -209,12 +209,8 @@ def _over_white(pixels: Pixels) -> Pixels:
 
 def _display_matrix(frame: VideoFrame) -> bytes:
     """As the file has it, or nothing."""
-    from av.sidedata.sidedata import Type
-
-    for data in side_data_of(frame):
-        if data.type == Type.DISPLAYMATRIX and len(bytes(data)) >= 36:
-            return bytes(data)
-    return b""
+    matrix = side_data_of(frame, "DISPLAYMATRIX")
+    return matrix if len(matrix) >= 36 else b""
 
 
 def _upright(pixels: Pixels, matrix: bytes) -> Pixels:

@@ -34,7 +34,7 @@ from support.credentials import (
 from support.detectors import photo
 
 from minimeso.media import origin as origin_module
-from minimeso.media.jumbf import Cbor, Credentials, credentials_of
+from minimeso.media.jumbf import Cbor, Credentials, as_text, credentials_of
 from minimeso.media.origin import Origin, _source_type, jpeg_boxes, origin_of
 from minimeso.media.outer_boxes import gif_applications, riff_chunks
 
@@ -87,6 +87,14 @@ def test_an_avi(tmp_path: Path) -> None:
     clip = clip_bytes("avi")
     assert origin(tmp_path / "a.avi", clip).c2pa is None
     assert origin(tmp_path / "b.avi", riff_chunk(clip)).c2pa == FOUND
+
+
+def test_tags_that_are_no_utf8(tmp_path: Path) -> None:
+    """Every PyAV leaves text of them that can be written."""
+    clip = clip_bytes("avi").replace(b"Lavf", b"La\xe9f")
+    software = origin(tmp_path / "a.avi", clip).software
+    assert software is not None and software.startswith("La\ufffdf")
+    assert as_text("a\udcff \ud800b") == "a\ufffd \ufffdb"
 
 
 @pytest.mark.parametrize("kind", ["matroska", "webm"])
