@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def side_data_of(frame: VideoFrame, kind: str) -> bytes:
-    """Side data of a frame of one kind, by FFmpeg's name: ``"DISPLAYMATRIX"``; nothing if it has none.
+    """Side data of a frame of one kind, by FFmpeg's name: ``"DISPLAYMATRIX"``; else nothing.
 
     By name, as what PyAV 18 iterates over are data, and what PyAV 19 does are kinds.
     """
