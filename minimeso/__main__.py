@@ -1,33 +1,14 @@
 """``python -m minimeso`` and the command ``minimeso``."""
 
-import contextlib
 import gc
 import os
 import signal
 import sys
-import threading
 
 #: As ``cli.output.INTERRUPTED``, which may not be there yet.
 _INTERRUPTED = 130
 #: What ends a process unless it says otherwise; Windows knows only the first.
 _ENDING = ("SIGTERM", "SIGHUP")
-
-
-def command() -> int:
-    """``run``, and ``minimeso detect`` then ends its process at once.
-
-    Python's own end frees one by one what goes with the process anyway, a twentieth of the time of
-    a short command.  Where somebody still has something to do at that end, threads or an output
-    that takes nothing more, it is left to Python.  So is ``python -m minimeso``, as profilers want
-    to see the end of what they run.
-    """
-    status = run()
-    if sys.argv[1:2] == ["detect"] and threading.active_count() == 1:
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # Python says it, or nobody
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            os._exit(status)
-    return status
 
 
 def run() -> int:

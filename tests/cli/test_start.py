@@ -1,4 +1,4 @@
-"""The start of the command: what it imports, Ctrl-C before anything else could be done; its end."""
+"""The start of the command: what it imports, and Ctrl-C before anything else could be done."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from support.made_faces import PORTRAIT
 
 import minimeso
 
@@ -118,55 +116,3 @@ def test_other_errors_of_an_import_are_told(monkeypatch: pytest.MonkeyPatch) -> 
             run()
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-_SAID_AT_THE_END = """if True:
-    import atexit, sys
-    from minimeso.__main__ import {how}
-    atexit.register(print, "the end of Python")
-    sys.argv[1:] = ["detect", "--fast", {path!r}]
-    sys.exit({how}())"""
-
-
-@pytest.mark.parametrize("path", [str(PORTRAIT), os.devnull])
-def test_the_command_has_said_all_when_it_ends_at_once(path: str) -> None:
-    ends = {}
-    for how in ("run", "command"):
-        code = _SAID_AT_THE_END.format(how=how, path=path)
-        ends[how] = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
-        )
-    assert ends["command"].stdout
-    assert ends["run"].stdout == ends["command"].stdout + "the end of Python\n"
-    assert ends["run"].stderr == ends["command"].stderr
-    assert (
-        ends["run"].returncode == ends["command"].returncode == (0 if path == str(PORTRAIT) else 3)
-    )
-
-
-def test_the_command_waits_for_threads() -> None:
-    code = f"""if True:
-        import sys, threading
-        from minimeso.__main__ import command
-        def wait():
-            threading.main_thread().join()
-            print("still there")
-        threading.Thread(target=wait).start()
-        sys.argv[1:] = ["detect", {os.devnull!r}]
-        sys.exit(command())"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 3 and done.stdout.endswith("still there\n")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full device")
-def test_the_command_tells_what_could_not_be_written() -> None:
-    code = f"""if True:
-        import sys
-        from minimeso.__main__ import command
-        sys.argv[1:] = ["detect", {os.devnull!r}]
-        sys.exit(command())"""
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
-        )
-    assert done.returncode == 4 and "the output cannot be written" in done.stderr

@@ -202,14 +202,13 @@ except OSError:
     import resource, sys
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """  # noqa: E501
-#: As `minimeso detect`, which ends its process, and as it is up to there.
+#: As `minimeso detect`.
 _JUDGE = """
 import sys
-from minimeso.__main__ import command
+from minimeso.__main__ import run
 sys.argv[1:] = ["detect", *sys.argv[1:]]
-command()
+run()
 """
-_JUDGE_AND_GO_ON = _JUDGE.replace("command", "run")
 _DECODE = """
 import sys
 import numpy
@@ -244,11 +243,8 @@ def footprint(rounds: int = 25) -> dict[str, Any]:
             text=True,
         ).stdout
 
-    def going_on(script: str) -> str:
-        return _JUDGE_AND_GO_ON if script == _JUDGE else script
-
     memory = {
-        name: int(run(going_on(script) + REPORT_MEMORY, *arguments).splitlines()[-1])
+        name: int(run(script + REPORT_MEMORY, *arguments).splitlines()[-1])
         for name, (script, *arguments) in _PROCESSES.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in _PROCESSES}
