@@ -43,9 +43,11 @@ DAMAGED_ZIP = (
 
 @contextlib.contextmanager
 def damage_told(what: str) -> Iterator[None]:
-    """Turns ``DAMAGE`` into a ``GraphError`` that begins so; what is one stays."""
+    """Turns ``DAMAGE`` into a ``GraphError`` that begins so; what is one stays.  NumPy says nothing
+    of numbers that are not finite: whoever makes a model of a network looks for them."""
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     except GraphError:
         raise
     except DAMAGE as error:

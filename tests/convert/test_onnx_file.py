@@ -316,6 +316,14 @@ def test_constants_together_are_bounded(tmp_path: Path, monkeypatch: pytest.Monk
         convert_file(tmp_path / "network.onnx")
 
 
+def test_nothing_is_printed_of_numbers_that_are_not_finite(tmp_path: Path) -> None:
+    """Found by .ci/fuzz onnx: even to widen such a NaN makes NumPy warn."""
+    weight = np.full((2, 192), 0x7F800001, np.uint32).view(np.float32)
+    nodes = [node("Flatten", "x", "f"), node("Gemm", "f w", "y", transB=1, alpha=9.0)]
+    with pytest.raises(ConvertError, match="not finite"):
+        convert_file(written(tmp_path, nodes, {"w": weight}))
+
+
 def test_texts_are_not_worked_out(tmp_path: Path) -> None:
     """Forty sums of a text with itself would be longer than any memory."""
     relu = node("Relu", "x", "y")
