@@ -76,7 +76,7 @@ static int needs_fit(const mm_operands *o, const mm_needs *n)
         return 0;
     if (n->zeros && !mm_has_constants(o, o->step->first_constant, n->zeros))
         return 0;
-    if (!n->loads)
+    if (!n->loads && !n->before) /* with much padding loads may end right before the row */
         return 1;
     const mm_tensor *in = o->in;
     int64_t padding = mm_row_padding(in);
@@ -86,7 +86,9 @@ static int needs_fit(const mm_operands *o, const mm_needs *n)
            mm_within(last - n->before, n->before + n->loads, memory_of(p, in));
 }
 
-static int step_fits(const mm_program *p, const mm_step *s)
+/* *tables: entries that steps before it have looked at; each has tables of its own, or a long one
+   of which all steps of a plan make use would be looked at for hours. */
+static int step_fits(const mm_program *p, const mm_step *s, int64_t *tables)
 {
     mm_needs needs = {0};
     if (!operands_fit(p, s))
@@ -95,7 +97,8 @@ static int step_fits(const mm_program *p, const mm_step *s)
     if ((o.out && !epilogue_fits(&o)) || !MM_OPS[s->op].check(&o))
         return 0;
     MM_OPS[s->op].measure(&o, &needs);
-    return needs_fit(&o, &needs);
+    *tables += needs.tables;
+    return needs_fit(&o, &needs) && *tables <= p->table_count;
 }
 
 /* Whether a step can be measured: its numbers are none that a measure could not count with. */
@@ -236,6 +239,7 @@ static int stages_fit(const mm_program *p, int64_t *step)
 
 int mm_check(const mm_program *p, int64_t *step)
 {
+    int64_t tables = 0;
     *step = -1;
     if (p->tensor_count < 0 || p->step_count < 0 || p->parameter_count < 0 ||
         p->constant_count < 0 || p->table_count < 0 || p->arena_floats < 0 ||
@@ -246,7 +250,7 @@ int mm_check(const mm_program *p, int64_t *step)
         if (!tensor_fits(p, &p->tensors[i]))
             return MM_E_PROGRAM;
     for (int64_t i = 0; i < p->step_count; i++)
-        if (!step_fits(p, &p->steps[i])) {
+        if (!step_fits(p, &p->steps[i], &tables)) {
             *step = i;
             return MM_E_PROGRAM;
         }

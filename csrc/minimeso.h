@@ -121,8 +121,10 @@ typedef struct {
     int64_t scratch_floats, max_list; /* of the program, at least */
     int64_t zeros;                    /* in constants, from first_constant on */
     /* Of rows of its input: zeros before and behind them that count as padding, and how far behind
-       the first element of a row vectors are loaded (the lanes beyond the row do not matter). */
+       the first element of a row vectors are loaded (the lanes beyond the row do not matter; 0 or
+       less where the zeros before it reach further).  All 0: it does not look beyond rows. */
     int64_t before, behind, loads;
+    int64_t tables;     /* its entries; those of all steps are no more than the program has */
     int32_t tile_lines; /* lines that it makes at once; tiles start at multiples of it */
     int32_t stride;     /* lines by which its window moves on from one line to the next; else 1 */
     int32_t is_banded;  /* whether it may share a stage: each line of its output needs a range of

@@ -157,6 +157,11 @@ int mm_check_select(const mm_operands *o)
            table_fits(o->program, table, out->channels, (int32_t)in->channels);
 }
 
+void mm_measure_select(const mm_operands *o, mm_needs *needs)
+{
+    needs->tables = o->in->is_vector ? o->out->width : o->out->channels;
+}
+
 /* each: neighbours of a line (column) */
 static int resize_fits(const mm_operands *o, int64_t each)
 {
@@ -166,10 +171,25 @@ static int resize_fits(const mm_operands *o, int64_t each)
            table_fits(o->program, o->step->second_table, each * out->width, in->width);
 }
 
+static int64_t resize_tables(const mm_operands *o, int64_t each)
+{
+    return each * ((int64_t)o->out->height + o->out->width);
+}
+
 int mm_check_nearest(const mm_operands *o) { return resize_fits(o, 1); }
+
+void mm_measure_nearest(const mm_operands *o, mm_needs *needs)
+{
+    needs->tables = resize_tables(o, 1);
+}
 
 int mm_check_bilinear(const mm_operands *o)
 {
     return resize_fits(o, 2) && mm_has_constants(o, o->step->first_constant, o->out->height) &&
            mm_has_constants(o, o->step->second_constant, o->out->width);
+}
+
+void mm_measure_bilinear(const mm_operands *o, mm_needs *needs)
+{
+    needs->tables = resize_tables(o, 2);
 }

@@ -28,7 +28,7 @@
     /* 0 -> output */                                                                              \
     X(ZERO, 0, 1, same, maps, zero, nothing, zero)                                                 \
     /* input -> output: first_table has the channel (feature) of the input for each; epilogue */   \
-    X(SELECT, 1, 1, same, maps, select, nothing, select)                                           \
+    X(SELECT, 1, 1, same, maps, select, select, select)                                            \
     /* weight, bias; epilogue */                                                                   \
     X(CONV, 1, 1, window, maps, conv, conv, conv)                                                  \
     /* the same for kernels 3, 5 or 7 high, strides 1, one group, in dilation_h tiles of           \
@@ -65,9 +65,9 @@
     /* over channels, or of a vector; epilogue */                                                  \
     X(SOFTMAX, 1, 1, same, maps, softmax, softmax, softmax)                                        \
     /* index_y, index_x in tables; epilogue */                                                     \
-    X(NEAREST, 1, 1, all, never, nearest, nothing, nearest)                                        \
+    X(NEAREST, 1, 1, all, never, nearest, nearest, nearest)                                        \
     /* index_y, index_x in tables, weights in constants; epilogue */                               \
-    X(BILINEAR, 1, 1, all, never, bilinear, nothing, bilinear)                                     \
+    X(BILINEAR, 1, 1, all, never, bilinear, bilinear, bilinear)                                    \
     /* input - second, or second - input with `reversed`; second may be (C, 1, 1); epilogue */     \
     X(SUB, 2, 1, same, no_factor, ordered, ordered, sub)                                           \
     /* input / second, or second / input with `reversed`; second may be (C, 1, 1); epilogue */     \

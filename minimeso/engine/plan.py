@@ -271,7 +271,7 @@ class Plan:
             self.scratch_floats = max(self.scratch_floats, needs.scratch_floats)
             self.max_list = max(self.max_list, needs.max_list)
             zeros = max(zeros, needs.zeros)
-            if needs.loads:
+            if needs.loads or needs.before:
                 buffer = self.tensors[step.input].buffer
                 padding = round_lanes(max(needs.before, needs.behind))
                 buffer.row_padding = max(buffer.row_padding, padding)

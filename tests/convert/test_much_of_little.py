@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fuzz import seeds
+from support import keras_files
 
 from minimeso.convert import Preparation, hdf5, keras_graph, source, torch_program
 from minimeso.convert.builder import Builder
@@ -194,3 +195,13 @@ def test_pictures_have_few_channels() -> None:
     with pytest.raises(GraphError, match="50000 channels"):
         Preparation((0.5,), (0.5,)).apply(build, x)
     assert source.add_input(build, "y", [1, 3, 2, 2], False)
+
+
+def test_nothing_is_printed_of_numbers_beyond_float32() -> None:
+    """Found by .ci/fuzz keras."""
+    config = keras_files.old_functional()
+    config["config"]["layers"][1]["inbound_nodes"] = [["sum", 0, 0, {"y": 1e300}]]
+    data = seeds.keras_archive(json.dumps(config).encode())
+    found = keras_graph.convert_keras(KerasFile(data, "keras"), "x")
+    with pytest.raises(GraphError, match="not finite"):
+        found.graph.check_weights(found.weights)
