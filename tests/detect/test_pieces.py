@@ -167,7 +167,7 @@ def worlds() -> Iterator[tuple[str, World]]:
 
 
 @pytest.mark.parametrize(("what", "world"), list(worlds()), ids=lambda value: str(value)[:30])
-@pytest.mark.parametrize("rate", [4, 25])
+@pytest.mark.parametrize("rate", [4, 10])
 def test_persons_keep_their_numbers(what: str, world: World, rate: int) -> None:
     times = [n / rate for n in range(12 * rate)]
     shown, expected = in_pieces(world, times, [6.0, 9.0]), in_one(world, times)
