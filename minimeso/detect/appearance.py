@@ -38,4 +38,5 @@ _STEPS = (np.arange(_CELLS * _TAPS) + 0.5) / (_CELLS * _TAPS) * MARGIN - ((MARGI
 
 
 def of_length_1(values: Appearance) -> Appearance:
+    """The same values, divided so that the sum of their squares is 1, unless all are near 0."""
     return np.asarray(values / max(math.sqrt(dot(values, values)), 1e-3))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from .containers import duration_of
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Containers whose index says where a time is; in others seeking is a guess.
 _WITH_INDEX = ("mov,", "matroska,")
+#: Seeks in a row that find no further key frame, after which the rest is one piece, however long
+#: the clip says it is; and pieces beyond which a clip is taken for one that lies, and not cut.
+_MOST_MISSES, _MOST_PIECES = 3, 2000
 
 
 class Span(NamedTuple):
@@ -56,7 +60,7 @@ def spans(path: str | os.PathLike[str] | Stream, seconds: float, least: float) -
             return _spans(cast(IO[bytes], path), seconds, least)
         with open_regular(os.fsdecode(path)) as file:
             return _spans(file, seconds, least)
-    except (Unreadable, OSError, ValueError):  # who reads it in one go has words for that
+    except (Unreadable, OSError, ValueError, OverflowError):  # who reads it whole has words
         return []
 
 
@@ -75,7 +79,9 @@ def _spans(file: IO[bytes], seconds: float, least: float) -> list[Span]:
         if first is None or first.pts is None or not stream.time_base:
             return []
         zero = first.pts
-        cuts = list(_cuts(container, stream, zero, seconds, duration))
+        cuts = list(islice(_cuts(container, stream, zero, seconds, duration), _MOST_PIECES))
+        if len(cuts) == _MOST_PIECES:
+            return []
     except (av.FFmpegError, MemoryError):
         return []
     finally:
@@ -93,12 +99,16 @@ def _cuts(
     """Time stamps of key frames, each the last one of the seconds of its piece."""
     assert stream.time_base is not None
     length = round(seconds / stream.time_base)
-    last, wanted = zero, zero + length
-    while wanted * stream.time_base < zero * stream.time_base + duration - seconds / 2:
+    last, wanted, misses = zero, zero + length, 0
+    while (
+        misses < _MOST_MISSES
+        and wanted * stream.time_base < zero * stream.time_base + duration - seconds / 2
+    ):
         container.seek(wanted, stream=stream, backward=True, any_frame=False)
         packet = next(container.demux(stream), None)
         found = packet.pts if packet is not None and packet.is_keyframe else None
+        misses += 1
         if found is not None and last < found <= wanted:
             yield found
-            last = found
+            last, misses = found, 0
         wanted += length

@@ -15,6 +15,7 @@ from support.worlds import World
 
 from minimeso import InputError
 from minimeso.detect.tracker import Tracker
+from minimeso.media import key_frames
 from minimeso.media.key_frames import Span, spans
 from minimeso.media.video import open_clip
 
@@ -75,6 +76,28 @@ def test_what_is_not_cut(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
     assert not spans(str(picture), 3.0, least=0.0)
+
+
+@pytest.mark.parametrize(
+    "lasts", [b"99:00:00.000000000", b"9999999:00:00.0000", b"999999999999:00:00"]
+)
+def test_a_clip_that_says_it_lasts_for_years(tmp_path: Path, lasts: bytes) -> None:
+    """Behind the last key frame nothing more is looked for."""
+    path = long_clip(tmp_path, name="long.mkv")
+    data, said = path.read_bytes(), b"00:00:08.000000000"
+    assert data.count(said) == 1 and len(lasts) == len(said)
+    path.write_bytes(data.replace(said, lasts))
+    found = spans(str(path), 1.0, least=5.0)
+    with open_clip(path, every_frame=True) as clip:
+        assert clip.duration is not None and clip.duration > 3e5
+    assert [span.start for span in found] == [0, 2000, 4000, 6000] and found[-1].end is None
+
+
+def test_too_many_pieces_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = long_clip(tmp_path)
+    assert len(spans(str(path), 2.0, least=5.0)) == 4
+    monkeypatch.setattr(key_frames, "_MOST_PIECES", 3)
+    assert not spans(str(path), 2.0, least=5.0)
 
 
 def test_a_clip_that_is_cut_short(tmp_path: Path) -> None:

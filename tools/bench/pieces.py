@@ -69,15 +69,15 @@ def _compare(options: argparse.Namespace) -> None:
             said = [f"{v.verdict or v.status} {v.p_fake or 0:.3f}" for v in (one, other)]
             persons = [str(len(v.tracks)) for v in (one, other)]
             rows.append([path.name, str(count), *said, *persons])
-            if one.p_fake is not None and other.p_fake is not None:
+            if count > 1 and one.p_fake is not None and other.p_fake is not None:
                 differences.append(abs(one.p_fake - other.p_fake))
             print(path.name, *said, file=sys.stderr, flush=True)
     head = ["clip", "pieces", "in one go", "in pieces", "persons", "in pieces"]
     print("\n".join(table([head, *rows])))
     if differences:
         print(
-            f"p_fake differs by {statistics.median(differences):.3f} in the median,"
-            f" {max(differences):.3f} at most"
+            f"of the {len(differences)} clips that were cut p_fake differs by"
+            f" {statistics.median(differences):.3f} in the median, {max(differences):.3f} at most"
         )
 
 

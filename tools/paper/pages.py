@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from tools.files import atomic_file
@@ -28,6 +29,25 @@ def counted(values: Iterable[str | int]) -> str:
     """What rows say of a count: `8,802`, or `11 to 12` where they differ."""
     found = sorted({int(value) for value in values})
     return " to ".join(f"{count:,}" for count in sorted({found[0], found[-1]}))
+
+
+def diverged(
+    rows: pd.DataFrame, loss: str, settings: Callable[[pd.DataFrame], list[str]]
+) -> list[str]:
+    """A sentence about the runs whose loss is no number, if there are any.
+
+    Args:
+        rows: of runs.
+        loss: its column.
+        settings: names those of some rows.
+    """
+    lost = rows[~np.isfinite(values(rows, loss))]
+    if not len(lost):
+        return []
+    return [
+        f"Runs that diverged, so that their loss is no number: {len(lost)}"
+        f" ({', '.join(sorted(settings(lost)))}). Their accuracy counts as it is."
+    ]
 
 
 def write_page(path: Path, parts: Iterable[str]) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 import minimeso
@@ -201,16 +200,14 @@ def reductions(name: str, rows: pd.DataFrame, full: Budget, *more: str) -> str:
         )
     else:
         points.append("The faces come from folders `df/` and `real/`, as the paper's do.")
-    lost = rows[~np.isfinite(results.values(rows, "val_loss"))]
-    if len(lost):
-        settings = sorted(
+    points += pages.diverged(
+        rows,
+        "val_loss",
+        lambda lost: [
             f"{paper.NAMES[activation]} at {float(rate):g}"
             for activation, rate in results.grouped(lost, ("activation", "learning_rate"))
-        )
-        points.append(
-            f"Runs that diverged, so that their loss is no number: {len(lost)}"
-            f" ({', '.join(settings)}). Their accuracy counts as it is."
-        )
+        ],
+    )
     points.append(
         f"Precision {' and '.join(sorted(set(rows['precision'])))}, on"
         f" {' and '.join(sorted(set(rows['device'])))};"

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from tools.paper import activation_times, intervals, pages, results, table4, table5
@@ -272,14 +271,12 @@ def _reductions(rows: pd.DataFrame) -> str:
         " figures are not comparable to the last tenth of a percent.",
         table5.machine(rows),
     ]
-    lost = rows[~np.isfinite(results.values(rows, "test_loss"))]
-    if len(lost):
-        settings = sorted(
-            f"{NETWORKS[network]}, {paper.NAMES[activation]}"
+    points += pages.diverged(
+        rows,
+        "test_loss",
+        lambda lost: [
+            f"{NETWORKS[network]} with {paper.NAMES[activation]}"
             for network, activation in results.grouped(lost, ("network", "activation"))
-        )
-        points.append(
-            f"Runs that diverged, so that their loss is no number: {len(lost)}"
-            f" ({'; '.join(settings)}). Their accuracy counts as it is."
-        )
+        ],
+    )
     return "\n".join(f"- {point}" for point in points)

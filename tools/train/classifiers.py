@@ -249,11 +249,13 @@ class InvertedResidual(nn.Module):
         self.add = Add() if stride == 1 and inputs == outputs else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x
+        y: Tensor = x
         if self.expand is not None and self.activation1 is not None:
             y = self.activation1(self.expand(y))
         y = self.project(self.activation2(self.depthwise(y)))
-        return y if self.add is None else self.add(y, x)  # type: ignore[no-any-return]
+        if self.add is not None:
+            y = self.add(y, x)
+        return y
 
 
 #: (widening, channels, blocks, stride of the first): half of Sandler's channels, in eights.
