@@ -56,6 +56,23 @@ _LISTS = (
 )
 
 
+#: Options by which a compiler may compute something else.
+_FAST = (
+    "-Ofast",
+    "-ffast-math",
+    "-funsafe-math-optimizations",
+    "-fassociative-math",
+    "-freciprocal-math",
+    "-ffinite-math-only",
+)
+
+
+def _exact(command):
+    """Without what CFLAGS may say of fast arithmetic: bits would be others, and gcc would link what
+    takes denormals from the whole process."""
+    return [word for word in command if word not in _FAST]
+
+
 def _compile_arguments(compiler):
     if compiler == "msvc":
         return ["/O2", "/std:c11", "/fp:precise"]
@@ -95,10 +112,11 @@ def _link_arguments(compiler):
     return ["-pthread"] + ([f"-fsanitize={sanitize}"] if sanitize else [])
 
 
-NO_COMPILER = (
-    "minimeso is built from C, and there is no compiler here: install gcc (Debian: apt install "
+NO_COMPILER, NO_HEADER = (
+    f"minimeso is built from C, and there is no {missing} here: install gcc (Debian: apt install "
     "build-essential python3-dev; Fedora: dnf install gcc python3-devel; macOS: xcode-select "
     "--install; Windows: winget install Microsoft.VisualStudio.2022.BuildTools, with C++)"
+    for missing in ("compiler", "Python.h")
 )
 
 
@@ -110,6 +128,9 @@ class BuildExtension(build_ext):
         command = getattr(self.compiler, "compiler_so", None)
         if kind != "msvc" and command and not shutil.which(command[0]):
             raise SystemExit(NO_COMPILER)
+        for name in ("compiler_so", "linker_so"):
+            if hasattr(self.compiler, name):
+                setattr(self.compiler, name, _exact(getattr(self.compiler, name)))
         for extension in self.extensions:
             extension.extra_compile_args = _compile_arguments(kind)
             extension.extra_link_args = _link_arguments(kind)
@@ -119,6 +140,8 @@ class BuildExtension(build_ext):
         except Exception as error:
             if "Microsoft Visual C++" in str(error):  # distutils has found none
                 raise SystemExit(NO_COMPILER) from None
+            if not Path(sysconfig.get_path("include"), "Python.h").exists():
+                raise SystemExit(NO_HEADER) from None
             raise
         self._archive()
 

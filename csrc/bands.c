@@ -74,12 +74,15 @@ void mm_lines_of_band(const mm_program *p, const mm_stage *stage, int64_t number
     lines_of(p, stage, band, 1, own, needs);
 }
 
-/* About how long a line of a step takes: multiplications, and what each value costs besides. */
+/* About how long a line of a step takes: multiplications, and what each value costs besides.  Where
+   a step has no kernel, kernel_h and kernel_w may be any numbers, below zero, too. */
 static double work_of(const mm_operands *o)
 {
     const mm_step *s = o->step;
     const mm_tensor *made = mm_made(o->program, s);
-    double window = (double)s->kernel_h * s->kernel_w;
+    const int has_kernel =
+        MM_OPS[s->op].lines == mm_lines_window || s->op == MM_OP_DEPTHWISE_PLANES;
+    double window = has_kernel ? (double)s->kernel_h * s->kernel_w : 0.0;
     if (s->op == MM_OP_CONV || s->op == MM_OP_WINOGRAD)
         window *= (double)o->in->channels / s->groups * (s->op == MM_OP_WINOGRAD ? 0.5 : 1.0);
     return (8.0 + window) * made->channels * made->width;

@@ -11,7 +11,7 @@ int64_t mm_bands(const mm_program *p, const mm_stage *stage);
 void mm_lines_of_band(const mm_program *p, const mm_stage *stage, int64_t number, mm_range *own);
 
 /* About how many bands' time it costs to begin in the middle of a stage: the lines that the band
-   before would have left in the rings are made once more. */
+   before would have left in the rings are made once more.  0 to mm_bands. */
 int64_t mm_lost_bands(const mm_program *p, const mm_stage *stage);
 
 /* mm_measure_stage of a stage whose steps can be measured. */

@@ -64,6 +64,7 @@ int mm_activation_is_valley(int index)
 
 mm_unary_fn *mm_activation_of(const mm_kernels *k, int activation)
 {
+    (void)k; /* an exported network may have none */
 #define MM_CASE(NAME, name)                                                                        \
     case MM_##NAME:                                                                                \
         return k->name;

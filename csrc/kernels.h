@@ -16,13 +16,10 @@
 
 #if defined(_MSC_VER)
 #define MM_INLINE static __forceinline
-#define MM_RESTRICT __restrict
 #elif defined(MM_EMULATED) /* by the checks: inlining emulated vectors takes minutes */
 #define MM_INLINE static
-#define MM_RESTRICT restrict
 #else
 #define MM_INLINE static inline __attribute__((always_inline))
-#define MM_RESTRICT restrict
 #endif
 
 /* That memory will be read soon (into the second cache): where rows of several planes take turns,

@@ -41,8 +41,8 @@ static inline void mm_clear_row_padding(const mm_tensor *t, float *row, int64_t 
 }
 
 /* Horizontal padding.  The row paddings of rings are cleared once, by mm_clear_rings: no kernel
-   writes into them.  What is behind the last vector is padding, and zeros already: so one size fits
-   all. */
+   writes into them but those of op_planes.c, and nobody looks there behind a plane.  What is behind
+   the last vector is padding, and zeros already: so one size fits all. */
 static inline void mm_zero_padding(const mm_tensor *t, float *row, int64_t channel)
 {
     if (t->width % MM_LANES)

@@ -90,7 +90,7 @@ void mm_run_winograd(const mm_worker *worker, const mm_step *s, int64_t y, int64
     const int64_t columns = tile_columns(in, out), tile = mm_tile_lines(s);
     end = end < out->height ? end : out->height;
     for (int64_t top = y; top < end; top += tile)
-        for (int32_t phase = 0; phase < s->dilation_h; phase++)
+        for (int64_t phase = 0; phase < s->dilation_h && top + phase < out->height; phase++)
             for (int64_t x = 0; x < out->width; x += columns) {
                 int64_t left = out->width - x;
                 winograd_tile(worker, s, top + phase, x, left < columns ? left : columns);

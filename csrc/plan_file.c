@@ -229,13 +229,13 @@ static int describe_arrays(minimeso_network *n)
         if (!describe(p, s, &n->arrays[is_output][s->array]))
             return 0;
     }
-    for (int i = 0; i < p->input_count; i++)
-        if (!n->arrays[0][i].rank)
-            return 0;
-    for (int i = 0; i < p->output_count; i++)
-        if (!n->arrays[1][i].rank)
-            return 0;
-    return 1;
+    const int counts[2] = {p->input_count, p->output_count};
+    for (int kind = 0; kind < 2; kind++)
+        for (int i = 0; i < counts[kind]; i++)
+            if (!n->arrays[kind][i].rank)
+                return 0;
+    /* whoever is told of thresholds has room for a p_fake, and no more */
+    return !n->has_thresholds || (p->output_count == 1 && n->arrays[1][0].bytes == sizeof(float));
 }
 
 /* Memory for so many items at once.  Zeros: a hostile plan may read what no step has written. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "layout.h"
 
 /* In pixels: whole numbers in float32, and no product here overflows. */
 #define MM_MAX_SIDE (1 << 24)
@@ -36,8 +37,6 @@ typedef struct {
     float *lines, *transposed; /* MM_LANES resampled lines; the same transposed */
     float *rows;               /* output rows that may not be written beyond their end */
 } work_t;
-
-static int64_t round_lanes(int64_t n) { return (n + MM_LANES - 1) / MM_LANES * MM_LANES; }
 
 /* As in Pillow, the box is float32 and so is its size. */
 static int set_axis(axis_t *a, int64_t in, int64_t out, float from, float to, int32_t filter)
@@ -104,7 +103,7 @@ static void fill(const axis_t *a, int32_t filter)
         fill_bilinear(a);
     else
         fill_nearest(a);
-    for (int64_t i = a->out; i < round_lanes(a->out); i++) { /* the last output once more */
+    for (int64_t i = a->out; i < mm_round_lanes(a->out); i++) { /* the last output once more */
         a->first[i] = a->first[i - 1];
         memcpy(a->weight + i * a->count, a->weight + (i - 1) * a->count,
                (size_t)a->count * sizeof *a->weight);
@@ -121,9 +120,9 @@ static size_t lay_out(work_t *w, const mm_crop *c, void *workspace)
     if (!set_axis(&w->y, c->height, c->out_height, c->top, c->bottom, c->filter) ||
         !set_axis(&w->x, c->width, c->out_width, c->left, c->right, c->filter))
         return 0;
-    int64_t width = round_lanes(w->x.out), height = round_lanes(w->y.out);
+    int64_t width = mm_round_lanes(w->x.out), height = mm_round_lanes(w->y.out);
     int64_t pixels = (int64_t)ceil((double)(c->right - c->left)) + 2 * w->x.count + 2;
-    w->samples = round_lanes(3 * (pixels < w->x.in ? pixels : w->x.in)); /* at most */
+    w->samples = mm_round_lanes(3 * (pixels < w->x.in ? pixels : w->x.in)); /* at most */
     w->line_floats = w->samples + MM_LANES; /* no power of two: lines would lie in one cache set */
     const int64_t floats[] = {
         height,
@@ -186,7 +185,7 @@ static void crop_lines(const work_t *w, int64_t y, float *out)
     int64_t width = w->x.out;
     int64_t lines = w->y.out - y < MM_LANES ? w->y.out - y : MM_LANES;
     int direct = lines == MM_LANES && width % MM_LANES == 0;
-    int64_t stride = direct ? w->line : round_lanes(width);
+    int64_t stride = direct ? w->line : mm_round_lanes(width);
     mm_resample_x s = {.x = w->transposed,
                        .weight = w->x.weight,
                        .first = w->x.first,
@@ -228,8 +227,8 @@ int mm_resize(int isa, const mm_crop *crop, float *out, int64_t plane, int64_t l
     fill(&w.y, crop->filter);
     fill(&w.x, crop->filter);
     w.left = w.x.first[0];
-    w.samples = round_lanes(3 * (w.x.first[w.x.out - 1] + w.x.count - w.left));
-    for (int64_t i = 0; i < round_lanes(w.x.out); i++)
+    w.samples = mm_round_lanes(3 * (w.x.first[w.x.out - 1] + w.x.count - w.left));
+    for (int64_t i = 0; i < mm_round_lanes(w.x.out); i++)
         w.x.first[i] -= (int32_t)w.left;
     for (int64_t y = 0; y < w.y.out; y += MM_LANES)
         crop_lines(&w, y, out);

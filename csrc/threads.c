@@ -121,7 +121,7 @@ static int steal(mm_pool *pool, mm_share *share)
             if (i != share->thread && left > most)
                 victim = i, range = found, most = left;
         }
-        if (most < 2 * lost + 1)
+        if (victim < 0 || most < 2 * lost + 1)
             return 0;
         /* so that the caller and all who have not come yet are over at the same time */
         int32_t others = victim ? 1 : pool->threads - atomic_load(&pool->arrived);
@@ -165,8 +165,8 @@ int64_t mm_pool_piece(mm_share *share)
 static void work(const worker_t *worker)
 {
     mm_pool *pool = worker->pool;
-    mm_share share = {.pool = pool, .thread = worker->thread};
     for (;;) {
+        mm_share share = {.pool = pool, .thread = worker->thread}; /* anew: it counts pieces */
         int32_t round = atomic_load(&pool->round);
         if (atomic_load(&pool->stop))
             return;
@@ -286,12 +286,13 @@ int mm_pool_threads(const mm_pool *pool) { return pool->threads; }
 /* A core that something else wants takes a thread away in the middle of its piece, for milliseconds
    that the caller then waits.  So there is an account: on it go what a job took less than the
    caller would have alone, and the share that may be lost; where it is in the red, the caller works
-   alone.  `busy`: until the caller had nothing left to do, which was `taken` pieces. */
+   alone.  `busy`: until the caller had nothing left to do, which was `taken` pieces.  In doubles: a
+   process may be stopped for days in the middle of a job. */
 static void settle(mm_pool *pool, int64_t busy, int64_t all, int32_t taken)
 {
-    int64_t alone = busy * pool->count / taken;
-    int64_t credit = pool->credit + alone / ALLOWED + (alone - all);
-    pool->credit = credit < WORST ? WORST : credit > BEST ? BEST : credit;
+    double alone = (double)busy * pool->count / taken;
+    double credit = (double)pool->credit + alone / ALLOWED + (alone - (double)all);
+    pool->credit = credit < WORST ? WORST : credit > BEST ? BEST : (int64_t)credit;
 }
 
 void mm_pool_run(mm_pool *pool, mm_task *task, void *context, int64_t count, int64_t lost)

@@ -34,7 +34,12 @@ napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_type_aliases = {"npt.ArrayLike": "numpy.typing.ArrayLike"}
+autodoc_type_aliases = {
+    "npt.ArrayLike": "numpy.typing.ArrayLike",
+    "Source": "Source",
+    "Frame": "Frame",
+    "OnFrame": "OnFrame",
+}
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 

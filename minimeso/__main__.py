@@ -1,9 +1,15 @@
 """``python -m minimeso`` and the command ``minimeso``."""
 
+import _thread
 import gc
 import os
 import signal
 import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 #: As ``cli.output.INTERRUPTED``, which may not be there yet.
 _INTERRUPTED = 130
@@ -19,6 +25,7 @@ def run() -> int:
     process as an exception does, so that no half-written file stays.
     """
     interrupted = False
+    ending = 0
 
     def interrupt(*_: object) -> None:
         nonlocal interrupted
@@ -26,11 +33,26 @@ def run() -> int:
         raise KeyboardInterrupt
 
     def end(number: int, _: object) -> None:
+        nonlocal ending
+        ending = number
         for name in _ENDING:  # a second one does not disturb the tidying
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
         raise SystemExit(128 + number)
 
+    def lost(found: "UnraisableHookArgs") -> None:
+        """Raised while something was tidied away (modules have callbacks that do so), where Python
+        would print the exception and go on."""
+        if isinstance(found.exc_value, KeyboardInterrupt) and interrupted:
+            _thread.start_new_thread(_again, (signal.SIGINT, _thread.get_ident()))
+        elif isinstance(found.exc_value, SystemExit) and ending:
+            signal.signal(ending, end)
+            _thread.start_new_thread(_again, (signal.Signals(ending), _thread.get_ident()))
+        else:
+            sys.__unraisablehook__(found)
+
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = lost
     for name in _ENDING:
         wanted = getattr(signal, name, None)
         if wanted is not None and signal.getsignal(wanted) is signal.SIG_DFL:
@@ -52,6 +74,15 @@ def run() -> int:
         if interrupted:
             return _INTERRUPTED
         raise
+
+
+def _again(number: signal.Signals, thread: int) -> None:
+    """The signal once more, when what it came into has ended."""
+    time.sleep(0.02)
+    if hasattr(signal, "pthread_kill"):  # wakes who waits for the system, too
+        signal.pthread_kill(thread, number)
+    else:
+        _thread.interrupt_main(number)
 
 
 if __name__ == "__main__":

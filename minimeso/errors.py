@@ -9,7 +9,7 @@
           ├── ConvertError       a network of another kind that cannot be read (also ValueError)
           ├── InputError         an array that does not fit the network (also ValueError)
           ├── PictureError       a picture that cannot be read (also OSError)
-          ├── OutputError        a report or annotated copy that cannot be written (also OSError)
+          ├── OutputError        a file that cannot be written (also OSError)
           └── EngineError        the C engine refused; ``code`` is its status
 """
 

@@ -91,7 +91,21 @@ def _split(activation: str) -> tuple[str, str]:
 
 
 def meso4(activation: str = "original", eps: float = 1e-5, calibrated: bool = False) -> Graph:
-    """Meso-4, 27,977 trainable parameters: (3, 256, 256) in [0, 1] to ``p_fake`` (1,)."""
+    """Meso-4, 27,977 trainable parameters: (3, 256, 256) in [0, 1] to ``p_fake`` (1,).
+
+    Args:
+        activation: ``relu``, ``leaky_relu`` (slope 0.1), ``swish``, ``mish`` or ``pish``
+            everywhere, or ``original``: ReLU behind convolutions, Leaky ReLU behind the dense
+            layer.
+        eps: of the batch norms.
+        calibrated: with a linear node ``calibration`` more, between ``fc2`` and the sigmoid.
+
+    Returns:
+        The graph, which has no weights.
+
+    Raises:
+        GraphError: there is no such activation.
+    """
     convolution, dense = _split(activation)
     graph = Graph("meso4")
     x = graph.input("image", (3, 256, 256))
@@ -106,7 +120,10 @@ def meso4(activation: str = "original", eps: float = 1e-5, calibrated: bool = Fa
 def mesoinception4(
     activation: str = "original", eps: float = 1e-5, calibrated: bool = False
 ) -> Graph:
-    """MesoInception-4, 28,615 trainable parameters: (3, 256, 256) to ``p_fake`` (1,)."""
+    """MesoInception-4, 28,615 trainable parameters: (3, 256, 256) in [0, 1] to ``p_fake`` (1,).
+
+    Arguments, result and errors are those of ``meso4``.
+    """
     convolution, dense = _split(activation)
     graph = Graph("mesoinception4")
     x = graph.input("image", (3, 256, 256))

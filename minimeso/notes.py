@@ -7,13 +7,15 @@ A note is a code and a few values.  Programs compare codes; the text is made at 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: Of a file: ``unreadable`` (``reason``), ``first_frame_only``, ``reduced`` (``by``),
-#: ``deinterlaced``, ``tone_mapped``, ``damaged_picture`` (``reason``),
-#: ``damaged_frames`` (``frames``), ``damaged_after`` (``frames``, ``whole``, ``reason``),
+#: Of a file: ``unreadable`` (``reason``), ``first_frame_only``, ``first_clip_only``: others are
+#: joined behind it, ``reduced`` (``by``), ``deinterlaced``, ``tone_mapped``,
+#: ``damaged_picture`` (``reason``), ``damaged_frames`` (``frames``),
+#: ``damaged_after`` (``frames``, ``whole``, ``reason``),
 #: ``reading_failed`` (``seconds``, ``reason``), ``cut_short`` (``seconds``, ``whole`` or ``None``),
 #: ``incomplete_frame`` (``count``, ``whole``: bytes), ``reading_stopped`` (``reason``),
 #: ``stopped``: by somebody, before its end.
@@ -21,21 +23,21 @@ from typing import Any, Literal
 #: Doubts, why a person or a file is uncertain: ``between_thresholds`` (``real``, ``fake``),
 #: ``interval_across_half`` (``low``, ``high``), ``too_short_for_fake`` (``seconds``, ``least``),
 #: ``one_of_many`` (``faces``, ``alone``: p_fake of the most fake, were there no others),
-#: ``compressed`` (``jpeg_quality`` or ``h264_quantiser``), ``palette``, ``fake_for_a_while``
-#: (``start``, ``end``, ``p_fake`` of the most fake segment, ``others``: how many more there are),
-#: ``covered``: nothing was judged, and eyes or mouth of some faces were hidden,
-#: ``out_of_domain`` (``faces``: how many are unlike those that the networks learned from).
+#: ``compressed`` (``jpeg_quality`` or ``h264_quantiser``), ``lost_scans``, ``palette``,
+#: ``fake_for_a_while`` (``start``, ``end``, ``p_fake`` of the most fake segment, ``others``: how
+#: many more there are), ``covered``: nothing was judged, and eyes or mouth of some faces were
+#: hidden, ``out_of_domain`` (``faces``: how many are unlike those that the networks learned from).
 #: Beside one of these, what it may come from: ``few_frames`` (``frames``), ``frames_disagree``
 #: (``fake``, ``real``, ``frames``: how many), ``small_face`` (``pixels``).
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
 #: or ``None``).
 Code = Literal[
-    "unreadable", "first_frame_only", "reduced", "deinterlaced", "tone_mapped",
-    "damaged_picture", "damaged_frames", "damaged_after",
+    "unreadable", "first_frame_only", "first_clip_only", "reduced", "deinterlaced",
+    "tone_mapped", "damaged_picture", "damaged_frames", "damaged_after",
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
-    "compressed", "palette", "fake_for_a_while", "covered", "out_of_domain",
+    "compressed", "lost_scans", "palette", "fake_for_a_while", "covered", "out_of_domain",
     "few_frames", "frames_disagree", "small_face",
     "measured_elsewhere",
 ]  # fmt: skip
@@ -48,6 +50,7 @@ DOUBTS: frozenset[Code] = CAUSES | {
     "too_short_for_fake",
     "one_of_many",
     "compressed",
+    "lost_scans",
     "palette",
     "fake_for_a_while",
     "covered",
@@ -68,6 +71,9 @@ class Note:
 
     code: Code
     values: Mapping[str, int | float | str | None] = field(default_factory=dict)
+
+    def __hash__(self) -> int:  # a dict, as the values are, has none
+        return hash((self.code, frozenset(self.values.items())))
 
     def __str__(self) -> str:
         text = _TEXTS[self.code]
@@ -93,16 +99,16 @@ def joined(notes: Iterable[Note]) -> str | None:
     return "; ".join(texts) or None
 
 
-def reasons(doubts: Iterable[Note]) -> str:
+def reasons(doubts: Iterable[Note], between: str = ", ") -> str:
     """Why something is uncertain, the heaviest reason first."""
-    return ", ".join(map(str, doubts))
+    return between.join(map(str, doubts))
 
 
-def remedies(doubts: Iterable[Note]) -> str:
+def remedies(doubts: Iterable[Note], between: str = " or ") -> str:
     """What would make it more certain; there is always something."""
     known = [(_REMEDIES[doubt.code], doubt.values) for doubt in doubts if doubt.code in _REMEDIES]
     found = [text if isinstance(text, str) else text(**values) for text, values in known]
-    return " or ".join(dict.fromkeys(found)) or _ANOTHER
+    return between.join(dict.fromkeys(found)) or _ANOTHER
 
 
 #: Why faces are not judged, in words.
@@ -114,6 +120,7 @@ _LEFT_OUT = {
     "cut_off": "cut off by the edge of the picture",
     "covered": "with eyes or mouth covered",
     "too_short": "seen too shortly",
+    "too_many": "too many (more than 32 at once)",
 }
 _LONGER = "a longer clip of the person"
 _ANOTHER = "another picture or clip of the same person"
@@ -122,11 +129,14 @@ _REMEDIES: dict[Code, str | Callable[..., str]] = {
     "too_short_for_fake": _LONGER,
     "one_of_many": "that face alone, if it was suspected before the others were seen",
     "compressed": lambda **_: "the original file instead of a copy sent by a messenger",
+    "lost_scans": "the whole file: copy or download it again",
     "palette": "the clip or picture that it was made of",
-    "fake_for_a_while": "a look at these seconds (--report)",
+    "fake_for_a_while": "a look at the seconds that look fake (--report)",
     "covered": "a picture or clip of the same person without glasses, mask, hand or bar",
     "out_of_domain": lambda **_: "a photograph or clip of the person",
-    "few_frames": lambda frames: "a clip or more pictures" if frames == 1 else _LONGER,
+    "few_frames": lambda frames: (
+        "a clip of some seconds, or more pictures" if frames == 1 else _LONGER
+    ),
     "frames_disagree": "a steadier clip, or a look at the frames that differ (--report)",
     "small_face": "a larger picture of the face",
 }
@@ -151,7 +161,8 @@ def _compressed(jpeg_quality: int | None = None, h264_quantiser: int | None = No
 
 def _fake_for_a_while(start: float, end: float, p_fake: float, others: int) -> str:
     more = f", and {others} more time{'s' if others > 1 else ''}" if others else ""
-    return f"from {clock(start)} to {clock(end)} it looks fake (p_fake {100 * p_fake:.0f} %){more}"
+    when = f"from {clock(start)} to {clock(end)}"
+    return f"{when} it looks fake (p_fake {per_cent(p_fake, 0)} %){more}"
 
 
 def _out_of_domain(faces: int) -> str:
@@ -176,6 +187,7 @@ def _measured_elsewhere(
 _TEXTS: dict[Code, str | Callable[..., str]] = {
     "unreadable": "{reason}".format,
     "first_frame_only": "only its first frame",
+    "first_clip_only": "only the first of the clips that are joined in it, as players show it",
     "deinterlaced": "its frames are interlaced: deinterlaced",
     "tone_mapped": "its colours are HDR: mapped to those of a usual screen",
     "reduced": "very large: decoded at 1/{by} of its size".format,
@@ -194,21 +206,22 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "left_out": _left_out,
     "between_thresholds": (
         lambda real, fake: (
-            f"p_fake is too high for no trace (up to {100 * real:.0f} %) and too low for fake "
-            f"(from {100 * fake:.0f} %)"
+            f"p_fake is too high for no trace (up to {_exact(real)} %) and too low for fake "
+            f"(from {_exact(fake)} %)"
         )
     ),
     "interval_across_half": (
-        lambda low, high: f"p_fake may be anything from {100 * low:.0f} to {100 * high:.0f} %"
+        lambda low, high: f"p_fake may be anything from {_exact(low)} to {_exact(high)} %"
     ),
-    "too_short_for_fake": (
-        "for a verdict of fake it was judged over {seconds:.1f} s only, not {least:g}".format
+    "too_short_for_fake": lambda seconds, least: (
+        f"for a verdict of fake it was judged over {tenths_down(seconds)} s only, not {least:g}"
     ),
     "one_of_many": lambda faces, alone: (
-        f"alone, the most suspicious face would have a p_fake of {100 * alone:.0f} %, but among "
+        f"alone, the most suspicious face would have a p_fake of {per_cent(alone, 0)} %, but among "
         f"{faces} faces one is misjudged now and then"
     ),
     "compressed": _compressed,
+    "lost_scans": "the file lacks its fine detail, and with it what would be traces of a swap",
     "palette": "its colours are those of a palette, as in a GIF, which looks like traces of a swap",
     "fake_for_a_while": _fake_for_a_while,
     "covered": "eyes or mouth are hidden, and what hides them shows nothing of a swap",
@@ -220,6 +233,26 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "small_face": "the face is small ({pixels} pixels)".format,
     "measured_elsewhere": _measured_elsewhere,
 }
+
+
+def per_cent(share: float, decimals: int = 1) -> str:
+    """``86.1`` of 0.861; what is not quite 0 or 100 does not look so: ``<0.1``, ``>99.9``."""
+    text, step = f"{100 * share:.{decimals}f}", 10.0**-decimals
+    if share > 0 and float(text) == 0:
+        return f"<{step:.{decimals}f}"
+    if share < 1 and float(text) == 100:
+        return f">{100 - step:.{decimals}f}"
+    return text
+
+
+def _exact(share: float) -> str:
+    """``13.5`` or ``82``: a limit beside which p_fake stands with a decimal, too."""
+    return per_cent(share).removesuffix(".0")
+
+
+def tenths_down(seconds: float) -> str:
+    """``1.4`` of 1.49: what is too short does not look long enough."""
+    return f"{math.floor(10 * seconds + 1e-6) / 10:.1f}"
 
 
 def clock(t: float, tenths: bool = True) -> str:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from minimeso.notes import DOUBTS, Code, Note, in_words, joined, remedies
+from minimeso.detect.verdict import Reason, Status, Word
+from minimeso.notes import DOUBTS, Code, Note, in_words, joined, per_cent, remedies
 
 #: Of each code values, and the text.
 WORDED: list[tuple[Code, dict[str, Any], str]] = [
     ("unreadable", {"reason": "{a} folder"}, "{a} folder"),
     ("first_frame_only", {}, "only its first frame"),
+    (
+        "first_clip_only",
+        {},
+        "only the first of the clips that are joined in it, as players show it",
+    ),
     ("deinterlaced", {}, "its frames are interlaced: deinterlaced"),
     ("tone_mapped", {}, "its colours are HDR: mapped to those of a usual screen"),
     ("reduced", {"by": 4}, "very large: decoded at 1/4 of its size"),
@@ -41,15 +49,30 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         {"real": 0.2, "fake": 0.8},
         "p_fake is too high for no trace (up to 20 %) and too low for fake (from 80 %)",
     ),
+    (  # beside a p_fake of 13.7 %, "up to 14 %" would be wrong
+        "between_thresholds",
+        {"real": 0.135, "fake": 0.82},
+        "p_fake is too high for no trace (up to 13.5 %) and too low for fake (from 82 %)",
+    ),
     (
         "interval_across_half",
         {"low": 0.4, "high": 0.97},
         "p_fake may be anything from 40 to 97 %",
     ),
     (
+        "interval_across_half",
+        {"low": 0.0002, "high": 0.502},
+        "p_fake may be anything from <0.1 to 50.2 %",
+    ),
+    (
         "too_short_for_fake",
         {"seconds": 1.0, "least": 1.5},
         "for a verdict of fake it was judged over 1.0 s only, not 1.5",
+    ),
+    (
+        "too_short_for_fake",
+        {"seconds": 1.48, "least": 1.5},
+        "for a verdict of fake it was judged over 1.4 s only, not 1.5",
     ),
     (
         "one_of_many",
@@ -82,6 +105,11 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         " and prints, so what it says of them means nothing",
     ),
     (
+        "lost_scans",
+        {},
+        "the file lacks its fine detail, and with it what would be traces of a swap",
+    ),
+    (
         "palette",
         {},
         "its colours are those of a palette, as in a GIF, which looks like traces of a swap",
@@ -90,6 +118,11 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         "fake_for_a_while",
         {"start": 4.2, "end": 65.0, "p_fake": 0.964, "others": 0},
         "from 0:04.2 to 1:05.0 it looks fake (p_fake 96 %)",
+    ),
+    (
+        "fake_for_a_while",
+        {"start": 4.2, "end": 65.0, "p_fake": 0.9991, "others": 1},
+        "from 0:04.2 to 1:05.0 it looks fake (p_fake >99 %), and 1 more time",
     ),
     (
         "fake_for_a_while",
@@ -121,6 +154,18 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("code", "values", "text"), WORDED)
 def test_texts(code: Code, values: dict[str, Any], text: str) -> None:
     assert str(Note(code, values)) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "decimals", "text"),
+    [(0, 1, "0.0"), (0.0004, 1, "<0.1"), (0.0006, 1, "0.1"), (0.861, 1, "86.1"), (1, 1, "100.0"),
+     (0.9994, 1, "99.9"), (1 - 1e-16, 1, ">99.9"), (5e-324, 1, "<0.1"), (0, 0, "0"),
+     (0.004, 0, "<1"), (0.006, 0, "1"), (0.996, 0, ">99"), (0.994, 0, "99"), (1, 0, "100")],
+)  # fmt: skip
+def test_what_is_not_quite_0_or_100_does_not_look_so(
+    share: float, decimals: int, text: str
+) -> None:
+    assert per_cent(share, decimals) == text
 
 
 def test_no_code_is_without_words() -> None:
@@ -156,3 +201,22 @@ def test_against_every_doubt_something_helps(code: Code) -> None:
 def test_what_is_found_nowhere_is_not_called_real() -> None:
     assert in_words("real") == "no trace of a swap of the kinds it knows"
     assert [in_words(said) for said in ("fake", "no_face")] == ["fake", "no face"]
+
+
+def test_what_programs_read_is_documented() -> None:
+    docs = Path(__file__).parent.parent / "docs"
+    codes = re.findall(r"^\| `(\w+)` \|(.*?)\|", (docs / "expect.md").read_text(), re.MULTILINE)
+    told = {code: set(re.findall(r"`(\w+)`", values)) for code, values in codes}
+    for code, values, _ in WORDED:
+        if code in DOUBTS:
+            assert set(values) <= told[code], code
+    assert {code for code in told if code in get_args(Code)} == DOUBTS
+    json = (docs / "command-line.rst").read_text()
+    for name in (*get_args(Status), *get_args(Reason), *get_args(Word)):
+        assert f"``{name}``" in json
+
+
+def test_equal_notes_are_one_in_a_set() -> None:
+    """Pieces of a clip say the same of their frames; whoever counts notes puts them in a dict."""
+    notes = [Note("tone_mapped"), Note("tone_mapped"), Note("reduced", {"by": 2, "whole": None})]
+    assert len(set(notes)) == 2 and notes[2] in {Note("reduced", {"whole": None, "by": 2})}

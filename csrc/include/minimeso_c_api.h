@@ -66,8 +66,8 @@ int minimeso_output_count(const minimeso_network *network);
 int minimeso_input(const minimeso_network *network, int number, minimeso_array *array);
 int minimeso_output(const minimeso_network *network, int number, minimeso_array *array);
 
-/* Of a network that judges faces: p_fake is its output, at most *real says real, at least *fake
-   says fake.  MINIMESO_NO_SUCH for others. */
+/* Of a network that judges faces: it has one output, p_fake, one float for an item; up to *real
+   says real, *fake and more say fake.  MINIMESO_NO_SUCH for others. */
 int minimeso_thresholds(const minimeso_network *network, float *real, float *fake);
 
 /* Runs it on `count` items, which lie one behind the other in each array: inputs[i] has count *

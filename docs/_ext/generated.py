@@ -17,6 +17,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.inspect import TypeAliasForwardRef
 
 from minimeso import cli
 from minimeso.engine import operators
@@ -136,8 +137,14 @@ def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options
     return skip or type(obj).__name__ == "_tuplegetter"
 
 
+def name_of_alias(alias: TypeAliasForwardRef) -> str:
+    """What ``autodoc_type_aliases`` calls a type; Sphinx shows the ``repr`` of one in a union."""
+    return alias.name
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
+    TypeAliasForwardRef.__repr__ = name_of_alias  # there is no hook for it
     app.add_directive("operators", Operators)
     app.add_directive("command-help", CommandHelp)
     app.connect("autodoc-skip-member", skip_fields)

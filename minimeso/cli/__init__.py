@@ -26,6 +26,7 @@ from .output import (
     USAGE,
     StdoutError,
     columns,
+    line,
     message,
 )
 
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """What understands these arguments: the command that they begin with, else all of them."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="minimeso",
         description="Was the face in this picture swapped? Checked on this computer only.",
         epilog="minimeso COMMAND --help tells more, with examples.",
@@ -84,6 +85,16 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse says nothing where its output cannot be written, and that all is well."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message and file is sys.stdout:  # as with --help and --version; errors go to stderr
+            line(message.removesuffix("\n"))
+        else:
+            super()._print_message(message, file)
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..detect import Detector
@@ -58,36 +59,40 @@ def check_detector_arguments(options: argparse.Namespace) -> None:
         raise InputError("--crops searches for no faces: not with --min-face or --finder")
 
 
+def detector_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What the arguments of detectors tell one, by the names of ``Detector``."""
+    names = ("model", "fast", "finder", "min_face", "crops", "prior", "isa")
+    most = options.max_pixels
+    return {name: getattr(options, name) for name in names} | {"max_pixels": most and int(most)}
+
+
 def detector_of(options: argparse.Namespace) -> Detector:
     """The detector that the arguments ask for."""
     from ..detect import Detector
 
-    return Detector(
-        options.model,
-        fast=options.fast,
-        finder=options.finder,
-        min_face=options.min_face,
-        crops=options.crops,
-        prior=options.prior,
-        max_pixels=options.max_pixels and int(options.max_pixels),
-        threads=options.threads,
-        isa=options.isa,
-    )
+    return Detector(**detector_settings(options), threads=options.threads)
 
 
 def looked_at(options: argparse.Namespace) -> dict[str, str]:
-    """How frames and faces were chosen, for the reader of a report."""
+    """How frames and faces were chosen, for the reader of a report: nothing about the place."""
     from ..detect.prior import EVEN
     from ..media.clip import DEFAULT_FPS
 
     frames = "every one" if options.every_frame else f"{options.fps or DEFAULT_FPS:g} a second"
-    faces = "every picture is one" if options.crops else f"found by {options.finder}"
+    finder = os.path.basename(options.finder)  # noqa: PTH119
+    faces = "every picture is one" if options.crops else f"found by {finder}"
     if options.min_face is not None:
         faces += f", from {options.min_face:g} pixels on"
     told = {"Frames of a clip": frames, "Faces": faces}
     if options.prior != EVEN:
-        told["Prior"] = f"{100 * options.prior:.3g} % of files are taken to have a swapped face"
+        told["Prior"] = f"{of_prior(options.prior)} % of files are taken to have a swapped face"
     return told
+
+
+def of_prior(prior: float) -> str:
+    """``5`` of 0.05, however small; one below 1 is not 100."""
+    text = f"{100 * prior:.3g}"
+    return ">99.9" if text == "100" else text
 
 
 def add_fail_on_argument(parser: argparse.ArgumentParser, where: str) -> None:

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images (default: 200; paper: 2000)",
     )  # fmt: skip
     add_engine_arguments(parser, "threads for one image (default: 1)")
-    add_json_argument(parser, "one object on one line")
+    add_json_argument(parser, "one object on one line; with --profile one for each network")
 
 
 def run(options: argparse.Namespace) -> int:

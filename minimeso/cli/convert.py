@@ -66,7 +66,7 @@ class _Operators(argparse.Action):
         from ..convert.torch_operators import READERS as ATEN
 
         line(f"ONNX: {', '.join(sorted(ONNX.keys() - PARTS))}")
-        line(f"as parts of GELU and of a layer norm: {', '.join(sorted(PARTS))}")
+        line(f"as parts of GELU, of a layer norm and of x / |x|: {', '.join(sorted(PARTS))}")
         line(f"PyTorch (aten): {', '.join(sorted(ATEN.keys() - ATEN_PARTS))}")
         line(f"Keras: {', '.join(sorted(KERAS.keys() - {'Lambda'}))}")
         parser.exit()
@@ -126,8 +126,13 @@ def _written(path: str, write: Callable[[], None]) -> None:
 
     try:
         write()
+    except OutputError:
+        raise
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror or error}: choose a folder that exists, "
+            "with room and the right to write"
+        ) from None
 
 
 def _tell(path: str, model: Any) -> None:

@@ -18,8 +18,8 @@ HELP = "write a network as plain C11"
 DETAILS = (
     "OUT gets one .c and one .h for each network, with its weights and the kernels that it needs; "
     "for a detector an example that judges a face; and a page that says how to compile them. They "
-    "need nothing of the C library but memcpy, memset, strcmp and a little of math.h, and give the "
-    "same bits as in Python. A pair is exported as its two networks."
+    "need nothing of the C library but memcpy, memmove, memset, strcmp and a little of math.h, and "
+    "give the same bits as in Python. A pair is exported as its two networks."
 )
 EXAMPLES = """\
   minimeso export mesoinception4-mish out/
@@ -81,8 +81,9 @@ def run(options: argparse.Namespace) -> int:
     except OutputError:
         raise
     except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{options.out}: cannot be written: {reason}: name a folder") from None
+        # without a number it is our own, of a package that is not whole, and has its remedy
+        reason = f"{error.strerror}: name a folder" if error.strerror else error
+        raise OutputError(f"{options.out}: cannot be written: {reason}") from None
     for exported in exports:
         if options.json:
             json_line(_facts(exported))

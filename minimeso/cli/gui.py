@@ -29,7 +29,7 @@ DETAILS = (
     "that nobody can guess. Drop pictures or clips on it, or choose them, and watch the report "
     "grow. Nothing is sent anywhere; what you drop is copied into a temporary file without a name "
     "and forgotten when it is judged. Ctrl-C, here, ends it. Needs the extra `gui`, and for clips "
-    "`video`. Exit status: 0 ended by Ctrl-C, 2 wrong usage, or the port is taken."
+    "`video`. Exit status: 0 ended by Ctrl-C or SIGTERM, 2 wrong usage, or the port is taken."
 )
 EXAMPLES = """\
   minimeso gui
@@ -83,7 +83,8 @@ async def _serve(server: Server, no_browser: bool) -> None:
     with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, until.set)
-    line(server.address)
+    if sys.stdout is not None:  # a program without a console has none, and needs none
+        line(server.address)
     message("drop pictures or clips on the page; Ctrl-C ends it")
     if not no_browser:
         # a browser of the terminal would keep this one: by a thread that nobody waits for

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from ..detect.prior import EVEN
-from ..detect.verdict import Interval, Verdict
+from ..detect.verdict import Interval, Verdict, unreadable
 from ..errors import PictureError
 from ..media.clip import Clip
 from ..media.kinds import is_clip
 from ..media.pictures import Unreadable
-from ..notes import NO_TRACE, Note, clock, in_words
-from .arguments import looked_at
+from ..notes import NO_TRACE, clock, in_words, per_cent
+from .arguments import looked_at, of_prior
 from .inputs import DEFAULT_RATE, STDIN, Input
 from .output import json_line, line, message, printable
 from .progress import ClipProgress, Progress
@@ -42,6 +42,7 @@ class Job:
     def __init__(self, detector: Detector, options: argparse.Namespace, total: int) -> None:
         self.judged = 0
         self.counts: Counter[str] = Counter()
+        self._results: Counter[str] = Counter()  # one of each input
         self.stopped = False
         self._stop_waiting: Callable[[], None] = lambda: None
         self._detector = detector
@@ -83,6 +84,7 @@ class Job:
                 line(f"  {printable(sentence(verdict))}")
         self.judged += 1
         self.counts[verdict.status] += 1
+        self._results[verdict.verdict or verdict.status] += 1
         if verdict.verdict is not None:
             self.counts[verdict.verdict] += 1
 
@@ -145,9 +147,7 @@ class Job:
             )
 
     def _unreadable(self, path: str, reason: str) -> Verdict:
-        note = Note("unreadable", {"reason": reason})
-        name, prior = self._detector.model.name, self._detector.prior
-        return Verdict(path, "unreadable", None, None, (), name, (note,), prior=prior)
+        return unreadable(path, reason, self._detector.model.name, self._detector.prior)
 
     def _open_clip(self, file: str | Stream) -> Clip | None:
         """The frames of a clip; ``None`` for what is none, or that only the detector can refuse."""
@@ -234,15 +234,18 @@ class Job:
     def summary(self) -> str:
         """What all inputs together were."""
         kinds = ("fake", "uncertain", "real", "no_face", "partial", "unreadable")
-        counts = [f"{self.counts[k]} {in_words(k)}" for k in kinds if self.counts[k]]
-        return f"{self.judged} inputs: {', '.join(counts)}"
+        counts = [f"{self._results[k]} {in_words(k)}" for k in kinds if self._results[k]]
+        in_part = self.counts["partial"] - self._results["partial"]
+        more = f"; {in_part} of them by a part only" if in_part else ""
+        return f"{self.judged} inputs: {', '.join(counts)}{more}"
 
     def measured(self) -> str | None:
         """What such verdicts were worth on other sources, for a person who got some."""
         notes = self._detector.measured
         if self._options.json or not notes or not (self.counts["fake"] or self.counts["real"]):
             return None
-        return f"on sources that training never saw: {'; '.join(map(str, notes))}"
+        told = "; ".join(map(str, notes))
+        return f"what such a network did on sources that its training never saw: {told}"
 
 
 def summary_line(verdict: Verdict) -> str:
@@ -264,11 +267,11 @@ def summary_line(verdict: Verdict) -> str:
 
 def _score(p_fake: float, interval: Interval | None) -> str:
     low, high = interval or (0.0, 1.0)
-    return f"p_fake {100 * p_fake:5.1f} % ({100 * low:.0f} to {100 * high:.0f} %)"
+    return f"p_fake {per_cent(p_fake):>5} % ({per_cent(low, 0)} to {per_cent(high, 0)} %)"
 
 
 def _prior(verdict: Verdict) -> str:
-    return "" if verdict.prior == EVEN else f"prior {100 * verdict.prior:.3g} %"
+    return "" if verdict.prior == EVEN else f"prior {of_prior(verdict.prior)} %"
 
 
 def _people(verdict: Verdict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -46,6 +47,8 @@ def json_line(data: Any) -> None:
 
 def _write(text: str) -> None:
     """Print a line on stdout; ``StdoutError`` if that fails."""
+    if sys.stdout is None:  # print would say nothing, and nobody would know
+        raise StdoutError(OSError(errno.EBADF, "it is closed"))
     try:
         print(text, flush=True)
     except OSError as error:

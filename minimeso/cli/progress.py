@@ -33,12 +33,18 @@ class Progress:
             state = printable(text)[: columns - 1]
             encoding = sys.stderr.encoding or "utf-8"
             state = state.encode(encoding, "backslashreplace").decode(encoding)
-            print(f"\r\x1b[K{state}", end="", file=sys.stderr, flush=True)
+            self._put(state)
 
     def clear(self) -> None:
         """Remove the line, so that something else can be printed."""
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._put("")
+
+    def _put(self, text: str) -> None:
+        try:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        except OSError:  # the terminal was closed, which is no reason to end the job
+            self._shown = False
 
 
 class ScanProgress(Progress):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..notes import clock, in_words
+from ..notes import clock, in_words, per_cent
 from .arguments import (
     MOST_MIB,
     add_detector_arguments,
     add_fail_on_argument,
     add_isa_argument,
     add_json_argument,
+    check_detector_arguments,
+    detector_settings,
     positive_number,
     whole_number,
 )
@@ -41,8 +44,8 @@ DETAILS = (
     "missing or has changed is judged. A file that hangs, needs too much memory or kills the "
     "process that judges it is given up and recorded with the reason. Needs the extra `scan`. "
     "Exit status: 0 all judged, 1 see --fail-on, 2 wrong usage, 3 some files could not be judged "
-    "or only in part, 4 OUT cannot be written, 130 stopped by Ctrl-C, 143 by SIGTERM: what was "
-    "judged until then is kept."
+    "or only in part, or there were none, 4 OUT, the report or a temporary file cannot be written, "
+    "130 stopped by Ctrl-C, 143 by SIGTERM: what was judged until then is kept."
 )
 EXAMPLES = """\
   minimeso scan archive/ verdicts/ --report suspects.html
@@ -50,17 +53,21 @@ EXAMPLES = """\
   minimeso scan --summary verdicts/ --json"""
 
 _MOST_WORKERS, _MOST_SECONDS = 1024, 1e7
+#: Reasons that are printed, the commonest.
+_MOST_REASONS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     add = parser.add_argument
     add("source", nargs="?", metavar="SOURCE",
-        help="a folder, a list of paths (.txt), a table (.csv, .tsv, .parquet), or the address of "
-        "one that fsspec knows, such as s3://bucket/clips or gs://bucket/*.mp4")  # fmt: skip
+        help="a folder, a file, a list of paths (.txt), a table (.csv, .tsv, .parquet), or the "
+        "address of one that fsspec knows, as s3://bucket/clips or gs://bucket/*.mp4")  # fmt: skip
     add("out", nargs="?", metavar="OUT", help="folder of the data set, or its address")
     add("--summary", metavar="OUT", help="judge nothing, tell what the data set OUT has")
-    add("--column", metavar="NAME", help="of a table: where the paths are; default: path")
+    add("--column", metavar="NAME",
+        help="of a table: where the paths are; default: the only one, or path, file, filename, "
+        "address or url")  # fmt: skip
     add("--report", metavar="FILE.html", help="write an index page, the most suspect first")
     add("--workers", type=whole_number(_MOST_WORKERS), metavar="N",
         help="files that this machine judges at once; default: one per available core")  # fmt: skip
@@ -75,7 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--piece", type=float, metavar="SECONDS", default=300.0,
         help="clips of twice as many seconds are judged in pieces of so many, which workers share;"
         " 0: each in one go, as detect does; default %(default)g")  # fmt: skip
-    add("--retry", action="store_true", help="try files again that were given up")
+    add("--retry", action="store_true",
+        help="try files again that were given up or could not be read")  # fmt: skip
     add_detector_arguments(parser)
     add_isa_argument(parser)
     add_fail_on_argument(parser, "data set")
@@ -85,29 +93,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Judge what is missing, tell what is there; returns the exit status."""
     from ..errors import InputError
+    from ..media.atomic_file import AtomicFile
     from ..scan import require_packages
+    from ..scan.schema import storable
 
     _check_usage(options)
+    if options.report is not None and not _is_in_new_folder(options.report, options.out):
+        AtomicFile(options.report).discard()  # it can be written, then
     require_packages()
     if options.summary is not None:
         from ..scan.dataset import Dataset
 
         dataset = Dataset(options.summary)
         if not dataset.store.names("files"):
-            raise InputError(f"{options.summary}: no data set: name what a scan wrote")
-        summary = _tell(options, dataset)
-        if _fails(options, summary):
-            return SOME_WRONG
-        return SOME_UNREADABLE if _is_incomplete(summary) else 0
+            raise InputError(f"{dataset.store.address}: no data set: name what a scan wrote")
+        return _status(options, _tell(options, dataset))
     scan = _scan(options)
-    state, number = _judge(scan)
+    state, number = _judge(scan, options.scheduler is not None)
     if state.stopped:
-        message(f"stopped: {state.done:,} of {state.total:,} files are done; run it again")
+        how_far = f"{state.done:,} of {state.total:,} files are done"
+        if not state.is_listed:
+            how_far = f"not all files were found yet, {state.found:,} so far"
+        message(f"stopped: {how_far}; run it again")
         return TERMINATED if number == signal.SIGTERM else INTERRUPTED
-    summary = _tell(options, scan.dataset)
-    if _fails(options, summary):
-        return SOME_WRONG
-    return SOME_UNREADABLE if _is_incomplete(summary) else 0
+    if not state.found:
+        message(f"{storable(options.source)}: no pictures or clips in it")
+    status = _status(options, _tell(options, scan.dataset))
+    return status if state.found else status or SOME_UNREADABLE
 
 
 def _check_usage(options: argparse.Namespace) -> None:
@@ -120,8 +132,20 @@ def _check_usage(options: argparse.Namespace) -> None:
         raise InputError("name SOURCE and OUT, or --summary OUT")
     if options.report is not None and not options.report.lower().endswith((".html", ".htm")):
         raise InputError(f"{options.report}: a report is a page: name it .html")
-    if options.fps is not None and options.every_frame:
-        raise InputError("--fps and --every-frame exclude each other")
+    check_detector_arguments(options)
+
+
+def _is_in_new_folder(report: str, out: str | None) -> bool:
+    """Whether the page will lie in the folder of the data set, which is not made yet."""
+    try:
+        folder = os.path.dirname(os.path.abspath(report))  # noqa: PTH100, PTH120
+        return (
+            out is not None
+            and folder == os.path.abspath(out)  # noqa: PTH100
+            and not os.path.lexists(folder)
+        )
+    except FileNotFoundError:  # the current folder was deleted
+        return False
 
 
 def _scan(options: argparse.Namespace) -> Scan:
@@ -146,34 +170,37 @@ def _settings(options: argparse.Namespace) -> Settings:
     from ..scan import Settings
 
     return Settings(
-        options.model,
-        options.fast,
-        options.finder,
-        options.min_face,
-        options.crops,
-        options.prior,
-        options.max_pixels and int(options.max_pixels),
-        options.fps,
-        options.every_frame,
-        options.isa,
-        options.piece,
+        **detector_settings(options),
+        fps=options.fps,
+        every_frame=options.every_frame,
+        piece=options.piece,
     )
 
 
-def _judge(scan: Scan) -> tuple[State, int | None]:
-    """Run the scan; how far it came, and the signal that stopped it."""
+def _judge(scan: Scan, is_elsewhere: bool) -> tuple[State, int | None]:
+    """Run the scan; how far it came, and the signal that stopped it.
+
+    Args:
+        is_elsewhere: whether the workers are those of a scheduler; this machine's own, if they die,
+            are started anew.
+    """
     from .progress import ScanProgress
 
     stop = threading.Event()
     progress = ScanProgress()
-    told = False
+    told: set[str] = set()
+
+    def tell_once(text: str) -> None:
+        if text not in told:
+            progress.clear()
+            message(text)
+            told.add(text)
 
     def on_progress(state: State) -> None:
-        nonlocal told
-        if state.dashboard and not told:
-            progress.clear()
-            message(f"Dask's dashboard: {state.dashboard}")
-            told = True
+        if state.dashboard:
+            tell_once(f"Dask's dashboard: {state.dashboard}")
+        if is_elsewhere and state.phase == "judging" and not state.workers:
+            tell_once("the scheduler has no workers: start some with dask worker")
         progress.show_line(_progress_line(state))
 
     with _stopping(stop) as got:
@@ -244,22 +271,34 @@ def _tell(options: argparse.Namespace, dataset: Any) -> Summary:
     return summary
 
 
+def _status(options: argparse.Namespace, summary: Summary) -> int:
+    if _fails(options, summary):
+        return SOME_WRONG
+    return SOME_UNREADABLE if _is_incomplete(summary) else 0
+
+
 def _lines(summary: Summary) -> Iterator[str]:
+    from ..report.phrases import counted
+
     size = f", {summary.bytes / 1e9:.1f} GB" if summary.bytes >= 5e7 else ""
-    yield f"{summary.files:,} files{size}, {summary.persons:,} persons"
+    yield f"{counted(summary.files, 'file')}{size}, {counted(summary.persons, 'person')}"
     for kind, count in summary.results.items():
         yield f"{count:>12,}  {in_words(kind)}"
     if summary.partial:
         yield f"{summary.partial:,} of them judged in part only"
-    for reason, count in summary.reasons.items():
-        yield printable(f"given up: {count:,}  {reason}")
+    for said, reasons in (("given up", summary.reasons), ("unreadable", summary.unreadable)):
+        for reason, count in list(reasons.items())[:_MOST_REASONS]:
+            yield printable(f"{said}: {count:,}  {reason}")
+        if len(reasons) > _MOST_REASONS:
+            more = counted(len(reasons) - _MOST_REASONS, "more reason")
+            yield f"{said}: others for {more}"
     if len(summary.settings) > 1:
         yield f"judged with {len(summary.settings)} different settings"
     suspects = [row for row in summary.suspects if row["verdict"] == "fake"]
     if suspects:
         yield "most suspect:"
     for row in suspects:
-        yield printable(f"  p_fake {100 * row['p_fake']:5.1f} %  {row['path']}")
+        yield printable(f"  p_fake {per_cent(row['p_fake']):>5} %  {row['path']}")
 
 
 def _is_incomplete(summary: Summary) -> bool:

@@ -103,7 +103,10 @@ def _expected(graph: Graph, arrays: Mapping[str, Any], where: str) -> list[Expec
 
     scales = arrays.get("scale")
     if scales is not None and scales.shape != (len(graph.nodes),):
-        raise ModelError(f"{where}: 'scale' has shape {scales.shape}, not ({len(graph.nodes)},)")
+        raise ModelError(
+            f"{where}: 'scale' is of {scales.size} layers, the model {len(graph.nodes)}:"
+            " another network? `minimeso convert --reference` writes that of a network"
+        )
     names = {name.removeprefix("output/") for name in arrays if name.startswith("output/")}
     unknown = sorted(names - {node.name for node in graph.nodes})
     if unknown:

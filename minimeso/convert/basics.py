@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from .builder import NEEDS_SIZE, Array, Builder, Made
-from .view import Atoms, Value, flat, size_of
+from .builder import NEEDS_SIZE, Array, Builder, Made, data
+from .view import Atom, Atoms, Value, axis, flat, size_of
 
 #: Such that its sum with the variance is exactly 1: a batch norm that scales and shifts only.
 _EXACT_EPS = 2.0**-20
-#: Of constants that a file holds as float32.
+#: Of constants of a formula, which some exporters round to five places.
 CLOSE = 1e-5
+#: Of a scale that undoes another, both in float32.
+_UNDONE = 1e-6
 
 
 def activate(
@@ -85,6 +87,31 @@ def leading(build: Builder, x: Value, atoms: Atoms) -> Value:
     return build.stored(x, [atoms, tuple(rest[:-1]), tuple(rest[-1:])])
 
 
+def matched(build: Builder, a: Value, b: Value) -> tuple[Value, Value]:
+    """Both with their axes cut alike, where both have more than one element along an axis."""
+    for i in range(len(a.axes)):
+        p, q = a.axes[i], b.axes[i]
+        if not p or not q or [x.size for x in p] == [x.size for x in q]:
+            continue
+        if len(p) == 1:
+            a = a.split(p[0], tuple(Atom(x.size) for x in q))
+        elif len(q) == 1:
+            b = b.split(q[0], tuple(Atom(x.size) for x in p))
+        else:
+            a, b = _whole(build, a, i), _whole(build, b, i)
+    return a, b
+
+
+def _whole(build: Builder, value: Value, number: int) -> Value:
+    """With one atom along an axis."""
+    own = value.axes[number]
+    others = [x for x in data(value) if id(x) not in set(map(id, own))]
+    value = build.stored(value, [own, tuple(others[:-1]), tuple(others[-1:])])
+    (atom,) = axis(size_of(own))
+    axes = (*value.axes[:number], (atom,), *value.axes[number + 1 :])
+    return Value(value.name, ((atom,), *value.stored[1:]), axes)
+
+
 def made_by(build: Builder, name: str, *ops: str) -> Made | None:
     made = build.nodes.get(name)
     return made if made is not None and made.op in ops else None
@@ -107,6 +134,6 @@ def undone(build: Builder, x: Value, scale: float, shift: float) -> tuple[Value,
     if name == x.name:
         return x, scale, shift
     scale, shift = scale * before, scale * offset + shift
-    if abs(scale - 1) < CLOSE and abs(shift) < CLOSE * max(1.0, abs(offset)):
+    if abs(scale - 1) < _UNDONE and abs(shift) < _UNDONE * max(1.0, abs(offset)):
         scale, shift = 1.0, 0.0
     return replace(x, name=name), scale, shift

@@ -63,6 +63,7 @@ class Builder:
         padded: nodes that only put zeros around a map -> the map and how many, as in ``conv2d``.
         terms: nodes that are arithmetic of two values -> how, and of which, as the source has them.
         means: nodes that are a mean -> of what, and over which of its axes.
+        spread: nodes that only repeat a value along axes -> that value, and the result.
     """
 
     inputs: dict[str, Shape] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Builder:
     padded: dict[str, tuple[str, tuple[int, int, int, int]]] = field(default_factory=dict)
     terms: dict[str, tuple[str, Value, Value]] = field(default_factory=dict)
     means: dict[str, tuple[Value, tuple[int, ...]]] = field(default_factory=dict)
+    spread: dict[str, tuple[Value, Value]] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
     _bytes_left: int = _MOST_BYTES
 
@@ -234,7 +236,7 @@ class Builder:
 NEEDS_SIZE = "needs a picture of one size: give it with --size WIDTHxHEIGHT"
 #: They belong to no node of the source.
 MOVES = frozenset({"reshape", "permute", "flatten", "channel_shuffle"})
-_WHOLE = {"erf": "GELU", "sqrt": "a layer norm"}
+_WHOLE = {"erf": "GELU", "sqrt": "a layer norm and x / |x|"}
 
 
 def data(value: Value) -> Atoms:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import GraphError
-from . import patterns
-from .basics import activate, affine, along_channels
-from .builder import Array, Builder, Operand, data
-from .view import Atom, Value, axis, flat, size_of
+from . import moving, patterns
+from .basics import activate, affine, along_channels, matched
+from .builder import Array, Builder, Operand
+from .view import Value, flat
 
 
 def clamp(build: Builder, x: Value, low: float | None, high: float | None) -> Value:
@@ -51,18 +51,22 @@ def prelu(build: Builder, x: Value, slope: Array) -> Value:
 def binary(build: Builder, op: str, a: Operand, b: Operand) -> Value:
     """``add``, ``sub``, ``mul`` or ``div`` of two values, or of one and constants."""
     if isinstance(b, np.ndarray):
-        assert isinstance(a, Value)
-        return _with_constant(build, op, a, np.asarray(b, np.float64))
+        if isinstance(a, np.ndarray):
+            raise GraphError("computes with constants alone")
+        return _with_constant(build, op, as_deep(a, b), np.asarray(b, np.float64))
     if isinstance(a, np.ndarray):
-        a = np.asarray(a, np.float64)
+        b, a = as_deep(b, a), np.asarray(a, np.float64)
         if op in ("add", "mul"):
             return _with_constant(build, op, b, a)
         if op == "sub":
             return affine(build, b, np.float64(-1), a)
         raise GraphError("a constant divided by a value")
+    own = a
+    a = _unspread(build, a, b)
+    b = _unspread(build, b, a) if a is own else b
     found = patterns.product(build, a, b) if op == "mul" else None
-    if found is None and op == "div":
-        found = patterns.normalized(build, a, b)
+    if op == "div":
+        found = patterns.normalized(build, a, b) or patterns.by_length(build, a, b)
     if found is not None:
         return found
     first, second = aligned(build, a, b)
@@ -70,6 +74,24 @@ def binary(build: Builder, op: str, a: Operand, b: Operand) -> Value:
     name = build.emit(op, [first.name, second.name])
     build.terms[name] = (op, a, b)
     return replace(whole, name=name)
+
+
+def _unspread(build: Builder, a: Value, b: Value) -> Value:
+    """What was repeated along axes that b has as well, without that: the engine spreads it."""
+    small, whole = build.spread.get(a.name, (a, a))
+    rank = len(a.axes)
+    if small is a or a.axes != whole.axes or len(b.axes) > rank:
+        return a
+    sizes = (1,) * (rank - len(b.axes)) + b.shape
+    if any(p != q and size != n for p, q, size, n in zip(small.axes, a.axes, sizes, a.shape,
+                                                         strict=True)):  # fmt: skip
+        return a
+    return small
+
+
+def as_deep(x: Value, constant: Array) -> Value:
+    """With as many axes as a constant, which may have more."""
+    return x.unsqueezed(range(np.ndim(constant) - len(x.axes)))
 
 
 def _with_constant(build: Builder, op: str, x: Value, constant: Array) -> Value:
@@ -103,10 +125,10 @@ def aligned(build: Builder, a: Value, b: Value) -> tuple[Value, Value]:
     if _elements(b) > _elements(a):
         second, first = aligned(build, b, a)
         return first, second
+    if any(p == 1 != q for p, q in zip(a.shape, b.shape, strict=True)):  # both are spread
+        return aligned(build, moving.expanded(build, a, b.shape), b)
     a, b = matched(build, a, b)
     spread = [i for i in range(rank) if a.axes[i] and not b.axes[i]]
-    if any(b.axes[i] and not a.axes[i] for i in range(rank)):
-        raise GraphError(f"{a.shape} and {b.shape} are both spread")
     twin = {id(q): p for i in range(rank) for p, q in zip(a.axes[i], b.axes[i], strict=False)}
     back = {id(p): q for i in range(rank) for p, q in zip(a.axes[i], b.axes[i], strict=False)}
     if not spread:
@@ -123,28 +145,3 @@ def aligned(build: Builder, a: Value, b: Value) -> tuple[Value, Value]:
         rest = [p for p in flat(a.stored) if id(p) not in keeps]
         a = build.stored(a, [own, tuple(rest[:-1]), tuple(rest[-1:])])
     return a, build.stored(b, [tuple(back[id(p)] for p in a.stored[0]), (), ()])
-
-
-def matched(build: Builder, a: Value, b: Value) -> tuple[Value, Value]:
-    """Both with their axes cut alike, where both have more than one element along an axis."""
-    for i in range(len(a.axes)):
-        p, q = a.axes[i], b.axes[i]
-        if not p or not q or [x.size for x in p] == [x.size for x in q]:
-            continue
-        if len(p) == 1:
-            a = a.split(p[0], tuple(Atom(x.size) for x in q))
-        elif len(q) == 1:
-            b = b.split(q[0], tuple(Atom(x.size) for x in p))
-        else:
-            a, b = _whole(build, a, i), _whole(build, b, i)
-    return a, b
-
-
-def _whole(build: Builder, value: Value, number: int) -> Value:
-    """With one atom along an axis."""
-    own = value.axes[number]
-    others = [x for x in data(value) if id(x) not in set(map(id, own))]
-    value = build.stored(value, [own, tuple(others[:-1]), tuple(others[-1:])])
-    (atom,) = axis(size_of(own))
-    axes = (*value.axes[:number], (atom,), *value.axes[number + 1 :])
-    return Value(value.name, ((atom,), *value.stored[1:]), axes)

@@ -49,7 +49,7 @@ def convert_file(
         size: (height, width) of pictures, where the file leaves them open and the network needs
             to know.
         preparation: mean and deviation that it wants pictures to have; by default they come as
-            they are, RGB in [0, 1].
+            they are, RGB in [0, 1], or from 0 to 255 where the file's input is of bytes.
 
     Raises:
         ConvertError: the file is damaged, or holds something that is not known; the message names
@@ -99,8 +99,9 @@ def write_reference(
         seed: of the picture.
 
     Raises:
-        ConvertError: as ``convert_file``, or what runs the source is missing: ONNX Runtime or the
-            package ``onnx``; PyTorch; Keras.
+        ConvertError: as ``convert_file``, or what runs the source is missing (ONNX Runtime or the
+            package ``onnx``; PyTorch; Keras) or cannot run it; or the network has several inputs.
+        OSError: ``path`` cannot be written.
     """
     read = read_network(Path(source), None, size, preparation)
     write_file(path, reference_of(read, seed))
@@ -115,15 +116,22 @@ def reference_of(read: Read, seed: int) -> bytes:
     if None in shape:
         raise ConvertError("pictures of any size: give one with --size WIDTHxHEIGHT")
     random = np.random.default_rng(seed)
-    x = random.random((1, *(size or 1 for size in shape)), np.float32)
+    levels = random.integers(0, 256, (1, *(size or 1 for size in shape)))
+    x = (levels / 255).astype(np.float32)  # as of bytes, which some networks take
     (source,) = read.converted.inputs
     wanted = _before(read, given, x)
-    if isinstance(read.source, Program):
-        results = evaluate_program(read.source, {source: wanted})
-    elif isinstance(read.source, KerasFile):
-        results = evaluate_keras(read.source, wanted)
-    else:
-        results = evaluate_onnx(read.source, {source: wanted}, read.converted.values)
+    try:
+        if isinstance(read.source, Program):
+            results = evaluate_program(read.source, {source: wanted})
+        elif isinstance(read.source, KerasFile):
+            results = evaluate_keras(read.source, wanted)
+        else:
+            results = evaluate_onnx(read.source, {source: wanted}, read.converted.values)
+    except ConvertError:
+        raise
+    except Exception as error:  # of many kinds, with long texts
+        text = str(error).strip().partition("\n")[0][:300]
+        raise ConvertError(f"the source's own engine cannot run it: {text}") from error
     outputs = {
         view.name: as_stored(view, results[key])
         for key, view in read.converted.values.items()
@@ -178,10 +186,10 @@ def read_network(
         if kind in ("keras", "h5"):
             file = KerasFile(data, kind)
             converted = convert_keras(file, name, size, preparation)
-            return Read(file, converted, _model(name, converted, meta))
+            return Read(file, converted, _model(name, converted, meta, preparation))
         source = onnx_file.read(path, data)
         converted = onnx_file.convert_onnx(source, name, size, preparation=preparation)
-        return Read(source, converted, _model(name, converted, meta))
+        return Read(source, converted, _model(name, converted, meta, preparation))
     except GraphError as error:
         raise ConvertError(f"{path}: {error}") from None
 
@@ -208,7 +216,7 @@ def _read_module(
         program = torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
         torch.export.save(program, file)
     except Exception as error:  # of many kinds, with long texts
-        text = str(error).strip().partition("\n")[0][:300]
+        text = " ".join(str(error).split())[:400]  # what to do stands in later lines
         raise ConvertError(f"{name}: torch.export cannot export it: {text}") from error
     try:
         meta = {"converted_from": f"{type(module).__module__}.{type(module).__qualname__}"}
@@ -225,9 +233,15 @@ def _of_program(
     meta: dict[str, Any],
 ) -> Read:
     converted = convert_program(program, name, size, preparation)
-    return Read(program, converted, _model(name, converted, meta))
+    return Read(program, converted, _model(name, converted, meta, preparation))
 
 
-def _model(name: str, converted: Converted, meta: dict[str, Any]) -> Model:
+def _model(
+    name: str, converted: Converted, meta: dict[str, Any], preparation: Preparation | None
+) -> Model:
     graph = converted.graph
+    if preparation not in (None, Preparation()) and not any(
+        node.name.startswith("prepared") for node in graph.nodes
+    ):
+        raise GraphError("mean, std and bgr are for pictures, and no input that is used is one")
     return Model(name, graph, graph.check_weights(converted.weights), meta)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from . import elementwise, moving
+from . import composed, elementwise, moving
 from .basics import activate, affine
 from .keras_layer import Layer
 from .view import Value
@@ -54,6 +54,8 @@ ACTIVATIONS: dict[str, Callable[[Layer, Value], Value]] = {
     "hard_silu": _plain("hardswish"),
     "mish": _plain("mish"),
     "softmax": _softmax,
+    "softsign": lambda layer, x: composed.softsign(layer.build, x),
+    "celu": lambda layer, x: composed.celu(layer.build, x, 1.0),
 }
 
 

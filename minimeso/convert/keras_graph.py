@@ -147,7 +147,9 @@ class _Reader:
         sizes = with_size(sizes, (1, 2) if last else (2, 3), self.size)
         self.build.where = name
         self.inputs[name] = given = add_input(self.build, name, sizes, last, True)
-        return self.preparation.apply(self.build, given)
+        of_bytes = config.get("dtype") == "uint8"
+        wanted = self.preparation.for_bytes() if of_bytes else self.preparation
+        return wanted.apply(self.build, given)
 
 
 # --- what a configuration says ----------------------------------------------------------------
@@ -208,7 +210,10 @@ def _functional(layers: Sequence[Mapping[str, Any]]) -> Iterator[Step]:
             yield Step(spec, (name, 0), [], {})
         for number, node in enumerate(nodes):
             if isinstance(node, dict):
-                arguments, more = list(_arguments(node["args"])), dict(node["kwargs"])
+                try:
+                    arguments, more = list(_arguments(node["args"])), dict(node["kwargs"])
+                except GraphError as error:
+                    raise GraphError(f"layer {name!r} ({_class_of(spec)}): {error}") from None
             else:
                 arguments, more = _old_arguments(node)
             yield Step(spec, (name, number), arguments, more)
@@ -220,6 +225,9 @@ def _arguments(argument: Any) -> Iterator[Any]:
         for one in argument:
             yield from _arguments(one)
     elif isinstance(argument, dict):
+        if "keras_history" not in argument["config"]:
+            what = str(argument.get("class_name"))[:80]
+            raise GraphError(f"is called with a {what}; known are tensors and numbers")
         name, node, tensor = argument["config"]["keras_history"]
         yield (str(name), int(node), int(tensor))
     elif argument is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ..engine.operators import MAX_EXTENT
+from ..engine.operators.shape import nearest_pixels
 from ..errors import GraphError
 from . import layers
 from .basics import affine
@@ -244,8 +247,19 @@ def up_sampling(layer: Layer) -> Value:
     mode = layer.get("interpolation", "nearest")
     if mode not in ("nearest", "bilinear"):
         raise GraphError(f"setting 'interpolation' is {str(mode)[:80]!r}; known is 'nearest'")
-    scale = size_of_window(layer, "size", 2, 2)
-    return as_before(layer, layers.resize(layer.build, as_map(layer, 2), mode, None, scale))
+    scale, x = size_of_window(layer, "size", 2, 2), as_map(layer, 2)
+    if mode == "nearest":
+        _check_repeats(x, scale)
+    return as_before(layer, layers.resize(layer.build, x, mode, None, scale))
+
+
+def _check_repeats(x: Value, factors: Sequence[int]) -> None:
+    """Whether the engine takes each pixel so often: it multiplies, which of 41 is not exact."""
+    for size, factor in zip(layers.spatial(x), factors, strict=True):
+        tried = max(min(size or 1 << 12, MAX_EXTENT // factor), 1)
+        found = nearest_pixels(tried, tried * factor, np.float32(1 / factor))
+        if (found != np.arange(tried * factor) // factor).any():
+            raise GraphError(f"takes each pixel {factor} times, which the engine does not exactly")
 
 
 def resizing(layer: Layer) -> Value:
@@ -260,6 +274,7 @@ def resizing(layer: Layer) -> Value:
         known = layers.spatial(x)
         if any(n is None or wanted % n for n, wanted in zip(known, size, strict=True)):
             raise GraphError(f"takes the nearest pixels of {known} for {size}: no whole factors")
+        _check_repeats(x, [wanted // (n or 1) for n, wanted in zip(known, size, strict=True)])
     elif mode != "bilinear":
         raise GraphError(f"setting 'interpolation' is {str(mode)[:80]!r}; known is 'bilinear'")
     return as_before(layer, layers.resize(layer.build, x, mode, size, None))

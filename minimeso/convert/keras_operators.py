@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import GraphError
-from . import elementwise, keras_layers, layers, moving
+from . import composed, elementwise, keras_layers, layers, moving
+from . import keras_activations as activation
 from .basics import affine
 from .builder import NEEDS_SIZE, Operand
-from .keras_activations import LAYERS as ACTIVATIONS
 from .keras_layer import Layer, as_before, as_map, is_last
 from .source import Results
 from .view import Value, resolved
@@ -57,6 +57,10 @@ def _arithmetic(op: str) -> Reader:
     return read
 
 
+def _extreme(kind: str) -> Reader:
+    return lambda layer: composed.extreme(layer.build, kind, _values(layer))
+
+
 #: Operators between layers as Keras 3 calls them, and TensorFlow in files of Keras 2.
 _BETWEEN = {
     "add": ("ops.Add", "tf.math.add", "tf.__operators__.add"),
@@ -65,6 +69,29 @@ _BETWEEN = {
     "div": ("ops.Divide", "ops.TrueDivide", "Divide", "TrueDivide", "tf.math.truediv",
             "tf.__operators__.truediv"),
 }  # fmt: skip
+
+
+def _function(name: str) -> Reader:
+    """A function without settings between layers, as the activation of that name."""
+    return lambda layer: _FUNCTIONS[name](layer, layer.value())
+
+
+#: Functions between layers as Keras 3 calls them, in ``.h5`` without ``ops``.
+_FUNCTIONS: dict[str, Callable[[Layer, Value], Value]] = {
+    **{
+        name: activation.ACTIVATIONS[name.lower()]
+        for name in ("Relu", "Relu6", "Sigmoid", "Silu", "Softplus", "Softsign", "Tanh")
+    },
+    "Absolute": lambda layer, x: composed.absolute(layer.build, x),
+    "Negative": lambda layer, x: affine(layer.build, x, np.float64(-1), np.float64(0)),
+}
+
+
+def _unit_length(layer: Layer) -> Value:
+    axes = layer.get("axis", -1)
+    x = layer.value()
+    length = composed.length(layer.build, x, axes if isinstance(axes, list) else [axes], True)
+    return elementwise.binary(layer.build, "div", x, length)
 
 
 def _flatten(layer: Layer) -> Value:
@@ -109,7 +136,7 @@ def _cropping(layer: Layer, rank: int) -> Value:
     x = as_map(layer, rank)
     for number, (first, last) in enumerate(zip(*_borders(layer, "cropping", rank), strict=True), 2):
         if first or last:
-            x = moving.narrow(layer.build, x, number, first, -last if last else 1 << 20)
+            x = moving.narrow(layer.build, x, number, first, -last if last else moving.TO_THE_END)
     return as_before(layer, x)
 
 
@@ -138,7 +165,7 @@ def _code(layer: Layer) -> Value:
 
 
 READERS: dict[str, Reader] = {
-    **ACTIVATIONS,
+    **activation.LAYERS,
     "Conv1D": lambda layer: keras_layers.conv(layer, 1),
     "Conv2D": lambda layer: keras_layers.conv(layer, 2),
     "Conv2DTranspose": keras_layers.conv_transpose,
@@ -164,7 +191,10 @@ READERS: dict[str, Reader] = {
     "Subtract": _arithmetic("sub"),
     "Multiply": _arithmetic("mul"),
     "Average": _average,
+    "Maximum": _extreme("max"),
+    "Minimum": _extreme("min"),
     "Concatenate": _concatenate,
+    "UnitNormalization": _unit_length,
     "Flatten": _flatten,
     "Reshape": _reshape,
     "Permute": _permute,
@@ -189,5 +219,8 @@ READERS: dict[str, Reader] = {
     "RandomContrast": _nothing,
     "RandomBrightness": _nothing,
     "Lambda": _code,
+    "ops.Maximum": _extreme("max"),
+    "ops.Minimum": _extreme("min"),
+    **{prefix + name: _function(name) for name in _FUNCTIONS for prefix in ("", "ops.")},
     **{name: _arithmetic(op) for op, names in _BETWEEN.items() for name in names},
 }

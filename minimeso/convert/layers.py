@@ -85,7 +85,8 @@ def conv_transpose(
     padding: Pads, output_padding: Sequence[int], dilation: Sequence[int], groups: int,
 ) -> Value:  # fmt: skip
     """A transposed convolution.  The engine cuts off as much behind as before: where less is to go,
-    that is added, where more, the kernel gets zeros in front and both cuts are larger."""
+    that is added, or the kernel gets zeros behind; where more, it gets zeros in front and both cuts
+    are larger."""
     if weight.ndim == 3:
         weight = weight[:, :, None, :]
     x = build.map(x)
@@ -97,6 +98,10 @@ def conv_transpose(
         weight = np.pad(weight, front)
         before[i] += zeros * dilation[i]
         extra[i] += zeros * dilation[i]
+        most = max(stride[i], dilation[i]) - 1
+        zeros = -(-max(extra[i] - most, 0) // dilation[i])
+        weight = np.pad(weight, [(0, zeros) if axis == 2 + i else (0, 0) for axis in range(4)])
+        extra[i] -= zeros * dilation[i]
     arrays = {"weight": weight} | ({} if bias is None else {"bias": bias.reshape(-1)})
     name = build.emit(
         "conv_transpose2d",
@@ -221,13 +226,17 @@ def _trailing(build: Builder, x: Value, own: Atoms) -> Value:
 def pool(build: Builder, op: str, x: Value, padding: Pads, **attributes: Any) -> Value:
     """``max_pool2d`` or ``avg_pool2d``."""
     x = build.map(x)
-    source = x.name
-    if attributes.get("stride") == attributes["kernel_size"]:
+    source, kernel = x.name, attributes["kernel_size"]
+    if len(x.axes) == 3 and kernel[0] != 1:
+        raise GraphError(f"has a window of two axes for {x.shape}")
+    if attributes.get("stride") == kernel:
         del attributes["stride"]  # which is what it is by default
-    if op == "avg_pool2d" and attributes.get("count_include_pad"):
-        source, pads = build.padded.get(x.name, (x.name, (0, 0, 0, 0)))
-        # four of each, which mypy does not see
-        padding = tuple(a + b for a, b in zip(padding, pads, strict=True))  # type: ignore[assignment]
+    padded = build.padded.get(x.name)
+    # rounded up, the last window may begin in zeros that are pixels, but not in padding
+    if padded and attributes.get("count_include_pad") and not attributes.get("ceil_mode"):
+        whole = [a + b for a, b in zip(padding, padded[1], strict=True)]
+        if all(2 * pad <= kernel[i % 2] for i, pad in enumerate(whole)):
+            source, padding = padded[0], (whole[0], whole[1], whole[2], whole[3])
     name = build.emit(op, [source], padding=list(padding), **attributes)
     return map_like(build, x, name)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import GraphError
-from .basics import activate, leading
+from . import layers
+from .basics import activate, leading, matched
 from .builder import NEEDS_SIZE, Builder, data
-from .elementwise import matched
-from .view import Atom, Atoms, Value, axis, flat, size_of
+from .view import Atom, Atoms, Size, Value, axis, flat, size_of
+
+#: Behind the last element of any axis.
+TO_THE_END = sys.maxsize
 
 
 def reshape(build: Builder, x: Value, shape: Sequence[int | None]) -> Value:
@@ -106,6 +110,44 @@ def narrow(build: Builder, x: Value, number: int, start: int, end: int, step: in
     made = axis(len(chosen))
     axes = (*x.axes[:number], made, *x.axes[number + 1 :])
     return Value(name, (made, *x.stored[1:]), axes)
+
+
+def pad(build: Builder, x: Value, before: Sequence[int], after: Sequence[int]) -> Value:
+    """Zeros around an axis; below 0 something is cut off."""
+    for number, (first, last) in enumerate(zip(before, after, strict=True)):
+        if min(first, last) < 0:
+            end = last if last < 0 else TO_THE_END
+            x = narrow(build, x, number, max(-first, 0), end)
+    return layers.pad(build, x, [max(b, 0) for b in before], [max(a, 0) for a in after])
+
+
+def expanded(build: Builder, x: Value, shape: Sequence[Size]) -> Value:
+    """Axes of size 1 repeated, new ones in front of them; -1 keeps a size.  What it is added to or
+    multiplied by spreads it just as well (``Builder.spread``)."""
+    x = x.unsqueezed(range(max(len(shape) - len(x.axes), 0)))
+    wanted = [-1] * (len(x.axes) - len(shape)) + list(shape)
+    new: list[tuple[Atom, ...]] = []
+    for i, (size, now) in enumerate(zip(wanted, x.shape, strict=True)):
+        if size == now or size in (-1, 1):
+            new.append(())
+            continue
+        if now != 1:
+            raise GraphError(f"{x.shape} cannot be expanded to {tuple(shape)}")
+        if size is None:
+            raise GraphError(NEEDS_SIZE)
+        if i == 0 and len(wanted) > 1:
+            raise GraphError("expands the batch: the engine sees each picture alone")
+        new.append((Atom(size),))
+    more = flat(new)
+    if not more:
+        return x
+    source = build.stored(x, [data(x), (), ()])
+    size_of_map = [size_of(more[:-1]), size_of(more[-1:])]
+    name = build.emit("resize", [source.name], mode="nearest", size=size_of_map)
+    axes = tuple(atoms or own for atoms, own in zip(new, x.axes, strict=True))
+    found = Value(name, (source.stored[0], more[:-1], more[-1:]), axes)
+    build.spread[name] = (x, found)
+    return found
 
 
 def split(build: Builder, x: Value, number: int, sizes: Sequence[int]) -> list[Value]:

@@ -20,11 +20,13 @@ _MOST_ELEMENTS = 1 << 26
 #: What is worked out when all inputs are constants.
 FOLDED = frozenset(
     {
-        "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "Div",
-        "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather", "Greater", "Identity", "Less",
-        "Log", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Range", "Reciprocal",
-        "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round",
-        "Shape", "Sign", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose",
+        "Abs", "Add", "And", "BatchNormalization", "Cast", "CastLike", "Ceil", "Clip", "Concat",
+        "Constant", "ConstantOfShape", "DequantizeLinear", "Div", "Equal", "Erf", "Exp", "Expand",
+        "Flatten", "Floor", "Gather", "Greater", "Identity", "LeakyRelu", "Less", "Log", "Max",
+        "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Range", "Reciprocal", "ReduceL1",
+        "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+        "ReduceSumSquare", "Relu", "Reshape", "Round", "Shape", "Sigmoid", "Sign", "Size", "Slice",
+        "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Tile", "Transpose",
         "Unsqueeze", "Where",
     }
 )  # fmt: skip

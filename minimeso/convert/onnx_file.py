@@ -37,6 +37,11 @@ from .view import Value
 _BATCHED = frozenset(
     {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization", "GlobalAveragePool"}
 )
+#: What only moves elements, or makes floats of them, may read integers.
+_OF_INTEGERS = frozenset(
+    {"Cast", "Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice",
+     "Split", "Concat", "Gather"}
+)  # fmt: skip
 #: Oldest opset whose operators are read as they are meant.
 _OLDEST = 6
 
@@ -120,10 +125,21 @@ def _convert(
     for entry in graph.input:
         if entry.name not in values:
             inputs[entry.name] = given = _input(build, graph, entry, size)
-            values[entry.name] = preparation.apply(build, given)
+            of_bytes = entry.type.tensor_type.elem_type == _onnx().TensorProto.UINT8
+            wanted = preparation.for_bytes() if of_bytes else preparation
+            values[entry.name] = wanted.apply(build, given)
     left = SIZE_LIMIT  # once more, for what is worked out of them
+    integers: set[str] = set()  # names of values that are, here floats
     used = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
     for number, node in enumerate(graph.node):
+        whole = not integers.isdisjoint(node.input)
+        if whole and node.op_type in READERS.keys() - _OF_INTEGERS:
+            raise GraphError(
+                f"node {node.name!r} ({node.op_type}): computes with integers; the engine computes"
+                " in float32: put a Cast to float before it"
+            )
+        if node.op_type == "ArgMax" or (whole and node.op_type != "Cast"):
+            integers.update(node.output)
         results = _results(node, number, version, build, values, used)
         left -= sum(result.nbytes for result in results if isinstance(result, np.ndarray))
         if left < 0:
@@ -160,7 +176,8 @@ def _array(tensor: Any, folder: Path | None, left: int) -> Array:
     try:
         if external:
             return _external(tensor, folder, elements)
-        return np.asarray(onnx.numpy_helper.to_array(tensor))
+        array = np.asarray(onnx.numpy_helper.to_array(tensor))
+        return array.astype(np.float32) if tensor.data_type == onnx.TensorProto.BFLOAT16 else array
     except GraphError:
         raise
     except Exception as error:  # of many kinds, for many kinds of damage
@@ -202,7 +219,8 @@ def _input(build: Builder, graph: Any, entry: Any, size: tuple[int, int] | None)
     readers = [node for node in graph.node if entry.name in node.input]
     if kind.elem_type not in FLOATS and not all(_casts(node) for node in readers):
         raise GraphError(
-            f"input {entry.name[:80]!r} is of integers; the engine computes in float32"
+            f"input {entry.name[:80]!r} is of integers or of no numbers at all; the engine computes"
+            " in float32: put a Cast to float behind it"
         )
     nhwc = len(sizes) == 4 and bool(readers) and all(_turns(node) for node in readers)
     sizes = with_size(sizes, (1, 2) if nhwc else (2, 3), size)

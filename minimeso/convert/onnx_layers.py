@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from . import layers
+from . import composed, layers, moving
 from .builder import NEEDS_SIZE, Array
+from .elementwise import binary
 from .source import Node, integers, text_of
 from .view import Value
 
@@ -219,7 +220,7 @@ def pad(node: Node) -> Value:
     before, after = [0] * rank, [0] * rank
     for i, number in enumerate(numbers):
         before[number], after[number] = pads[i], pads[len(numbers) + i]
-    return layers.pad(node.build, x, before, after)
+    return moving.pad(node.build, x, before, after)
 
 
 def reduce(node: Node, kind: str) -> Value:
@@ -227,14 +228,21 @@ def reduce(node: Node, kind: str) -> Value:
     axes = integers(node.get("axes"))
     if axes is None:
         axes = integers(node.optional(1, "axes"))
-    if axes is None or (not axes and not node.get("noop_with_empty_axes", 0)):
-        axes = list(range(len(x.axes)))
-    node.get("noop_with_empty_axes")
+    if node.get("noop_with_empty_axes", 0) and not axes:
+        return x
+    axes = axes or list(range(len(x.axes)))
     keep = bool(node.get("keepdims", 1))
-    if kind in ("sum", "min"):
-        whole = layers.total if kind == "sum" else layers.least
-        return whole(node.build, x, axes, keep)
+    others = {"sum": layers.total, "min": layers.least, "length": composed.length}
+    if kind in others:
+        return others[kind](node.build, x, axes, keep)
     return layers.mean(node.build, x, axes, keep, kind)
+
+
+def unit_length(node: Node) -> Value:
+    node.only("p", 2)
+    x = node.value()
+    length = composed.length(node.build, x, [node.get("axis", -1)], True)
+    return binary(node.build, "div", x, length)
 
 
 def over_map(node: Node, kind: str) -> Value:

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from . import onnx_layers, onnx_shapes
+from . import composed, onnx_layers, onnx_shapes
 from .basics import activate, affine
 from .builder import Operand
-from .elementwise import binary, clamp, hardsigmoid, prelu
+from .elementwise import as_deep, binary, clamp, hardsigmoid, prelu
 from .onnx_resize import resize
 from .source import Node, Reader, text_of
 from .view import Value
 
-#: float, float16, double in onnx.TensorProto.
-FLOATS = (1, 10, 11)
+#: float, float16, double, bfloat16 in onnx.TensorProto: types that a network computes in.  That the
+#: engine does so in float32 is more exact, so casts to them round nothing, in ``.pt2`` neither.
+FLOATS = (1, 10, 11, 16)
 
 
 def _clip(node: Node) -> Value:
@@ -32,16 +33,19 @@ def _clip(node: Node) -> Value:
 
 
 def _bound(node: Node, kind: str) -> Value:
-    """Min or Max with a constant."""
-    if len(node.inputs) == 1:
-        return node.value()
-    place = 0 if isinstance(node.inputs[0], Value) else 1
-    constant = node.constant(1 - place, "bound") if len(node.inputs) == 2 else np.zeros(2)
-    if constant.size != 1:
-        raise GraphError("compares values; known is one with one constant")
-    bound = float(constant.reshape(-1)[0])
-    low, high = (None, bound) if kind == "min" else (bound, None)
-    return clamp(node.build, node.value(place), low, high)
+    """Min or Max of values and constants of one number."""
+    values = [one for one in node.inputs if isinstance(one, Value)]
+    constants = [one for one in node.inputs if isinstance(one, np.ndarray)]
+    if any(constant.size != 1 for constant in constants):
+        raise GraphError("compares with a constant of several numbers; known is one")
+    if not values:
+        node.value()
+    found = composed.extreme(node.build, kind, values)
+    for constant in constants:
+        bound = float(constant.reshape(-1)[0])
+        low, high = (None, bound) if kind == "min" else (bound, None)
+        found = clamp(node.build, as_deep(found, constant), low, high)
+    return found
 
 
 def _arithmetic(op: str) -> Reader:
@@ -55,14 +59,17 @@ def _arithmetic(op: str) -> Reader:
 def _sum(node: Node) -> Operand:
     result: Operand = node.inputs[0]
     for other in node.inputs[1:]:
-        result = binary(node.build, "add", result, other)
+        if isinstance(result, np.ndarray) and isinstance(other, np.ndarray):
+            result = np.asarray(result + other)
+        else:
+            result = binary(node.build, "add", result, other)
     return result
 
 
 def _mean_of(node: Node) -> Operand:
     whole = _sum(node)
     if not isinstance(whole, Value):
-        raise GraphError("a mean of constants")
+        return np.asarray(whole / len(node.inputs))
     return affine(node.build, whole, np.float64(1 / len(node.inputs)), np.float64(0))
 
 
@@ -70,7 +77,7 @@ def _pow(node: Node) -> Value:
     exponent = node.constant(1, "exponent")
     if exponent.size != 1 or float(exponent.reshape(-1)[0]) not in (1, 2, 0.5):
         raise GraphError("an exponent that is not 1, 2 or 0.5")
-    x, power = node.value(), float(exponent.reshape(-1)[0])
+    x, power = as_deep(node.value(), exponent), float(exponent.reshape(-1)[0])
     if power == 0.5:
         return activate(node.build, "sqrt", x)
     return x if power == 1 else binary(node.build, "mul", x, x)
@@ -135,7 +142,13 @@ def _cast(node: Node) -> Value:
     node.get("saturate")
     node.get("round_mode")
     if node.get("to") not in FLOATS:
-        raise GraphError("casts to integers; the engine computes in float32")
+        import onnx
+
+        kind = onnx.TensorProto.DataType.Name(node.get("to"))
+        raise GraphError(
+            f"casts to {kind}; the engine computes in float32: leave the cast out, or export the"
+            " network before quantization"
+        )
     return node.value()
 
 
@@ -166,6 +179,9 @@ READERS: dict[str, Reader] = {
     "LeakyRelu": _plain("leaky_relu", negative_slope=("alpha", 0.01)),
     "Elu": _plain("elu", alpha=("alpha", 1.0)),
     "Selu": _selu,
+    "Celu": lambda node: composed.celu(node.build, node.value(), float(node.get("alpha", 1.0))),
+    "Abs": lambda node: composed.absolute(node.build, node.value()),
+    "Softsign": lambda node: composed.softsign(node.build, node.value()),
     "PRelu": _prelu,
     "HardSigmoid": _hardsigmoid,
     "Gelu": _gelu,
@@ -186,6 +202,8 @@ READERS: dict[str, Reader] = {
     "ReduceMax": lambda node: onnx_layers.reduce(node, "max"),
     "ReduceMin": lambda node: onnx_layers.reduce(node, "min"),
     "ReduceSum": lambda node: onnx_layers.reduce(node, "sum"),
+    "ReduceL2": lambda node: onnx_layers.reduce(node, "length"),
+    "LpNormalization": onnx_layers.unit_length,
     "Pad": onnx_layers.pad,
     "Resize": resize,
     "Upsample": resize,
@@ -195,6 +213,8 @@ READERS: dict[str, Reader] = {
     "Split": onnx_shapes.split,
     "Slice": onnx_shapes.cut,
     "Gather": onnx_shapes.gather,
+    "Expand": onnx_shapes.expand,
+    "Tile": onnx_shapes.tile,
     "Reshape": onnx_shapes.reshape,
     "Flatten": onnx_shapes.flatten,
     "Softmax": onnx_shapes.softmax,
@@ -210,4 +230,4 @@ READERS: dict[str, Reader] = {
 }
 
 #: Of these there are only the formulas that they are part of.
-PARTS = frozenset({"Erf", "Sqrt"})
+PARTS = frozenset({"Erf", "Sqrt", "ReduceL2"})

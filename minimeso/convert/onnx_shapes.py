@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..errors import GraphError
-from . import moving
-from .builder import NEEDS_SIZE
+from . import composed, moving
+from .builder import NEEDS_SIZE, Operand
 from .source import Node, integers, text_of
 from .view import Value, resolved
 
@@ -59,27 +61,35 @@ def cut(node: Node) -> Value:
     axes = axes if axes is not None else list(range(len(starts)))
     steps = steps if steps is not None else [1] * len(starts)
     for number, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        x = moving.narrow(node.build, x, number, start, end, step)
+        x = composed.cut(node.build, x, number, start, end, step)
     return x
 
 
 def gather(node: Node) -> Value:
     x, number = node.value(), node.get("axis", 0)
     indices = node.constant(1, "indices")
-    chosen = integers(indices) or []
-    size = x.shape[x.axis_number(number)]
-    chosen = [i + (size or 0) if i < 0 else i for i in chosen]
-    if not chosen or chosen != list(range(chosen[0], chosen[0] + len(chosen))):
-        raise GraphError("gathers elements that do not follow each other")
     number = x.axis_number(number)
-    x = moving.narrow(node.build, x, number, chosen[0], chosen[-1] + 1)
-    shape = [*x.shape[:number], *indices.shape, *x.shape[number + 1 :]]
+    whole = x.shape
+    x = composed.chosen(node.build, x, number, integers(indices) or [])
+    shape = [*whole[:number], *indices.shape, *whole[number + 1 :]]
     return moving.reshape(node.build, x, shape)
 
 
 def concat(node: Node) -> Value:
-    values = [node.value(i) for i in range(len(node.inputs))]
-    return moving.concat(node.build, values, node.get("axis", 1))
+    values: list[Operand] = [
+        one if isinstance(one, np.ndarray) else node.value(i) for i, one in enumerate(node.inputs)
+    ]
+    return composed.joined(node.build, values, node.get("axis", 1))
+
+
+def expand(node: Node) -> Value:
+    x, wanted = node.value(), integers(node.constant(1, "shape")) or []
+    return moving.expanded(node.build, x, wanted)
+
+
+def tile(node: Node) -> Value:
+    counts = integers(node.constant(1, "number of repeats")) or []
+    return composed.repeated(node.build, node.value(), counts)
 
 
 def softmax(node: Node) -> Value:

@@ -11,15 +11,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from . import moving
 from .basics import CLOSE, affine, made_by, scaled
 from .builder import Array, Builder
 from .layers import layer_norm
 from .view import Value
 
+#: Below it is what keeps a length from 0, which nothing but 0 is seen of.
+_TINY = 1e-6
+_NO_EPS = 1e-24
+_ZERO = np.float64(0)
+
 
 def _is(found: tuple[float, float], scale: float, shift: float) -> bool:
-    return math.isclose(found[0], scale, rel_tol=CLOSE, abs_tol=CLOSE) and math.isclose(
-        found[1], shift, rel_tol=CLOSE, abs_tol=CLOSE
+    return all(
+        math.isclose(number, wanted, rel_tol=CLOSE, abs_tol=0 if wanted else CLOSE)
+        for number, wanted in zip(found, (scale, shift), strict=True)
     )
 
 
@@ -49,17 +56,23 @@ def _gelu(build: Builder, x: Value, f: Value) -> Value | None:
     if erf is None:
         return None
     source, *inner = scaled(build, erf.inputs[0])
-    if not _is((inner[0], inner[1]), 1 / math.sqrt(2), 0):
-        return None
     own, *outer = scaled(build, x.name)
-    whole = outer[0] * of_erf[0]  # times x (1 + erf)
-    if own != source or not _is((of_erf[0], of_erf[1]), of_erf[0], of_erf[0]) or outer[1]:
+    if own != source or not _is((of_erf[0], of_erf[1]), of_erf[0], of_erf[0]):
         return None
-    gelu = replace(x, name=build.emit("gelu", [source]))
-    factor = 2 * whole
+    scale = inner[0] * math.sqrt(2)  # of the source in x (1 + erf(x / sqrt 2))
+    if inner[1] or outer[1] or not scale:
+        return None
+    if _is((scale, 0), 1, 0):
+        scale, argument = 1.0, replace(x, name=source)
+    elif _is((scale, 0), outer[0], 0):
+        scale, argument = outer[0], x
+    else:
+        argument = affine(build, replace(x, name=source), np.float64(scale), _ZERO)
+    gelu = replace(x, name=build.emit("gelu", [argument.name]))
+    factor = 2 * of_erf[0] * outer[0] / scale
     if abs(factor - 1) < CLOSE:
         return gelu
-    return affine(build, gelu, np.float64(factor), np.float64(0))
+    return affine(build, gelu, np.float64(factor), _ZERO)
 
 
 def hardsigmoid(build: Builder, x: Value, low: float | None, high: float | None) -> str | None:
@@ -112,8 +125,46 @@ def normalized(build: Builder, a: Value, b: Value) -> Value | None:
     centre = build.means.get(deviation[2].name)
     if centre is None or centre != (deviation[1], axes):
         return None
+    whole = deviation[1].axes
+    spread = tuple(() if i in axes else atoms for i, atoms in enumerate(whole))
+    if any(value.axes != whole for value in (a, square, *squared[1:])):
+        return None  # turned in between
+    if b.axes != spread or deviation[2].axes != spread:
+        return None
     x = centre[0]
     rank = len(x.axes)
     order = [*(i for i in range(rank) if i not in axes), *axes]
     made = layer_norm(build, x.permuted(order), len(axes), None, None, eps)
     return made.permuted([order.index(i) for i in range(rank)])
+
+
+def by_length(build: Builder, a: Value, b: Value) -> Value | None:
+    """x / sqrt(s mean(x x) + eps), the root not below some tiny number: a layer norm of x and -x,
+    the mean of which is 0."""
+    name, least = b.name, 0.0
+    clamp = made_by(build, name, "clamp")
+    if clamp is not None and clamp.attributes.get("max") is None:
+        name, least = clamp.inputs[0], float(clamp.attributes["min"])
+    name, factor, shift = scaled(build, name)
+    root = made_by(build, name, "sqrt")
+    if root is None or factor <= 0 or not max(abs(least), abs(shift)) <= _TINY:
+        return None
+    mean_name, scale, eps = scaled(build, root.inputs[0])
+    mean = build.means.get(mean_name)
+    squared = build.terms.get(mean[0].name) if mean is not None else None
+    if mean is None or squared is None or squared[0] != "mul" or scale <= 0 or eps < 0:
+        return None
+    (square, axes), (_, x, again) = mean, squared
+    spread = tuple(() if i in axes else atoms for i, atoms in enumerate(x.axes))
+    if x != again or (a.name, a.axes) != (x.name, x.axes):
+        return None
+    if square.axes != x.axes or b.axes != spread:
+        return None
+    rank, first = len(x.axes), axes[0]
+    both = moving.concat(build, [x, affine(build, x, np.float64(-1), _ZERO)], first)
+    order = [*(i for i in range(rank) if i not in axes), *axes]
+    eps = max(eps / scale, _NO_EPS)
+    made = layer_norm(build, both.permuted(order), len(axes), None, None, eps)
+    made = made.permuted([order.index(i) for i in range(rank)])
+    half = moving.narrow(build, made, first, 0, x.shape[first] or 1)
+    return affine(build, half, np.float64(1 / (factor * math.sqrt(scale))), _ZERO)

@@ -106,7 +106,11 @@ def evaluate_onnx(
     copy.CopyFrom(model)
     del copy.graph.output[:]
     copy.graph.output.extend([onnx.ValueInfoProto(name=name) for name in names])
-    given = {name: array.astype(np.float32) for name, array in inputs.items()}
+    types = {entry.name: entry.type.tensor_type.elem_type for entry in model.graph.input}
+    given = {
+        name: _as_given(array, onnx.helper.tensor_dtype_to_np_dtype(types[name]))
+        for name, array in inputs.items()
+    }
     try:
         import onnxruntime
     except ImportError:
@@ -122,6 +126,11 @@ def evaluate_onnx(
         )
         results = session.run(None, given)
     return dict(zip(names, map(np.asarray, results), strict=True))
+
+
+def _as_given(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """As the type that a network takes."""
+    return (np.rint(array) if dtype.kind in "iu" else array).astype(dtype)
 
 
 def evaluate_program(

@@ -155,6 +155,8 @@ def convert_node(node: _Kind, readers: Mapping[str, Callable[[_Kind], Results]])
             f"node {node.name!r} ({node.op}): attribute {unknown[0]!r} ({value}) is not known here."
             f" {REMEDY}"
         )
+    if isinstance(found, np.generic):  # of one element, which NumPy likes to unwrap
+        return [np.asarray(found)]
     return [found] if isinstance(found, (Value, np.ndarray)) else list(found)
 
 
@@ -227,6 +229,13 @@ class Preparation(NamedTuple):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     bgr: bool = False
+
+    def for_bytes(self) -> Preparation:
+        """Of an input of bytes: a network for 0 to 255, unless mean or std say what it wants."""
+        plain = Preparation()
+        if (self.mean, self.std) != (plain.mean, plain.std):
+            return self
+        return self._replace(std=(1 / 255,))
 
     def apply(self, build: Builder, x: Value) -> Value:
         """The picture as the network wants it: a convolution of one pixel."""
@@ -303,13 +312,14 @@ def finished(
         inputs, outputs: of the source.
         made: what they stood for when they were computed, where that may be something else.
     """
-    results, values, changed = {}, dict(values), dict(made if made is not None else values)
+    results: dict[str, str] = {}
+    values, changed = dict(values), dict(made if made is not None else values)
     for output in outputs:
         value = values.get(output)
         if not isinstance(value, Value):
             raise GraphError(f"output {output!r} does not depend on the picture")
         found = as_output(build, value)
-        if found.name in build.inputs:  # an output is a node
+        if found.name in build.inputs or found.name in results.values():  # a node for each
             shape = [-1 if size is None else size for size in build.shapes[found.name]]
             found = replace(found, name=build.emit("reshape", [found.name], shape=shape))
         results[output] = found.name

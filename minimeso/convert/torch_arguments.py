@@ -11,6 +11,13 @@ from .builder import Array
 from .source import Node
 from .view import Value
 
+#: Why a node is refused.
+TRAINS = "is in training mode: export the network after .eval()"
+INTEGERS = (
+    "computes with integers; the engine computes in float32: make floats of them before, as"
+    " x.float() does"
+)
+
 
 def first(node: Node) -> Value:
     """The input, called ``self`` or ``input``."""
@@ -31,6 +38,13 @@ def needed(node: Node, name: str) -> Array:
     if found is None:
         raise GraphError(f"has no {name}")
     return found
+
+
+def to_floats(node: Node) -> None:
+    """Arguments of a change of type, which must be to floats."""
+    for name in ("device", "layout", "pin_memory", "non_blocking", "copy", "memory_format"):
+        node.get(name)
+    node.only("dtype", 7, 6, 8, 13, None)  # float32, float16, float64, bfloat16
 
 
 def ints(value: Any) -> list[int]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import GraphError
-from . import layers, moving
+from . import composed, layers, moving
 from .source import Node
-from .torch_arguments import array, first, ints, needed
+from .torch_arguments import TRAINS, array, first, ints, needed
 from .view import Value
 
 
@@ -24,9 +24,18 @@ def _around(pads: Sequence[int]) -> layers.Pads:
     return pads[0], pads[1], pads[0], pads[1]
 
 
+def _map(node: Node, rank: int) -> Value:
+    """The input, which PyTorch also takes without a batch."""
+    x = first(node)
+    if len(x.axes) != rank + 2:
+        raise GraphError(f"reads {x.shape}; known are maps of {rank} axes, in a batch: (1, ...)")
+    return x
+
+
 def conv(node: Node) -> Value:
-    x, weight, bias = first(node), needed(node, "weight"), array(node, "bias")
+    weight, bias = needed(node, "weight"), array(node, "bias")
     rank = weight.ndim - 2
+    x = _map(node, rank)
     stride, dilation = _twice(node, "stride", 1, rank), _twice(node, "dilation", 1, rank)
     groups = int(node.get("groups", 1))
     if node.get("transposed", False):
@@ -56,8 +65,9 @@ def conv(node: Node) -> Value:
 
 
 def conv_transpose(node: Node) -> Value:
-    x, weight, bias = first(node), needed(node, "weight"), array(node, "bias")
+    weight, bias = needed(node, "weight"), array(node, "bias")
     rank = weight.ndim - 2
+    x = _map(node, rank)
     return layers.conv_transpose(
         node.build,
         x,
@@ -93,13 +103,14 @@ def matmul(node: Node) -> Value:
 
 
 def batch_norm(node: Node) -> Value:
-    if node.get("training", False):
-        raise GraphError("is in training mode: export the network after .eval()")
     for name in ("momentum", "cudnn_enabled"):
         node.get(name)
+    training = node.get("training", False)
     mean, var = array(node, "running_mean"), array(node, "running_var")
-    if mean is None or var is None:
+    if mean is None or var is None:  # then .eval() leaves it in training mode, too
         raise GraphError("has no running statistics: train it with track_running_stats=True")
+    if training:
+        raise GraphError(TRAINS)
     return layers.batch_norm(
         node.build, first(node), array(node, "weight"), array(node, "bias"), mean, var,
         float(node.get("eps", 1e-5)),
@@ -123,6 +134,15 @@ def group_norm(node: Node) -> Value:
     )  # fmt: skip
 
 
+def native_group_norm(node: Node) -> Value:
+    for name in ("N", "C", "HxW"):
+        node.get(name)
+    return layers.group_norm(
+        node.build, first(node), int(node.get("group")), array(node, "weight"),
+        array(node, "bias"), float(node.get("eps", 1e-5)),
+    )  # fmt: skip
+
+
 def instance_norm(node: Node) -> Value:
     for name in ("momentum", "cudnn_enabled", "running_mean", "running_var"):
         node.get(name)
@@ -137,8 +157,8 @@ def instance_norm(node: Node) -> Value:
 
 
 def pool(node: Node, op: str) -> Value:
-    x = first(node)
-    rank = len(x.axes) - 2
+    rank = 1 if "1d" in node.op else 2
+    x = _map(node, rank)
     kernel = _twice(node, "kernel_size", 1, rank)
     more: dict[str, Any] = {}
     if op == "max_pool2d":
@@ -157,8 +177,9 @@ def pool(node: Node, op: str) -> Value:
 
 
 def adaptive(node: Node, op: str) -> list[Value]:
-    size = layers.pair(ints(node.get("output_size")), 1)
-    return [layers.adaptive_pool(node.build, op, first(node), size)]
+    given = ints(node.get("output_size"))
+    x = _map(node, len(given))
+    return [layers.adaptive_pool(node.build, op, x, layers.pair(given, 1))]
 
 
 def reduce(node: Node, kind: str) -> Value:
@@ -167,10 +188,15 @@ def reduce(node: Node, kind: str) -> Value:
     node.only("dtype", None, 7)
     numbers = ints(dims) if dims not in (None, []) else list(range(len(x.axes)))
     keep = bool(node.get("keepdim", False))
-    if kind in ("sum", "min"):
-        whole = layers.total if kind == "sum" else layers.least
-        return whole(node.build, x, numbers, keep)
+    others = {"sum": layers.total, "min": layers.least, "length": composed.length}
+    if kind in others:
+        return others[kind](node.build, x, numbers, keep)
     return layers.mean(node.build, x, numbers, keep, kind)
+
+
+def length(node: Node) -> Value:
+    node.only("ord", 2, 2.0)
+    return reduce(node, "length")
 
 
 def extreme(node: Node, kind: str) -> Value:
@@ -190,12 +216,7 @@ def pad(node: Node) -> Value:
     before, after = [0] * rank, [0] * rank
     for i in range(len(pads) // 2):
         before[rank - 1 - i], after[rank - 1 - i] = pads[2 * i], pads[2 * i + 1]
-    for number in range(rank):  # below 0: something is cut off
-        begin, last = -min(before[number], 0), min(after[number], 0)
-        if begin or last:
-            end = last if last else 1 << 20
-            x = moving.narrow(node.build, x, number, begin, end)
-    return layers.pad(node.build, x, [max(b, 0) for b in before], [max(a, 0) for a in after])
+    return moving.pad(node.build, x, before, after)
 
 
 def upsample(node: Node, mode: str) -> Value:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import GraphError
-from . import moving, torch_layers, torch_shapes
+from . import composed, moving, torch_layers, torch_shapes
 from .basics import activate, affine
 from .builder import Operand
 from .elementwise import binary, clamp, prelu
 from .source import Node, Reader
-from .torch_arguments import first, ints, needed
+from .torch_arguments import TRAINS, first, ints, needed, to_floats
 from .view import Value
 
 
@@ -48,21 +48,40 @@ def _pow(node: Node) -> Value:
     return x if exponent == 1 else binary(node.build, "mul", x, x)
 
 
+#: From here on softplus is its argument, in float32.
+_SOFT = 15
+
+
 def _softplus(node: Node) -> Value:
     node.only("beta", 1, 1.0)
-    node.get("threshold")
+    threshold = float(node.get("threshold", 20))
+    if threshold < _SOFT:
+        raise GraphError(f"a threshold of {threshold}; known are {_SOFT} and more")
     return activate(node.build, "softplus", first(node))
 
 
-def _elu(node: Node) -> Value:
-    node.only("scale", 1, 1.0)
+def _elu(node: Node, alpha: float = 1.0, scale: float = 1.0) -> Value:
     node.only("input_scale", 1, 1.0)
-    return activate(node.build, "elu", first(node), alpha=float(node.get("alpha", 1.0)))
+    elu = activate(node.build, "elu", first(node), alpha=float(node.get("alpha", alpha)))
+    return affine(node.build, elu, np.float64(node.get("scale", scale)), np.float64(0))
 
 
-def _selu(node: Node) -> Value:
-    elu = activate(node.build, "elu", first(node), alpha=1.6732632423543772848)
-    return affine(node.build, elu, np.float64(1.0507009873554804934), np.float64(0))
+def _celu(node: Node) -> Value:
+    return composed.celu(node.build, first(node), float(node.get("alpha", 1.0)))
+
+
+def _extreme(kind: str) -> Reader:
+    """Of two values; or of one, over everything."""
+
+    def read(node: Node) -> Value:
+        other = node.get("other")
+        if other is None:
+            return torch_layers.reduce(node, kind)
+        if not isinstance(other, Value):
+            raise GraphError("compares with a constant: write it with clamp")
+        return composed.extreme(node.build, kind, [first(node), other])
+
+    return read
 
 
 def _prelu(node: Node) -> Value:
@@ -95,14 +114,12 @@ def _identity(node: Node) -> Value:
 def _dropout(node: Node) -> Value:
     node.get("p")
     if node.get("train", False):
-        raise GraphError("is in training mode: export the network after .eval()")
+        raise GraphError(TRAINS)
     return first(node)
 
 
 def _cast(node: Node) -> Value:
-    for name in ("device", "layout", "pin_memory", "non_blocking", "copy", "memory_format"):
-        node.get(name)
-    node.only("dtype", 7, 6, 8, 13, None)  # float32, float16, float64, bfloat16
+    to_floats(node)
     return first(node)
 
 
@@ -136,15 +153,20 @@ _BASE: dict[str, Reader] = {
     "mm.default": torch_layers.matmul,
     "matmul.default": torch_layers.matmul,
     "batch_norm.default": torch_layers.batch_norm,
+    "_native_batch_norm_legit_no_training.default": torch_layers.batch_norm,
     "layer_norm.default": torch_layers.layer_norm,
+    "native_layer_norm.default": torch_layers.layer_norm,
+    "native_group_norm.default": torch_layers.native_group_norm,
     "group_norm.default": torch_layers.group_norm,
     "instance_norm.default": torch_layers.instance_norm,
     "max_pool1d.default": lambda node: torch_layers.pool(node, "max_pool2d"),
     "max_pool2d.default": lambda node: torch_layers.pool(node, "max_pool2d"),
+    "max_pool2d_with_indices.default": lambda node: torch_layers.pool(node, "max_pool2d"),
     "avg_pool1d.default": lambda node: torch_layers.pool(node, "avg_pool2d"),
     "avg_pool2d.default": lambda node: torch_layers.pool(node, "avg_pool2d"),
     "adaptive_avg_pool1d.default": lambda node: torch_layers.adaptive(node, "avg_pool2d"),
     "adaptive_avg_pool2d.default": lambda node: torch_layers.adaptive(node, "avg_pool2d"),
+    "_adaptive_avg_pool2d.default": lambda node: torch_layers.adaptive(node, "avg_pool2d"),
     "adaptive_max_pool2d.default": lambda node: torch_layers.adaptive(node, "max_pool2d"),
     "mean.dim": lambda node: torch_layers.reduce(node, "avg"),
     "mean.default": lambda node: torch_layers.reduce(node, "avg"),
@@ -152,7 +174,9 @@ _BASE: dict[str, Reader] = {
     "min.dim": lambda node: torch_layers.extreme(node, "min"),
     "amin.default": lambda node: torch_layers.reduce(node, "min"),
     "amax.default": lambda node: torch_layers.reduce(node, "max"),
+    "sum.default": lambda node: torch_layers.reduce(node, "sum"),
     "sum.dim_IntList": lambda node: torch_layers.reduce(node, "sum"),
+    "linalg_vector_norm.default": torch_layers.length,
     "constant_pad_nd.default": torch_layers.pad,
     "pad.default": torch_layers.pad,
     "upsample_nearest2d.vec": lambda node: torch_layers.upsample(node, "nearest"),
@@ -162,6 +186,8 @@ _BASE: dict[str, Reader] = {
     "view.default": torch_shapes.reshape,
     "reshape.default": torch_shapes.reshape,
     "_unsafe_view.default": torch_shapes.reshape,
+    "reshape_as.default": torch_shapes.reshape,
+    "view_as.default": torch_shapes.reshape,
     "flatten.using_ints": torch_shapes.flatten,
     "permute.default": lambda node: first(node).permuted(ints(node.get("dims"))),
     "transpose.int": torch_shapes.transpose,
@@ -178,6 +204,13 @@ _BASE: dict[str, Reader] = {
     "split.sizes": torch_shapes.split,
     "stack.default": torch_shapes.stack,
     "unbind.int": torch_shapes.unbind,
+    "expand.default": torch_shapes.expand,
+    "expand_as.default": torch_shapes.expand,
+    "repeat.default": torch_shapes.repeat,
+    "tile.default": torch_shapes.repeat,
+    "flip.default": torch_shapes.flip,
+    "index_select.default": torch_shapes.index_select,
+    "index.Tensor": torch_shapes.index,
     "unflatten.int": torch_shapes.unflatten,
     "cat.default": torch_shapes.cat,
     "concat.default": torch_shapes.cat,
@@ -203,10 +236,12 @@ _BASE: dict[str, Reader] = {
     "clamp.default": _clamp,
     "hardtanh.default": _clamp,
     "clamp_min.default": _clamp,
+    "clamp_max.default": _clamp,
     "relu.default": _plain("relu"),
     "relu6.default": _plain("relu6"),
     "sigmoid.default": _plain("sigmoid"),
     "sqrt.default": _plain("sqrt"),
+    "erf.default": _plain("erf"),
     "tanh.default": _plain("tanh"),
     "silu.default": _plain("swish"),
     "mish.default": _plain("mish"),
@@ -214,7 +249,15 @@ _BASE: dict[str, Reader] = {
     "hardsigmoid.default": _plain("hardsigmoid"),
     "softplus.default": _softplus,
     "elu.default": _elu,
-    "selu.default": _selu,
+    "selu.default": lambda node: _elu(node, 1.6732632423543772848, 1.0507009873554804934),
+    "celu.default": _celu,
+    "abs.default": lambda node: composed.absolute(node.build, first(node)),
+    "max.other": _extreme("max"),
+    "maximum.default": _extreme("max"),
+    "min.other": _extreme("min"),
+    "minimum.default": _extreme("min"),
+    "max.default": _extreme("max"),
+    "min.default": _extreme("min"),
     "prelu.default": _prelu,
     "leaky_relu.default": _leaky_relu,
     "gelu.default": _gelu,
@@ -228,19 +271,30 @@ _BASE: dict[str, Reader] = {
     "_to_copy.default": _cast,
     "to.dtype": _cast,
     "to.dtype_layout": _cast,
+    "to.device": _cast,
     "sym_size.int": _sym_size,
 }
 
-#: Operators whose results are views in PyTorch, too.
+#: Operators whose results are views in PyTorch, too, or may be.
 VIEWS = frozenset(
     {
-        "view.default", "reshape.default", "flatten.using_ints", "permute.default",
-        "transpose.int", "squeeze.default", "squeeze.dim", "squeeze.dims", "unsqueeze.default",
-        "slice.Tensor", "narrow.default", "select.int", "chunk.default", "split.Tensor",
-        "split_with_sizes.default", "split.sizes", "contiguous.default", "detach.default",
-        "alias.default",
+        "view.default", "reshape.default", "_unsafe_view.default", "flatten.using_ints",
+        "unflatten.int", "permute.default", "transpose.int", "squeeze.default", "squeeze.dim",
+        "squeeze.dims", "unsqueeze.default", "slice.Tensor", "narrow.default", "select.int",
+        "chunk.default", "split.Tensor", "split_with_sizes.default", "split.sizes", "unbind.int",
+        "contiguous.default", "to.dtype", "to.dtype_layout", "expand.default", "expand_as.default",
+        "reshape_as.default", "view_as.default", "to.device",
     }
 )  # fmt: skip
+#: Operators whose result is their argument itself.
+SAME = frozenset({"detach.default", "alias.default", "dropout.default", "feature_dropout.default"})
+#: Operators that may have results of integers: they keep them, or their integers are places.
+OF_INTEGERS = VIEWS | SAME | {
+    "max_pool2d_with_indices.default",
+    "argmax.default", "max.dim", "min.dim", "adaptive_max_pool2d.default", "cat.default",
+    "concat.default", "stack.default", "clone.default", "lift_fresh_copy.default",
+    "_to_copy.default",
+}  # fmt: skip
 #: Operators that change their first argument: ``relu_`` for ``relu``.
 IN_PLACE = frozenset(
     name.replace(".", "_.", 1)
@@ -248,11 +302,11 @@ IN_PLACE = frozenset(
     if name.partition(".")[0]
     in {
         "add", "sub", "mul", "div", "relu", "relu6", "sigmoid", "tanh", "silu", "mish", "hardswish",
-        "hardsigmoid", "hardtanh", "clamp", "clamp_min", "leaky_relu", "elu", "selu", "dropout",
-        "neg",
+        "hardsigmoid", "hardtanh", "clamp", "clamp_min", "clamp_max", "leaky_relu", "elu", "selu",
+        "celu", "abs", "dropout", "neg",
     }
 )  # fmt: skip
 READERS = {**_BASE, **{name: _BASE[name.replace("_.", ".", 1)] for name in IN_PLACE}}
 
 #: Of these there are only the formulas that they are part of.
-PARTS = frozenset({"sqrt.default"})
+PARTS = frozenset({"erf.default", "linalg_vector_norm.default", "sqrt.default"})

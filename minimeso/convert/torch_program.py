@@ -31,14 +31,24 @@ from .source import (
     finished,
     with_size,
 )
-from .torch_constants import FOLDED
-from .torch_operators import IN_PLACE, READERS, VIEWS
+from .torch_aliases import Aliases, cut_of
+from .torch_arguments import INTEGERS, TRAINS
+from .torch_constants import FOLDED, MADE
+from .torch_operators import IN_PLACE, OF_INTEGERS, READERS, SAME, VIEWS
 from .torch_values import OF_SIZES, of_sizes, value_of
 from .view import Value
 
 #: ScalarType of the schema (``torch/_export/serde/schema.py``) -> NumPy's.
-_DTYPES = {1: "u1", 2: "i1", 3: "i2", 4: "i4", 5: "i8", 6: "f2", 7: "f4", 8: "f8", 12: "?"}
+_DTYPES = {1: "u1", 2: "i1", 3: "i2", 4: "i4", 5: "i8", 6: "f2", 7: "f4", 8: "f8", 12: "?",
+           13: "u2"}  # fmt: skip
+#: A bfloat16 is the upper half of a float32.
+_BYTES, _BFLOAT16, _INTEGERS = 1, 13, range(1, 6)
 _PREFIX = "torch.ops.aten."
+#: Parts of a network in a context of PyTorch: programs of their own.
+_CONTEXTS = {
+    "torch.ops.higher_order.wrap_with_autocast": "torch.autocast",
+    "torch.ops.higher_order.wrap_with_set_grad_enabled": "torch.no_grad",
+}
 _AGAIN = "export and save it again with PyTorch 2.8 or later"
 _MOST_JSON = 64 << 20
 
@@ -51,6 +61,7 @@ class Program:
         arrays: parameters, buffers and constants by the name of the graph's input.
         names: of the graph's inputs that are the user's.
         sizes: of every tensor of the graph; None where a size is not fixed.
+        dtypes: of every tensor, as numbers of the schema.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -68,6 +79,9 @@ class Program:
             self.sizes = {
                 str(name): [_size(size) for size in meta["sizes"]]
                 for name, meta in self.graph["tensor_values"].items()
+            }
+            self.dtypes = {
+                str(name): meta.get("dtype") for name, meta in self.graph["tensor_values"].items()
             }
             stored = self._tables()
             self.names: list[str] = []
@@ -164,7 +178,10 @@ class Program:
             raise GraphError(f"its arrays together are larger than {SIZE_LIMIT} bytes")
         bytes_apart = [s * dtype.itemsize for s in strides]
         view = np.lib.stride_tricks.as_strided(data[offset:], shape, bytes_apart, writeable=False)
-        return np.array(view, dtype.newbyteorder("="))
+        array = np.array(view, dtype.newbyteorder("="))
+        if meta["dtype"] == _BFLOAT16:
+            return (array.astype(np.uint32) << 16).view(np.float32)
+        return array
 
 
 def _whole(data: bytes, dtype: np.dtype[Any]) -> bytes:
@@ -220,9 +237,9 @@ def _convert(
     for given in program.names:
         sizes = with_size(list(program.sizes.get(given, [])), (2, 3), size)
         inputs[given] = add_input(build, given, sizes, False)
-        values[given] = preparation.apply(build, inputs[given])
-    last = _last_uses(program)
-    views: dict[str, int] = {}  # name -> where a view of the same elements is read last
+        wanted = preparation.for_bytes() if program.dtypes.get(given) == _BYTES else preparation
+        values[given] = wanted.apply(build, inputs[given])
+    aliases, left = Aliases(_last_uses(program)), SIZE_LIMIT
     made: dict[str, Any] = {}
     for number, entry in enumerate(program.nodes):
         try:
@@ -231,29 +248,59 @@ def _convert(
                 continue
             node, outputs = _node(entry, build, values)
         except GraphError as error:
-            raise GraphError(f"node {str(entry['name'])[:80]!r}: {error}") from None
+            what = f"node {str(entry['name'])[:80]!r} ({str(entry['target'])[:80]})"
+            raise GraphError(f"{what.replace(_PREFIX, '')}: {error}") from None
         except DAMAGE as error:
             raise GraphError(f"node {number} is damaged ({str(error)[:80]})") from None
+        if node.op in _CONTEXTS:
+            raise GraphError(
+                f"node {node.name!r} ({node.op}): export the network without {_CONTEXTS[node.op]}"
+                " around a part of it; the engine computes in float32, and never trains"
+            )
         if not outputs and ("assert" in node.op or "sym_constrain" in node.op):
             continue
-        known = bool(node.inputs) and isinstance(node.inputs[0], np.ndarray)
-        folded = FOLDED if known and node.op in FOLDED else READERS
+        folded = FOLDED if _is_known(node) and node.op in FOLDED else READERS
+        folded = MADE if node.op in MADE else folded
+        whole = any(program.dtypes.get(output) in _INTEGERS for output in outputs)
+        if whole and folded is READERS and node.op in READERS and node.op not in OF_INTEGERS:
+            counts = "num_batches_tracked" in _first_name(entry)  # of a batch norm that trains
+            raise GraphError(f"node {node.name!r} ({node.op}): {TRAINS if counts else INTEGERS}")
         results = convert_node(node, folded)
+        if folded is not READERS:  # views of parameters take no memory
+            own = [r for r in results if not any(_share(r, given) for given in node.inputs)]
+            left -= sum(result.nbytes for result in own)
+            if left < 0:
+                raise GraphError(
+                    f"constants that are worked out of others take over {SIZE_LIMIT} bytes"
+                )
         values.update(zip(outputs, results, strict=False))
         made.update(zip(outputs, results, strict=False))
         source = _first_name(entry)
         if node.op in VIEWS:
-            for output in outputs:
-                views[source] = max(views.get(source, -1), last.get(output, -1))
-                views[output] = max(views.get(output, -1), last.get(source, -1))
+            shape = getattr(values.get(source), "shape", ())
+            aliases.add_views(source, outputs, number, cut_of(node.op, node.attributes, shape))
+        if node.op in SAME or node.op in IN_PLACE:
+            aliases.add_same(source, outputs)
         if node.op in IN_PLACE:
-            if views.get(source, -1) > number:
+            changed = aliases.same(source, number)
+            if changed is None:
                 raise GraphError(
                     f"node {node.name!r} ({node.op}): changes a value of which a view is read"
                     " later: write it without the change in place"
                 )
-            values[source] = results[0]
+            values.update(dict.fromkeys(changed, results[0]))
     return finished(build, name, values, inputs, program.outputs, made)
+
+
+def _is_known(node: Node) -> bool:
+    """Whether what it reads is constant, the first of all or all of a list."""
+    first = node.inputs[0] if node.inputs else None
+    parts = first if isinstance(first, list) and first else [first]
+    return all(isinstance(part, np.ndarray) for part in parts)
+
+
+def _share(result: Array, given: Any) -> bool:
+    return isinstance(given, np.ndarray) and np.may_share_memory(result, given)
 
 
 def _first_name(entry: Mapping[str, Any]) -> str:
@@ -278,7 +325,9 @@ def _names(argument: Any) -> list[str]:
     found = []
     for kind, content in argument.items():
         entries = content if isinstance(content, list) else [content]
-        if kind.startswith("as_tensor") or kind == "as_optional_tensors":
+        if kind == "as_optional_tensors":
+            found += [name for entry in entries for name in _names(entry)]
+        elif kind.startswith("as_tensor"):
             found += [str(e["name"]) for e in entries if isinstance(e, dict) and "name" in e]
     return found
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+
+import numpy as np
+
 from ..errors import GraphError
-from . import moving
+from . import composed, moving
 from .basics import activate
-from .builder import NEEDS_SIZE
-from .source import Node
-from .torch_arguments import first, ints
+from .builder import NEEDS_SIZE, Operand
+from .source import Node, integers
+from .torch_arguments import first, ints, needed
 from .view import Value, resolved
 
 
 def reshape(node: Node) -> Value:
-    x = first(node)
+    x, other = first(node), node.get("other")
+    if other is not None:
+        return moving.reshape(node.build, x, list(other.shape))
     wanted = ints(node.get("size", node.get("shape")))
     return moving.reshape(node.build, x, resolved(wanted, x.shape, False))
 
@@ -51,7 +57,7 @@ def cut(node: Node) -> Value:
         first(node),
         int(node.get("dim", 0)),
         int(start or 0),
-        1 << 20 if end is None else int(end),
+        moving.TO_THE_END if end is None else int(end),
         int(node.get("step", 1)),
     )
 
@@ -94,20 +100,62 @@ def _in_parts(node: Node, x: Value, dim: int, size: int, each: int) -> list[Valu
     return moving.split(node.build, x, dim, [min(each, size - at) for at in range(0, size, each)])
 
 
-def cat(node: Node) -> Value:
+def _parts(node: Node) -> list[Operand]:
+    """What is joined, constants among it."""
     values = node.get("tensors")
-    if not all(isinstance(value, Value) for value in values):
-        raise GraphError("joins a constant to values")
-    return moving.concat(node.build, values, int(node.get("dim", 0)))
+    if not all(isinstance(value, (Value, np.ndarray)) for value in values):
+        raise GraphError("joins what is no tensor")
+    return list(values)
+
+
+def cat(node: Node) -> Value:
+    return composed.joined(node.build, _parts(node), int(node.get("dim", 0)))
 
 
 def stack(node: Node) -> Value:
-    values = node.get("tensors")
-    if not all(isinstance(value, Value) for value in values):
-        raise GraphError("joins a constant to values")
-    dim = int(node.get("dim", 0))
-    place = dim if dim >= 0 else dim + len(values[0].axes) + 1
-    return moving.concat(node.build, [value.unsqueezed([place]) for value in values], place)
+    values, dim = _parts(node), int(node.get("dim", 0))
+    first = values[0]
+    place = dim if dim >= 0 else dim + 1 + (first.ndim if isinstance(first, np.ndarray) else len(
+        first.axes))  # fmt: skip
+    turned: list[Operand] = [
+        np.expand_dims(v, place) if isinstance(v, np.ndarray) else v.unsqueezed([place])
+        for v in values
+    ]
+    return composed.joined(node.build, turned, place)
+
+
+def expand(node: Node) -> Value:
+    x, other = first(node), node.get("other")
+    node.get("implicit")
+    wanted = ints(node.get("size")) if other is None else other.shape
+    return moving.expanded(node.build, x, wanted)
+
+
+def repeat(node: Node) -> Value:
+    counts = ints(node.get("repeats", node.get("dims")))
+    return composed.repeated(node.build, first(node), counts)
+
+
+def flip(node: Node) -> Value:
+    x = first(node)
+    for dim in ints(node.get("dims")):
+        x = composed.cut(node.build, x, dim, -1, -sys.maxsize, -1)
+    return x
+
+
+def index_select(node: Node) -> Value:
+    places = integers(needed(node, "index")) or []
+    return composed.chosen(node.build, first(node), int(node.get("dim")), places)
+
+
+def index(node: Node) -> Value:
+    """``x[:, [2, 1, 0]]``: places along one axis, that are known."""
+    given = node.get("indices")
+    numbers = [i for i, places in enumerate(given) if places is not None]
+    places = given[numbers[0]] if len(numbers) == 1 else None
+    if not isinstance(places, np.ndarray) or places.ndim != 1 or places.dtype.kind not in "iu":
+        raise GraphError("picks by what is no list of places along one axis, known beforehand")
+    return composed.chosen(node.build, first(node), numbers[0], integers(places) or [])
 
 
 def unbind(node: Node) -> list[Value]:

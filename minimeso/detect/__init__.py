@@ -5,7 +5,7 @@
 ``thorough`` chooses the faces at which the second one looks, ``analyzer`` does all of this frame by
 frame (``reading``: of a clip) and keeps ``findings``, which ``pieces`` joins, ``size_correction``,
 ``track_score`` and ``rule`` make one number and a word of a person, ``verdict`` is what is
-said, ``detector`` the front door.
+said, ``source`` what is judged, ``detector`` the front door.
 """
 
 from .. import engine as _engine  # noqa: F401 (before NumPy, which it may refuse)

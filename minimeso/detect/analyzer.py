@@ -8,6 +8,7 @@ is remembered lies in ``Analyzer.findings``.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,11 +26,13 @@ from .decode import FoundFace
 from .finder import FaceFinder
 from .findings import Findings
 from .framing import resized_crop, square, whole
+from .moments import Moments
 from .pair import Networks, Pair, input_size, logit
 from .quality import SMALLEST, fault, goodness
 from .rule import Rule
 from .size_correction import small_faces
 from .thorough import WIDER, Look, Looks
+from .track_score import FAKE_SECONDS
 from .verdict import Crop, LiveFace, Reason, SeenFace, SeenFrame
 
 if TYPE_CHECKING:
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
     from .pieces import Piece
     from .tracker import Tracker
 
-#: Frames that count for what ``live`` says of a person, so that it stays fast for ever.
+#: Frames that count for what ``live`` says of a person, so that it stays fast for ever; at more of
+#: them a second than cameras have, as many as ``FAKE_SECONDS`` have.
 _LIVE_MOMENTS = 512
 
 
@@ -123,7 +127,7 @@ class Analyzer:
         self._before: dict[int, _Cut] = {}  # the faces of the last frame, by who is followed
         self._looks = Looks()
         weight = self._combination.thorough if self._combination is not None else None
-        self.findings = Findings(weight, followed=self._tracker is not None)
+        self.findings = Findings(weight, followed=not one_picture)
 
     def cropped(self, t: float, pixels: AnyPixels) -> CroppedFrame | None:
         """``crop_faces``; ``None`` if the frame cannot be converted, as its clip knows, too."""
@@ -149,7 +153,7 @@ class Analyzer:
         return CroppedFrame(
             t,
             pixels,
-            tuple(cut.seen for cut in cuts.values()),
+            (*(cut.seen for cut in cuts.values()), *self._too_many()),
             tuple(cut.crop for cut in judged.values() if cut.crop is not None),
             tuple(cut.quality for cut in judged.values()),
             tuple(cut.wider for cut in judged.values() if cut.wider is not None),
@@ -200,6 +204,11 @@ class Analyzer:
         near = around(pixels, box)
         crop: Crop = resized_crop(near, box, self._size, resample, isa, rotation=rotation)[0]
         return crop
+
+    def _too_many(self) -> Iterator[SeenFace]:
+        """The faces of the last frame that are not followed."""
+        for face in self._tracker.others if self._tracker is not None else ():
+            yield SeenFace(0, face, square(face, self._framing), "too_many", None)
 
     def _found(self, t: float, pixels: AnyPixels) -> list[tuple[int, FoundFace]]:
         if self._finder is None:
@@ -283,7 +292,7 @@ class Analyzer:
         """What is known of the persons of a frame right after it was judged."""
         for seen in frame.faces:
             moments = self.findings.persons.get(seen.track)
-            last = moments[-_LIVE_MOMENTS:] if moments else []
+            last = moments[-_counting(moments) :] if moments else []
             person = self.findings.track(self._rule, seen.track, last) if last else None
             yield LiveFace(
                 frame.t, seen.track, box_inside(seen.face, frame.pixels), seen.p_fake, seen.reason,
@@ -310,6 +319,13 @@ class Analyzer:
         rest = self._looks.rest()
         for look, found in zip(rest, self._looked(rest), strict=True):
             self.findings.moments(look.person).look(look.place, *found)
+
+
+def _counting(moments: Moments) -> int:
+    """How many of the last frames of a person count for what is said live."""
+    times = moments.times()
+    seconds = len(times) - bisect_left(times, times[-1] - FAKE_SECONDS)
+    return max(_LIVE_MOMENTS, seconds + 1)  # fewer would make nobody fake
 
 
 def _p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:

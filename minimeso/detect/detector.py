@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import io
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-import numpy as np
-import numpy.typing as npt
-
+from ..checks import is_number
 from ..engine import Model, Session
 from ..errors import InputError, PictureError
+from ..hints import later
+from ..locks import Lock
 from ..media.binary import binary_of
-from ..media.clip import Clip, checked_fps
+from ..media.clip import NAMELESS, Clip, checked_fps, checked_rate
 from ..media.kinds import is_clip
-from ..media.pictures import STREAM, Picture, named, read_picture
-from ..media.pixels import rgb_of_array
+from ..media.pictures import Picture, picture_in_memory, read_picture
 from ..notes import Note
 from .analyzer import Analyzer
 from .covered import Covers
@@ -28,20 +26,18 @@ from .measured import measured_elsewhere
 from .pair import Networks, Pair, find_detector, open_networks
 from .prior import EVEN, checked_prior
 from .rule import Rule, spread_of
-from .verdict import Face, LiveFace, OnFrame, SeenFrame, Track, Verdict
+from .source import Frame, Source, check_frames, name_of, with_seek
+from .verdict import Face, LiveFace, OnFrame, Verdict, unreadable
 
 if TYPE_CHECKING:
-    from PIL import Image
-    from typing_extensions import Self
-
     from ..media.key_frames import Span
     from ..media.streams import Stream
     from .pieces import Piece
+else:
+    Span = later("minimeso.media.key_frames", "Span")
+    Piece = later("minimeso.detect.pieces", "Piece")
 
-    #: What can be judged, see ``Detector.check``.
-    Source = (
-        str | os.PathLike[str] | bytes | BinaryIO | io.IOBase | Image.Image | npt.ArrayLike | Clip
-    )
+_Own = TypeVar("_Own", bound="Detector")
 
 
 class Detector:
@@ -72,6 +68,7 @@ class Detector:
 
     Raises:
         ModelError: a model is missing, damaged, no detector or no face finder.
+        GraphError: the weights of a ``Model`` do not fit its graph.
         InputError: ``prior``, ``min_face`` or ``max_pixels`` makes no sense.
         EngineError: the instruction set is not available.
     """
@@ -106,14 +103,15 @@ class Detector:
                 self.finder.session.share_workspace(self.session)
         if self.thorough is not None:
             self.thorough.share_workspace(self.session)
-        if max_pixels is not None and max_pixels < 1:
-            raise InputError(f"max_pixels must be 1 or more, not {max_pixels!r}")
         self._max_pixels = max_pixels
+        if max_pixels is not None and not (is_number(max_pixels) and max_pixels >= 1):
+            raise InputError(f"max_pixels must be a number, 1 or more, not {max_pixels!r}")
         self._for_clips: tuple[Networks, FaceFinder | None, Covers | None] | None = None
         self._covers = Covers(self.finder.session) if self.finder is not None else None
         self._own_finder = self.finder is not None and self.finder is not finder
         self._given: dict[str, Any] = {"threads": threads, "isa": isa}
         self._closed = False
+        self._opening = Lock()  # what is for clips is opened once, whoever comes first
 
     def __reduce__(self) -> tuple[Any, ...]:
         finder: dict[str, Any] = {"crops": True} if self.finder is None else {"finder": self.finder}
@@ -129,7 +127,8 @@ class Detector:
     def close(self) -> None:
         """Give threads and memory back, but for a ``FaceFinder`` that came from outside; nothing is
         judged any more."""
-        self._closed = True
+        with self._opening:
+            self._closed = True
         rooms = [(self.networks, self.finder if self._own_finder else None, self._covers)]
         if self._for_clips is not None:
             rooms.append(self._for_clips)
@@ -138,7 +137,7 @@ class Detector:
                 if part is not None:
                     part.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self: _Own) -> _Own:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -196,22 +195,20 @@ class Detector:
         Raises:
             PictureError: a Pillow image cannot be decoded.
             InputError: ``source`` is none of the above, an array of another kind, ``fps`` makes no
-                sense, or the detector is closed.
+                sense, a ``Clip`` was read or closed already, or the detector is closed.
             ModelError: the network's result is not a number, because its weights overflow; the
                 picture is not to blame, so it gets no verdict.
         """
         self._check_open()
         checked_fps(fps, every_frame)
         source = binary_of(source)
-        path = _name_of(source)
+        path = name_of(source)
         try:
             if isinstance(source, Clip):
+                if source.is_over:
+                    raise InputError(f"{path or 'the clip'}: read or closed already: open it again")
                 return self._judge_clip(source, path, on_frame)
-            if isinstance(source, io.BufferedIOBase):
-                from ..media.streams import stream_of
-
-                with named(STREAM):
-                    source = stream_of(source)
+            source = with_seek(source)
             if isinstance(source, (str, os.PathLike, io.BufferedIOBase)) and is_clip(source):
                 from ..media.video import open_clip  # whose import takes longer than a face
 
@@ -219,12 +216,10 @@ class Detector:
                     return self._judge_clip(clip, path, on_frame)
             picture = read_picture(source, self._max_pixels)
         except PictureError as error:
-            if path is None:
+            if path is None and not isinstance(source, Clip):
                 raise
-            note = Note("unreadable", {"reason": str(error).removeprefix(f"{path}: ")})
-            return Verdict(
-                path, "unreadable", None, None, (), self.model.name, (note,), prior=self._rule.prior
-            )
+            reason = str(error).removeprefix(f"{path or NAMELESS}: ")
+            return unreadable(path, reason, self.model.name, self.prior)
         return self._judge_picture(picture, path, on_frame)
 
     def check_piece(
@@ -247,15 +242,16 @@ class Detector:
             PictureError: the file cannot be read, or is no clip.
             InputError, ModelError: as from ``check``.
         """
-        from ..media.streams import stream_of
         from ..media.video import open_clip
 
         self._check_open()
-        opened = source if isinstance(source, (str, os.PathLike)) else stream_of(binary_of(source))
-        with open_clip(opened, fps, every_frame, span) as clip:
+        opened = with_seek(binary_of(source))
+        if not isinstance(opened, (str, os.PathLike, io.BufferedIOBase)):
+            raise InputError(f"{type(source).__name__} is no clip: give a path or an open file")
+        with open_clip(cast("str | Stream", opened), fps, every_frame, span) as clip:
             analyzer = self._clip_analyzer(clip.starts_at)
             try:
-                faults = self._judge_frames(analyzer, clip, _name_of(opened), on_frame)
+                faults = self._judge_frames(analyzer, clip, name_of(opened), on_frame)
             except PictureError:  # not one whole frame
                 faults = (Note("cut_short", {"seconds": clip.starts_at, "whole": clip.duration}),)
                 analyzer.findings.frames_read = 0
@@ -276,28 +272,26 @@ class Detector:
         findings, faults, remarks = joined(pieces)
         return self._verdict(findings, path, faults, remarks)
 
-    def stream(self, frames: Iterable[npt.ArrayLike], rate: float = 25.0) -> Iterator[LiveFace]:
+    def stream(self, frames: Iterable[Frame], rate: float = 25.0) -> Iterator[LiveFace]:
         """Judge frames as they come, for live use: no frame waits for the next one.
 
         Args:
-            frames: arrays as for ``check``, of any size, one after the other.
+            frames: arrays or Pillow images as for ``check``, of any size, one after the other.
             rate: frames in a second.
 
         Yields:
             Every face of every frame, with what is known of its person so far.
 
         Raises:
-            InputError: a frame is no picture, or the detector is closed.
-            ModelError: as from ``check``.
+            InputError: a frame is no picture, ``rate`` makes no sense, or the detector is closed.
+            PictureError, ModelError: as from ``check``.
         """
         self._check_open()
-        if isinstance(frames, np.ndarray) and frames.ndim < 4:
-            raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
-        if not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
-            raise InputError(f"rate {rate!r}: give the frames a second, above 0")
+        check_frames(frames)
+        rate = checked_rate(rate)
         analyzer = Analyzer(self.networks, self._rule, self.finder, self._covers)
         for number, frame in enumerate(frames):
-            cropped = analyzer.crop_faces(number / rate, rgb_of_array(frame))
+            cropped = analyzer.crop_faces(number / rate, picture_in_memory(frame).pixels)
             yield from analyzer.live(analyzer.judge([cropped])[0])
 
     def _judge_picture(
@@ -310,7 +304,7 @@ class Detector:
         analyzer.finish()
         persons = {track.id: track for track in findings.tracks(self._rule)[0]}
         if on_frame is not None:
-            on_frame(_of_persons(seen, persons), 1.0)
+            on_frame(seen.of_persons(persons), 1.0)
         faces = tuple(
             Face(moment.box, track.p_fake, track.verdict, track.interval)
             for track in persons.values()
@@ -333,8 +327,7 @@ class Detector:
         remarks: tuple[Note, ...] = (),
     ) -> Verdict:
         """About a clip that was read to its end."""
-        notes = (*faults, *remarks)
-        return findings.verdict(self._rule, self.model.name, path, not faults, notes)
+        return findings.verdict(self._rule, self.model.name, path, not faults, (*faults, *remarks))
 
     def _clip_analyzer(self, piece_from: float | None = None) -> Analyzer:
         networks, finder, covers = self._with_fewer_threads()
@@ -348,7 +341,7 @@ class Detector:
 
         def so_far() -> Verdict:
             found = analyzer.findings
-            found.frames_read = clip.frames_read
+            found.frames_read, found.doubt = clip.frames_read, clip.doubt
             return found.verdict(self._rule, self.model.name, path, True, (), so_far=True)
 
         return judge_frames(analyzer, clip, on_frame, so_far)
@@ -356,30 +349,12 @@ class Detector:
     def _with_fewer_threads(self) -> tuple[Networks, FaceFinder | None, Covers | None]:
         """Networks and finders for clips, whose decoder and finder have threads of their own: more
         than the cores can run would only wait for each other."""
-        if self._for_clips is None:
-            threads = max(1, self.session.threads // 2)
-            networks = open_networks(self.model, threads, self.session.isa)
-            finder = self.finder.with_threads(1) if self.finder is not None else None
-            covers = Covers(finder.session) if finder is not None else None
-            self._for_clips = networks, finder, covers
-        return self._for_clips
-
-
-def _name_of(source: object) -> str | None:
-    """What a source is called, if it has a name."""
-    if isinstance(source, (str, os.PathLike)):
-        return os.fsdecode(source)
-    if isinstance(source, Clip):
-        return source.path
-    return STREAM if isinstance(source, io.BufferedIOBase) else None
-
-
-def _of_persons(frame: SeenFrame, persons: Mapping[int, Track]) -> SeenFrame:
-    """The only frame of its persons: what is said of its faces is what is said of them."""
-    faces = []
-    for seen in frame.faces:
-        if seen.p_fake is not None:
-            person = persons[seen.track]
-            seen = seen._replace(p_fake=person.p_fake, verdict=person.verdict)
-        faces.append(seen)
-    return frame._replace(faces=tuple(faces))
+        with self._opening:
+            self._check_open()
+            if self._for_clips is None:
+                threads = max(1, self.session.threads // 2)
+                networks = open_networks(self.model, threads, self.session.isa)
+                finder = self.finder.with_threads(1) if self.finder is not None else None
+                covers = Covers(finder.session) if finder is not None else None
+                self._for_clips = networks, finder, covers
+            return self._for_clips

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..checks import is_number
 from ..engine import Model, Session
 from ..errors import ModelError
 
@@ -51,9 +52,14 @@ class Domain:
 
         Args:
             values: (N, ...) of the layer.
+
+        Raises:
+            ModelError: a result is not a number, because the weights overflow.
         """
         session = self._session = self._session or self._opened()
         outputs: Array = session.run(values.reshape(len(values), -1))[:, 0]
+        if np.isnan(outputs).any():  # nobody would be a stranger
+            raise ModelError(f"{self._model.name}: strangeness is nan: its weights overflow")
         return [far - self._limit for far in outputs.clip(-_MOST, _MOST).tolist()]
 
     def _opened(self) -> Session:
@@ -76,8 +82,7 @@ def check_domain(model: Model, thorough: Model, where: str) -> None:
         )
     if [model.graph.shapes()[name] for name in model.graph.outputs] != [(1,)]:
         raise ModelError(f"{where}: {model.name} has not one output; get the pair again")
-    is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
-    if not is_number or not abs(limit) <= _MOST:
+    if not is_number(limit) or not abs(limit) <= _MOST:
         raise ModelError(
             f"{where}: {model.name} has the limit {str(limit)[:80]}, no number from "
             f"{-_MOST:g} to {_MOST:g}; get the pair again"

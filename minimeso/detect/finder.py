@@ -12,11 +12,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..checks import is_number
 from ..engine import Model, Session
 from ..engine.exact import distance
 from ..errors import InputError, ModelError
@@ -25,10 +26,9 @@ from ..media.pixels import Pixels
 from .box import Box, center, iou
 from .canvas import CELL, Canvases, filling, in_cells
 from .decode import Array, FoundFace, decode, faces_of, rotate_back
-from .near import NEAR_FACE, NEAR_WIDEST, reach_of
+from .near import NEAR_FACE, NEAR_WIDEST, check_face, reach_of
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+_Own = TypeVar("_Own", bound="FaceFinder")
 
 #: A face is found from so many pixels of the network's input on (its README: 20 and more).
 _SMALLEST = 20
@@ -92,6 +92,7 @@ class FaceFinder:
 
     Raises:
         ModelError: the model is missing, damaged or no face finder.
+        GraphError: the weights of a ``Model`` do not fit its graph.
         InputError: ``min_face`` or ``threshold`` makes no sense.
         EngineError: the instruction set is not available.
     """
@@ -106,9 +107,9 @@ class FaceFinder:
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
-        if min_face is not None and not 1 <= min_face <= 1 << 20:
+        if min_face is not None and not (is_number(min_face) and 1 <= min_face <= 1 << 20):
             raise InputError(f"min_face must be 1 pixel or more, not {min_face!r}")
-        if not 0 < threshold < 1:
+        if not is_number(threshold) or not 0 < threshold < 1:
             raise InputError(f"threshold must lie between 0 and 1, not {threshold!r}")
         self.session = Session(model, threads=threads, isa=isa)
         self.min_face = min_face
@@ -131,7 +132,7 @@ class FaceFinder:
         with self._lock:
             self._canvases.clear()
 
-    def __enter__(self) -> Self:
+    def __enter__(self: _Own) -> _Own:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -159,6 +160,7 @@ class FaceFinder:
 
         Raises:
             InputError: the picture is something else, or too large for this machine.
+            ModelError: nothing was found, as the network's results are no numbers.
         """
         _check_picture(picture)
         with self._lock:
@@ -264,9 +266,10 @@ class FaceFinder:
             move: how far the face may have moved, in sides of its box.
 
         Raises:
-            InputError: the picture is something else.
+            InputError, ModelError: as from ``find``; or ``face`` or ``move`` makes no sense.
         """
         _check_picture(picture)
+        check_face(face, move)
         with self._lock:
             threshold = max(self.threshold - _NEAR_BONUS, 0.05)
             found = self._near(picture, face, move, threshold, NEAR_FACE)
@@ -284,8 +287,12 @@ class FaceFinder:
         Args:
             picture: (H, W, 3) uint8 RGB.
             face: from ``find`` on this picture.
+
+        Raises:
+            InputError, ModelError: as from ``find``; or ``face`` makes no sense.
         """
         _check_picture(picture)
+        check_face(face)
         with self._lock:
             other = self._best_there(picture, face, self.threshold, NEAR_FACE)
         if other is None:
@@ -342,6 +349,8 @@ class FaceFinder:
         cells = np.concatenate(
             [decode(head[0], height // head.shape[2], threshold) for head in heads.values()]
         )
+        if not len(cells) and not all(np.isfinite(head).all() for head in heads.values()):
+            raise ModelError(f"{self.session.model.name}: heads that are no numbers: they overflow")
         cells[:, 1:] -= border
         if rotation and len(cells):
             rotate_back(cells, size, rotation)

@@ -21,7 +21,7 @@ class Findings:
 
     Args:
         weight: of the thorough network, see ``Moments``.
-        followed: whether frames follow one another, and faces are followed through them.
+        followed: whether frames follow one another, as those of a picture do not.
 
     Attributes:
         persons: number of a person -> the frames in which it was judged.

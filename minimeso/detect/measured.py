@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..checks import is_number
 from ..notes import Note
 
 #: More would be no reading for people.
@@ -43,4 +44,4 @@ def _note(entry: Any) -> Note | None:
 
 
 def _is_share(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1

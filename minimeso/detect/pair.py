@@ -27,6 +27,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..checks import is_number
 from ..engine import Model, Session, bundled_files, exact, find_model, model_path
 from ..engine.files import parse_object, read_file, write_file
 from ..engine.model_file import check_head, check_thresholds
@@ -230,8 +231,7 @@ def _combination(said: Any, where: str) -> Combination:
     values = []
     for key in Combination._fields:
         value: Any = said.get(key) if isinstance(said, dict) else None
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not abs(value) <= _MOST_WEIGHT:
+        if not is_number(value) or not abs(value) <= _MOST_WEIGHT:
             raise ModelError(
                 f"{where}: 'combination' needs the number {key!r}, from {-_MOST_WEIGHT:g} to "
                 f"{_MOST_WEIGHT:g}; get the pair again"

@@ -4,12 +4,14 @@ Each piece begins at a key frame (``media.key_frames``) and knows nothing of the
 they may be judged in any order and anywhere.  Joined, whoever was followed to the end of a piece
 goes on in the next one, and who comes back to a scene that an earlier piece remembers is known
 again.  What differs from a clip that is judged in one go: in each piece the thorough network looks
-at everybody as at somebody new, so it looks a little more often; and whole frames are searched at
-other moments.  The number of pieces depends on the clip alone, so the verdict does, too.
+at everybody as at somebody new, so it looks a little more often; whole frames are searched at other
+moments; and where one piece is compressed too strongly to call anybody real, the clip is.  The
+number of pieces depends on the clip alone, so the verdict does, too.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -48,15 +50,15 @@ class Whole(NamedTuple):
 
 
 def joined(pieces: Sequence[Piece]) -> Whole:
-    """What all pieces of a clip say together; the first one is changed by that.
+    """What all pieces of a clip say together.
 
     Args:
         pieces: in time; at least one.
     """
-    first = pieces[0]
+    first, *others = copy.deepcopy(pieces)  # those that were given may be joined once more
     findings, tracks = first.findings, first.tracks
     persons = {followed: number for number, followed in first.followed_as.items()}
-    for piece in pieces[1:]:
+    for piece in others:
         if tracks is None or piece.tracks is None:
             numbers = {number: number for number in piece.findings.persons}
         else:

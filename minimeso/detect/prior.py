@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..checks import float_of
 from ..engine.exact import expm1, log, log1p, logit, sigmoid
 from ..errors import InputError
 from .track_score import MOST_LOGIT
@@ -29,9 +30,10 @@ _SUREST = 1 - sys.float_info.epsilon
 
 def checked_prior(prior: Any) -> float:
     """A prior; ``InputError`` for what is none."""
-    if isinstance(prior, bool) or not isinstance(prior, (int, float)) or not 0 < prior < 1:
+    found = float_of(prior)
+    if not 0 < found < 1:
         raise InputError(f"prior {prior!r}: give the share of fakes, above 0 and below 1")
-    return float(prior)
+    return found
 
 
 def shift(prior: float, count: int = 1) -> float:

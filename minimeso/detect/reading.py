@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
+import numpy as np
+
 from ..media.clip import Clip, Convert, parts_of
 from ..media.prefetch import prefetch
 from ..notes import Note
@@ -64,7 +66,7 @@ def _is_enough(
     shares = [min(f.t / clip.duration, 1.0) if clip.duration else None for f in frames]
     told = (frame._replace(so_far=so_far) for frame in frames)
     answers = [on_frame(frame, share) for frame, share in zip(told, shares, strict=True)]
-    return any(answer is True for answer in answers)
+    return any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
 
 
 def _cropped_frames(

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..checks import is_number
 from ..errors import ModelError
 from ..notes import CAUSES, Code, Note
 from .causes import causes
@@ -22,9 +23,9 @@ from .verdict import Interval, Moment, Segment, Track, Word
 _MOST_SPREAD = 100.0
 #: Share of the time from which on a person looks fake altogether, not for a while.
 _WHOLE = 0.8
-#: What nobody is called for a doubt about the file: in what was compressed strongly fakes look
-#: real, and the few colours of a palette make real faces look fake.
-CANNOT_BE: dict[str, Word] = {"compressed": "real", "palette": "fake"}
+#: What nobody is called for a doubt about the file: in what was compressed strongly, or lacks the
+#: last scans of a JPEG, fakes look real; the few colours of a palette make real faces look fake.
+CANNOT_BE: dict[str, Word] = {"compressed": "real", "lost_scans": "real", "palette": "fake"}
 
 
 class Judged(NamedTuple):
@@ -72,7 +73,7 @@ class Rule(NamedTuple):
             frames: in which the face was judged, scores at even odds; of a pair of networks those
                 count that the thorough one looked at.
             count: how many persons the file has; a stream, whose end nobody knows, one.
-            followed: by a tracker, so that the seconds in view count.
+            followed: through the frames of a clip, so that the seconds in view count.
             doubt: about the file, one of ``CANNOT_BE``.
             stranger: unlike the faces that the networks learned from, so that neither word fits.
             whole: nothing of a clip is to come, so that its segments are looked for.
@@ -83,6 +84,8 @@ class Rule(NamedTuple):
         scores = [moment.p_fake for moment in looked]
         summary = summarize([moment.t for moment in looked], scores, self.spread, by)
         p_fake = summary.p_fake if len(scores) > 1 or by else scores[0]
+        low, high = summary.interval  # of a score that was cut, as the one itself is not
+        interval = min(low, p_fake), max(high, p_fake)
         parts: tuple[Segment, ...] = ()
         may_be_fake = not stranger and (doubt is None or CANNOT_BE[doubt.code] != "fake")
         if whole and followed and may_be_fake:
@@ -90,7 +93,7 @@ class Rule(NamedTuple):
         if by:
             frames = [moment._replace(p_fake=shifted(moment.p_fake, by)) for moment in frames]
         seconds = max(times) - min(times) if followed else math.inf
-        word, doubts = self._judge(p_fake, summary.interval, seconds, doubt)
+        word, doubts = self._judge(p_fake, interval, seconds, doubt)
         if word != "fake" and parts and (word == "real" or _is_a_while(parts, times)):
             word, doubts = "uncertain", (_of_segment(parts), *doubts)
         if stranger:
@@ -98,7 +101,7 @@ class Rule(NamedTuple):
         if doubts:
             looked = [moment for moment in frames if moment.thorough] or frames
             doubts += causes(looked, summary.effective, self.thresholds)
-        return Track(number, p_fake, summary.interval, word, tuple(frames), doubts, parts)
+        return Track(number, p_fake, interval, word, tuple(frames), doubts, parts)
 
     def file(
         self,
@@ -184,8 +187,7 @@ def spread_of(calibration: Mapping[str, Any] | None, name: str) -> float:
         ModelError: it is no number above 0.
     """
     spread = (calibration or {}).get("spread", SPREAD)
-    is_number = isinstance(spread, (int, float)) and not isinstance(spread, bool)
-    if not is_number or not 0 < spread <= _MOST_SPREAD:
+    if not is_number(spread) or not 0 < spread <= _MOST_SPREAD:
         raise ModelError(
             f"{name}: calibration has spread {str(spread)[:80]}, not a number above 0 and at most "
             f"{_MOST_SPREAD:g}; get the model again"

@@ -29,8 +29,8 @@ from .verdict import Moment, Segment, Word, judge
 
 #: Logits, looks a second, seconds: fitted by ``python -m tools.bench.segments`` (``NOTES.md``).
 RISE, WORTH, EVERY, LAST = 4.5, 2.0, 600.0, 3.0
-#: Seconds without a look that end a segment.
-GAP = 2.0
+#: Seconds without a look that end a segment; where looks are rarer, so many of their usual steps.
+GAP, _GAP_STEPS = 2.0, 1.5
 #: A median absolute deviation of 1 is a standard deviation of so much, if it is normal.
 _NORMAL_MAD = 1.482602
 
@@ -58,14 +58,15 @@ def segments(
     swapped = _smoothed(times, _evidence(x, times, thresholds, spread)) > 0.5
     step = float(np.median(np.diff(times)))
     found = []
-    for first, last in _runs(swapped, times):
+    for first, last in _runs(swapped, times, max(GAP, _GAP_STEPS * step)):
         part = frames[first : last + 1]
         summary = summarize([m.t for m in part], [m.p_fake for m in part], spread, by)
         if summary.p_fake <= 0.5:
             continue
         sure = judge(summary.p_fake, thresholds) == "fake" and summary.interval[0] >= 0.5
-        start = max(times[first] - step / 2, times[0])
-        end = min(times[last] + step / 2, times[-1])
+        before, behind = times[max(first - 1, 0)], times[min(last + 1, len(times) - 1)]
+        start = max(times[first] - step / 2, (before + times[first]) / 2)
+        end = min(times[last] + step / 2, (times[last] + behind) / 2)
         word: Word = "fake" if sure else "uncertain"
         found.append(Segment(float(start), float(end), summary.p_fake, summary.interval, word))
     return tuple(found)
@@ -115,11 +116,11 @@ def _passed(odds: float, begin: float, end: float) -> float:
     return log((1 - end) * swap + begin * own) - log(end * swap + (1 - begin) * own)
 
 
-def _runs(swapped: npt.NDArray[np.bool_], times: Array) -> list[tuple[int, int]]:
-    """First and last place of every run of looks, none of them ``GAP`` behind the one before."""
+def _runs(swapped: npt.NDArray[np.bool_], times: Array, gap: float) -> list[tuple[int, int]]:
+    """First and last place of every run of looks, none of them further behind the one before."""
     places = np.flatnonzero(swapped)
     if not len(places):
         return []
-    breaks = (np.diff(places) > 1) | (np.diff(times[places]) > GAP)
+    breaks = (np.diff(places) > 1) | (np.diff(times[places]) > gap)
     parts = np.split(places, np.flatnonzero(breaks) + 1)
     return [(int(part[0]), int(part[-1])) for part in parts]

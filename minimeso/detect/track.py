@@ -24,6 +24,8 @@ from .box import AnyBox, Box, iou
 from .decode import FoundFace
 from .scenes import FACES_OF_SCENE, Awaited, Known, Scenes, gone_from, in_fractions, likeliest
 
+#: So many are followed at once: each costs time in every frame.
+MOST_FOLLOWED = 32
 #: A face may be so far from where it is predicted, in sides of a face: at once, per second since
 #: it was seen, and at most.
 _REACH, _REACH_PER_SECOND, _REACH_MOST = 0.8, 2.0, 2.5
@@ -124,7 +126,7 @@ class FaceTracks:
         tracks: those that are followed, the lost ones among them.
     """
 
-    def __init__(self, most: int = 32, newcomers: list[Newcomer] | None = None) -> None:
+    def __init__(self, most: int = MOST_FOLLOWED, newcomers: list[Newcomer] | None = None) -> None:
         self.tracks: list[FaceTrack] = []
         self._newcomers = newcomers
         self._began: float | None = None

@@ -23,7 +23,7 @@ from .decode import FoundFace
 from .glance import LONGEST, Glance, may_wait
 from .near import near_box
 from .scenes import SCENE_CUT_LIKENESS
-from .track import FaceTrack, FaceTracks, Newcomer
+from .track import MOST_FOLLOWED, FaceTrack, FaceTracks, Newcomer
 
 #: Rows and columns of the view in which cuts are seen, each the mean of ``_TAPS`` x ``_TAPS``
 #: pixels.
@@ -69,6 +69,7 @@ class Tracker:
     Attributes:
         searches: how many times the whole frame was searched.
         scene_cuts: how many scene cuts were seen.
+        others: faces of the last frame that are left alone, as there are too many.
     """
 
     def __init__(
@@ -76,11 +77,12 @@ class Tracker:
         finder: Finder,
         search_every: float = 1.0,
         *,
-        most: int = 32,
+        most: int = MOST_FOLLOWED,
         piece_from: float | None = None,
     ) -> None:
         self.searches = 0
         self.scene_cuts = 0
+        self.others: tuple[FoundFace, ...] = ()
         self._finder = finder
         self._every = search_every
         newcomers: list[Newcomer] | None = None if piece_from is None else []
@@ -134,6 +136,7 @@ class Tracker:
         found = [
             (track.id, face) for track, face in zip(linked, faces, strict=True) if track is not None
         ]
+        self.others = tuple(f for track, f in zip(linked, faces, strict=True) if track is None)
         self._waited = dict.fromkeys(held, now)
         if step < LONGEST:
             self._looks = {

@@ -19,8 +19,11 @@ from .decode import FoundFace
 #: ``partial``: the file is cut short or damaged, and what could be read was judged.
 Status = Literal["ok", "no_face", "unreadable", "partial"]
 Word = Literal["real", "fake", "uncertain"]
-#: Why a face is not judged (``too_short``: why a whole track is not).
-Reason = Literal["too_small", "blurred", "dark", "turned", "cut_off", "covered", "too_short"]
+#: Why a face is not judged (``too_short``: why a whole track is not; ``too_many``: faces of a clip
+#: beyond those that are followed at once).
+Reason = Literal[
+    "too_small", "blurred", "dark", "turned", "cut_off", "covered", "too_short", "too_many"
+]
 #: (3, H, W) float32 from 0 to 1: a face as the network looks at it.
 Crop = npt.NDArray[np.float32]
 #: Both ends of a 95 % interval.
@@ -140,6 +143,16 @@ class SeenFrame(NamedTuple):
         """(H, W, 3) uint8 RGB; of a clip's frame maybe converted only now."""
         return whole_of(self.picture)
 
+    def of_persons(self, persons: Mapping[int, Track]) -> SeenFrame:
+        """The only frame of these, by number: what is said of its faces is what is said of them."""
+        faces = []
+        for seen in self.faces:
+            if seen.p_fake is not None:
+                person = persons[seen.track]
+                seen = seen._replace(p_fake=person.p_fake, verdict=person.verdict)
+            faces.append(seen)
+        return self._replace(faces=tuple(faces))
+
 
 #: Told of every frame that was judged, and of the share of the clip that is done, if known; what it
 #: returns says whether to stop here.
@@ -199,7 +212,7 @@ class Verdict:
     """What is known about one picture or clip.
 
     Attributes:
-        path: of the file; ``None`` for a picture in memory.
+        path: of the file; ``-`` for bytes and what is read from, ``None`` for an image or array.
         status: whether there was something to judge, see ``Status``.
         verdict: by all tracks together, see ``rule.Rule.file``; ``uncertain`` where nothing was
             judged because faces were covered, ``None`` where nothing was judged otherwise.
@@ -254,6 +267,12 @@ class Verdict:
             "frames_scored": self.frames_scored,
             "left_out": self.left_out,
         }
+
+
+def unreadable(path: str | None, reason: str, model: str, prior: float) -> Verdict:
+    """That of a file of which nothing could be read."""
+    notes = (Note("unreadable", {"reason": reason}),)
+    return Verdict(path, "unreadable", None, None, (), model, notes, prior=prior)
 
 
 def judge(p_fake: float, thresholds: Mapping[str, float]) -> Word:

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import ModelError, OutputError
 
 
 def read_file(path: str | os.PathLike[str], size_limit: int) -> bytes:
@@ -62,16 +62,24 @@ def parse_object(text: bytes, where: str, what: str) -> dict[str, Any]:
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write at once or not at all; what was there before is replaced.
+    """Write at once or not at all; a link is followed, what was there before is replaced.
 
     Raises:
+        OutputError: there is a folder, pipe or device, which root could replace, too.
         OSError: the folder cannot be written.
     """
     import tempfile  # not above: who only loads models need not wait for these two
     from pathlib import Path
 
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    given, path = path, Path(os.path.realpath(path))  # Path.resolve fails on links in a circle
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{os.fsdecode(given)}: is no regular file: name another one")
+    # not the file's own name: that may be as long as a name can be
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    except OSError as error:
+        error.filename = os.fspath(given)  # nobody knows the name of the temporary one
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

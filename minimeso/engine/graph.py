@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..checks import is_integer
 from ..errors import GraphError
 from .layer import quantized
 from .operators import MAX_ELEMENTS, MAX_EXTENT, OPERATORS, Shape
@@ -58,19 +59,18 @@ class Graph:
     def input(self, name: str, shape: Sequence[int | None]) -> str:
         """Declare an input of ``shape`` (C, H, W) or (F,), without the batch axis."""
         self._check_name(name)
-        dims = tuple(shape)
+        dims = _tuple_of(name, shape)
         if len(dims) not in (1, 3) or dims[0] is None:
             raise GraphError(f"input {name!r}: shape must be (C, H, W) or (F,), not {shape!r}")
         for dim in dims:
-            if dim is not None and (
-                isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= MAX_EXTENT
-            ):
+            if dim is not None and (not is_integer(dim) or not 1 <= dim <= MAX_EXTENT):
                 raise GraphError(f"input {name!r}: {dim!r} is not a size in 1..{MAX_EXTENT}")
+        dims = tuple(None if dim is None else int(dim) for dim in dims)
         self.inputs[name] = dims
         self._shapes[name] = _checked_size(name, dims)
         return name
 
-    def node(self, op: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
+    def node(self, op: str, /, *inputs: str, name: str | None = None, **attributes: Any) -> str:
         """Append an operation that reads earlier nodes; returns its name.
 
         Args:
@@ -135,21 +135,40 @@ class Graph:
         """
         if inputs is None:
             return dict(self._shapes)
-        shapes: dict[str, Shape] = {}
-        for name, declared in self.inputs.items():
-            given = tuple(inputs[name])
-            if len(given) != len(declared) or any(
-                d is not None and d != g for d, g in zip(declared, given, strict=True)
-            ):
-                wanted = tuple("any" if d is None else d for d in declared)
-                raise GraphError(f"input {name!r} has shape {given}, the network wants {wanted}")
-            shapes[name] = _checked_size(name, given)
+        shapes: dict[str, Shape] = {**self.sizes(inputs)}
         for node in self.nodes:
             try:
                 shapes[node.name] = _infer(node, shapes)
             except GraphError as error:
                 raise GraphError(f"node {node.name!r} ({node.op}): {error}") from None
         return shapes
+
+    def sizes(
+        self, inputs: Mapping[str, Sequence[int | None]] | None = None
+    ) -> dict[str, tuple[int, ...]]:
+        """The shapes of all inputs in numbers: as given, or else as declared.
+
+        Raises:
+            GraphError: an input does not fit its declaration, or takes any size and has none.
+        """
+        inputs = self.inputs if inputs is None else inputs
+        if not isinstance(inputs, Mapping) or set(inputs) != set(self.inputs):
+            given = list(inputs) if isinstance(inputs, Mapping) else inputs
+            raise GraphError(f"inputs are {sorted(self.inputs)}, not {given!r}: name their shapes")
+        sizes = {}
+        for name, declared in self.inputs.items():
+            shape = _tuple_of(name, inputs[name])
+            if len(shape) == len(declared) and any(n is None for n in shape):
+                raise GraphError(f"input {name!r} takes any size: say which")
+            if len(shape) != len(declared) or not all(
+                is_integer(n) and n >= 1 and d in (None, n)
+                for d, n in zip(declared, shape, strict=True)
+            ):
+                wanted = tuple("any" if d is None else d for d in declared)
+                raise GraphError(f"input {name!r} has shape {shape}, the network wants {wanted}")
+            sizes[name] = tuple(map(int, shape))
+            _checked_size(name, sizes[name])
+        return sizes
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Shapes of all float32 arrays, by ``node.parameter``."""
@@ -180,7 +199,12 @@ class Graph:
             if name not in weights:
                 raise GraphError(f"node {node!r}: array {name!r} is missing")
             small = quantized(weights, name) if parameter == "weight" else None
-            array = np.asarray(weights[name]) if small is None else small.values
+            try:
+                array = np.asarray(weights[name]) if small is None else small.values
+            except MemoryError:
+                raise
+            except Exception as error:  # as of a tensor of PyTorch that is being trained
+                raise GraphError(f"node {node!r}: {name!r} is no array: {error}") from None
             if small is None and array.dtype != np.float32:
                 raise GraphError(f"node {node!r}: {name!r} is {array.dtype}, not float32")
             if array.shape != shape:
@@ -238,7 +262,7 @@ class Graph:
             inputs, attributes = entry["inputs"], entry["attributes"]
             if not isinstance(inputs, list) or not all(isinstance(i, str) for i in inputs):
                 raise GraphError(f"node {entry['name']!r}: inputs is not a list of names")
-            if not isinstance(attributes, dict) or "name" in attributes or "op" in attributes:
+            if not isinstance(attributes, dict) or "name" in attributes:
                 raise GraphError(f"node {entry['name']!r}: attributes is not a plain object")
             if not isinstance(entry["name"], str):
                 raise GraphError(f"node name {entry['name']!r} is not a string")
@@ -272,6 +296,13 @@ def _infer(node: Node, shapes: Mapping[str, Shape]) -> Shape:
         node.name,
         OPERATORS[node.op].infer([shapes[i] for i in node.inputs], node.attributes),
     )
+
+
+def _tuple_of(name: str, shape: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(shape)
+    except TypeError:
+        raise GraphError(f"input {name!r}: {shape!r} is no shape (C, H, W) or (F,)") from None
 
 
 def _checked_size(name: str, shape: Shape) -> Shape:

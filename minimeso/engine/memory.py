@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from .bindings import LANES
 
+#: Most channels, lines or columns of a tensor and of a window: ``MM_MAX_DIM`` of ``csrc/check.h``.
+MAX_DIM = 1 << 21
+
 
 def round_lanes(n: int) -> int:
     """``n`` rounded up to whole vectors of the widest instruction set."""

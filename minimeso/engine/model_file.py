@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..checks import is_integer, is_number
 from ..errors import GraphError, ModelError
 from .archive import entries
 from .files import parse_object, read_file, write_file
@@ -48,8 +49,8 @@ class Model:
     Attributes:
         name: short name, shown in verdicts.
         graph: the network.
-        weights: float32 arrays by ``node.parameter``; each time a new array where the file stores
-            it in a smaller type.
+        weights: float32 arrays by ``node.parameter``, which stay as they are from the first session
+            on; each time a new array where the file stores it in a smaller type.
         meta: architecture, activation, data, recipe, metrics, licence (free form).
         framing: how a face is cut for a detector: ``resample`` (``bilinear`` or ``nearest``)
             and ``side`` (of the square that is cut, see ``minimeso.detect.framing``).
@@ -67,6 +68,14 @@ class Model:
     thresholds: dict[str, float] | None = None
     #: What sessions have made of the weights (rewritten, packed), for all sessions together.
     prepared: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    #: Whether ``check`` has found nothing.
+    checked: bool = field(default=False, init=False, repr=False, compare=False)
+
+    def check(self) -> None:
+        """``GraphError`` that names the array, unless the weights fit the graph; looked at once."""
+        if not self.checked:
+            self.graph.check_arrays(self.weights)
+            object.__setattr__(self, "checked", True)  # of what does not change
 
     def __copy__(self) -> Model:
         return replace(self)
@@ -110,6 +119,7 @@ def save_model(
 
     Raises:
         ModelError: the model would not load again as it is.
+        OutputError: there is a folder, pipe or device of that name.
         OSError: the folder cannot be written.
     """
     if dtype not in DTYPES:
@@ -168,11 +178,12 @@ def load_model(path: str | os.PathLike[str], size_limit: int = SIZE_LIMIT) -> Mo
     """Read and check a model file.
 
     Args:
-        path: the ``.npz`` file.
+        path: the ``.npz`` file; a bundled model is ``Session(NAME).model``.
         size_limit: most bytes that the file may hold, packed or unpacked.
 
     Raises:
-        ModelError: the file is missing, damaged, hostile, or newer than this version.
+        ModelError: the file is missing, damaged, hostile, newer than this version, or larger than
+            the memory of this machine.
     """
     where = os.fspath(path)
     return _model_of(read_arrays(where, size_limit), where)
@@ -184,24 +195,23 @@ def _model_of(arrays: dict[str, Any], where: str) -> Model:
         raise ModelError(f"{where}: no 'model.json' inside: not a minimeso model")
     description = parse_object(text.tobytes(), where, "'model.json'")
     version, name = check_head(description, FORMAT, where)
+    meta = description.get("meta")
+    calibration = description.get("calibration")
     try:
-        graph = Graph.from_json(description.get("graph"), name)
-        weights = Widened(arrays, version, where)
-        graph.check_arrays(weights)
+        model = Model(
+            name,
+            Graph.from_json(description.get("graph"), name),
+            Widened(arrays, version, where),
+            meta if isinstance(meta, dict) else {},
+            description.get("framing"),
+            calibration if isinstance(calibration, dict) else None,
+            description.get("thresholds"),
+        )
+        model.check()
     except GraphError as error:
         raise ModelError(f"{where}: {error}") from None
     _check_detector(description, where)
-    meta = description.get("meta")
-    calibration = description.get("calibration")
-    return Model(
-        name,
-        graph,
-        weights,
-        meta if isinstance(meta, dict) else {},
-        description.get("framing"),
-        calibration if isinstance(calibration, dict) else None,
-        description.get("thresholds"),
-    )
+    return model
 
 
 def check_head(description: Mapping[str, Any], newest: int, where: str) -> tuple[int, str]:
@@ -211,7 +221,7 @@ def check_head(description: Mapping[str, Any], newest: int, where: str) -> tuple
         ModelError: they are none, or the format is newer than the newest that is known here.
     """
     version, name = description.get("format"), description.get("name")
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+    if not is_integer(version) or version < 1:
         raise ModelError(f"{where}: 'format' is {str(version)[:80]!r}, not a positive integer")
     if version > newest:
         raise ModelError(
@@ -245,6 +255,8 @@ def _arrays_of(data: bytes, where: str, size_limit: int) -> dict[str, Any]:
             arrays[name] = _parse_array(content, name, where)
     except ModelError:
         raise
+    except MemoryError:
+        raise ModelError(f"{where}: this machine has not enough memory for it") from None
     except Exception as error:  # struct, zlib and numpy raise many kinds on hostile bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{where}: damaged or not a model file: {reason[:200]}") from None
@@ -293,6 +305,4 @@ def check_thresholds(thresholds: Any, where: str) -> None:
 def _fraction(values: Any, key: str, most: float) -> float | None:
     """``values[key]`` if it is a number in 0..most."""
     value = values.get(key) if isinstance(values, dict) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        return None
-    return value
+    return value if is_number(value) and 0 <= value <= most else None

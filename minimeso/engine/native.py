@@ -104,6 +104,8 @@ class Pool:
         self.threads = threads
         self.process = os.getpid()
         self._finalizer = weakref.finalize(self, _free_pool, self.handle, self.process)
+        # Daemon threads may run on it when the process ends, which takes its threads along.
+        self._finalizer.atexit = False
 
     def usable(self, threads: int) -> bool:
         """Whether it has so many threads and they are of this process (none survive a fork)."""
@@ -184,6 +186,7 @@ def resize(
     crop.left, crop.top, crop.right, crop.bottom = box
     crop.out_height, crop.out_width = size
     crop.filter = getattr(lib, f"MM_FILTER_{resample.upper()}")
+    workspace = _scratch.workspace  # held: at the end of a process those of its threads go
     needed = lib.mm_resize_bytes(crop)
     if not needed:
         height, width = picture.shape[:2]
@@ -199,7 +202,7 @@ def resize(
         ffi.cast("float *", out.__array_interface__["data"][0]),
         plane,
         line,
-        _scratch.workspace.pointer(needed),
+        workspace.pointer(needed),
     )
     _check(code, "resize")
     return out

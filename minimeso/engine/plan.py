@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from .bindings import LANES, SLACK
 from .layer import Layer
-from .memory import Buffer, place, place_apart, round_lanes
+from .memory import MAX_DIM, Buffer, place, place_apart, round_lanes
 from .operators import OPERATORS, kernel_of
 from .operators.operator import Field
 from .pack import Parameters
@@ -105,6 +105,7 @@ class Plan:
                 in_line = planes.get(layer.name, 0)
                 self._tensor(layer.name, shapes[layer.name], in_line=in_line)
         self._lower(layers)
+        self._check_sizes()
         self._lay_out("row_bands" not in without, threads > 1)
 
     def _lower(self, layers: Sequence[Layer]) -> None:
@@ -138,6 +139,20 @@ class Plan:
                 self._in_phases.add(name)
             self.steps.append(Step(op, self._tensor(name, shape), fields=fields, layer=layer))
             self._emit_output(name)
+
+    def _check_sizes(self) -> None:
+        """``InputError`` where an axis is longer than the engine counts: of a flattened picture,
+        say, or of what a layer makes between its steps."""
+        sizes = [(max(tensor.laid_out), tensor.name) for tensor in self.tensors]
+        for step in self.steps:
+            window = (step.fields.get(name, 1) for name in ("kernel_h", "kernel_w"))
+            sizes.append((max(window), step.layer.name if step.layer else step.op))
+        size, name = max(sizes, default=(0, ""))
+        if size > MAX_DIM:
+            raise InputError(
+                f"{name!r} would be {size} long on one axis, more than {MAX_DIM}: use a smaller "
+                "picture"
+            )
 
     def _lay_out(self, banded: bool, apart: bool) -> None:
         """Measure the steps, divide them into stages and give every tensor its place: one of its

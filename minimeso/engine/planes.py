@@ -43,7 +43,9 @@ def line_channels(
         and _is_small(shapes[layer.name])
     }
     while True:
-        gone = {name for layer in layers for name in _unfit(layer, kinds[layer.name], chosen)}
+        gone = {
+            name for layer in layers for name in _unfit(layer, kinds[layer.name], shapes, chosen)
+        }
         if not gone & chosen:
             break
         chosen -= gone
@@ -77,12 +79,16 @@ def _kind(layer: Layer) -> Kind:
     return "pointwise" if plain and a["groups"] == 1 and layer.algorithm == "direct" else ""
 
 
-def _unfit(layer: Layer, kind: Kind, chosen: Collection[str]) -> set[str]:
+def _unfit(
+    layer: Layer, kind: Kind, shapes: Mapping[str, tuple[int, ...]], chosen: Collection[str]
+) -> set[str]:
     """Maps at this layer that cannot lie plane by plane, while the others do as chosen."""
     inside = layer.name in chosen
     unfit = set()
     if kind in ("pointwise", "sum") and not all(name in chosen for name in layer.inputs):
         unfit.add(layer.name)
+    if kind == "sum" and any(shapes[name] != shapes[layer.name] for name in layer.inputs):
+        unfit.add(layer.name)  # one of them counts for 2 x 2, which lines alone can tell
     if kind != "mean" and not inside:
         unfit.update(layer.inputs)
     return unfit

@@ -16,6 +16,7 @@ from . import winograd
 from .bound import Folded, OfNode
 from .graph import Graph, Weights
 from .layer import Function, Layer, Layers
+from .memory import MAX_DIM
 from .operators import OPERATORS
 
 
@@ -302,7 +303,10 @@ def _can_winograd(layer: Layer) -> bool:
     a = layer.attributes
     filters, channels = layer.shapes["weight"][:2]
     plain = a["stride"] == (1, 1) and a["groups"] == 1 and layer.algorithm == "direct"
-    return plain and winograd.pays(channels, filters, a["kernel_size"])
+    if not plain or not winograd.pays(channels, filters, a["kernel_size"]):
+        return False
+    tile = winograd.output_lines(a["kernel_size"][0]) * a["dilation"][0]
+    return bool(tile <= MAX_DIM)
 
 
 def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,12 +7,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from ..checks import is_integer
 from ..errors import GraphError, InputError
+from ..hints import later
 from ..locks import Lock
 from .cores import available_cores
 from .graph import Graph
@@ -27,10 +29,11 @@ from .plan import CHOICES, Plan
 from .rewrites import REWRITES, bind, rewrite
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from .profile import Profile
+else:
+    Profile = later("minimeso.engine.profile", "Profile")
 
+_Own = TypeVar("_Own", bound="Session")
 Array = npt.NDArray[np.float32]
 
 _MAX_PLANS = 16
@@ -49,7 +52,7 @@ class Session:
 
     Args:
         model: name of a bundled model, path of a model file, a ``Model`` or a ``Graph``.
-        weights: with a ``Graph``, its float32 arrays by ``node.parameter``.
+        weights: with a ``Graph``, its float32 arrays by ``node.parameter``; they stay as they are.
         threads: how many threads work on a call; by default one per available core, see
             ``cores``.
         isa: ``scalar``, ``sse2``, ``avx2``, ``avx512`` or ``neon``; by default what the
@@ -85,17 +88,15 @@ class Session:
             raise GraphError("weights go with a Graph; a model brings its own")
         elif not isinstance(model, Model):
             model = find_model(model)
-        if threads is not None and (
-            isinstance(threads, bool)
-            or not isinstance(threads, int)
-            or not 1 <= threads <= _MAX_THREADS
-        ):
+        model.check()
+        if threads is not None and (not is_integer(threads) or not 1 <= threads <= _MAX_THREADS):
             raise InputError(f"threads must be an integer in 1..{_MAX_THREADS}, not {threads!r}")
         unknown = sorted(set(without) - {*REWRITES, *CHOICES})
         if unknown:
             known = ", ".join((*REWRITES, *CHOICES))
             raise InputError(f"without: no rewrite {unknown[0]!r} (there are: {known})")
         self.model: Model = model
+        threads = None if threads is None else int(threads)
         self.threads: int = threads or min(available_cores(), _MAX_THREADS)
         self.isa = choose_isa(isa)
         self._given: dict[str, Any] = {"threads": threads, "isa": isa}
@@ -119,7 +120,7 @@ class Session:
                 self._pool.close()
                 self._pool = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self: _Own) -> _Own:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -154,14 +155,17 @@ class Session:
             or for a network with several, a dict of (N, ...) float32 arrays by name.
 
         Raises:
-            InputError: an array has the wrong shape or dtype, an output is unknown, or the session
-                is closed.
+            InputError: an array has the wrong shape or dtype, an output is unknown, the picture
+                needs more memory than the engine takes, or the session is closed.
+            MemoryError: the machine has less memory than the arrays need.
         """
         arrays = self._read_inputs(x)
-        names = list(self.graph.outputs if outputs is None else outputs)
+        names = self._outputs() if outputs is None else list(outputs)
+        if isinstance(outputs, str):
+            raise InputError(f"outputs are a list of layers: give [{outputs!r}]")
         known = self.graph.shapes()
         for name in names:
-            if name not in known:
+            if not isinstance(name, str) or name not in known:
                 raise InputError(f"no layer {name!r} (there are: {', '.join(known)})")
         results = self._run(arrays, list(dict.fromkeys(names)))
         if outputs is not None or len(names) > 1:
@@ -190,12 +194,13 @@ class Session:
 
         arrays = self._read_inputs(x)
         batch = len(next(iter(arrays.values())))
-        if runs < 1 or batch < 1:
+        if not is_integer(runs) or runs < 1 or batch < 1:
             raise InputError("a profile needs one run and one image at least")
-        names = list(self.graph.outputs)
+        names = self._outputs()
         self._run(arrays, names)  # plans, starts the pool, wakes the machine
         kinds = _kinds(arrays)
-        plan = self._planned(kinds, names)[0]
+        with self._lock:
+            plan = self._planned(kinds, names)[0]
         nanoseconds = np.zeros((runs, self.threads, len(plan.steps)), np.int64)
         seconds = np.zeros((runs, 2))
         for number in range(runs):
@@ -207,26 +212,45 @@ class Session:
         return make_profile(self.graph, shapes, plan, self.isa, batch, nanoseconds, seconds)
 
     def plan(
-        self, input_shapes: Mapping[str, tuple[int, ...]] | None = None, uint8: bool = False
+        self, input_shapes: Mapping[str, Sequence[int]] | None = None, uint8: bool = False
     ) -> Plan:
-        """The plan for inputs of these (C, H, W) shapes, by default the declared ones."""
+        """The plan for inputs of these (C, H, W) or (F,) shapes, by default the declared ones; for
+        pictures that come as bytes with ``uint8``.
+
+        Raises:
+            InputError: as ``program``.
+        """
         return self.program(input_shapes, uint8)[0]
 
     def program(
-        self, input_shapes: Mapping[str, tuple[int, ...]] | None = None, uint8: bool = False
+        self, input_shapes: Mapping[str, Sequence[int]] | None = None, uint8: bool = False
     ) -> tuple[Plan, Program]:
-        """``plan``, and what of it the engine runs, with its parameters."""
-        shapes = self.graph.inputs if input_shapes is None else input_shapes
-        for name, shape in shapes.items():
-            if None in shape:
-                raise InputError(f"input {name!r} takes any size: say which")
-        inputs: dict[str, Any] = {name: (shape, uint8) for name, shape in shapes.items()}
-        return self._planned(inputs, list(self.graph.outputs))
+        """``plan``, and what of it the engine runs, with its parameters.
+
+        Raises:
+            InputError: the network takes no such shapes, or any: then they must be given; or it has
+                no output.
+        """
+        try:
+            sizes = self.graph.sizes(input_shapes)
+        except GraphError as error:
+            raise InputError(str(error)) from None
+        inputs = {name: (size, uint8) for name, size in sizes.items()}
+        names = self._outputs()
+        with self._lock:
+            return self._planned(inputs, names)
+
+    def _outputs(self) -> list[str]:
+        if not self.graph.outputs:
+            raise InputError("the network has no output: name layers as outputs of a run")
+        return list(self.graph.outputs)
 
     def _read_inputs(
         self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]
     ) -> dict[str, npt.NDArray[Any]]:
         declared = self.graph.inputs
+        if not declared:
+            raise InputError("the network has no input: there is nothing to run")
         given: Mapping[str, npt.ArrayLike]
         if isinstance(x, Mapping):
             given = x
@@ -235,7 +259,7 @@ class Session:
         else:
             raise InputError(f"the network has several inputs: give a dict of {list(declared)}")
         if set(given) != set(declared):
-            raise InputError(f"inputs are {sorted(declared)}, not {sorted(given)}")
+            raise InputError(f"inputs are {sorted(declared)}, not {list(given)}")
         arrays = {name: _read_input(name, given[name], declared[name]) for name in declared}
         if len({len(a) for a in arrays.values()}) != 1:
             raise InputError("the inputs have different batch sizes")
@@ -306,17 +330,31 @@ def _kinds(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, tuple[tuple[int,
 
 
 def _read_input(name: str, x: npt.ArrayLike, declared: Sequence[int | None]) -> npt.NDArray[Any]:
-    array = np.asarray(x)
-    wanted = ("N", *("any" if d is None else d for d in declared))
+    try:
+        array = np.asarray(x)
+    except MemoryError:
+        raise
+    except Exception as error:  # as of ragged lists, and of tensors that lie elsewhere
+        kind = type(x).__name__
+        raise InputError(f"input {name!r}: {kind}: no array can be made of it: {error}") from None
     as_bytes = array.dtype == np.uint8 and len(declared) == 3
     if array.dtype != np.float32 and not as_bytes:
         hint = ": use x.astype(np.float32)" if array.dtype.kind in "fiub" else ""
         raise InputError(f"input {name!r} is {array.dtype}, not float32 or uint8{hint}")
-    if array.ndim == len(declared):
-        raise InputError(f"input {name!r} has shape {array.shape}, no batch axis: use x[None]")
-    if array.ndim != len(declared) + 1 or 0 in array.shape[1:]:
-        raise InputError(f"input {name!r} has shape {array.shape}, the network wants {wanted}")
+    wanted = (*declared[1:], declared[0]) if as_bytes else tuple(declared)
+    said = f"input {name!r} has shape {array.shape}" + (" of bytes" if as_bytes else "")
+    if _fits(array.shape, wanted):
+        raise InputError(f"{said}, no batch axis: use x[None]")
+    if not _fits(array.shape[1:], wanted):
+        named = ("N", *("any" if d is None else d for d in wanted))
+        raise InputError(f"{said}, the network wants {named}")
     return for_engine(array)
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        n == d or (d is None and n > 0) for n, d in zip(shape, wanted, strict=True)
+    )
 
 
 def _shape_of(layer: Layer, shapes: Mapping[str, Shape]) -> Shape:

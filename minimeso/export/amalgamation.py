@@ -44,8 +44,13 @@ _ARITHMETIC = """\
 #if defined(__FLT_EVAL_METHOD__) && (__FLT_EVAL_METHOD__ == 1 || __FLT_EVAL_METHOD__ == 2)
 #error "floats must be floats: -msse2 -mfpmath=sse; on s390x -fexcess-precision=fast"
 #endif
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \\
+    defined(__NO_SIGNED_ZEROS__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "arithmetic must be as written: no -ffast-math, -Ofast, nor what they are made of"
+#endif
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+#pragma clang diagnostic ignored "-Wunused-function" /* of inline ones, too: a few are for others */
 #elif defined(__GNUC__)
 #pragma GCC optimize("fp-contract=off")
 #endif

@@ -30,6 +30,15 @@ class Array(NamedTuple):
         """Its shape as text."""
         return " x ".join(map(str, self.shape))
 
+    @property
+    def meaning(self) -> str:
+        """What stands in it, as a comment says it."""
+        if self.type == "uint8_t":
+            return f"{self.size} {self.type}: lines, pixels, RGB from 0 to 255"
+        if len(self.shape) == 3:
+            return f"{self.size} {self.type}: channels, lines, pixels"
+        return f"{self.size} {self.type}"
+
 
 class Interface(NamedTuple):
     """What a caller has to know.
@@ -63,6 +72,11 @@ class Interface(NamedTuple):
         return self.is_detector and [array.type for array in self.inputs] == ["uint8_t"]
 
     @property
+    def has_floats(self) -> bool:
+        """Whether it takes a picture that could come as bytes, but comes as floats."""
+        return [(a.type, a.shape[0], len(a.shape)) for a in self.inputs] == [("float", 3, 3)]
+
+    @property
     def parameters(self) -> str:
         """Of ``run``."""
         given = [f"const {array.type} *{array.name}" for array in self.inputs]
@@ -83,8 +97,7 @@ def header(public: Interface) -> str:
     """The header."""
     name, upper = public.prefix, public.prefix.upper()
     shapes = "".join(
-        f"   {array.name}: {array.size} {array.type}\n"
-        for array in (*public.inputs, *public.outputs)
+        f"   {array.name}: {array.meaning}\n" for array in (*public.inputs, *public.outputs)
     )
     constants = [
         f"#define {upper}_ARENA_BYTES {public.arena_bytes} /* 64-byte aligned */",
@@ -97,14 +110,16 @@ def header(public: Interface) -> str:
         limits = public.model.thresholds or {}
         constants += [
             "/* at most the first: real; at least the second: fake; between them: uncertain */",
-            f"#define {upper}_REAL {limits['real']!r}f",
-            f"#define {upper}_FAKE {limits['fake']!r}f",
+            f"#define {upper}_REAL {float(limits['real'])!r}f",
+            f"#define {upper}_FAKE {float(limits['fake'])!r}f",
         ]
     model = _comment(public.model.name)
+    floats = "\n   A picture of floats is RGB from 0 to 1.\n" if public.has_floats else "\n"
     return f"""\
 /* {name}.h - the network {model}, made by minimeso {__version__}; do not edit.
 
 {shapes}
+   The last index is the next element in memory, and the top left pixel the first.{floats}
    Nothing is allocated, printed, read from the environment or kept but in the arena, which the
    caller provides: one for each thread that runs the network.  Compile with -O1 or
    more; -DMINIMESO_SCALAR leaves SIMD out, which is smaller. */
@@ -120,7 +135,7 @@ extern "C" {{
 {chr(10).join(constants)}
 
 #define {upper}_OK 0
-#define {upper}_NOT_ALIGNED (-1) /* the arena does not begin at a multiple of 64 bytes */
+#define {upper}_NOT_ALIGNED (-1) /* the arena is NULL, or begins at no multiple of 64 bytes */
 #define {upper}_NO_ISA (-2)      /* this machine or build lacks the instruction set */
 #define {upper}_NOT_READY (-3)   /* {name}_init has not seen this arena */
 
@@ -129,7 +144,7 @@ extern "C" {{
 int {name}_init(void *arena, const char *isa);
 
 /* Any number of times; each output has the bits that minimeso computes in Python with that
-   instruction set. */
+   instruction set, but for those of a NaN, which compilers choose. */
 int {name}_run({public.parameters});
 
 #ifdef __cplusplus
@@ -162,7 +177,7 @@ _Static_assert(sizeof(state_t) <= STATE_BYTES, "the state has its place");
 int {name}_init(void *arena, const char *isa)
 {{
     state_t *state = arena;
-    if ((uintptr_t)arena % 64)
+    if (!arena || (uintptr_t)arena % 64)
         return {upper}_NOT_ALIGNED;
     for (int i = MM_ISA_COUNT - 1; i >= 0; i--)
         if (mm_kernels_of(i) && mm_isa_supported(i) && (!isa || !strcmp(isa, mm_isa_name(i)))) {{
@@ -178,7 +193,7 @@ int {name}_run({public.parameters})
     const state_t *state = arena;
     const void *const inputs[] = {{{inputs}}};
     float *const outputs[] = {{{outputs}}};
-    if ((uintptr_t)arena % 64)
+    if (!arena || (uintptr_t)arena % 64)
         return {upper}_NOT_ALIGNED;
     if (state->ready != READY)
         return {upper}_NOT_READY;

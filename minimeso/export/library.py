@@ -55,13 +55,18 @@ def write_library(folder: Path, compiler: str = "cc") -> list[str]:
         The names of the files.
 
     Raises:
-        InputError: there is no compiler, or shared libraries are not made on this system.
+        InputError: there is no such compiler, or shared libraries are not made on this system.
         OutputError: the compiler cannot make it.
         OSError: the folder cannot be made or written.
     """
     if sys.platform not in _KINDS:
         raise InputError(f"no shared library is made here: link with {get_library()}")
-    command = shlex.split(compiler)
+    try:
+        command = shlex.split(compiler)
+    except ValueError as error:
+        raise InputError(f"CC is no command: {compiler!r}: {error}") from None
+    if not command:
+        raise InputError("CC is no command but spaces")
     if not shutil.which(command[0]):
         raise InputError(f"no {command[0]} here: install gcc or clang, or name one by CC")
     link, name, flags, inputs = _KINDS[sys.platform]

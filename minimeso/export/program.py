@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ..engine.bindings import ACTIVATION_NUMBERS, OP_NUMBERS, ffi, lib
 from ..engine.files import write_file
 from ..engine.native import Program
 from ..engine.plan import Plan
-from ..errors import InputError
+from ..errors import GraphError, InputError
 from . import literals
 from .amalgamation import Needs, amalgamate
 from .interface import Array, Interface, functions, header, heading
@@ -25,6 +25,28 @@ _C_WORDS = """
     inline int long register restrict return short signed sizeof static struct switch typedef union
     unsigned void volatile while
 """
+
+#: What else no parameter may be called: words of C++, for the header, and what `run` calls its own.
+_TAKEN = """
+    alignas alignof and and_eq asm bitand bitor bool catch char16_t char32_t char8_t class co_await
+    co_return co_yield compl concept const_cast consteval constexpr constinit decltype delete
+    dynamic_cast explicit export false friend mutable namespace new noexcept not not_eq nullptr
+    operator or or_eq private protected public reinterpret_cast requires static_assert static_cast
+    template this thread_local throw true try typeid typename typeof using virtual wchar_t xor
+    xor_eq errno linux unix
+    inputs outputs program state mm_run state_t uint8_t uintptr_t
+"""
+
+#: No prefix: what the engine in the file and the library for C call theirs, and headers of C, which
+#: one of the same name would hide.
+_NO_PREFIX = """
+    mm minimeso minimeso_c_api minimeso_crop
+    assert complex ctype errno fenv inttypes iso646 limits locale math setjmp signal stdalign stdarg
+    stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar
+    wctype
+"""
+_MAX_PREFIX = 61
+_MAX_PLAN_ARRAYS = 256  # of plan_file.c
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class Export:
 
 def export(
     model: Model,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
     *,
     name: str | None = None,
     as_bytes: bool | None = None,
@@ -63,27 +85,33 @@ def export(
         as_plan: a plan file, for ``minimeso_c_api.h``, in place of C.
 
     Raises:
-        InputError: the network takes any size, and none was given; or the name is none in C.
+        InputError: the network takes any size, and none was given, or no such shapes; it has no
+            output, or more than a plan can hold; or the name is none in C.
     """
-    prefix = identifier(model.name) if name is None else name
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,60}", prefix) or prefix.startswith("mm_"):
-        raise InputError(f"{prefix!r} is no prefix for C: letters a to z, digits and _, not mm_")
-    if shapes is None:
-        shapes = {}
-        for key, shape in model.graph.inputs.items():
-            if None in shape:
-                raise InputError(f"input {key!r} takes any size: say which")
-            shapes[key] = tuple(size for size in shape if size is not None)
-    sizes = list(shapes.values())
-    picture = len(sizes) == 1 and len(sizes[0]) == 3 and sizes[0][0] == 3
+    prefix = _prefix(model.name) if name is None else name
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", prefix) or not _is_free(prefix):
+        raise InputError(
+            f"{prefix!r} is no prefix for C: letters a to z, digits and _, {_MAX_PREFIX} at most, "
+            "not mm_ nor the name of a header"
+        )
+    try:
+        sizes = model.graph.sizes(shapes)
+    except GraphError as error:
+        raise InputError(str(error)) from None
+    channels = [size[:-2] for size in sizes.values()]
+    picture = channels == [(3,)]
     if as_bytes and not picture:
         raise InputError("bytes are for a network with one input, a picture of three channels")
     as_bytes = picture if as_bytes is None else as_bytes
+    if not model.graph.outputs:
+        raise InputError(f"{model.name}: a network without an output")
+    if as_plan and max(len(sizes), len(model.graph.outputs)) > _MAX_PLAN_ARRAYS:
+        raise InputError(f"{model.name}: a plan has at most {_MAX_PLAN_ARRAYS} inputs and outputs")
     with Session(model, threads=1) as session:
-        plan, program = session.program(shapes, as_bytes)
+        plan, program = session.program(sizes, as_bytes)
     # with pointers of 8 bytes, as here; shorter ones need no more
     workspace = int(lib.mm_workspace_bytes(program.struct, 1, 1))
-    public = Interface(prefix, model, *_arrays(plan, model, shapes, as_bytes), workspace)
+    public = Interface(prefix, model, *_arrays(plan, model, sizes, as_bytes), workspace)
     if as_plan:
         files = {f"{prefix}.plan": plan_file(program, public)}
     else:
@@ -123,17 +151,37 @@ def identifier(name: str) -> str:
     return words if words[:1].isalpha() else f"n{words}"
 
 
+def _is_free(prefix: str) -> bool:
+    return (
+        len(prefix) <= _MAX_PREFIX
+        and not prefix.startswith("mm_")
+        and prefix not in _NO_PREFIX.split()
+    )
+
+
+def _prefix(name: str) -> str:
+    """One for functions, made of a network's name."""
+    prefix = identifier(name)[:_MAX_PREFIX]
+    return prefix if _is_free(prefix) else f"n_{prefix}"[:_MAX_PREFIX]
+
+
+def _parameter(name: str) -> str:
+    """A name as one of a parameter."""
+    word = identifier(name)
+    return f"{word}_" if word in _TAKEN.split() else word
+
+
 def _arrays(
     plan: Plan, model: Model, shapes: Mapping[str, tuple[int, ...]], as_bytes: bool
 ) -> tuple[list[Array], list[Array]]:
     """What the caller passes, in the order of the plan's arrays."""
     inputs = [
-        Array(name, identifier(name), "uint8_t", (*shape[1:], shape[0]))
+        Array(name, _parameter(name), "uint8_t", (*shape[1:], shape[0]))
         if as_bytes
-        else Array(name, identifier(name), "float", shape)
+        else Array(name, _parameter(name), "float", shape)
         for name, shape in shapes.items()
     ]
-    outputs = [Array(n, identifier(n), "float", plan.shape(n)) for n in model.graph.outputs]
+    outputs = [Array(n, _parameter(n), "float", plan.shape(n)) for n in model.graph.outputs]
     if len({array.name for array in (*inputs, *outputs)}) < len(inputs) + len(outputs):
         inputs = [array._replace(name=f"input{i}") for i, array in enumerate(inputs)]
         outputs = [array._replace(name=f"output{i}") for i, array in enumerate(outputs)]

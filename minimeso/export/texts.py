@@ -26,7 +26,11 @@ int main(int argc, char **argv)
     const char *isa = argc > 2 ? argv[2] : NULL;
     float p_fake = 0.0f;
     FILE *file = argc > 1 ? fopen(argv[1], "rb") : stdin;
-    if (!file || fread(picture, 1, sizeof picture, file) != sizeof picture || fgetc(file) != EOF) {{
+    if (!file) {{
+        perror(argv[1]);
+        return 2;
+    }}
+    if (fread(picture, 1, sizeof picture, file) != sizeof picture || fgetc(file) != EOF) {{
         fprintf(stderr, "%s: not {height} lines of {width} RGB pixels, %lu bytes\\n",
                 argc > 1 ? argv[1] : "stdin", (unsigned long)sizeof picture);
         return 2;
@@ -51,14 +55,14 @@ def readme(public: Interface) -> str:
     """How to compile and use it."""
     name = public.prefix
     page = (
-        f"# {name}\n\nPlain C11 without a library; the same bits as in Python. Include `{name}.h`, "
-        f"which says how to call it, and compile `{name}.c` with the rest. It wants "
-        f"{public.arena_bytes:,} bytes of memory for each thread.\n"
+        f"# {name}\n\nPlain C11 that needs no library but that of C; the same bits as in Python. "
+        f"Include `{name}.h`, which says how to call it, compile `{name}.c` with the rest, and "
+        f"link with `-lm`. It wants {public.arena_bytes:,} bytes of memory for each thread.\n"
     )
     if not public.has_example:
         return page
     height, width, _ = public.inputs[0].shape
-    sources = f"{name}_example.c {name}.c -o judge"
+    sources = f"{name}_example.c {name}.c -o judge -lm"
     return page + (
         "\n```console\n"
         f"$ cc -std=c11 -O2 {sources}\n"

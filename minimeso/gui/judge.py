@@ -63,7 +63,7 @@ class Judge:
 
     def submit(self, upload: Upload) -> None:
         """Judge it when all before it are done, and close it."""
-        if self._current is not None:
+        if self._current is not None and not upload.stopped:
             upload.tell({"waiting": True})
         self._waiting.put(upload)
 
@@ -78,11 +78,15 @@ class Judge:
 
     def _run(self) -> None:
         while (upload := self._waiting.get()) is not None:
+            if not upload.begin():
+                continue
             self._current = upload
             try:
                 last = self._judge(upload)
             except MinimesoError as error:
                 last = {"error": str(error)}
+            except MemoryError:
+                last = {"error": "needs more memory than there is: scale it down"}
             except Exception as error:  # else the page would wait for ever, and so the next file
                 last = {"error": f"{type(error).__name__}: {error}"}
             finally:
@@ -93,8 +97,8 @@ class Judge:
 
     def _judge(self, upload: Upload) -> Event | None:
         """The last that is said of it; None where nobody listens any more."""
-        if self._ended or upload.stopped:
-            return {"error": "stopped before it was looked at"}
+        if self._ended:
+            return None
         settings, detector = self._settings, self._detector
         report = Report(
             detector.networks,

@@ -95,9 +95,12 @@ class Row {
     const page = new DOMParser().parseFromString(event.document, "text/html");
     const section = page.querySelector("section.file");
     find("#reports").prepend(document.adoptNode(section));
-    find("#explanations").replaceChildren(
-      ...[...page.querySelectorAll("main > section:not(.file)")].map((part) => document.adoptNode(part)),
-    );
+    // what a clip needs explained stays where a picture comes after it
+    const terms = ".terms dt";
+    if (page.querySelectorAll(terms).length >= document.querySelectorAll(terms).length)
+      find("#explanations").replaceChildren(
+        ...[...page.querySelectorAll("main > section:not(.file)")].map((part) => document.adoptNode(part)),
+      );
     const link = make("a");
     link.href = `#${section.id}`;
     this.name.replaceWith(link);

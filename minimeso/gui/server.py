@@ -13,11 +13,13 @@ import hmac
 import json
 import secrets
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
+from tornado.log import app_log
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from ..detect import Detector
@@ -43,6 +45,7 @@ _HEADERS = {
 }
 _TOKEN_BYTES = 32
 _MOST_NAME = 255
+_MOST_DIGITS = 20
 
 
 class Server:
@@ -158,6 +161,11 @@ class _Guarded(RequestHandler):
         ):
             raise HTTPError(403)
 
+    def log_exception(self, *error: Any) -> None:
+        """Without the address, which has the token in it, and so not as Tornado does."""
+        if not isinstance(error[1], HTTPError):
+            app_log.error("an answer failed", exc_info=error)
+
     def write_error(self, status_code: int, **_: Any) -> None:
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(_ERRORS.get(status_code, self._reason))
@@ -212,10 +220,14 @@ class _File(_Guarded):
         name = self.get_query_argument("name", "") or "file"
         length = self.request.headers.get("Content-Length", "")
         try:
-            self.server.uploads.check(int(length) if length.isdecimal() else 0)
+            # the first digits of what has too many for a number are too large as well
+            self.server.uploads.check(int(length[:_MOST_DIGITS]) if length.isdecimal() else 0)
         except TooLarge:
             raise HTTPError(413) from None
-        self.upload = self.server.uploads.open(name[:_MOST_NAME])
+        try:
+            self.upload = self.server.uploads.open(name[:_MOST_NAME])
+        except OSError as error:
+            self._refuse(error)
 
     def data_received(self, chunk: bytes) -> None:
         try:
@@ -223,11 +235,26 @@ class _File(_Guarded):
                 self.upload.write(chunk)
         except (TooLarge, OSError) as error:
             self._forget()
-            self.set_status(413 if isinstance(error, TooLarge) else 507)
-            text = _ERRORS[413] if isinstance(error, TooLarge) else f"It cannot be kept: {error}."
-            self.finish(text)
+            self._refuse(error)
+
+    def _refuse(self, error: TooLarge | OSError) -> None:
+        self.set_status(507 if isinstance(error, OSError) else 413)
+        if isinstance(error, OSError):
+            place = tempfile.tempdir or "a temporary folder"
+            self.finish(
+                f"It cannot be kept in {place}: {error.strerror or error}: make room there, or "
+                "start minimeso gui with another folder in TMPDIR."
+            )
+        else:
+            self.finish(_ERRORS[413])
 
     async def post(self) -> None:
+        try:
+            if self.upload is not None:
+                self.upload.whole()
+        except OSError as error:
+            self._forget()
+            self._refuse(error)
         upload, self.upload = self.upload, None
         if upload is None:
             return

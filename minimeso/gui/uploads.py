@@ -17,6 +17,10 @@ from typing import IO, Any, cast
 Event = dict[str, Any]
 
 
+def _nothing() -> None:
+    pass
+
+
 class TooLarge(Exception):  # noqa: N818 (an answer to the page)
     """It would be more than uploads may take."""
 
@@ -73,7 +77,7 @@ class Upload:
         self.file = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 (closed by ``close``)
         self.stopped = False
         self._room, self._size = room, 0
-        self._stop: Callable[[], None] = lambda: None
+        self._stop: Callable[[], None] = self._leave
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._event: Event | None = None
@@ -85,12 +89,27 @@ class Upload:
         self._size += len(chunk)
         self.file.write(chunk)
 
+    def whole(self) -> None:
+        """Nothing more comes; ``OSError`` where the last of it finds no room."""
+        self.file.flush()
+
     def close(self) -> None:
         """Forget what it held; its room is free again."""
         with contextlib.suppress(OSError):  # a full disk: what was not written is not wanted
             self.file.close()
         self._room.give_back(self._size)
         self._size = 0
+
+    def begin(self) -> bool:
+        """It is looked at from now on; whether it still is to be."""
+        with self._lock:
+            self._stop = _nothing
+            return not self.stopped
+
+    def _leave(self) -> None:
+        """It was stopped while it waited, and need not wait for its turn."""
+        self.close()
+        self.tell({"error": "stopped before it was looked at"})
 
     def stop_by(self, stop: Callable[[], None]) -> None:
         """What else to call to stop it."""
@@ -104,7 +123,7 @@ class Upload:
         """Ask, from any thread, that nothing more of it is looked at."""
         with self._lock:
             self.stopped = True
-            stop = self._stop
+            stop, self._stop = self._stop, _nothing
         stop()
 
     def tell(self, event: Event) -> None:

@@ -13,6 +13,9 @@ from .pixels import rgb_of_image
 if TYPE_CHECKING:
     from PIL import Image
 
+#: Milliseconds that browsers take for no time at all, and how long they show such a frame.
+_SHORTEST, _INSTEAD = 10.0, 100.0
+
 
 def is_animated_webp(start: bytes) -> bool:
     return len(start) >= 30 and start[12:16] == b"VP8X" and bool(start[20] & 2)
@@ -59,13 +62,14 @@ class Animation(Clip):
             self.faults = (Note("damaged_after", {**counts, "reason": text_of(error)}),)
             return None
         self.frames_read += 1
-        milliseconds = self._image.info.get("duration", 0)
-        self._t += max(float(milliseconds), 10.0) / 1000
+        milliseconds = float(self._image.info.get("duration", 0))
+        self._t += (milliseconds if milliseconds > _SHORTEST else _INSTEAD) / 1000
         return t, number
 
     def _conversion_of(self, frame: int) -> Convert:
         assert self._image is not None
         pixels = rgb_of_image(self._image)  # here, as the next frame replaces this one
+        self.size = pixels.shape[1], pixels.shape[0]  # EXIF may turn it
         return lambda: pixels
 
     def _release(self) -> None:

@@ -31,7 +31,8 @@ class AtomicFile:
     ) -> None:
         self.path = os.fsdecode(path)
         try:
-            self._place = Path(self.path).resolve()
+            # Path.resolve has an error of its own for links in a circle
+            self._place = Path(os.path.realpath(self.path))
             self._check(not_over)
             handle, self.temporary = tempfile.mkstemp(
                 dir=self._place.parent, prefix=".", suffix=f".part{self._place.suffix}"

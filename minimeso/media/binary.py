@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import InputError
+
+
+class Readable(Protocol):
+    """Anything that gives bytes: an upload, a member of an archive, a pipe."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 def binary_of(source: Any) -> Any:
@@ -15,9 +21,9 @@ def binary_of(source: Any) -> Any:
     Raises:
         InputError: the object reads text.
     """
-    if isinstance(source, (bytes, bytearray)):
-        return io.BytesIO(source)
     if isinstance(source, memoryview) and source.ndim == 1 and source.itemsize == 1:
+        source = source.tobytes()  # also where it has gaps
+    if isinstance(source, (bytes, bytearray)):
         return io.BytesIO(source)
     if isinstance(source, io.BufferedIOBase):
         return source

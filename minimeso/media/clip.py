@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from ..checks import float_of, is_number
 from ..errors import InputError, PictureError
 from ..notes import Note, joined
 from .partial import AnyPixels, PartialFrame
@@ -26,6 +27,8 @@ DEFAULT_FPS = 4.0
 MAX_FPS = 1000.0
 #: A little more than 8K.  Larger frames are taken for a bomb: a decoder holds a dozen of them.
 MAX_PIXELS = 8192 * 4608
+#: What a clip without a name is called.
+NAMELESS = "stream"
 
 
 class Timed(NamedTuple):
@@ -60,7 +63,7 @@ class Clip(ABC):
         size: width and height of the (first) frame as a person sees it.
         faults: at the end of the iteration, what could not be read.
         fault: the same in words; None if nothing.
-        remarks: what was done to the frames, so far.
+        remarks: what was done to the frames, so far, and what of the file they are.
         was_stopped: whether ``stop`` ended it.
         starts_at: seconds of the clip where its first frame is looked for: 0 but for a piece of it.
         doubt: a note if nobody in the frames given so far can be called real, or fake.
@@ -92,6 +95,11 @@ class Clip(ABC):
     @property
     def fault(self) -> str | None:
         return joined(self.faults)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was read to its end or closed, and not left by ``stop``: nothing comes."""
+        return self._stopped and not self.was_stopped
 
     def __iter__(self) -> Iterator[Timed]:
         return self
@@ -148,8 +156,9 @@ class Clip(ABC):
 
     def _without_frames(self) -> PictureError:
         reason = f" ({self.fault})" if self.fault else ""
-        name = self.path or "stream"
-        return PictureError(f"{name}: not one frame can be read{reason}: {self._remedy}")
+        return PictureError(
+            f"{self.path or NAMELESS}: not one frame can be read{reason}: {self._remedy}"
+        )
 
     def _next_due(self) -> tuple[float, Convert] | None:
         while not self._stopped:
@@ -234,9 +243,17 @@ def checked_fps(fps: float | None, every_frame: bool) -> float | None:
         return None
     if fps is None:
         return DEFAULT_FPS
-    if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
-        raise InputError(f"fps {fps}: give a number above 0 and at most {MAX_FPS:.0f}")
+    if not is_number(fps) or not 0 < fps <= MAX_FPS:
+        raise InputError(f"fps {fps!r}: give a number above 0 and at most {MAX_FPS:.0f}")
     return float(fps)
+
+
+def checked_rate(rate: float) -> float:
+    """Frames a second of what comes from elsewhere; ``InputError`` if that makes no sense."""
+    found = float_of(rate)
+    if not 0 < found < math.inf:
+        raise InputError(f"rate {rate!r}: give the frames a second, above 0")
+    return found
 
 
 class Unconverted:

@@ -9,10 +9,12 @@ stripes, which mostly stand still) and common in combed frames.  What was measur
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from .planes import lines_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -109,9 +111,9 @@ def _luma(frame: VideoFrame) -> Luma | None:
         return None
     if frame.format.is_rgb or not frame.format.is_planar or components[0].bits not in (8, 10, 12):
         return None
-    plane = frame.planes[0]
-    deep = components[0].bits > 8
-    samples: npt.NDArray[Any] = np.frombuffer(plane, np.uint16 if deep else np.uint8)
-    rows = samples.reshape(frame.height, -1)
-    rows = rows[:, : frame.width]
-    return (rows >> (components[0].bits - 8)).astype(np.uint8) if deep else rows
+    lines = lines_of(frame.planes[0])[: frame.height]
+    bits = int(components[0].bits)
+    if bits == 8:
+        return lines[:, : frame.width]
+    deep = lines.view(np.uint16)[:, : frame.width]
+    return (deep >> (bits - 8)).astype(np.uint8)

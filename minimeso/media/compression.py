@@ -33,6 +33,9 @@ _H264 = 1
 #: one, type of codec, quantiser of the frame.  A block: x, y, width, height, what it adds.
 _PARAMETERS = struct.Struct("@INNii")
 _BLOCK_INTS, _ADDS = 5, 4
+#: Where a PNG file says how its colours are stored, and what it says of a palette (IHDR, which
+#: comes first).
+_PNG_COLOURS, _PNG_PALETTE = 25, b"\3"
 
 
 def doubt_about(image: Image.Image) -> Note | None:
@@ -53,9 +56,11 @@ def _quality(table: Sequence[int]) -> int:
     return round(min(max(5000 / scale if scale > 100 else 100 - scale / 2, 1), 100))
 
 
-def is_palette(codec: str, pixel_format: str) -> bool:
-    """Whether a stream has a palette, by FFmpeg's names; its GIF decoder gives BGRA."""
-    return codec == "gif" or pixel_format == "pal8"
+def is_palette(codec: str, pixel_format: str, start: bytes) -> bool:
+    """Whether a stream has a palette, by FFmpeg's names and how its file starts: the decoders of
+    GIF and APNG give BGRA and RGBA."""
+    is_png = codec == "apng" and start[_PNG_COLOURS : _PNG_COLOURS + 1] == _PNG_PALETTE
+    return is_png or codec == "gif" or pixel_format == "pal8"
 
 
 class Quantisers:

@@ -49,8 +49,18 @@ def duration_of(container: InputContainer, stream: VideoStream) -> float | None:
     hours, minutes, seconds = (stream.metadata.get("DURATION", "").split(":") + [""] * 3)[:3]
     try:
         return _positive(3600 * int(hours) + 60 * int(minutes) + float(seconds))
-    except ValueError:  # only Matroska has it
+    except (ValueError, OverflowError):  # only Matroska has it
         return _positive(container.duration / 1e6) if container.duration else None
+
+
+def promised_frames(stream: VideoStream, kind: str) -> int:
+    """Packets that a file of this kind, by FFmpeg's name, says it has; 0 if it does not say."""
+    if kind == "gif":  # pictures that have no times are one packet
+        return 0
+    count: int = stream.frames
+    if kind.startswith("mov"):  # an edit list, as of a trimmed clip, leaves out some of its samples
+        count = min(count, len(getattr(stream, "index_entries", ())) or count)
+    return count
 
 
 def _positive(seconds: float) -> float | None:
@@ -70,29 +80,36 @@ class Clock:
         rate: frames a second, if known.
         duration: of the clip in seconds, if known.
         zero: stamp in seconds of the first frame of the clip, where reading begins at a later one.
+        kind: FFmpeg's name of the container.  Matroska's times are not set anew in the middle, so
+            where it does not say how long it is, as what a browser recorded, no leap is too far.
     """
 
     def __init__(
-        self, rate: float | None, duration: float | None, zero: float | None = None
+        self,
+        rate: float | None,
+        duration: float | None,
+        zero: float | None = None,
+        kind: str = "",
     ) -> None:
         self.step = 1 / (rate or _USUAL_RATE)
         self.t: float | None = None
         self._zero = zero
         self._stuck = 0
-        self._longest = max(duration or 0.0, 60.0)
+        may_leap = duration is None and kind.startswith("matroska")
+        self._longest = math.inf if may_leap else max(duration or 0.0, 60.0)
 
     def read(self, stamp: float | None) -> float:
         """The time of the next frame, whose stamp in seconds is this one, if it has one."""
-        if self._zero is None:
-            self._zero = stamp or 0.0
-        if self.t is None:
-            self.t = 0.0 if stamp is None else stamp - self._zero
-            return self.t
-        after = self.t + self.step
-        if stamp is None:
+        after = 0.0 if self.t is None else self.t + self.step
+        if stamp is not None and self._zero is None:
+            self._zero = stamp - after
+        if stamp is None or self._zero is None:
             self.t = after
             return after
         t = stamp - self._zero
+        if self.t is None:
+            self.t = t
+            return t
         self._stuck = self._stuck + 1 if t <= self.t else 0
         if t < self.t - 1 or self._stuck >= 8 or t - self.t > self._longest:
             self._zero, self._stuck = stamp - after, 0

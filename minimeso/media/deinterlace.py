@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .filters import chain
 from .opening import usual_time_base
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Deinterlacer:
         if kind != self._kind:
             yield from self.drain()
             self._unit = frame.time_base or usual_time_base()
-            self._graph, self._kind = _graph(frame, self._unit, self._what), kind
+            bwdif = "bwdif", _BWDIF + self._what
+            self._graph, self._kind = chain(frame, self._unit, bwdif), kind
         assert self._graph is not None
         self._graph.push(frame)
         yield from self._pulled(self._graph)
@@ -77,20 +79,3 @@ class Deinterlacer:
                 frame.pts = round(frame.pts * frame.time_base / self._unit)
                 frame.time_base = self._unit
             yield frame
-
-
-def _graph(frame: VideoFrame, unit: Fraction, what: str) -> Graph:
-    from av.filter.graph import Graph
-
-    graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width,
-        height=frame.height,
-        format=frame.format,
-        time_base=unit,
-    )
-    bwdif, sink = graph.add("bwdif", _BWDIF + what), graph.add("buffersink")
-    source.link_to(bwdif)
-    bwdif.link_to(sink)
-    graph.configure()
-    return graph

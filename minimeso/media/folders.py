@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .formats import PICTURE_ENDINGS, SIGNATURE_BYTES, format_of
@@ -27,7 +27,9 @@ class Found(NamedTuple):
     fault: str | None = None
 
 
-def files_in(folder: str, skipped: Counter[str]) -> Iterator[Found]:
+def files_in(
+    folder: str, skipped: Counter[str], listed: Callable[[str], None] | None = None
+) -> Iterator[Found]:
     """Pictures and clips in a folder and below, folder by folder, in each by name.
 
     Linked folders are followed, and each folder is entered once; one that stays closed is found,
@@ -36,6 +38,7 @@ def files_in(folder: str, skipped: Counter[str]) -> Iterator[Found]:
     Args:
         folder: where to look.
         skipped: what is not looked at is counted here by its kind.
+        listed: called with the path of each folder that could be listed.
     """
     entered: set[tuple[int, int]] = set()
     refused: list[Found] = []
@@ -48,6 +51,8 @@ def files_in(folder: str, skipped: Counter[str]) -> Iterator[Found]:
         if not _enter(place, entered):
             folders.clear()
             continue
+        if listed is not None:
+            listed(place)
         hidden = [name for name in folders if name.startswith(".")]
         if hidden:
             skipped["hidden folders"] += len(hidden)

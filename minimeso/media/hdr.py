@@ -8,9 +8,9 @@ reference white of 203 cd/m2 (BT.2408) becomes white, what is lighter is compres
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
+from .filters import chain
 from .opening import usual_time_base
 
 if TYPE_CHECKING:
@@ -59,21 +59,5 @@ class ToneMapper:
 
 
 def _graph(frame: VideoFrame, kind: str) -> Graph:
-    from av.filter.graph import Graph
-
-    graph = Graph()
-    parts = (
-        graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=frame.time_base or usual_time_base(),
-        ),
-        graph.add("scale", _TO_BT709),
-        graph.add("format", f"pix_fmts={kind}"),
-        graph.add("buffersink"),
-    )
-    for part, following in itertools.pairwise(parts):
-        part.link_to(following)
-    graph.configure()
-    return graph
+    time_base = frame.time_base or usual_time_base()
+    return chain(frame, time_base, ("scale", _TO_BT709), ("format", f"pix_fmts={kind}"))

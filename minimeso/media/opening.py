@@ -10,7 +10,7 @@ from .clip import MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box
 from .formats import format_of
 from .pictures import Unreadable
-from .sample_tables import MAX_SAMPLES, promised_samples
+from .sample_tables import MAX_SAMPLES, promises
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -47,6 +47,7 @@ class NamelessFile:
         self.file = file
         self.end: int | None = None  # where the file ends for FFmpeg
         self.fault: str | None = None
+        self.is_joined = False  # has another clip behind the first, see ``sample_tables``
 
     def read(self, size: int) -> bytes:
         try:
@@ -71,7 +72,7 @@ class NamelessFile:
 
 def open_container(file: NamelessFile, start: bytes) -> InputContainer:
     """The container of a file that begins so; ``Unreadable`` if it is none."""
-    _check_promises(file.file)
+    _check_promises(file)
     try:
         container = _probe(file)
     except MemoryError:
@@ -95,11 +96,11 @@ def _clips() -> str:
     )  # fmt: skip
 
 
-def _check_promises(file: IO[bytes]) -> None:
+def _check_promises(file: NamelessFile) -> None:
     """``Unreadable`` for tables that FFmpeg would fill gigabytes with; read before it does."""
     try:
-        samples = promised_samples(file)
-        file.seek(0)
+        samples, file.is_joined = promises(file.file)
+        file.file.seek(0)
     except (OSError, ValueError) as error:
         raise Unreadable(_damaged(text_of(error))) from None
     if samples > MAX_SAMPLES:

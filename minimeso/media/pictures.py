@@ -22,10 +22,13 @@ import numpy as np
 from ..errors import PictureError
 from ..locks import Lock
 from ..notes import Note
+from . import tiff
 from .binary import binary_of
 from .compression import doubt_about
 from .formats import SIGNATURE_BYTES, format_of, missing, opener
-from .pixels import Pixels, rgb_of_array, rgb_of_image
+from .jpeg_scans import has_empty_end, has_one_scan
+from .jxl_size import jxl_size
+from .pixels import Pixels, rgb_of_array, rgb_of_image, strips
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,6 +82,11 @@ def read_picture(source: object, max_pixels: int | None = None) -> Picture:
         return _read_file(os.fsdecode(source), max_pixels)
     if isinstance(source, io.BufferedIOBase):
         return _read_stream(source, max_pixels)
+    return picture_in_memory(source)
+
+
+def picture_in_memory(source: object) -> Picture:
+    """That of a Pillow image or an array; errors are those of ``read_picture``."""
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(source, pillow.Image):
         return _read_image(source)
@@ -179,14 +187,17 @@ def _decode(file: IO[bytes], max_pixels: int | None) -> Picture:
         by = _reduce(image, max_pixels)
         if by > 1:
             notes = (*notes, Note("reduced", {"by": by}))
-        fault = _load(image)
+        fault, is_jpeg = _load(image), _is_reducible(image)
+        if fault is None and is_jpeg and has_empty_end(file):
+            fault = "nothing but zeros at its end"
         doubt = doubt_about(image)
         if fault is None:
             return Picture(rgb_of_image(image), True, notes, doubt)
-        if image.format in ("JPEG", "MPO"):
-            pixels = rgb_of_image(_load_with_end(file, max_pixels))
-        else:
-            pixels = rgb_of_image(image)
+        if image.info.get("interlace"):  # of a PNG: a face with a grid of black would look fake
+            raise Unreadable(f"{fault}, and what there is of it has gaps: {_COPY_AGAIN}")
+        if image.format == "JPEG2000" or (is_jpeg and not has_one_scan(file)):
+            doubt = doubt or Note("lost_scans")
+        pixels = rgb_of_image(_load_with_end(file, max_pixels) if is_jpeg else image)
     if _is_blank(pixels):
         raise Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_AGAIN}")
     note = Note("damaged_picture", {"reason": fault})
@@ -204,19 +215,31 @@ def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
     if open_image is None:
         raise Unreadable(missing(name))
     file.seek(0)
+    whole: float = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+    most: float = max_pixels or whole
     try:
+        if name == "JXL":  # its plugin decodes all as soon as it opens a file
+            _check_pixels(math.prod(jxl_size(file)), most)
         image = open_image(file, "")
-    except (Image.DecompressionBombError, MemoryError):
+    except (Image.DecompressionBombError, MemoryError, Unreadable):
         raise
     except Exception as error:
         reason = f"{name} file with a damaged or unusual header ({reason_of(error)})"
         raise Unreadable(f"{reason}: {_COPY_OR_SAVE}") from None
-    most: float = max_pixels or 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
     if _is_reducible(image):
         most = (max_pixels or MOST_PIXELS) * _REDUCTIONS[-1] ** 2
-    if image.width * image.height > most:
-        raise Unreadable(f"more than {most:.0f} pixels, taken for a bomb: scale it down")
+        if not has_one_scan(file):  # its coefficients would fill gigabytes
+            most = min(most, whole)
+    _check_pixels(max(image.width * image.height, tiff.pixels_of_tile(image)), most)
+    if tiff.is_preview(image):
+        raise Unreadable(f"a camera's raw file, of which only a preview can be read: {_SAVE_AS}")
+    tiff.mend(image)
     return image
+
+
+def _check_pixels(pixels: int, most: float) -> None:
+    if pixels > most:
+        raise Unreadable(f"more than {most:.0f} pixels, taken for a bomb: scale it down")
 
 
 def _is_reducible(image: Image.Image) -> bool:
@@ -258,10 +281,10 @@ def _load_with_end(file: IO[bytes], max_pixels: int | None) -> Image.Image:
     Only so a progressive one gives its coarse scans.  Pillow's own switch for this,
     ``LOAD_TRUNCATED_IMAGES``, belongs to the process, and other threads would see it.
     """
-    from PIL import Image
+    from PIL.JpegImagePlugin import JpegImageFile  # `Image.open` knows nothing of reducing
 
     file.seek(0)
-    image = Image.open(io.BytesIO(file.read(_MAX_JPEG_BYTES) + _END_OF_JPEG), formats=["JPEG"])
+    image = JpegImageFile(io.BytesIO(file.read(_MAX_JPEG_BYTES) + _END_OF_JPEG))
     _reduce(image, max_pixels)
     _load(image)
     return image
@@ -269,8 +292,12 @@ def _load_with_end(file: IO[bytes], max_pixels: int | None) -> Image.Image:
 
 def _is_blank(pixels: Pixels) -> bool:
     """Less than a hundredth of a damaged picture was decoded: the rest is filled evenly."""
-    commonest = [np.bincount(band.ravel()).max() for band in np.moveaxis(pixels, 2, 0)]
-    return bool(min(commonest) > 0.99 * pixels[:, :, 0].size)
+    counts = np.zeros((3, 256), np.intp)
+    for lines in strips(pixels.shape):
+        counts += [
+            np.bincount(band.ravel(), minlength=256) for band in pixels[lines].transpose(2, 0, 1)
+        ]
+    return bool(counts.max(1).min() > 0.99 * pixels[:, :, 0].size)
 
 
 def reason_of(error: Exception) -> str:

@@ -6,12 +6,14 @@ not clipped; colour profiles are ignored, as they are in training.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from . import tiff
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,21 +21,37 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
+_STRIP_PIXELS = 1 << 20
+
 
 def rgb_of_image(image: Image.Image) -> Pixels:
     """(H, W, 3) of a loaded image, upright."""
     from PIL import Image
 
-    turn = _turn_of(image)
+    turn, has_alpha = _turn_of(image), _has_alpha(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = Image.fromarray(_scaled_to_bytes(np.asarray(image), image.mode))
-    elif "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        image = _over_white(image)
-    if image.mode != "RGB":
-        image = image.convert("RGB")
+        grey = _scaled_to_bytes(tiff.unsigned(image, np.asarray(image)), image.mode)
+        if tiff.is_negative(image):
+            np.subtract(255, grey, out=grey)
+        image = Image.fromarray(grey)
     if turn is not None:
         image = image.transpose(turn)
-    return np.ascontiguousarray(np.asarray(image))
+    found = np.empty((image.height, image.width, 3), np.uint8)
+    for lines in strips(found.shape):  # what is made on the way would take more than the result
+        part = image.crop((0, lines.start, image.width, min(lines.stop, image.height)))
+        found[lines] = np.asarray(_over_white(part) if has_alpha else part.convert("RGB"))
+    return found
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    """Whether something is transparent in it."""
+    is_bmp = image.format == "BMP" and image.mode == "RGBA"
+    if is_bmp and not image.getchannel("A").getextrema()[1]:
+        return False  # a byte that nobody filled: all viewers show what is there
+    is_deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (
+        "transparency" in image.info and not is_deep
+    )
 
 
 def _turn_of(image: Image.Image) -> Transpose | None:
@@ -42,6 +60,8 @@ def _turn_of(image: Image.Image) -> Transpose | None:
 
     if image.format == "TIFF":  # Pillow turns these itself, and older ones keep the tag
         return None
+    if image.format == "JXL" and not getattr(image, "jpeg", False):
+        return None  # Exif does not count beside its own field, by which the decoder turns it
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
@@ -63,7 +83,8 @@ def _over_white(image: Image.Image) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
 
 
 def _scaled_to_bytes(values: npt.NDArray[Any], mode: str) -> Pixels:
@@ -78,9 +99,18 @@ def _scaled_to_bytes(values: npt.NDArray[Any], mode: str) -> Pixels:
         raise ValueError("It holds numbers that are not finite")
     tops = {"F": (1.0, 255.0, 65535.0), "I": (255.0, 65535.0)}.get(mode, (65535.0,))
     top = next((t for t in tops if low >= 0 and high <= t), None)
-    wide = values.astype(np.float64)
-    scaled = wide * (255 / top) if top else (wide - low) * (255 / ((high - low) or 1.0))
-    return np.asarray(np.rint(scaled), np.uint8)
+    zero, factor = (0.0, 255 / top) if top else (low, 255 / ((high - low) or 1.0))
+    found = np.empty(values.shape, np.uint8)
+    for lines in strips(values.shape):
+        found[lines] = np.rint((values[lines].astype(np.float64) - zero) * factor)
+    return found
+
+
+def strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Lines of a picture (H, W, ...), some at a time, so that wider numbers of them take little
+    memory."""
+    lines = max(_STRIP_PIXELS // shape[1], 1)
+    yield from (slice(y, y + lines) for y in range(0, shape[0], lines))
 
 
 def rgb_of_array(source: object) -> Pixels:
@@ -99,6 +129,8 @@ def rgb_of_array(source: object) -> Pixels:
 def _checked_array(source: object) -> npt.NDArray[Any]:
     try:
         array = np.asarray(source)
+    except MemoryError:
+        raise
     except Exception as error:
         raise InputError(f"{type(source).__name__}: no array can be made of it: {error}") from None
     kind = array.dtype.kind

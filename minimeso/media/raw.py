@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import select
 from typing import IO
 
 import numpy as np
 
+from ..checks import is_number
 from ..errors import InputError
 from ..notes import Note
 from .clip import MAX_FPS, MAX_PIXELS, Clip, Convert, checked_fps
+from .opening import text_of
 
 #: Seconds after which a wait for a pipe asks whether it is still wanted.
 _SLICE = 0.2
@@ -49,15 +50,11 @@ class _RawFrames(Clip):
         self, file: IO[bytes], size: tuple[int, int], rate: float, fps: float | None
     ) -> None:
         super().__init__(fps)
-        width, height = size
-        if not (width >= 1 and height >= 1 and width * height <= MAX_PIXELS):
-            raise InputError(
-                f"frames of {width} x {height}: from 1 x 1 to {MAX_PIXELS} pixels can be read"
-            )
-        if not (math.isfinite(rate) and 0 < rate <= MAX_FPS):
-            raise InputError(f"rate {rate}: give the frames a second, above 0, at most 1000")
-        self.size = size
-        self.rate = rate
+        width, height = _checked_size(size)
+        if not is_number(rate) or not 0 < rate <= MAX_FPS:
+            raise InputError(f"rate {rate!r}: give the frames a second, above 0, at most 1000")
+        self.size = width, height
+        self.rate = float(rate)  # PyAV has fractions, and times would be such
         self.path = str(getattr(file, "name", "")) or None
         self._file = file
         self._bytes = width * height * 3
@@ -94,9 +91,8 @@ class _RawFrames(Clip):
         try:
             read_some = getattr(self._file, "read1", self._file.read)
             data = read_some(len(view))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            self.faults = (Note("reading_stopped", {"reason": reason}),)
+        except (OSError, ValueError) as error:  # ValueError: closed
+            self.faults = (Note("reading_stopped", {"reason": text_of(error)}),)
             return 0
         view[: len(data or b"")] = data or b""
         return len(data or b"")
@@ -107,3 +103,14 @@ class _RawFrames(Clip):
 
     def _release(self) -> None:
         pass
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height; ``InputError`` if there are no such frames."""
+    is_pair = isinstance(size, (tuple, list)) and len(size) == 2
+    if not is_pair or not all(is_number(n) and n >= 1 and n % 1 == 0 for n in size):
+        raise InputError(f"size {size!r}: give width and height in pixels")
+    width, height = int(size[0]), int(size[1])
+    if width * height > MAX_PIXELS:
+        raise InputError(f"frames of {width} x {height}: up to {MAX_PIXELS} pixels can be read")
+    return width, height

@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, NamedTuple
 
 #: Samples of all tables: two days of 60 frames a second.  FFmpeg needs some 36 bytes for each.
 MAX_SAMPLES = 10_000_000
@@ -31,22 +31,39 @@ _TABLE = re.compile(rb"(?s)(?:st(?:sz|z2).{8}|trun.{4})(.{4})")
 _COMPRESSED = re.compile(rb"cmvd(?s:.{4})")
 
 
-def promised_samples(file: IO[bytes]) -> int:
-    """Samples that all tables of a file promise together; 0 if it is no ISO base media file.
+class Promises(NamedTuple):
+    """What a file promises.
+
+    Attributes:
+        samples: of all tables together; 0 if it is no ISO base media file.
+        is_joined: whether it has samples of another clip behind those of the first, as where two
+            files were joined byte by byte.  FFmpeg and players pass over them.
+    """
+
+    samples: int
+    is_joined: bool
+
+
+def promises(file: IO[bytes]) -> Promises:
+    """What a file promises.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: its description is larger than any that is read here.
     """
-    total = 0
+    total, has_movie, is_joined = 0, False, False
     for kind, start, end in _parts(file):
         if kind not in _OPENED:
             continue
         if end - start > MAX_DESCRIPTION:
             raise ValueError(f"a description of {end - start} bytes")
         file.seek(start)
-        total += _in_description(file.read(end - start), _Room(MAX_UNPACKED))
-    return total
+        samples = _in_description(file.read(end - start), _Room(MAX_UNPACKED))
+        total += samples
+        if kind == b"moov":  # those of fragments may come again and have no samples themselves
+            is_joined |= has_movie and samples > 0
+            has_movie = True
+    return Promises(total, is_joined)
 
 
 def _parts(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:

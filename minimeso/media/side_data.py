@@ -9,15 +9,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .filters import chain
+
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 
-def side_data_of(frame: VideoFrame, kind: str) -> bytes:
-    """Side data of a frame of one kind, by FFmpeg's name: ``"DISPLAYMATRIX"``; else nothing.
+#: So many kinds of side data are looked for of which FFmpeg knows and PyAV does not.
+_NEWER = 16
 
-    By name, as what PyAV 18 iterates over are data, and what PyAV 19 does are kinds.
-    """
+
+def side_data_of(frame: VideoFrame, kind: str) -> bytes:
+    """Side data of a frame of one kind, by FFmpeg's name: ``"VIDEO_ENC_PARAMS"``; else nothing."""
+    try:
+        return _listed(frame, kind)
+    except ValueError:  # one more of it is newer than PyAV, as Exif is: then it tells of none
+        return b""
+
+
+def display_matrix(frame: VideoFrame) -> bytes:
+    """How a frame is turned and mirrored, as FFmpeg has it, 36 bytes; else nothing."""
+    kind = "DISPLAYMATRIX"
+    try:
+        try:
+            found = _listed(frame, kind)
+        except ValueError:  # as above
+            found = _listed(_without_newer(frame), kind)
+    except Exception:  # FFmpeg's, many kinds: no filter takes such frames
+        return b""
+    return found if len(found) >= 36 else b""
+
+
+def _listed(frame: VideoFrame, kind: str) -> bytes:
+    """By name, as what PyAV 18 iterates over are data, and what PyAV 19 does are kinds."""
     found: Mapping[Any, Any]
     try:
         from av.sidedata.sidedata import SideDataContainer
@@ -27,3 +51,18 @@ def side_data_of(frame: VideoFrame, kind: str) -> bytes:
         found = frame.side_data
     data = found.get(kind)
     return b"" if data is None else bytes(data)
+
+
+def _without_newer(frame: VideoFrame) -> VideoFrame:
+    """The frame with such side data only as PyAV has names for."""
+    from fractions import Fraction
+
+    from av.sidedata.sidedata import Type
+
+    first = max(int(kind.value) for kind in Type) + 1
+    newer = range(first, first + _NEWER)
+    # of one frame: the unit of its time does not matter
+    deletions = (("sidedata", f"mode=delete:type={number}") for number in newer)
+    graph = chain(frame, Fraction(1), *deletions)
+    graph.push(frame)
+    return graph.vpull()

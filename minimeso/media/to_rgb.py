@@ -20,7 +20,8 @@ import numpy as np
 from .clip import MAX_PIXELS
 from .hdr import ToneMapper, is_mapped
 from .pixels import Pixels
-from .side_data import side_data_of
+from .planes import lines_of
+from .side_data import display_matrix
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -119,14 +120,13 @@ class Converter:
     def plane(frame: VideoFrame, number: int) -> Pixels:
         """A plane of bytes as an array, without a copy."""
         plane = frame.planes[number]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        return rows[: plane.height, : plane.width]
+        return lines_of(plane)[: plane.height, : plane.width]
 
     def _matrix(self, frame: VideoFrame) -> bytes:
         """The display matrix, looked up anew only where the rotation changes."""
         rotation = getattr(frame, "rotation", 0)  # older PyAV has none: as in the first frame
         if rotation != self._turned[0]:
-            self._turned = rotation, _display_matrix(frame)
+            self._turned = rotation, display_matrix(frame)
         return self._turned[1]
 
     def _convert(self, frame: VideoFrame, kind: str, flags: int) -> VideoFrame:
@@ -187,10 +187,8 @@ def _try_new_scaler() -> bool:
 
 def _array_of(frame: VideoFrame, channels: int) -> Pixels:
     """The pixels of a packed frame, without a copy if its rows have no gaps."""
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8, frame.height * plane.line_size)
-    rows = rows.reshape(frame.height, plane.line_size)[:, : frame.width * channels]
-    return np.ascontiguousarray(rows).reshape(frame.height, frame.width, channels)
+    lines = lines_of(frame.planes[0])[: frame.height, : frame.width * channels]
+    return np.ascontiguousarray(lines).reshape(frame.height, frame.width, channels)
 
 
 def _over_white(pixels: Pixels) -> Pixels:
@@ -205,12 +203,6 @@ def _over_white(pixels: Pixels) -> Pixels:
         mixed = pixels[lines, :, :3] * weight + (255 - weight) * np.uint16(255)
         found[lines] = (mixed + 127) // 255
     return found
-
-
-def _display_matrix(frame: VideoFrame) -> bytes:
-    """As the file has it, or nothing."""
-    matrix = side_data_of(frame, "DISPLAYMATRIX")
-    return matrix if len(matrix) >= 36 else b""
 
 
 def _upright(pixels: Pixels, matrix: bytes) -> Pixels:

@@ -22,7 +22,7 @@ from .animation import Animation, check_webp
 from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
 from .combs import CombWatch
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
-from .containers import Clock, duration_of, ends_early, rate_of
+from .containers import Clock, duration_of, ends_early, promised_frames, rate_of
 from .deinterlace import Deinterlacer, can_deinterlace
 from .formats import SIGNATURE_BYTES, format_of
 from .hdr import is_hdr
@@ -59,6 +59,9 @@ _NO_STAMPS = ("h264", "hevc")
 _SKIPPING_FROM = 3
 #: Errors of the container in a row after which nothing more is expected.
 _MAX_ERRORS = 64
+#: Seconds after a damaged frame in which those that refer to it are damaged, too, unless a key
+#: frame comes before: encoders send one at least so often, unless they are told otherwise.
+_DRIFTS = 10.0
 #: Containers that promise a length and nothing by which one could tell better whether it is there.
 _LENGTH_ONLY = ("flv", "asf")
 _INSTALL = "needs PyAV: pip install 'minimeso[video]'"
@@ -123,7 +126,7 @@ class _File(Clip):
         self, name: str, file: IO[bytes], fps: float | None, start: bytes, span: Span | None = None
     ) -> None:
         super().__init__(fps)
-        self.path, self._span = name, span
+        self.path, self._span, self._start = name, span, start
         self._file = NamelessFile(file)
         self._container = open_container(self._file, start)
         try:
@@ -157,14 +160,16 @@ class _File(Clip):
         self.rate = rate_of(stream)
         self.duration = duration_of(self._container, stream)
         self._kind = self._container.format.name
-        # pictures of a GIF that have no times are one packet: the count says nothing there
-        self._promised = 0 if self._kind == "gif" else stream.frames
+        self._promised = promised_frames(stream, self._kind)
         self._unit = stream.time_base
-        self._clock = Clock(self.rate, self.duration)
+        self._clock = Clock(self.rate, self.duration, kind=self._kind)
         self._is_over = False  # the span, though the clip goes on
         self.size, self._is_size_seen = (decoder.width, decoder.height), False
         self._packets_read = self._packets_shown = self._lost = self._damaged = 0
+        self._drifts_from: float | None = None  # since when frames are damaged
         self._broken: str | None = None
+        if self._file.is_joined:
+            self._remark("first_clip_only")
         self._counts_packets = self._skips = self._may_skip(stream)
         if self._skips:
             decoder.skip_frame = "NONREF"
@@ -220,9 +225,25 @@ class _File(Clip):
                 continue
             if not self._counts_packets:
                 self.frames_read += 1
-            if not frame.is_corrupt:
+            if not self._is_damaged(frame, t):
                 return t, frame
-            self._damaged += 1  # patched up by the decoder, it would look fake without being so
+            self._damaged += 1
+
+    def _is_damaged(self, frame: VideoFrame, t: float) -> bool:
+        """Patched up by the decoder, or drawn after one that was: a face would look fake without
+        being so."""
+        if frame.is_corrupt:
+            self._drifts_from = t
+        elif self._drifts_from is not None and (
+            frame.key_frame or t >= self._drifts_from + _DRIFTS
+        ):
+            self._drifts_from = None
+        return self._drifts_from is not None
+
+    def _lose(self) -> None:
+        """A packet gave no frame; those after it may refer to that."""
+        self._lost += 1
+        self._drifts_from = self._clock.t or 0.0
 
     def _begins_to_be_combed(self, frame: VideoFrame, t: float) -> bool:
         """Whether a frame is interlaced without saying so; then it goes through the filter, and so
@@ -240,7 +261,7 @@ class _File(Clip):
         try:
             self._pending.extend(self._deinterlaced(waiting))
         except (av.FFmpegError, ValueError, MemoryError):
-            self._lost += 1
+            self._lose()
         return True
 
     def _remark(self, code: Code) -> None:
@@ -281,7 +302,7 @@ class _File(Clip):
         except av.EOFError:  # the decoder ends itself
             pass
         except (av.FFmpegError, ValueError, MemoryError):  # this packet; the next ones may do
-            self._lost += 1
+            self._lose()
         if self._counts_packets:
             self.frames_read = max(self._packets_shown - self._lost, 0)
         return True
@@ -320,7 +341,7 @@ class _File(Clip):
             self._remark("tone_mapped")
         codec = self._stream.codec_context.name if self._stream is not None else ""
         self.doubt = self._quantisers.coarse()
-        if is_palette(codec, frame.format.name):
+        if is_palette(codec, frame.format.name, self._start):
             self.doubt = Note("palette")
         converter = self._converter  # frames may be converted after the clip is closed
         assert converter is not None

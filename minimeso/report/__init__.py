@@ -24,7 +24,7 @@ from .growing import growing
 from .highlights import Collector
 from .page import MOST_PICTURES, MOST_ROWS, MOST_SECTIONS, Context, Entry, document, style
 from .persons import person
-from .phrases import RULE, percent
+from .phrases import RULE, looks_like_picture, percent
 
 if TYPE_CHECKING:
     from ..detect.pair import Networks, Pair
@@ -127,10 +127,10 @@ class Report:
         bare = dataclasses.replace(
             verdict, tracks=tuple(dataclasses.replace(t, frames=()) for t in verdict.tracks)
         )
-        is_picture = seen.frames <= 1
+        is_picture = looks_like_picture(verdict)
         lines = tuple(caveats(verdict, is_picture, seen.frames, origin))
         self._entries.append(
-            Entry(bare, is_picture, seen.end, persons, others, peak, origin, lines)
+            Entry(bare, is_picture, seen.frames, persons, others, peak, origin, lines)
         )
         self._listed.append(True)
         self._limit_size()

@@ -9,7 +9,7 @@ from ..detect.prior import EVEN
 from ..detect.track_score import FAKE_SECONDS
 from ..detect.verdict import Verdict
 from ..media.origin import Origin
-from ..notes import DOUBTS, Code
+from ..notes import DOUBTS, Code, tenths_down
 from .phrases import counted, percent
 
 #: Notes of a verdict that are said elsewhere on the page, in more words.
@@ -17,6 +17,7 @@ _SAID = {*DOUBTS, "left_out"}
 #: What a note means for the verdict.
 _MEANING: dict[Code, str] = {
     "first_frame_only": "what comes after it is not known",
+    "first_clip_only": "to have the others judged, split the file",
     "reduced": "small faces may be missed",
     "deinterlaced": "that softens what is looked for",
     "tone_mapped": "the model has learned from the latter only",
@@ -67,8 +68,8 @@ def _of_what_was_judged(verdict: Verdict, is_picture: bool, looks: int) -> Itera
         yield "It is one picture, so there was one look: a clip of the same person would show more."
     elif frames and frames[-1].t - frames[0].t < FAKE_SECONDS:
         yield (
-            f"The face{whose} was judged over {frames[-1].t - frames[0].t:.1f} s only: nobody is "
-            f"called fake for less than {FAKE_SECONDS:g} s."
+            f"The face{whose} was judged over {tenths_down(frames[-1].t - frames[0].t)} s only: "
+            f"nobody is called fake for less than {FAKE_SECONDS:g} s."
         )
     if not is_picture and 2 * verdict.frames_scored < looks:
         yield (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..detect.verdict import SeenFace, SeenFrame, judge
+from ..notes import per_cent
 from .phrases import reason
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _draw_label(
         number = f"{seen.track}: " if seen.track else ""
         texts = [number + reason(seen.reason or "left out").short, f"{seen.track or '?'}"]
     else:
-        score = f"{100 * seen.p_fake:.0f} %"
+        score = f"{per_cent(seen.p_fake, 0)} %"
         texts = [f"{seen.track}: p_fake {score}", f"{seen.track}: {score}", f"{seen.track}"]
     for text in texts:
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)

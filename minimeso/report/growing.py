@@ -34,7 +34,7 @@ def growing(
     if verdict is None or verdict.verdict is None:
         parts.insert(0, '<p class="big">No face to judge so far</p>')
         return "".join(parts)
-    parts.insert(0, _head(verdict))
+    parts.insert(0, _head(verdict, seen.frames))
     end = max(frame.t / done if done else frame.t, seen.end)
     shown = sorted(verdict.tracks[:_MOST_PERSONS], key=lambda track: track.id)
     for track in shown:
@@ -48,12 +48,13 @@ def growing(
     return "".join(parts)
 
 
-def _head(verdict: Verdict) -> str:
+def _head(verdict: Verdict, looks: int) -> str:
     doubts = [note for note in verdict.notes if note.code in DOUBTS]
-    why = f'<p class="fine">Uncertain: {escaped(reasons(doubts))}.</p>' if doubts else ""
+    told = reasons(doubts, "; ")
+    why = f'<p class="fine">Uncertain: {escaped(told)}.</p>' if doubts else ""
     return (
         f'<div class="verdict"><p class="big">So far: {headline(verdict)}</p>{why}'
-        f'<p class="fine">{amounts(verdict, False)}</p></div>'
+        f'<p class="fine">{amounts(verdict, False, looks)}</p></div>'
     )
 
 

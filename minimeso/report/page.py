@@ -18,6 +18,7 @@ from .file import of_file
 from .persons import Person
 from .phrases import (
     NO_CARD,
+    NO_MODEL,
     PRIVATE,
     amounts,
     counted,
@@ -49,7 +50,7 @@ class Entry(NamedTuple):
     Attributes:
         verdict: without the moments of its tracks, which are drawn already.
         is_picture: whether it is no clip.
-        length: time of the last frame in seconds.
+        looks: how many frames were looked at.
         persons: those with a section, the most fake first.
         others: number, word and ``p_fake`` of further persons.
         peak: the most suspicious moment of all persons, if somebody was judged.
@@ -59,7 +60,7 @@ class Entry(NamedTuple):
 
     verdict: Verdict
     is_picture: bool
-    length: float
+    looks: int
     persons: tuple[Person, ...]
     others: tuple[str, ...]
     peak: Moment | None = None
@@ -86,7 +87,7 @@ class Context(NamedTuple):
     """What a page says beside its entries.
 
     Attributes:
-        thresholds: ``real`` and ``fake``.
+        thresholds: ``real`` and ``fake``; none where the model is not here.
         rule: how a verdict comes about, a sentence or two.
         limits: of the model in Markdown, if it has a card.
         has_attributions: whether there are heat maps.
@@ -127,7 +128,7 @@ def document(
     if not entries:
         yield "<p>Nothing was judged.</p>"
     if not single and entries:
-        yield _overview(entries, listed, unlisted, name)
+        yield _overview(entries, listed, unlisted, name, first)
     for number, entry in enumerate(entries, start=first):
         if listed[number - first]:
             yield from _section(entry, number, single, name, context)
@@ -191,6 +192,7 @@ def _overview(
     listed: Sequence[bool],
     unlisted: int,
     name: Callable[[str | None], str],
+    first: int,
 ) -> str:
     results = [entry.verdict.verdict or entry.verdict.status for entry in entries]
     counts = ", ".join(
@@ -199,8 +201,8 @@ def _overview(
         if kind in results
     )
     rows = "".join(
-        _row(entry, number, listed[number - 1], name)
-        for number, entry in enumerate(entries, start=1)
+        _row(entry, number, listed[number - first], name)
+        for number, entry in enumerate(entries, start=first)
     )
     more = ""
     if unlisted:
@@ -244,10 +246,10 @@ def _section(
     for sentence in told:
         yield f"<p>{sentence}</p>"
     if verdict.verdict is not None or not entry.is_picture:
-        yield f'<p class="fine">{amounts(verdict, entry.is_picture)}</p>'
+        yield f'<p class="fine">{amounts(verdict, entry.is_picture, entry.looks)}</p>'
     yield "</div>"
     if entry.caveats:
-        lines = (escaped(text.replace(verdict.path or "\0", called)) for text in entry.caveats)
+        lines = (escaped(_without_place(text, verdict.path, called)) for text in entry.caveats)
         yield "<h3>To bear in mind about this file</h3><ul class='caveats'>"
         yield "".join(f"<li>{line}</li>" for line in lines)
         yield "</ul>"
@@ -273,6 +275,11 @@ def _section(
     if not single:
         yield '<p class="fine"><a href="#files">All files</a></p>'
     yield "</section>\n"
+
+
+def _without_place(text: str, path: str | None, called: str) -> str:
+    """A line in which a file is called as on the rest of the page."""
+    return text if path is None or not Path(path).is_absolute() else text.replace(path, called)
 
 
 def _persons(entry: Entry, number: int) -> str:
@@ -307,17 +314,19 @@ def _left_out(counts: Mapping[str, int], is_picture: bool) -> str:
 
 def explanations(entries: Sequence[Entry], context: Context) -> Iterator[str]:
     """What every page says below its files: the rule, the model's limits, the terms, provenance."""
-    real, fake = percent(context.thresholds["real"]), percent(context.thresholds["fake"])
-    clips = any(not entry.is_picture and entry.persons for entry in entries)
-    yield (
-        "<section><h2>How a verdict comes about</h2>"
-        f'<p>Thresholds of this model: <span class="word real">{NO_TRACE}</span> up to {real}, '
-        f'<span class="word fake">fake</span> from {fake}, '
-        f'<span class="word uncertain">uncertain</span> between them.</p>'
-        f"<p>{escaped(context.rule)}</p></section>\n"
-    )
+    clips = any(entry.looks > 1 and entry.persons for entry in entries)
+    yield "<section><h2>How a verdict comes about</h2>"
+    if context.thresholds:
+        real, fake = percent(context.thresholds["real"]), percent(context.thresholds["fake"])
+        yield (
+            f'<p>Thresholds of this model: <span class="word real">{NO_TRACE}</span> up to {real}, '
+            f'<span class="word fake">fake</span> from {fake}, '
+            f'<span class="word uncertain">uncertain</span> between them.</p>'
+        )
+    yield f"<p>{escaped(context.rule)}</p></section>\n"
     yield "<section><h2>What this model cannot do</h2>"
-    yield as_html(context.limits) if context.limits else f"<p>{NO_CARD}</p>"
+    missing = NO_CARD if context.thresholds else NO_MODEL
+    yield as_html(context.limits) if context.limits else f"<p>{missing}</p>"
     yield '</section>\n<section><h2>How to read this page</h2><dl class="terms">'
     for term, meaning in terms(clips, context.has_attributions):
         yield f"<div><dt>{term}</dt><dd>{meaning}</dd></div>"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..detect.prior import EVEN
 from ..detect.track_score import FAKE_SECONDS
 from ..detect.verdict import Interval, Moment, Verdict
-from ..notes import DOUBTS, NO_TRACE, Note, clock, reasons, remedies
+from ..notes import DOUBTS, NO_TRACE, Code, Note, clock, per_cent, reasons, remedies
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -25,12 +25,9 @@ def _visible(character: str) -> str:
 
 
 def percent(p: float) -> str:
-    """``86.1 %``; what is not quite 0 or 100 does not look so."""
-    if 0 < p < 0.0005:
-        return f"below 0.1{_NO_BREAK}%"
-    if 0.9995 <= p < 1:
-        return f"above 99.9{_NO_BREAK}%"
-    return f"{100 * p:.1f}".removesuffix(".0") + f"{_NO_BREAK}%"
+    """``86.1 %``; what is not quite 0 or 100 does not look so: ``below 0.1 %``."""
+    text = per_cent(p).removesuffix(".0").replace("<", "below ").replace(">", "above ")
+    return f"{text}{_NO_BREAK}%"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -55,6 +52,9 @@ REASONS = {
         "covered", "Eyes or mouth are hidden (glasses, mask, hand, bar), and so is what is sought."
     ),
     "too_short": ReasonText("too short", "A person was in view too briefly to be judged."),
+    "too_many": ReasonText(
+        "too many", "More faces are in view than are followed at once: cut out those that matter."
+    ),
 }
 
 
@@ -76,6 +76,8 @@ RULE = (
 )
 INFLUENCE = "The heat map shows influence and proves nothing."
 
+#: Doubts about somebody who need not be the most suspicious.
+_OF_ANYBODY: frozenset[Code] = frozenset({"fake_for_a_while", "out_of_domain"})
 #: What a verdict does not mean; ``{thing}`` is a picture or a clip.
 NOT_MEANT = {
     "fake": "it is no proof and says nothing about who did what. Strong compression, make-up, "
@@ -86,8 +88,13 @@ NOT_MEANT = {
     "been checked.",
 }
 NO_CARD = (
-    "The model has no card that names its limits. Without one nothing is known about where it "
-    "errs: do not rely on it."
+    "Nobody wrote down what this model cannot do, so where it errs is not known here: do not rely "
+    "on it. Who made it can say so in a Markdown file beside it, of its name and with .md, under "
+    "the heading <code>## What it cannot do</code>; what stands there is then shown here."
+)
+NO_MODEL = (
+    "The model is not here, or not as it was, so neither its thresholds nor what it cannot do can "
+    "be shown: make this page where it lies."
 )
 PRIVATE = (
     "Everything was computed on one computer and nothing was uploaded; the page holds all that it "
@@ -143,6 +150,12 @@ def terms(clips: bool, has_attributions: bool) -> Iterator[tuple[str, str]]:
         yield "No heat map", _NO_ATTRIBUTION
 
 
+def looks_like_picture(verdict: Verdict) -> bool:
+    """Whether it is no clip: of one frame, unless that was the one at which it was stopped."""
+    stopped = any(note.code == "stopped" for note in verdict.notes)
+    return verdict.frames_read <= 1 and not stopped
+
+
 def headline(verdict: Verdict) -> str:
     """A verdict in a few words, as HTML."""
     word = verdict.verdict
@@ -195,6 +208,9 @@ def statements(
             if verdict.left_out
             else f"No face was found in this {thing}."
         )
+        doubts = [note for note in verdict.notes if note.code in DOUBTS]
+        if doubts:
+            yield f"<strong>It may help:</strong> {escaped(remedies(doubts))}."
         yield (
             f"<strong>This does not mean that the {thing} is genuine.</strong> Only faces are "
             "looked at; there was nothing to say about any."
@@ -208,17 +224,32 @@ def statements(
     yield f"<strong>What it does not mean:</strong> {not_meant}"
 
 
+def _whom(verdict: Verdict) -> str:
+    """Of several persons, whom a verdict is about."""
+    tracks, together = verdict.tracks, f"{len(verdict.tracks)} persons together"
+    if verdict.verdict not in [track.verdict for track in tracks]:
+        return together
+    notes = [note for note in verdict.notes if note.code in _OF_ANYBODY]
+    whose = {t.id for t in tracks for note in notes if any(_is_same(note, d) for d in t.doubts)}
+    if not whose - {tracks[0].id}:
+        return f"person {tracks[0].id}, the most suspicious of {len(tracks)} persons"
+    return f"person {whose.pop()}, one of {len(tracks)} persons" if len(whose) == 1 else together
+
+
+def _is_same(note: Note, doubt: Note) -> bool:
+    """Whether a doubt about a file is that about a person, of whom it may count several."""
+    return doubt == note or doubt.code == note.code == "out_of_domain"
+
+
 def _found(verdict: Verdict, thresholds: Mapping[str, float]) -> str:
     """What the model sees, or why it cannot tell and what would help."""
     several = len(verdict.tracks) > 1
     who = f"person {verdict.tracks[0].id}" if verdict.tracks else "the face"
-    most = f"{who}, the most suspicious of {len(verdict.tracks)} persons" if several else who
-    if several and verdict.verdict not in [track.verdict for track in verdict.tracks]:
-        most = f"{len(verdict.tracks)} persons together"
+    about = _whom(verdict) if several else who
     real, fake = percent(thresholds["real"]), percent(thresholds["fake"])
     if verdict.verdict == "fake":
         return (
-            f"In {most}{',' if several else ''} the model sees what face swaps leave behind. From "
+            f"In {about}{',' if several else ''} the model sees what face swaps leave behind. From "
             f"{fake} up it says fake."
         )
     if verdict.verdict == "real":
@@ -230,8 +261,8 @@ def _found(verdict: Verdict, thresholds: Mapping[str, float]) -> str:
     doubts = [note for note in verdict.notes if note.code in DOUBTS]
     doubts = doubts or [Note("between_thresholds", dict(thresholds))]
     return (
-        f"The model cannot tell about {most}: {escaped(reasons(doubts))}. "
-        f"<strong>It may help:</strong> {escaped(remedies(doubts))}."
+        f"The model cannot tell about {about}: {escaped(reasons(doubts, '; '))}. "
+        f"<strong>It may help:</strong> {escaped(remedies(doubts, '; or '))}."
     )
 
 
@@ -256,17 +287,18 @@ def _meaning(verdict: Verdict, measured: Sequence[Note]) -> Iterator[str]:
     )
     if measured and verdict.verdict != "uncertain":
         yield (
-            "<strong>What such verdicts were worth on sources of fakes that training never "
-            f"saw:</strong> {'; '.join(escaped(str(note)) for note in measured)}. "
+            "<strong>What verdicts of such a network were worth on sources of fakes that its "
+            f"training never saw:</strong> {'; '.join(escaped(str(note)) for note in measured)}. "
             "An AUC of 0.5 is chance, 1 perfect."
         )
 
 
-def amounts(verdict: Verdict, is_picture: bool) -> str:
-    """How much was looked at."""
+def amounts(verdict: Verdict, is_picture: bool, looks: int) -> str:
+    """How much was read, looked at (``looks`` frames) and judged."""
     if is_picture:
         return f"{counted(len(verdict.tracks) or len(verdict.faces), 'face')} judged."
     return (
-        f"{counted(verdict.frames_read, 'frame')} read, {verdict.frames_scored:,} of them with a "
-        f"face that was judged; {counted(len(verdict.tracks), 'person')} judged."
+        f"{counted(verdict.frames_read, 'frame')} read, {looks:,} of them looked at, "
+        f"{verdict.frames_scored:,} of these with a face that was judged; "
+        f"{counted(len(verdict.tracks), 'person')} judged."
     )

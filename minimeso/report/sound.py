@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..media.formats import SIGNATURE_BYTES
-from ..media.opening import NamelessFile, best_stream, open_container
+from ..media.opening import NamelessFile, best_stream, open_container, text_of
 from ..media.pictures import Unreadable, open_regular
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 #: By muxer, where it is not AAC: the encoder.
 _ENCODERS = {"webm": "libopus", "avi": "libmp3lame"}
+#: What the muxer only refuses when it is too late: its name, the codec, whether that has extradata.
+_NOT_COPIED = ("avi", "aac", False)
+#: Flag of a muxer (AVFMT_TS_NONSTRICT): Matroska counts milliseconds, and some packets are shorter.
+_TAKES_EQUAL_TIMES = 0x20000
 
 
 class Sound:
@@ -42,19 +46,25 @@ class Sound:
         self._stream: Any = None
         self._track: Any = None
         self._is_copied = True
-        self._zero = 0.0
+        self._zero, self._last = 0.0, -1.0  # seconds: where the frames begin; the last packet
+        self._may_repeat = True  # the time of a packet
 
     def open(self, output: OutputContainer) -> None:
         """Add the track to a file that is to be written, before its first packet."""
         self._open_source()
         if self._track is None:
             return
-        try:
-            self._stream = output.add_stream_from_template(self._track)
-            return
-        except Exception:  # PyAV's, and which ones changed
-            self._is_copied = False
-        name = self._track.codec_context.name if self._track.codec_context else "unknown"
+        known = self._track.codec_context
+        name = known.name if known else "unknown"
+        # AAC of a transport stream says in each packet what AVI wants to know once
+        self._is_copied = (output.format.name, name, bool(known and known.extradata)) != _NOT_COPIED
+        if self._is_copied:
+            try:
+                self._stream = output.add_stream_from_template(self._track)
+                self._may_repeat = bool(int(output.format.flags) & _TAKES_EQUAL_TIMES)
+                return
+            except Exception:  # PyAV's, and which ones changed
+                self._is_copied = False
         encoder = _ENCODERS.get(output.format.name, "aac")
         try:
             rate = 48000 if encoder == "libopus" else self._track.codec_context.sample_rate
@@ -85,7 +95,7 @@ class Sound:
         import av
 
         while self._stream is not None:
-            packet = self._waiting or next(self._packets, None)
+            packet = self._waiting or self._next()
             self._waiting = None
             if packet is None:
                 return
@@ -96,10 +106,30 @@ class Sound:
                     return
                 if start < 0:
                     continue
+                if start < self._last:  # no container takes it
+                    self._end("its clock is set anew in the middle")
+                    return
+                if start == self._last and not self._may_repeat:
+                    self._end("its packets are closer than its time stamps")
+                    return
+                self._last = start
             try:
                 yield from self._moved(packet)
             except (av.FFmpegError, ValueError) as error:
-                self.fault = f"its sound cannot be read to its end ({error})"
+                self.fault = f"its sound cannot be read to its end ({text_of(error)})"
+
+    def _next(self) -> Packet | None:
+        """The next packet of the source; of a damaged one none any more."""
+        try:
+            return next(self._packets, None)
+        except Exception as error:  # PyAV's, and those of the file
+            self._end(text_of(error))
+            return None
+
+    def _end(self, reason: str) -> None:
+        """No more packets are read, though there may be some."""
+        self.fault = f"its sound cannot be read to its end ({reason})"
+        self._packets = iter(())
 
     def _moved(self, packet: Packet) -> Iterator[Packet]:
         """A packet of the source as one or more of the copy."""

@@ -16,7 +16,7 @@ import numpy as np
 from ..detect.verdict import Interval, Moment, Segment
 from ..notes import clock
 from .highlights import LeftOut
-from .phrases import escaped, percent, reason
+from .phrases import counted, escaped, percent, reason
 
 #: Columns of a timeline: more moments than that are drawn as mean, least and most of a column, so
 #: that no clip makes a drawing of more than 16 KB.
@@ -99,11 +99,7 @@ def timeline(
     dots = [stroke for stroke in strokes if len(stroke) == 1] if crowded else strokes
     low, high = _clip(interval[0]), _clip(interval[1])
     first, last = runs[0][0].t, runs[-1][-1].t
-    values = [moment.p_fake for moment in moments]
-    title = (
-        f"p_fake of {who} over time: {len(moments)} frames judged between {clock(first)} and "
-        f"{clock(last)}, from {percent(min(values))} to {percent(max(values))}{_spoken(segments)}"
-    )
+    title = f"p_fake of {who} over time: {_told(moments)}{_spoken(segments)}"
     x = _WIDTH / end
     band = (
         f'<rect class="band" x="{first * x:.1f}" y="{100 - 100 * high:.1f}" '
@@ -136,6 +132,15 @@ def _shaded(segments: Sequence[Segment], x: float) -> str:
         f'<rect class="segment" x="{part.start * x:.1f}" y="0" '
         f'width="{max((part.end - part.start) * x, 4):.1f}" height="100"/>'
         for part in segments[:_MOST_SHADED]
+    )
+
+
+def _told(moments: Sequence[Moment]) -> str:
+    """How many, when, and between which values, for who cannot see the curve."""
+    values = [moment.p_fake for moment in moments]
+    return (
+        f"{counted(len(moments), 'frame')} judged between {clock(moments[0].t)} and "
+        f"{clock(moments[-1].t)}, from {percent(min(values))} to {percent(max(values))}"
     )
 
 

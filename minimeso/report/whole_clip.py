@@ -1,7 +1,7 @@
 """A clip once more, every frame of it and its sound, boxes held from one look to the next.
 
 Faces are looked at a few times a second, and who has been seen is known only when the look is over;
-so the looks are kept (without their pixels) and the source is read a second time, as a stream.
+so the looks are kept (without what was seen) and the source is read a second time, as a stream.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class WholeClip:
         self._looks: list[SeenFrame] = []
 
     def add(self, look: SeenFrame) -> None:
-        """Keep a look."""
-        self._looks.append(look._replace(picture=_NOTHING, so_far=None))
+        """Keep a look, without pixels and crops: of the latter 3 MB a second would stay."""
+        faces = tuple(seen._replace(crop=None) for seen in look.faces)
+        self._looks.append(SeenFrame(look.t, _NOTHING, faces))
 
     def __enter__(self) -> WholeClip:
         self._annotation.__enter__()

@@ -26,10 +26,13 @@ class Assembly:
 
     Args:
         submit: takes what else is to be done.
+        forget: called with the path of a clip of which no further piece is wanted.
     """
 
-    def __init__(self, submit: Callable[[Job], None]) -> None:
-        self._submit = submit
+    def __init__(
+        self, submit: Callable[[Job], None], forget: Callable[[str], None] = lambda path: None
+    ) -> None:
+        self._submit, self._forget = submit, forget
         self._clips: dict[str, _Clip] = {}
         self._over: set[str] = set()  # clips of which pieces may still come
 
@@ -74,5 +77,6 @@ class Assembly:
         """An outcome is that of its file, but for what fails of a clip that is over already."""
         if self._clips.pop(outcome.path, None) is not None:
             self._over.add(outcome.path)
+            self._forget(outcome.path)  # or each might hang as long as this one did
             return True
         return outcome.path not in self._over

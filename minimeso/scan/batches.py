@@ -68,6 +68,13 @@ class Batches:
         """One more, which has a batch of its own and comes before the others."""
         self._further.append(job)
 
+    def forget(self, path: str) -> None:
+        """Nobody wants to know any more what comes of the pieces of a clip."""
+        self._further = deque(job for job in self._further if job.entry.path != path)
+        self._lost = deque(
+            batch for batch in self._lost if batch[0].work is None or batch[0].entry.path != path
+        )
+
     def measured(self, batch: Sequence[Job], seconds: float) -> None:
         """A batch took so long."""
         units = sum(weight(job.entry) * job.share for job in batch)

@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
+from ..engine.bindings import lib
+from ..errors import EngineError, ModelError, OutputError
 from ..media.memory_limit import limit_memory
 
 #: Seconds between two signs of life that are sent on.
@@ -31,7 +33,11 @@ _HEAD = struct.Struct("<Q")
 
 def send(pipe: IO[bytes], message: object) -> None:
     """Write a message."""
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    send_bytes(pipe, pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+
+
+def send_bytes(pipe: IO[bytes], data: bytes) -> None:
+    """Write a message that is pickled already."""
     pipe.write(_HEAD.pack(len(data)) + data)
     pipe.flush()
 
@@ -93,12 +99,22 @@ def _answer(judge: Callable[..., Any], job: Any, alive: _Alive) -> tuple[str, An
         return "judged", judge(job, alive)
     except MemoryError:
         return "memory", None
+    except OutputError as error:  # no fault of the file
+        return "broken", error
+    except EngineError as error:
+        return ("memory", None) if error.code == lib.MM_E_NOMEM else ("model", _said(error))
+    except ModelError as error:
+        return "model", _said(error)
     except Exception as error:
         return "error", _described(error)
 
 
 def _described(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
+    return f"{type(error).__name__}: {_said(error)}"
+
+
+def _said(error: Exception) -> str:
+    return str(error).partition("\n")[0][:500]
 
 
 def _read(questions: queue.Queue[Any]) -> None:

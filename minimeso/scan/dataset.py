@@ -8,19 +8,33 @@ part before the new one comes.  So whenever the writer dies, a file has one row 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, OutputError
 from .index import Index, Place
-from .schema import FILES, GIVEN_UP, TRACKS, VERSION, VERSION_KEY, Outcome, Row, schemas, storable
+from .schema import (
+    FILES,
+    TRACKS,
+    TRIED_AGAIN,
+    VERSION,
+    VERSION_KEY,
+    Outcome,
+    Row,
+    schemas,
+    storable,
+    stored_path,
+)
 from .store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow import parquet
 
 #: Rows of a part, in either table.  Some 3 MB of files; a reader holds one part at a time.
 FILES_OF_PART, TRACKS_OF_PART = 10_000, 40_000
@@ -61,66 +75,104 @@ class Dataset:
         return sorted(int(match[1]) for match in found if match)
 
     def batches(self, table: str, columns: list[str]) -> Iterator[pa.Table]:
-        """These columns, part by part."""
-        for number in self._parts(table):
+        """These columns, part by part: the last first, into which rows go that are replaced, so
+        that none comes twice while somebody writes."""
+        for number in reversed(self._parts(table)):
             yield self._read(table, number, columns)
 
-    def _read(self, table: str, number: int, columns: list[str] | None = None) -> pa.Table:
+    @contextlib.contextmanager
+    def _part(self, table: str, number: int) -> Iterator[parquet.ParquetFile]:
+        """An open part; ``InputError`` of whatever is wrong with it."""
         import pyarrow as pa
         from pyarrow import parquet
 
-        name = _name(table, number)
+        name = f"{self.store.address}/{_name(table, number)}"
         try:
-            with self.store.open(name) as file, parquet.ParquetFile(file) as part:
+            with self.store.open(_name(table, number)) as file, parquet.ParquetFile(file) as part:
                 version = (part.schema_arrow.metadata or {}).get(VERSION_KEY, b"")
                 if not version.isdigit() or int(version) > VERSION:
                     raise InputError(
-                        f"{self.store.address}/{name}: not written by minimeso scan, or by a newer "
-                        "one: name another folder"
+                        f"{name}: not written by minimeso scan, or by a newer one: name another "
+                        "folder"
                     )
-                return part.read(columns)
+                yield part
         except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
+                raise InputError(
+                    f"{name}: cannot be read: {error.strerror or error}: ask for the right to "
+                    "read it, or try again"
+                ) from None
             raise InputError(
-                f"{self.store.address}/{name}: damaged ({str(error)[:200]}): delete it, and what "
-                "was in it is judged again"
+                f"{name}: damaged ({str(error)[:200]}): delete it, and what was in it is judged "
+                "again"
             ) from None
 
-    def _count(self, table: str, number: int) -> int:
-        from pyarrow import parquet
+    def _read(self, table: str, number: int, columns: list[str] | None = None) -> pa.Table:
+        with self._part(table, number) as part:
+            return part.read(columns)
 
-        with self.store.open(_name(table, number)) as file, parquet.ParquetFile(file) as part:
+    def _count(self, table: str, number: int) -> int:
+        with self._part(table, number) as part:
             return int(part.metadata.num_rows)
 
     def repair(self) -> None:
-        """Remove tracks whose files are missing, as a writer that died leaves them."""
-        for number in self._parts(TRACKS):
+        """Make both tables have the same files, which they have not where a writer died or
+        somebody deleted a damaged part."""
+        self._numbers = self._parts(FILES)  # another scan may have ended meanwhile
+        for folder in (FILES, TRACKS, _SETTINGS):
+            self.store.tidy(folder)
+        with_tracks = self._parts(TRACKS)
+        for number in with_tracks:
             if number not in self._numbers:
                 self.store.remove(_name(TRACKS, number))
-                continue
+        for number in self._numbers:
             files = self._read(FILES, number, ["path", "persons"])
-            if sum(files["persons"].to_pylist()) != self._count(TRACKS, number):
-                known = set(files["path"].to_pylist())
-                tracks = self._read(TRACKS, number)
-                self._write(TRACKS, number, _only(tracks, known.__contains__))
+            is_there = number in with_tracks
+            if not is_there or sum(files["persons"].to_pylist()) != self._count(TRACKS, number):
+                self._keep_whole(number, files, is_there)
+
+    def _keep_whole(self, number: int, files: pa.Table, has_tracks: bool) -> None:
+        """Of a part, keep the files that have all their tracks, and no other tracks."""
+        tracks = self._read(TRACKS, number) if has_tracks else schemas()[TRACKS].empty_table()
+        found = Counter(tracks["path"].to_pylist())
+        rows = files.to_pylist()
+        whole = {row["path"] for row in rows if found[row["path"]] == row["persons"]}
+        if len(whole) < len(rows):
+            self._write(FILES, number, _only(self._read(FILES, number), whole.__contains__))
+        self._write(TRACKS, number, _only(tracks, whole.__contains__))
 
     def index(self, retry: bool = False) -> Index:
-        """What is there; with ``retry``, files that were given up do not count."""
+        """What is there; with ``retry``, files that could not be judged do not count.
+
+        A file that has two rows, as after two scans at once where nothing can be locked, keeps the
+        later one, or none.
+        """
+        index = self._index(retry)
+        doubled: dict[int, set[str]] = {}
+        for place in sorted(index.doubled()):  # part by part
+            path = self.row(place)["path"]
+            doubled.setdefault(place.part, set()).add(path)
+        for part, paths in doubled.items():
+            self.drop(part, paths, {})
+        return self._index(retry) if doubled else index
+
+    def _index(self, retry: bool) -> Index:
         index = Index()
         for number in self._numbers:
             table = self._read(FILES, number, _STATE_COLUMNS)
             columns = (table[name].to_pylist() for name in _STATE_COLUMNS)
             rows = list(zip(*columns, strict=True))
             states = [
-                "" if retry and status == GIVEN_UP else state(stamp or "", settings)
+                "" if retry and status in TRIED_AGAIN else state(stamp or "", settings)
                 for _, stamp, settings, status in rows
             ]
             index.add(number, [row[0] for row in rows], states)
         return index
 
     def row(self, place: Place) -> Row:
-        """Content hash, stamp and settings of a row."""
+        """Path, content hash, stamp, settings and status of a row."""
         if self._cached[0] != place.part:
-            columns = ["sha256", "stamp", "settings", "status"]
+            columns = ["path", "sha256", "stamp", "settings", "status"]
             self._cached = place.part, self._read(FILES, place.part, columns).to_pylist()
         return self._cached[1][place.row]
 
@@ -136,7 +188,13 @@ class Dataset:
         found = {}
         for name in self.store.names(_SETTINGS):
             with self.store.open(f"{_SETTINGS}/{name}") as file:
-                found[name.partition(".")[0]] = json.loads(file.read())
+                data = file.read()
+            told: Any = None
+            with contextlib.suppress(ValueError):
+                told = json.loads(data)
+            if not isinstance(told, dict):
+                raise InputError(f"{self.store.address}/{_SETTINGS}/{name}: damaged: delete it")
+            found[name.partition(".")[0]] = told
         return found
 
     def drop(self, part: int, gone: set[str], stamps: dict[str, str]) -> None:
@@ -154,13 +212,13 @@ class Dataset:
         if gone:
             tracks = self._read(TRACKS, part)
             self._write(TRACKS, part, _only(tracks, lambda path: path not in gone))
-        self._cached = -1, []
 
     def _write(self, table: str, number: int, rows: pa.Table) -> None:
         from pyarrow import parquet
 
         with self.store.write(_name(table, number)) as file:
             parquet.write_table(rows, file, compression="zstd")
+        self._cached = -1, []
         if table == FILES and number not in self._numbers:
             self._numbers.append(number)
 
@@ -182,6 +240,7 @@ class Writer:
         self._dataset, self._index, self._number = dataset, index, number
         self._rows: dict[str, list[Row]] = {FILES: [], TRACKS: []}  # that are not Arrow's yet
         self._chunks: dict[str, list[pa.Table]] = {FILES: [], TRACKS: []}
+        self._is_written = True  # all of the chunks
         self._gone: dict[int, set[str]] = {}
         self._stamps: dict[int, dict[str, str]] = {}
         self._flushed = time.monotonic()
@@ -193,7 +252,7 @@ class Writer:
             OutputError: they cannot be written.
         """
         for outcome in outcomes:
-            path = storable(outcome.path)
+            path = stored_path(outcome.path)
             place = self._index.find(path)
             if outcome.file is None:
                 if place is not None:
@@ -201,10 +260,18 @@ class Writer:
                 continue
             if place is not None:
                 self._gone.setdefault(place.part, set()).add(path)
-            self._rows[FILES].append(_storable({**outcome.file, "stamp": outcome.stamp}))
-            self._rows[TRACKS] += map(_storable, outcome.tracks)
+            file = {**outcome.file, "stamp": outcome.stamp}
+            self._rows[FILES].append({**_storable(file), "path": path})
+            self._rows[TRACKS] += ({**_storable(row), "path": path} for row in outcome.tracks)
         if self._is_full() or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
+
+    def remove(self, path: str) -> None:
+        """Take away the row of a path, if it had one, at the next flush."""
+        path = stored_path(path)
+        place = self._index.find(path)
+        if place is not None:
+            self._gone.setdefault(place.part, set()).add(path)
 
     def _size(self, table: str) -> int:
         return len(self._rows[table]) + sum(int(c.num_rows) for c in self._chunks[table])
@@ -218,23 +285,25 @@ class Writer:
 
         self._flushed = time.monotonic()
         for part in sorted({*self._gone, *self._stamps}):
-            gone, stamps = self._gone.pop(part, set()), self._stamps.pop(part, {})
-            self._dataset.drop(part, gone, stamps)
-        if not self._rows[FILES]:
-            return
-        for table in (TRACKS, FILES):
+            self._dataset.drop(part, self._gone.get(part, set()), self._stamps.get(part, {}))
+            # not before, or who tries it once more after an error would double these rows
+            self._gone.pop(part, None)
+            self._stamps.pop(part, None)
+        for table in (TRACKS, FILES) if self._rows[FILES] else ():
             try:
                 chunk = pa.Table.from_pylist(self._rows[table], schemas()[table])
             except pa.ArrowException as error:
                 raise OutputError(f"{table}: {error}") from None
-            self._rows[table] = []
+            self._is_written, self._rows[table] = False, []
             self._chunks[table].append(chunk)
-        if self._is_full():
-            self._write()
+        if self._is_written:
+            return
+        is_full = self._is_full()
+        self._write()
+        self._is_written = True
+        if is_full:
             self._number += 1
             self._chunks = {FILES: [], TRACKS: []}
-        else:
-            self._write()
 
     def _write(self) -> None:
         import pyarrow as pa

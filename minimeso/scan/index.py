@@ -56,6 +56,17 @@ class Index:
             return False
         return bool(self._entries["state"][number] == np.frombuffer(_state_digest(state), "u8")[0])
 
+    def doubled(self) -> list[Place]:
+        """Where rows stand of files that have another one later."""
+        entries = self._sorted()
+        alike = np.zeros(len(entries) + 1, bool)  # by half of the hash, which is nearly always none
+        alike[1:-1] = self._paths[1:] == self._paths[:-1]
+        entries = entries[alike[:-1] | alike[1:]]
+        entries = entries[np.lexsort([entries[key] for key in ("row", "part", "more", "path")])]
+        both = [entries[key][1:] == entries[key][:-1] for key in ("path", "more")]
+        found = entries[:-1][both[0] & both[1]]
+        return [Place(int(entry["part"]), int(entry["row"])) for entry in found]
+
     def _number(self, path: str) -> int | None:
         entries = self._sorted()
         first, more = np.frombuffer(path_digest(path), "u8")

@@ -7,18 +7,21 @@ import dataclasses
 import hashlib
 import os
 import pickle
-import tempfile
+import platform
 from collections.abc import Callable, Iterator
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from ..errors import InputError, PictureError
+from .. import __version__
+from ..errors import InputError, MinimesoError, ModelError, OutputError, PictureError
 from ..media.key_frames import Span, spans
 from ..media.kinds import is_clip
 from ..media.pictures import Unreadable, open_regular
+from .addresses import filesystem, is_address, reason_of
+from .copies import Copy
 from .pieces import Cut, JudgedPiece, Work
 from .schema import Outcome, outcome_of
 from .settings import Settings
-from .source import GONE, Entry, filesystem, is_address, remote_stamp, stamp_of
+from .source import GONE, Entry, remote_stamp, stamp_of
 
 _CHUNK_BYTES = 1 << 20
 
@@ -71,6 +74,9 @@ class Judge:
         Args:
             job: the file.
             alive: called whenever something was read or judged.
+
+        Raises:
+            OutputError: there is no room for a copy of it.
         """
         path = job.entry.path
         if job.entry.fault is not None:
@@ -85,11 +91,9 @@ class Judge:
                 if sha256 is not None and sha256 == job.sha256:
                     return Outcome(path, None, [], stamp, size)
                 return self._judged(job, local, size, stamp, sha256, alive)
-        except (
-            OSError,
-            InputError,
-            PictureError,
-        ) as error:
+        except OutputError:  # no room for a copy: no fault of the file
+            raise
+        except (OSError, InputError, PictureError) as error:
             return self._unreadable(path, job.entry, str(error) or type(error).__name__)
 
     def _judged(
@@ -108,7 +112,7 @@ class Judge:
         if local != path:
             verdict = dataclasses.replace(verdict, path=path)
         elif _stamped(path)[1] != stamp:
-            stamp = ""  # it changed meanwhile: nobody knows what was judged
+            stamp, sha256 = "", None  # it changed meanwhile: nobody knows what was judged
         return outcome_of(verdict, path, sha256, size, stamp, self._settings.key)
 
     def _spans(self, local: str) -> list[Span]:
@@ -123,10 +127,10 @@ class Judge:
         cut = work.cut
         if work.pieces:
             verdict = self._detector.join([pickle.loads(data) for data in work.pieces], cut.path)
-            stamp = cut.stamp
-            if not is_address(cut.path) and _stamped(cut.path)[1] != stamp:
-                stamp = ""  # it changed meanwhile: nobody knows what was judged
-            return outcome_of(verdict, cut.path, cut.sha256, cut.bytes, stamp, self._settings.key)
+            stamp, sha256 = cut.stamp, cut.sha256
+            if job.copy is None and _stamp_now(cut.path) != stamp:
+                stamp, sha256 = "", None  # as above
+            return outcome_of(verdict, cut.path, sha256, cut.bytes, stamp, self._settings.key)
         with self._opened(job) as source:
             piece = self._detector.check_piece(
                 source,
@@ -158,27 +162,33 @@ class Judge:
             yield path, *_stamped(path)
         else:
             fs, place = filesystem(path)
-            info = fs.info(place)
-            stamp = remote_stamp(info)
+            with _asking():
+                stamp = remote_stamp(fs.info(place))
             if job.stamp and stamp == job.stamp:
                 yield path, -1, stamp
                 return
-            with tempfile.NamedTemporaryFile(dir=self._scratch, prefix="minimeso-") as copy:
-                with fs.open(place, "rb") as file:
-                    size = _copy(file, copy.file, alive)
-                copy.flush()
+            with Copy(path, self._scratch) as copy:
+                with _asking(), fs.open(place, "rb") as file:
+                    size = copy.take(file, alive)
                 yield copy.name, size, stamp
 
     def _unreadable(self, path: str, entry: Entry, reason: str) -> Outcome:
-        from ..detect import Verdict
-        from ..notes import Note
+        from ..detect.verdict import unreadable
 
-        note = Note("unreadable", {"reason": reason.partition("\n")[0][:300]})
-        verdict = Verdict(
-            path, "unreadable", None, None, (), self._detector.model.name, (note,),
-            prior=self._detector.prior,
-        )  # fmt: skip
+        said, detector = reason.partition("\n")[0][:300], self._detector
+        verdict = unreadable(path, said, detector.model.name, detector.prior)
         return outcome_of(verdict, path, None, entry.bytes, entry.stamp, self._settings.key)
+
+
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    """What goes wrong with a server is an error of the file, whatever its package raises."""
+    try:
+        yield
+    except (OSError, MinimesoError, MemoryError):
+        raise
+    except Exception as error:
+        raise PictureError(f"{reason_of(error)}: try again with --retry") from None
 
 
 def _stamped(path: str) -> tuple[int, str]:
@@ -201,17 +211,22 @@ def _sha256(path: str, alive: Alive) -> str | None:
     return digest.hexdigest()
 
 
-def _copy(source: IO[bytes], target: IO[bytes], alive: Alive) -> int:
-    size = 0
-    while chunk := source.read(_CHUNK_BYTES):
-        target.write(chunk)
-        size += len(chunk)
-        alive()
-    return size
+def _stamp_now(path: str) -> str:
+    if not is_address(path):
+        return _stamped(path)[1]
+    try:
+        fs, place = filesystem(path)
+        return remote_stamp(fs.info(place))
+    except Exception:  # it cannot be told: packages of file systems raise whatever they like
+        return ""
 
 
 class OpenJudge(NamedTuple):
-    """Makes the judge, in the process where it works."""
+    """Makes the judge, in the process where it works.
+
+    Raises:
+        ModelError: it would not be the one that was asked for.
+    """
 
     settings: Settings
 
@@ -225,4 +240,9 @@ class OpenJudge(NamedTuple):
         return {"settings": self.key, "prior": self.settings.prior, "model": name}
 
     def __call__(self, scratch: str | None) -> Judge:
+        if dataclasses.replace(self.settings).key != self.key:  # which came from elsewhere
+            raise ModelError(
+                f"minimeso {__version__} on {platform.node()}, or its model {self.settings.model}, "
+                "is not that of who started the scan: install the same on every worker"
+            )
         return Judge(self.settings, scratch)

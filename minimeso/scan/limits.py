@@ -27,6 +27,11 @@ class Limits:
     deaths: int = 3
 
     def __post_init__(self) -> None:
-        for name, least in (("stall", 0.1), ("seconds", 0.1), ("memory", 64 << 20), ("deaths", 1)):
+        for name, least, said in (
+            ("stall", 0.1, "0.1 seconds"),
+            ("seconds", 0.1, "0.1 seconds"),
+            ("memory", 64 << 20, "64 MiB"),
+            ("deaths", 1, "1"),
+        ):
             if not getattr(self, name) >= least:
-                raise InputError(f"{name} {getattr(self, name)!r}: at least {least}")
+                raise InputError(f"the limit `{name}` of a file: give {said} or more")

@@ -6,11 +6,10 @@ It shows no faces: ``minimeso detect FILE --report`` makes the page of one file.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..errors import MinimesoError
 from ..media.atomic_file import AtomicFile
 from ..notes import Note, clock, in_words
 from ..report import page
@@ -90,6 +89,12 @@ def _row(row: Row, name: str, when: float | None) -> str:
     )
 
 
+def _told(key: str, value: Any) -> str:
+    """A setting, but nothing about the place where a file lies."""
+    text = str(value)
+    return os.path.basename(text) if key in ("model", "finder") else text  # noqa: PTH119
+
+
 def _context(dataset: Dataset, summary: Summary) -> page.Context:
     """What the page says of the model, as far as the settings still lead to it."""
     from .. import __version__
@@ -97,23 +102,27 @@ def _context(dataset: Dataset, summary: Summary) -> page.Context:
     told = dataset.settings()
     described: dict[str, Any] = told.get(next(iter(summary.settings), ""), {})
     known = {field.name for field in fields(Settings)}
-    settings = Settings(**{key: value for key, value in described.items() if key in known})
-    thresholds, card = {"real": 0.0, "fake": 1.0}, None
+    thresholds: Mapping[str, float] = {}
+    card: str | None = None
     measured: tuple[Note, ...] = ()
     try:
-        detector = settings.detector()
-        thresholds = detector.model.thresholds or thresholds
-        card, measured = limits(settings.model), detector.measured
-    except MinimesoError:  # the model is on another machine, or gone
+        if described:  # else they would be those of the default model
+            settings = Settings(**{key: value for key, value in described.items() if key in known})
+            detector = settings.detector()
+            thresholds = detector.model.thresholds or thresholds
+            card, measured = limits(settings.model), detector.measured
+    except Exception:  # the model is on another machine, or gone; or these are no settings of ours
         pass
     name = os.path.basename(dataset.store.address)  # noqa: PTH119
     made = [("Program", f"minimeso {__version__}"), ("Data set", name)]
     made += [
-        (key.replace("_", " ").capitalize(), str(value))
+        (key.replace("_", " ").capitalize(), _told(key, value))
         for key, value in described.items()
         if key not in ("models", "minimeso") and value not in (None, False)
     ]
     if len(summary.settings) > 1:
-        counts = ", ".join(f"{count:,} files {key}" for key, count in summary.settings.items())
+        counts = ", ".join(
+            f"{counted(count, 'file')} {key}" for key, count in summary.settings.items()
+        )
         made.append(("Several settings", f"these are the commonest; {counts}"))
     return page.Context(thresholds, RULE, card, False, measured, made, page.style())

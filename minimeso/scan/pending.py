@@ -6,15 +6,17 @@ million entries are some 150 MB in a temporary file, and nothing in memory.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
+from ..errors import OutputError
 from .dataset import Dataset, state
 from .index import Index
 from .judge import Job
-from .schema import storable
+from .schema import GIVEN_UP, TRIED_AGAIN, stored_path
 from .source import Entry
 
 _MIB = 1 << 20
@@ -47,14 +49,16 @@ class Pending:
         self._first, self._others = _Spool(), _Spool()
         for entry in entries:
             self.found += 1
-            path = storable(entry.path)
-            if entry.stamp and index.has(path, state(entry.stamp, settings)):
+            path = stored_path(entry.path)
+            is_done = entry.stamp and index.has(path, state(entry.stamp, settings))
+            job = None if is_done else _job(entry, path, dataset, index, settings)
+            if job is None:
                 self.done += 1
                 continue
             self.count += 1
             self.weight += weight(entry)
             spool = self._first if weight(entry) > _HEAVY else self._others
-            spool.append(_job(entry, path, dataset, index, settings))
+            spool.append(job)
 
     def __iter__(self) -> Iterator[Job]:
         yield from self._first
@@ -77,7 +81,8 @@ class _Spool:
     """Jobs in a temporary file."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="minimeso-")  # noqa: SIM115 (``close``)
+        with _room():
+            self._file = tempfile.TemporaryFile(prefix="minimeso-")  # noqa: SIM115 (``close``)
         self._jobs: list[Job] = []
 
     def append(self, job: Job) -> None:
@@ -86,7 +91,9 @@ class _Spool:
             self._keep()
 
     def _keep(self) -> None:
-        pickle.dump(self._jobs, self._file, pickle.HIGHEST_PROTOCOL)
+        with _room():
+            pickle.dump(self._jobs, self._file, pickle.HIGHEST_PROTOCOL)
+            self._file.flush()
         self._jobs.clear()
 
     def __iter__(self) -> Iterator[Job]:
@@ -101,16 +108,34 @@ class _Spool:
             yield from jobs
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take is not wanted
+            self._file.close()
 
 
-def _job(entry: Entry, path: str, dataset: Dataset, index: Index, settings: str) -> Job:
-    """With what is known of the file, if it was judged with the same settings before."""
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{tempfile.tempdir or 'no folder'}: what is to be done cannot be kept there: "
+            f"{error.strerror or error}: make room, or name another folder in TMPDIR"
+        ) from None
+
+
+def _job(entry: Entry, path: str, dataset: Dataset, index: Index, settings: str) -> Job | None:
+    """With what is known of the file, if it was judged with the same settings before; ``None`` if
+    nothing is to be done."""
     place = index.find(path)
     if place is None:
         return Job(entry)
     row = dataset.row(place)
-    if row["settings"] != settings or row["status"] == "given_up":
+    if row["settings"] != settings:
+        return Job(entry)
+    is_tried_again = not index.has(path, state(row["stamp"] or "", settings))
+    if row["status"] == GIVEN_UP and not entry.stamp and not is_tried_again:
+        return None  # nobody can tell whether it changed since
+    if row["status"] == GIVEN_UP or (row["status"] in TRIED_AGAIN and is_tried_again):
         return Job(entry)
     # a stamp that the source knows differs, or nothing were to be done
     return Job(entry, row["sha256"], None if entry.stamp else row["stamp"] or None)

@@ -5,32 +5,38 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..engine.cores import available_cores
-from ..errors import InputError
+from ..errors import EngineError, InputError, MinimesoError, ModelError
 from .assembly import Assembly
 from .batches import Batches
-from .cluster import local_client, remote_client
+from .cluster import StoppedError, local_client, remote_client
 from .dataset import Dataset, Writer
 from .judge import Answer, OpenJudge
 from .limits import Limits
 from .pending import Pending, weight
-from .schema import Outcome
+from .schema import Outcome, storable
 from .session import LostSchedulerError, Session
 from .settings import Settings
-from .source import Entry, entries
-from .task import Plan
-from .task import close as close_processes
+from .source import Entry, entries, once
+from .task import Plan, end
 
 if TYPE_CHECKING:
     from distributed import Client
 
 #: Seconds in which a scheduler that went away may come back.
 _BACK_SECONDS = 600.0
+#: Seconds in which Dask starts workers of this machine anew, if it does.
+_PATIENCE_SECONDS = 60.0
+#: Seconds in which workers hear that the scan is over.
+_LET_GO_SECONDS = 3.0
+#: So many files on which the model fails, before it judged any, are not to blame.
+_FAILURES = 10
 
 
 @dataclass
@@ -41,10 +47,11 @@ class State:
         phase: ``listing``, ``starting`` workers, ``judging``, ``waiting`` for a scheduler or
             ``done``.
         found: entries of the source, as far as it was listed.
+        is_listed: whether all of it was.
         total: files that are to be judged, or looked at once more.
         done: how many of these are over.
         left: seconds until all are, if known.
-        workers: files that are judged at once.
+        workers: files that are judged at once; 0 if a scheduler has no workers.
         dashboard: address of Dask's own page, if there is one.
         results: of this run, by verdict, or by status where there is none; ``unchanged``: files
             whose content was judged already.
@@ -54,6 +61,7 @@ class State:
 
     phase: str = "listing"
     found: int = 0
+    is_listed: bool = False
     total: int = 0
     done: int = 0
     left: float | None = None
@@ -75,7 +83,7 @@ class Scan:
         limits: of each file.
         workers: processes of this machine; by default one per available core.
         scheduler: address of a Dask scheduler, in place of ``workers``.
-        retry: whether files that were given up are tried again.
+        retry: whether files that were given up or could not be read are tried again.
         make: makes the judge; by default one with a detector of ``settings``.
 
     Raises:
@@ -105,6 +113,7 @@ class Scan:
         self._workers = workers or available_cores()
         self._scheduler, self._retry = scheduler, retry
         self._on_progress: Callable[[State], None] = lambda state: None
+        self._failures, self._failing = 0, ""
         self._weight_done = self._weight_of_pieces = self._weight = self._start = 0.0
 
     def run(
@@ -126,28 +135,32 @@ class Scan:
         self._on_progress = on_progress or self._on_progress
         stop = stop or threading.Event()
         key = self._plan.make.key
+        self._plan = self._plan._replace(scan=uuid.uuid4().hex)
         with self.dataset.store.locked():
             self.dataset.repair()
             index = self.dataset.index(self._retry)
-            with Pending(self._listed(stop), self.dataset, index, key) as pending:
+            writer = self.dataset.writer(index)
+            with Pending(self._listed(stop, writer.remove), self.dataset, index, key) as pending:
                 self.state.total, self._weight = pending.count, pending.weight
+                writer.flush()  # rows of folders that could not be listed
                 if pending.count and not stop.is_set():
                     self.dataset.describe(key, self._settings.to_json())
-                    writer = self.dataset.writer(index)
                     try:
                         self._judge(Batches(iter(pending), pending.count), writer, stop)
                     finally:
                         writer.flush()
-        self.state.stopped = stop.is_set() and self.state.done < self.state.total
+        self.state.stopped |= stop.is_set() and self.state.done < self.state.total
         self._tell("done")
         return self.state
 
-    def _listed(self, stop: threading.Event) -> Iterator[Entry]:
+    def _listed(self, stop: threading.Event, listed: Callable[[str], None]) -> Iterator[Entry]:
         source = self._source
-        listed = (
-            entries(source, self._column, self.state.skipped) if isinstance(source, str) else source
-        )
-        for entry in listed:
+        skipped = self.state.skipped
+        if isinstance(source, str):
+            found = entries(source, self._column, skipped, listed)
+        else:
+            found = once(source, skipped)
+        for entry in found:
             if stop.is_set():
                 self.state.stopped = True
                 return
@@ -155,46 +168,64 @@ class Scan:
             if self.state.found % 500 == 0:
                 self._tell("listing")
             yield entry
+        self.state.is_listed = True
 
     def _judge(self, batches: Batches, writer: Writer, stop: threading.Event) -> None:
         """In one session, or in several if the scheduler goes away and comes back."""
 
-        assembly = Assembly(batches.add)
+        assembly = Assembly(batches.add, batches.forget)
 
         def take(answers: list[Answer]) -> None:
             outcomes = assembly.take(answers)
             writer.add(outcomes)
             self._count(outcomes)
             self._weight_of_pieces = assembly.weight
+            self._check_model(outcomes)
+
+        def tick(workers: int) -> None:
+            writer.add(())  # what came is written in time, even if nothing else comes
+            self._tick(workers)
 
         gone_since: float | None = None
+        done_then = -1  # when workers of this machine went away
         self._start = time.monotonic()
         self._tell("starting")
         while not stop.is_set():
             try:
-                with self._client() as client:
+                with self._client(stop) as client:
                     gone_since = None
                     self.state.dashboard = client.dashboard_link
                     session = Session(client, self._plan, batches, take, stop)
-                    session.tick = self._tick
-                    session.run()
+                    session.tick = tick
+                    if self._scheduler is None:  # whose workers are ours: nobody else starts any
+                        session.patience = _PATIENCE_SECONDS
+                    try:
+                        session.run()
+                    except MinimesoError:
+                        self._let_go(client)
+                        raise
                     self._let_go(client)
                     return
-            except (LostSchedulerError, InputError) as error:
-                if self._scheduler is None or not self._may_come_back(error, gone_since):
+            except StoppedError:
+                return
+            except LostSchedulerError as error:
+                if self._scheduler is None and self.state.done == done_then:
+                    raise EngineError(
+                        f"the workers of this machine go away ({error}): run it again with fewer "
+                        "--workers",
+                        0,
+                    ) from None
+                gone_since, done_then = time.monotonic(), self.state.done
+            except InputError:
+                # None: it was there, and this is another error, or it never was
+                if gone_since is None or time.monotonic() - gone_since > _BACK_SECONDS:
                     raise
-                gone_since = gone_since or time.monotonic()
-                writer.flush()
-                self._tell("waiting")
-                stop.wait(1.0)
-
-    def _may_come_back(self, error: Exception, gone_since: float | None) -> bool:
-        if isinstance(error, InputError) and gone_since is None:
-            return False  # it was never there
-        return gone_since is None or time.monotonic() - gone_since < _BACK_SECONDS
+            writer.flush()
+            self._tell("waiting")
+            stop.wait(1.0)
 
     @contextlib.contextmanager
-    def _client(self) -> Iterator[Client]:
+    def _client(self, stop: threading.Event) -> Iterator[Client]:
         if self._scheduler is not None:
             if self._is_memory():
                 raise InputError("memory:// is this process's own: not with --scheduler")
@@ -202,17 +233,24 @@ class Scan:
                 yield client
             return
         workers = max(1, min(self._workers, self.state.total))
-        with local_client(workers, processes=not self._is_memory()) as client:
+        with local_client(workers, processes=not self._is_memory(), stop=stop) as client:
             yield client
 
     def _is_memory(self) -> bool:
         return isinstance(self._source, str) and self._source.startswith("memory://")
 
     def _let_go(self, client: Client) -> None:
-        """Workers that are not ours keep no processes that judge."""
-        if self._scheduler is not None or self._is_memory():
+        """Workers that are not ours do nothing more for this scan, and keep no processes."""
+        if self._scheduler is None and not self._is_memory():
+            return
+
+        def tell() -> None:
             with contextlib.suppress(Exception):
-                client.run(close_processes)
+                client.run(end, self._plan.scan)
+
+        telling = threading.Thread(target=tell, daemon=True)  # a worker may be stopped, and silent
+        telling.start()
+        telling.join(_LET_GO_SECONDS)
 
     def _count(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
@@ -221,6 +259,19 @@ class Scan:
             self.state.results[result] += 1
             self._weight_done += weight(Entry(outcome.path, outcome.bytes))
         self.state.done += len(outcomes)
+
+    def _check_model(self, outcomes: list[Outcome]) -> None:
+        """``ModelError`` when the model fails on one file after the other."""
+        for outcome in outcomes:
+            if outcome.is_model and outcome.file is not None:
+                self._failures += 1
+                self._failing = self._failing or f"{outcome.path}: {outcome.file['reason']}"
+        judged = sum(self.state.results[word] for word in ("fake", "uncertain", "real"))
+        if self._failures >= _FAILURES and not judged:
+            raise ModelError(
+                f"the model judged no file and failed on {self._failures}, such as "
+                f"{storable(self._failing)}: name another --model"
+            )
 
     def _tick(self, workers: int) -> None:
         state, done = self.state, self._weight_done + self._weight_of_pieces

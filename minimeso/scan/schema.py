@@ -8,6 +8,8 @@ one that changes its meaning, its type or vanishes raises it by one.
 from __future__ import annotations
 
 import functools
+import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,15 +26,29 @@ VERSION_KEY = b"minimeso.scan"
 FILES, TRACKS = "files", "tracks"
 #: The status of a file that was given up, beside those of a verdict.
 GIVEN_UP = "given_up"
+#: What is tried again if somebody wants it.
+TRIED_AGAIN = (GIVEN_UP, "unreadable")
 #: Verdicts and, of what has none, statuses: the most suspect first.
 RESULTS = ("fake", "uncertain", "real", "no_face", "unreadable", "partial", GIVEN_UP)
 
 Row = dict[str, Any]
 
 
+#: A backslash that would be taken for the beginning of an escape.
+_BACKSLASH = re.compile(r"\\(?=x[0-9a-f]{2})")
+_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s]*@")
+
+
 def storable(text: str) -> str:
-    """A path as the data set has it: bytes of a name that are no UTF-8 are written as ``\\xff``."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A text as the data set has it: bytes that are no UTF-8 are written as ``\\xff``, and
+    passwords of addresses left out."""
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _PASSWORD.sub(r"\1@", text) if "://" in text else text
+
+
+def stored_path(path: str) -> str:
+    """A path as the data set has it, as ``storable`` and unlike that of any other path."""
+    return storable(_BACKSLASH.sub(r"\\x5c", path) if os.sep == "/" else path)
 
 
 class Outcome(NamedTuple):
@@ -44,6 +60,7 @@ class Outcome(NamedTuple):
         tracks: its rows in ``tracks``.
         stamp: of the file as it was judged; empty if it changed meanwhile.
         bytes: its size.
+        is_model: whether it was given up because of the model, which may not be the file's fault.
     """
 
     path: str
@@ -51,6 +68,7 @@ class Outcome(NamedTuple):
     tracks: list[Row]
     stamp: str
     bytes: int
+    is_model: bool = False
 
 
 @functools.cache

@@ -6,11 +6,14 @@ handed over that no worker waits, so neither the scheduler nor this process grow
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import math
 import queue
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -25,8 +28,12 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at whether somebody wants to stop, and at how many workers there are.
 _LOOK_SECONDS, _COUNT_SECONDS = 0.25, 5.0
-#: Seconds in which a result arrives, or is computed again because its worker died with it.
-_RESULT_SECONDS = 60.0
+#: Seconds in which a result arrives; each time that it does not, the others come first, and then it
+#: is waited for twice as long, up to so many.  It arrives, or is computed again because its worker
+#: died with it, or was stopped, which Dask notices in two minutes.
+_RESULT_SECONDS, _MOST_SECONDS = 2.0, 30.0
+#: Seconds in which results arrive that are there when somebody stops.
+_END_SECONDS = 3.0
 
 #: Statuses of what was done, and is computed again because its worker died with the result.
 _AGAIN = ("lost", "pending")
@@ -47,6 +54,10 @@ class Session:
         batches: where work comes from.
         take: called with what came of each batch; may give further jobs to the batches.
         stop: set when somebody wants to stop.
+
+    Attributes:
+        tick: called several times a second with the number of workers.
+        patience: seconds without any worker after which the scheduler is as good as lost.
     """
 
     def __init__(
@@ -57,9 +68,11 @@ class Session:
         self._name = f"minimeso-scan-{uuid.uuid4().hex[:12]}"
         self._number = 0
         self._running: dict[str, tuple[Future, Batch]] = {}
+        self._late: Counter[str] = Counter()  # how often a result did not arrive
         self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._slots, self._counted = 1, -1e9
+        self._workers, self._counted, self._seen = 1, -1e9, time.monotonic()
         self.tick: Callable[[int], None] = lambda workers: None
+        self.patience = math.inf
 
     def run(self) -> None:
         """Until everything is done, or somebody wants to stop.
@@ -75,7 +88,7 @@ class Session:
                     return
                 with contextlib.suppress(queue.Empty):
                     self._collect(self._done.get(timeout=_LOOK_SECONDS))
-                self.tick(self._slots)
+                self.tick(self._workers)
             self._collect_what_is_there()
         finally:
             for future, batch in self._running.values():
@@ -85,8 +98,9 @@ class Session:
 
     def _hand_over(self) -> None:
         self._count_workers()
-        while len(self._running) < 2 * self._slots + 2:
-            batch = self._batches.give(self._slots)
+        slots = max(1, self._workers)
+        while len(self._running) < 2 * slots + 2:
+            batch = self._batches.give(slots)
             if batch is None:
                 return
             self._submit(batch)
@@ -116,10 +130,14 @@ class Session:
                 threads = self._client.nthreads()
             except Exception:  # Dask's, many kinds: if the scheduler is gone, the results say so
                 return
-            self._slots = max(1, sum(threads.values()))
+            self._workers = sum(threads.values())
+            if self._workers:
+                self._seen = now
+            elif now - self._seen > self.patience:
+                raise LostSchedulerError("none is left")
 
-    def _collect(self, key: str) -> None:
-        """Take the result of a task, whatever it is."""
+    def _collect(self, key: str, most: float = _MOST_SECONDS) -> None:
+        """Take the result of a task, whatever it is, if it arrives within so many seconds."""
         from distributed.scheduler import KilledWorker
 
         if key not in self._running:
@@ -131,8 +149,10 @@ class Session:
             self._await(future)
             return
         try:
-            judged = unpacked(future.result(timeout=_RESULT_SECONDS))
-        except TimeoutError:
+            seconds = min(_RESULT_SECONDS * 2 ** min(self._late[key], 9), most)
+            judged = unpacked(future.result(timeout=seconds))
+        except (TimeoutError, asyncio.TimeoutError):  # the same from Python 3.11 on
+            self._late[key] += 1
             self._await(future)
             return
         except KilledWorker:
@@ -160,13 +180,15 @@ class Session:
 
     def _forget(self, key: str) -> None:
         future, _ = self._running.pop(key)
+        del self._late[key]
         future.release()
 
     def _collect_what_is_there(self) -> None:
-        """What is done when somebody stops is not lost."""
-        while True:
+        """What is done when somebody stops is not lost, if it arrives soon."""
+        until = time.monotonic() + _END_SECONDS
+        while (left := until - time.monotonic()) > 0:
             try:
-                self._collect(self._done.get_nowait())
+                self._collect(self._done.get_nowait(), left)
             except (queue.Empty, LostSchedulerError):
                 return
 

@@ -24,6 +24,8 @@ _KEY_BYTES = 8
 #: As long as some thirty seconds of a core's work, so that what is done twice after a worker died,
 #: and what is awaited in the end, is little beside it.
 PIECE_SECONDS = 300.0
+#: Settings that the detector is told of each file, or never.
+_OF_EACH_CHECK = ("fps", "every_frame", "piece")
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,8 @@ class Settings:
         """
         from ..detect import Detector
 
-        return Detector(
-            self.model,
-            fast=self.fast,
-            finder=self.finder,
-            min_face=self.min_face,
-            crops=self.crops,
-            prior=self.prior,
-            max_pixels=self.max_pixels,
-            threads=self.threads,
-            isa=self.isa,
-        )
+        told = {key: value for key, value in asdict(self).items() if key not in _OF_EACH_CHECK}
+        return Detector(**told)
 
     def to_json(self) -> dict[str, Any]:
         """All that verdicts depend on: the attributes, the program, the contents of the models."""

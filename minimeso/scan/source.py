@@ -1,27 +1,24 @@
 """Sources: an archive, wherever it is and however it is listed, becomes entries, one by one.
 
 A folder, a list of paths, a column of a table, or any of these behind an address that fsspec knows
-(``s3://bucket/clips``).  Nothing of the content is read here, and nothing is kept, so a source may
-have any number of entries.
+(``s3://bucket/clips``).  Nothing of the content is read here.  Of folders nothing is kept, of lists
+a hash of each path (``once``), so a source may have any number of entries.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..media.folders import fault_of_link, files_in, skipped_kind
+from .addresses import files_at, filesystem, is_address
 from .schema import storable
+from .tables import LISTS, TABLES, paths_of
 
-#: What a source that is a list or a table ends with.
-LISTS, TABLES = (".txt", ".lst", ".list"), (".csv", ".tsv", ".parquet", ".pq")
-#: Columns that are looked for, if none is named.
-_USUAL_COLUMNS = ("path", "file", "filename", "address", "url")
 #: The stamp of what is not there.
 GONE = "gone"
 
@@ -42,26 +39,6 @@ class Entry(NamedTuple):
     fault: str | None = None
 
 
-def is_address(path: str) -> bool:
-    """Whether a path is one for fsspec, not of a file of this machine."""
-    return "://" in path
-
-
-def filesystem(address: str) -> tuple[Any, str]:
-    """The file system of an address, and its path there.
-
-    Raises:
-        InputError: no such protocol, or its package is missing.
-    """
-    from fsspec.core import url_to_fs
-
-    try:
-        found: tuple[Any, str] = url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"{address}: {error}") from None
-    return found
-
-
 def stamp_of(path: str) -> tuple[int, str]:
     """Size and stamp of a local file: what changes with its content, at the cost of one ``stat``.
 
@@ -74,8 +51,12 @@ def stamp_of(path: str) -> tuple[int, str]:
 
 
 def remote_stamp(info: dict[str, Any]) -> str:
-    """The same of what a remote file system tells of a file."""
+    """The same of what a remote file system tells of a file; empty if that is too little."""
     told = {k: str(v) for k, v in info.items() if k in _TELLING and v is not None}
+    if "ETag" in told:  # which tells enough, and alone did so in stamps of earlier versions
+        told.pop("Last-Modified", None)
+    if told.keys() <= {"size", "uid"}:  # which may stay as they are while the content changes
+        return ""
     return hashlib.blake2b(repr(sorted(told.items())).encode(), digest_size=12).hexdigest()
 
 
@@ -84,32 +65,39 @@ _TELLING = frozenset(
     {
         "size", "ETag", "etag", "LastModified", "last_modified", "mtime", "modified", "updated",
         "created", "VersionId", "generation", "md5Hash", "content_settings", "uid", "ino",
+        "modify", "modificationTime", "Content-MD5", "CRC", "Last-Modified",
     }
 )  # fmt: skip
 
 
-def entries(source: str, column: str | None, skipped: Counter[str]) -> Iterator[Entry]:
+def entries(
+    source: str,
+    column: str | None,
+    skipped: Counter[str],
+    listed: Callable[[str], None] = lambda folder: None,
+) -> Iterator[Entry]:
     """Everything that a source has, each path once.
 
     Args:
         source: folder, file, list (``.txt``), table (``.csv``, ``.tsv``, ``.parquet``), or the
             address of one, where an address may have wildcards.
-        column: of a table; by default that called ``path``, or the only one.
-        skipped: what in folders is not looked at is counted here by its kind.
+        column: of a table; by default the only one, or that called ``path``, ``file`` ...
+        skipped: what is not looked at is counted here by its kind.
+        listed: called with the path of each folder that could be listed, and so has no entry.
 
     Raises:
         InputError: there is no such source, or a table without that column.
     """
-    kind = source.lower()
-    if kind.endswith((*LISTS, *TABLES)) and not os.path.isdir(source):  # noqa: PTH112
-        yield from _once(_listed(source, column))
+    if source.lower().endswith((*LISTS, *TABLES)) and not os.path.isdir(source):  # noqa: PTH112
+        paths = paths_of(source, column, skipped)
+        yield from once((_named(path) for path in paths), skipped)
         return
     if column is not None:
-        raise InputError(f"{source}: --column is for tables: {', '.join(TABLES)}")
+        raise InputError(f"{storable(source)}: --column is for tables: {', '.join(TABLES)}")
     if is_address(source):
-        yield from _remote(source, skipped)
+        yield from _remote(source, skipped, listed)
     elif os.path.isdir(source):  # noqa: PTH112
-        for path, fault in files_in(source, skipped):
+        for path, fault in files_in(source, skipped, listed):
             yield local_entry(path, fault)
     elif os.path.lexists(source):
         yield local_entry(source, fault_of_link(source))
@@ -120,131 +108,48 @@ def entries(source: str, column: str | None, skipped: Counter[str]) -> Iterator[
 def local_entry(path: str, fault: str | None = None) -> Entry:
     """A file of this machine."""
     if fault is not None:
-        return Entry(path, -1, storable(f"{GONE}: {fault}"), fault)
+        return _faulty(path, fault)
     try:
         return Entry(path, *stamp_of(path))
-    except (OSError, ValueError):  # who judges it says why
+    except OSError:  # who judges it says why
         return Entry(path, -1, GONE)
+    except ValueError as error:
+        return _faulty(path, f"no file has such a name ({error}): check the list")
 
 
-def _once(paths: Iterable[str]) -> Iterator[Entry]:
-    """The entries of a list, without those that it names again."""
+def once(found: Iterable[Entry], skipped: Counter[str]) -> Iterator[Entry]:
+    """Entries without those whose path comes again."""
     seen: set[bytes] = set()
-    for path in paths:
-        digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=16).digest()
-        if digest not in seen:
-            seen.add(digest)
-            yield Entry(path) if is_address(path) else local_entry(path)
+    for entry in found:
+        path = entry.path.encode("utf-8", "surrogateescape")
+        digest = hashlib.blake2b(path, digest_size=16).digest()
+        if digest in seen:
+            skipped["paths named again"] += 1
+            continue
+        seen.add(digest)
+        yield entry
 
 
-# --- lists and tables --------------------------------------------------------------------
+def _named(path: str) -> Entry:
+    return Entry(path) if is_address(path) else local_entry(path)
 
 
-def _listed(source: str, column: str | None) -> Iterator[str]:
-    filesystem_, path = filesystem(source) if is_address(source) else filesystem(_absolute(source))
-    try:
-        with filesystem_.open(path, "rb") as file:
-            if source.lower().endswith(LISTS):
-                if column is not None:
-                    raise InputError(f"{source}: a list has no columns: leave out --column")
-                yield from _lines(file)
-            else:
-                yield from _column(file, source, column)
-    except OSError as error:
-        raise InputError(f"{source}: {error.strerror or error}: check the name") from None
+def _faulty(path: str, fault: str) -> Entry:
+    return Entry(path, -1, storable(f"{GONE}: {fault}"), fault)
 
 
-def _absolute(path: str) -> str:
-    return "file://" + os.path.abspath(path)  # noqa: PTH100
-
-
-def _lines(file: IO[bytes]) -> Iterator[str]:
-    """One path a line; empty lines and a byte-order mark mean nothing."""
-    for number, line in enumerate(file):
-        if number == 0:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        path = os.fsdecode(line.rstrip(b"\r\n"))
-        if path.strip():
-            yield path
-
-
-def _column(file: IO[bytes], source: str, column: str | None) -> Iterator[str]:
-    import pyarrow as pa
-
-    try:
-        if source.lower().endswith((".parquet", ".pq")):
-            from pyarrow import parquet
-
-            table = parquet.ParquetFile(file)
-            name = _chosen(table.schema_arrow.names, source, column)
-            batches: Iterable[Any] = table.iter_batches(columns=[name])
+def _remote(source: str, skipped: Counter[str], listed: Callable[[str], None]) -> Iterator[Entry]:
+    """The pictures and clips behind an address; a file that it names itself, whatever it is."""
+    top = filesystem(source)[1]
+    for address, info, fault in files_at(source, skipped, listed):
+        if fault is not None:
+            yield _faulty(address, fault)
+            continue
+        path, size = info["name"], info.get("size")
+        if not size and path.endswith("/"):  # stands for a folder
+            continue
+        kind = None if path == top else skipped_kind(path.rpartition("/")[2])
+        if kind is None:
+            yield Entry(address, -1 if size is None else int(size), remote_stamp(info))
         else:
-            from pyarrow import csv
-
-            delimiter = "\t" if source.lower().endswith(".tsv") else ","
-            reader = csv.open_csv(file, parse_options=csv.ParseOptions(delimiter=delimiter))
-            name = _chosen(reader.schema.names, source, column)
-            batches = reader
-        for batch in batches:
-            for value in batch.column(batch.schema.get_field_index(name)):
-                if value.is_valid and str(value.as_py()).strip():
-                    yield str(value.as_py())
-    except pa.ArrowException as error:
-        raise InputError(f"{source}: {str(error)[:200]}: check the table") from None
-
-
-def _chosen(names: list[str], source: str, column: str | None) -> str:
-    if column is not None:
-        if column not in names:
-            raise InputError(f"{source}: no column {column!r} among {', '.join(names)[:200]}")
-        return column
-    if len(names) == 1:
-        return names[0]
-    for usual in _USUAL_COLUMNS:
-        if usual in names:
-            return usual
-    raise InputError(f"{source}: name the --column with the paths: {', '.join(names)[:200]}")
-
-
-# --- addresses ---------------------------------------------------------------------------
-
-
-def _remote(source: str, skipped: Counter[str]) -> Iterator[Entry]:
-    """The pictures and clips behind an address, folder by folder."""
-    fs, top = filesystem(source)
-    try:
-        if glob.has_magic(top):
-            found = fs.glob(top, detail=True)
-            files = iter([(path, found[path]) for path in sorted(found)])
-        elif fs.isfile(top):
-            yield _remote_entry(fs, fs.info(top))
-            return
-        elif not fs.isdir(top):
-            raise InputError(f"{source}: nothing is there: check the address")
-        else:
-            files = _walked(fs, top, skipped)
-        for path, info in files:
-            if info["type"] == "directory" or (not info["size"] and path.endswith("/")):
-                continue
-            kind = skipped_kind(path.rpartition("/")[2])
-            if kind is None:
-                yield _remote_entry(fs, info)
-            else:
-                skipped[kind] += 1
-    except OSError as error:
-        raise InputError(f"{source}: {error.strerror or error}: check the address") from None
-
-
-def _walked(fs: Any, top: str, skipped: Counter[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for _, folders, files in fs.walk(top, detail=True):
-        for name in [name for name in folders if name.startswith(".")]:
-            del folders[name]
-            skipped["hidden folders"] += 1
-        for name in sorted(files):
-            yield files[name]["name"], files[name]
-
-
-def _remote_entry(fs: Any, info: dict[str, Any]) -> Entry:
-    size = info.get("size")
-    address = fs.unstrip_protocol(info["name"])
-    return Entry(address, -1 if size is None else int(size), remote_stamp(info))
+            skipped[kind] += 1

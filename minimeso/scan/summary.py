@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .dataset import Dataset
-from .schema import FILES, GIVEN_UP, RESULTS, TRACKS, VERSION, Row
+from .schema import FILES, RESULTS, TRACKS, TRIED_AGAIN, VERSION, Row
 
 #: Files that a summary names.
 MOST_NAMED = 10
+#: Reasons that are told apart; some name their file.
+_MOST_REASONS, _OTHERS = 1000, "other reasons"
 _RANK = {kind: -place for place, kind in enumerate(RESULTS)}
 
 
@@ -24,7 +26,8 @@ class Summary(NamedTuple):
         persons: how many were judged.
         results: files by verdict, or by status where there is none, the most suspect first.
         partial: how many were judged in part only.
-        reasons: of files that were given up, by reason.
+        reasons: of files that were given up, by reason, the commonest first.
+        unreadable: of files that could not be read, the same.
         settings: files by the key of the settings that they were judged with.
         suspects: rows of the most suspect files, the first the most.
     """
@@ -35,6 +38,7 @@ class Summary(NamedTuple):
     results: dict[str, int]
     partial: int
     reasons: dict[str, int]
+    unreadable: dict[str, int]
     settings: dict[str, int]
     suspects: list[Row]
 
@@ -53,27 +57,30 @@ def summarize(dataset: Dataset, most: int = MOST_NAMED) -> Summary:
     Raises:
         InputError: a part is damaged.
     """
-    results, reasons, settings = Counter[str](), Counter[str](), Counter[str]()
+    results, settings = Counter[str](), Counter[str]()
+    reasons = {status: Counter[str]() for status in TRIED_AGAIN}
     size = persons = partial = 0
-    best: list[tuple[Any, str, Row]] = []
-    for row in _rows(dataset):
+    best: list[tuple[Any, str, int, Row]] = []
+    for number, row in enumerate(_rows(dataset)):
         result = row["verdict"] or row["status"]
         results[result] += 1
         settings[row["settings"]] += 1
         size += max(row["bytes"] or 0, 0)
         persons += row["persons"]
         partial += row["status"] == "partial" and row["verdict"] is not None
-        if row["status"] == GIVEN_UP:
-            reasons[row["reason"]] += 1
-        item = suspicion(row), row["path"], row
+        if row["status"] in reasons:
+            known, reason = reasons[row["status"]], row["reason"] or ""
+            known[reason if reason in known or len(known) < _MOST_REASONS else _OTHERS] += 1
+        item = suspicion(row), row["path"], -number, row  # rows themselves have no order
         if len(best) < most:
             heapq.heappush(best, item)
-        elif best and item[:2] > best[0][:2]:
+        elif best and item > best[0]:
             heapq.heapreplace(best, item)
-    suspects = [row for _, _, row in sorted(best, key=lambda item: item[:2], reverse=True)]
-    known = {kind: results[kind] for kind in RESULTS if results[kind]}
+    suspects = [row for *_, row in sorted(best, reverse=True)]
+    of_results = {kind: results[kind] for kind in RESULTS if results[kind]}
+    given_up, unreadable = (dict(reasons[status].most_common()) for status in TRIED_AGAIN)
     return Summary(
-        results.total(), size, persons, known, partial, dict(reasons.most_common()),
+        results.total(), size, persons, of_results, partial, given_up, unreadable,
         dict(settings.most_common()), suspects,
     )  # fmt: skip
 

@@ -10,16 +10,16 @@ import contextlib
 import os
 import pickle
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from .addresses import filesystem, is_address
+from .copies import Copy
 from .judge import Answer, Job
 from .limits import Limits
 from .process import JudgeProcess
-from .source import filesystem, is_address
 
 
 class Plan(NamedTuple):
@@ -28,10 +28,12 @@ class Plan(NamedTuple):
     Attributes:
         make: makes the judge, see ``judge.OpenJudge``.
         limits: of each file.
+        scan: a name of the scan, by which ``end`` finds what works for it.
     """
 
     make: Any
     limits: Limits
+    scan: str = ""
 
 
 class Judged(NamedTuple):
@@ -42,6 +44,8 @@ class Judged(NamedTuple):
 
 
 _idle: list[tuple[str, JudgeProcess]] = []
+_busy: list[tuple[str, JudgeProcess]] = []  # by the name of the scan
+_ended: set[str] = set()
 _lock = threading.Lock()
 
 
@@ -70,6 +74,8 @@ def judge_jobs(jobs: Sequence[Job], plan: Plan) -> Judged:
 
     Raises:
         BrokenJudgeError: no process can be started that judges.
+        AbandonedError: the scan is over.
+        OutputError: there is no room for a copy of a file.
     """
     start = time.monotonic()
     with _process(plan) as process:
@@ -82,10 +88,9 @@ def _judged(process: JudgeProcess, job: Job) -> Answer:
     if not (is_address(address) and address.startswith("memory://")):
         return process.judge(job)
     fs, place = filesystem(address)  # only this process has it
-    with tempfile.NamedTemporaryFile(prefix="minimeso-") as copy:
-        with contextlib.suppress(FileNotFoundError):
-            copy.write(fs.cat_file(place))
-        copy.flush()
+    with Copy(address) as copy:
+        with contextlib.suppress(FileNotFoundError), fs.open(place, "rb") as file:
+            copy.take(file, lambda: None)
         return process.judge(job._replace(copy=copy.name))
 
 
@@ -100,16 +105,33 @@ def _process(plan: Plan) -> Iterator[JudgeProcess]:
         if same:
             found = same.pop()
         _idle[:] = [(key, process) for process in same]
-    for process in others:
-        process.close()
-    process = found or JudgeProcess(plan.make, plan.limits, _scratch())
+        process = found or JudgeProcess(plan.make, plan.limits, _scratch())
+        process.is_over = plan.scan in _ended
+        _busy.append((plan.scan, process))
+    for other in others:
+        other.close()
     try:
         yield process
     except BaseException:
         process.close()
         raise
+    finally:
+        with _lock:
+            _busy.remove((plan.scan, process))
     with _lock:
-        _idle.append((key, process))
+        if not process.is_over:
+            _idle.append((key, process))
+            return
+    process.close()
+
+
+def end(scan: str) -> None:
+    """Nobody waits for what works for a scan: end that, and all that is idle."""
+    with _lock:
+        _ended.add(scan)
+        for name, process in _busy:
+            process.is_over |= name == scan
+    close()
 
 
 def _scratch() -> str | None:

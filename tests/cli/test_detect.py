@@ -100,6 +100,18 @@ def test_on_a_terminal_a_plain_sentence_follows(
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 1 + expected
         assert not expected or lines[1].startswith("  1 face was judged, and it looks swapped in")
+        assert "\\x" not in "".join(lines)
+
+
+def test_a_report_tells_nothing_about_the_place_of_a_finder(model: str, tmp_path: Path) -> None:
+    finder = tmp_path / "mine.npz"
+    shutil.copy(Path(minimeso.__file__).parent / "models" / "yunet-s.npz", finder)
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    page = tmp_path / "page.html"
+    arguments = ["--model", model, "--finder", str(finder), "--report", str(page)]
+    assert main(["detect", str(tmp_path / "a.png"), *arguments]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "found by mine.npz" in text and str(tmp_path) not in text
 
 
 def test_text(
@@ -112,7 +124,7 @@ def test_text(
     output = capsys.readouterr()
     assert output.err == ""
     assert output.out == (
-        "fake        p_fake  95.3 % (62 to 100 %)  photo.png\n"
+        "fake        p_fake  95.3 % (62 to >99 %)  photo.png\n"
         "unreadable                                text.jpg  "
         "(neither a picture nor a clip of a known format: save it as JPEG, PNG or MP4)\n"
         "unreadable                                gone.jpg  "
@@ -129,13 +141,34 @@ def test_text_of_what_is_not_fake(
     path = saved(constant_detector(-4.0), tmp_path)
     assert main(["detect", "a.png", "--crops", "--model", path]) == 0
     assert capsys.readouterr().out == (
-        "no trace of a swap of the kinds it knows  a.png  (p_fake 1.8 % (0 to 18 %))\n"
+        "no trace of a swap of the kinds it knows  a.png  (p_fake 1.8 % (<1 to 18 %))\n"
     )
     assert main(["detect", "a.png", "--crops", "--model", path, "--prior", "0.95"]) == 0
     assert capsys.readouterr().out == (
         "uncertain   p_fake  25.8 % (3 to 81 %)    a.png  (prior 95 %; uncertain: p_fake may be "
-        "anything from 3 to 81 %, there was one look only; it may help: a clip or more pictures)\n"
+        "anything from 2.8 to 80.9 %, there was one look only; it may help: a clip of some "
+        "seconds, or more pictures)\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("prior", "score", "said"),
+    [("0.999999999", ">99.9 % (>99 to >99 %)", "prior >99.9 %"),
+     ("5e-324", "<0.1 % (<1 to <1 %)", "prior 4.94e-322 %"),
+     ("1e-9", "<0.1 % (<1 to <1 %)", "prior 1e-07 %")],
+)  # fmt: skip
+def test_priors_at_the_ends(
+    model: str, tmp_path: Path, capsys: Captured, prior: str, score: str, said: str
+) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    arguments = ["--crops", "--model", model, "--prior", prior]
+    assert main(["detect", str(tmp_path / "a.png"), *arguments]) == 0
+    out = capsys.readouterr().out
+    assert score in out and said in out
+    assert main(["detect", str(tmp_path / "a.png"), "--json", *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)
+    low, high = found["interval"]
+    assert 0 <= low <= found["p_fake"] <= high <= 1 and found["prior"] == float(prior)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +212,8 @@ def test_figures_of_other_sources_are_told_once(tmp_path: Path, capsys: Captured
     arguments = ["detect", *[str(tmp_path / "a.png")] * 3, "--crops", "--model", path]
     assert main(arguments) == 0
     assert capsys.readouterr().err == (
-        "minimeso: on sources that training never saw: trained on A and tested on B: AUC 0.74; of "
-        "100 verdicts other than uncertain 83 were right\n"
+        "minimeso: what such a network did on sources that its training never saw: trained on A "
+        "and tested on B: AUC 0.74; of 100 verdicts other than uncertain 83 were right\n"
     )
     assert main([*arguments, "--json"]) == 0 == main([*arguments, "--prior", "0.1"])
     assert capsys.readouterr().err == ""

@@ -141,6 +141,16 @@ def test_a_folder_goes_on_and_ends_with_a_summary(
     assert output.err == "minimeso: 3 inputs: 2 fake, 1 unreadable\n"
 
 
+def test_a_summary_counts_each_input_once(model: str, tmp_path: Path, capsys: Captured) -> None:
+    """Also one that is both a fake and read only in part."""
+    file = io.BytesIO()
+    Image.fromarray(PORTRAIT).save(file, "JPEG")
+    (tmp_path / "a.jpg").write_bytes(file.getvalue()[:-500])
+    (tmp_path / "b.jpg").write_bytes(file.getvalue())
+    assert main(["detect", "--model", model, str(tmp_path)]) == 3
+    assert capsys.readouterr().err == ("minimeso: 2 inputs: 2 fake; 1 of them by a part only\n")
+
+
 def test_without_the_extra(
     model: str, clip: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,10 +352,10 @@ def test_stream_is_live(model: str) -> None:
 def test_stopping_early(model: str, clip: Path) -> None:
     seen: list[float] = []
 
-    def enough(frame: SeenFrame, done: float | None) -> bool:
+    def enough(frame: SeenFrame, done: float | None) -> Any:
         assert done is not None and 0 <= done <= 1
         seen.append(frame.t)
-        return frame.t >= 1.6
+        return np.bool_(frame.t >= 1.6)  # as a comparison of NumPy's numbers gives it
 
     verdict = minimeso.Detector(model).check(clip, every_frame=True, on_frame=enough)
     assert verdict.status == "partial" and [note.code for note in verdict.notes] == ["stopped"]

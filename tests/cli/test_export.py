@@ -46,3 +46,13 @@ def test_a_file_is_no_folder(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "file").write_text("")
     assert main(["export", saved(random_detector(), tmp_path), str(tmp_path / "file")]) == 4
     assert "name a folder" in capsys.readouterr().err
+
+
+def test_a_package_that_is_not_whole(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minimeso.engine.paths._package", lambda: tmp_path / "package")
+    model = saved(random_detector(), tmp_path)
+    assert main(["export", model, str(tmp_path / "out"), "--plan", "--library"]) == 4
+    error = capsys.readouterr().err
+    assert error.endswith("install minimeso again\n") and "name a folder" not in error

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,12 @@ from PIL import Image
 from support.clips import clip_file
 from support.detectors import constant_detector, photo, saved, saved_pair, small_pair
 from support.made_faces import PORTRAIT
-from support.scans import both, rows
+from support.scans import OF_CLUSTERS, both, rows
 
 from minimeso.cli import main
 
 pytest_plugins = ["support.leftovers"]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning"),
-    pytest.mark.usefixtures("no_leftovers"),
-]
+pytestmark = OF_CLUSTERS
 
 Captured = pytest.CaptureFixture[str]
 
@@ -63,6 +62,18 @@ def process(*arguments: str | Path) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def until_it_judges(scan: psutil.Process) -> list[psutil.Process]:
+    """Its workers and what judges for them, as soon as one does."""
+    while scan.is_running() and scan.status() != psutil.STATUS_ZOMBIE:
+        family = scan.children(recursive=True)
+        for one in family:
+            with suppress(psutil.Error):
+                if any("minimeso.scan.child" in word for word in one.cmdline()):
+                    return family
+        time.sleep(0.01)
+    raise AssertionError("it judged nothing")
 
 
 def detected(archive: Path, capsys: Captured, *options: str) -> dict[str, dict[str, Any]]:
@@ -145,6 +156,28 @@ def test_signals_lose_nothing(tmp_path: Path, capsys: Captured, number: int) -> 
     assert "300 files" in capsys.readouterr().out
 
 
+def test_ctrl_c_while_workers_start(tmp_path: Path) -> None:
+    """A terminal sends it to them, too, which are just importing something."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photo()).save(tmp_path / "in" / "a.png")
+    model = saved(constant_detector(3.0), tmp_path)
+    arguments = [tmp_path / "in", tmp_path / "out", "--workers", "2", "--crops", "--model", model]
+    with subprocess.Popen(
+        [sys.executable, "-m", "minimeso", "scan", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as running:
+        while running.poll() is None and len(psutil.Process(running.pid).children()) < 2:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        os.killpg(running.pid, signal.SIGINT)
+        _, errors = running.communicate(timeout=120)
+    assert running.returncode == 130
+    said = [line for line in errors.splitlines() if "dashboard" not in line]
+    assert len(said) == 1 and said[0].startswith("minimeso: stopped: 0 of 1 files"), errors
+
+
 def test_a_scan_that_is_killed_leaves_nobody_behind(tmp_path: Path) -> None:
     """Workers and what judges end by themselves; the next run does the rest."""
     folder, out = tmp_path / "many", tmp_path / "out"
@@ -157,10 +190,8 @@ def test_a_scan_that_is_killed_leaves_nobody_behind(tmp_path: Path) -> None:
     with process(*arguments) as running:
         assert running.stderr is not None
         assert b"dashboard" in running.stderr.readline()
-        time.sleep(1)
-        family = psutil.Process(running.pid).children(recursive=True)
+        family = until_it_judges(psutil.Process(running.pid))
         running.kill()
-    assert len(family) >= 2
     _, left = psutil.wait_procs(family, timeout=40)
     assert not left
     assert main(["scan", *map(str, arguments)]) == 0
@@ -177,7 +208,9 @@ def test_summary_report_and_fail_on(tmp_path: Path, capsys: Captured) -> None:
     assert main([*scan, "--report", str(page), "--fail-on", "fake"]) == 1
     text = capsys.readouterr().out
     assert text == (
-        "2 files, 1 persons\n           1  fake\n           1  unreadable\nmost suspect:\n"
+        "2 files, 1 person\n           1  fake\n           1  unreadable\n"
+        "unreadable: 1  neither a picture nor a clip of a known format: save it as JPEG, PNG or "
+        "MP4\nmost suspect:\n"
         f"  p_fake  95.3 %  {folder}/a.png\n"
     )
     html = page.read_text()
@@ -189,6 +222,7 @@ def test_summary_report_and_fail_on(tmp_path: Path, capsys: Captured) -> None:
     data = json.loads(capsys.readouterr().out)
     assert (data["schema"], data["files"], data["persons"]) == (1, 2, 1)
     assert data["results"] == {"fake": 1, "unreadable": 1}
+    assert list(data["unreadable"].values()) == [1] and not data["reasons"]
     assert [row["p_fake"] is None for row in data["suspects"]] == [False, True]
 
 
@@ -203,6 +237,10 @@ def test_summary_report_and_fail_on(tmp_path: Path, capsys: Captured) -> None:
         (["IN", "OUT", "--model", "gone"], "gone"),
         (["IN", "OUT", "--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "--workers"),
         (["IN", "OUT", "--fps", "2", "--every-frame"], "exclude"),
+        (["IN", "OUT", "--crops", "--min-face", "20"], "--crops searches for no faces"),
+        (["IN", "OUT", "--memory", "1"], "give 64 MiB or more"),
+        (["IN", ""], "OUT is empty"),
+        (["IN", "IN/a.png"], "a.png: cannot be listed"),
         (["IN", "OUT", "--column", "path"], "--column is for tables"),
         (["gone://x", "OUT"], "gone://x"),
     ],
@@ -211,9 +249,119 @@ def test_wrong_usage(tmp_path: Path, capsys: Captured, arguments: list[str], sai
     (tmp_path / "in").mkdir()
     Image.fromarray(photo()).save(tmp_path / "in" / "a.png")
     places = {"IN": str(tmp_path / "in"), "OUT": str(tmp_path / "out")}
-    assert main(["scan", *(places.get(word, word) for word in arguments)]) == 2
+    words = [word.replace("IN/", f"{places['IN']}/") for word in arguments]
+    assert main(["scan", *(places.get(word, word) for word in words)]) == 2
     assert said in capsys.readouterr().err
-    assert not list(tmp_path.glob("out/files/*"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_that_cannot_be_written_is_said_first(tmp_path: Path, capsys: Captured) -> None:
+    page = tmp_path / "gone" / "page.html"
+    assert main(["scan", str(tmp_path), str(tmp_path / "out"), "--report", str(page)]) == 4
+    assert str(page) in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the current folder")
+def test_relative_names_where_the_current_folder_was_deleted(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    whole = str(tmp_path / "out")
+    for source, out in ((str(tmp_path), "OUT"), ("list.txt", whole)):
+        assert main(["scan", source, out]) == 2
+        assert "the current folder was deleted: give the whole path" in capsys.readouterr().err
+    assert main(["scan", str(tmp_path), whole, "--report", "page.html"]) == 4
+    assert "page.html: cannot be written" in capsys.readouterr().err
+
+
+def test_a_report_in_the_folder_that_is_to_be_made(tmp_path: Path, capsys: Captured) -> None:
+    """Of the data set, which the scan makes before it writes the page."""
+    (tmp_path / "in").mkdir()
+    page = tmp_path / "out" / "page.html"
+    assert main(["scan", str(tmp_path / "in"), str(tmp_path / "out"), "--report", str(page)]) == 3
+    assert page.exists(), capsys.readouterr().err
+
+
+def test_passwords_of_addresses_are_not_said(capsys: Captured) -> None:
+    assert main(["scan", "--summary", "memory://me:secret@nowhere"]) == 2
+    said = capsys.readouterr().err
+    assert "memory://me@nowhere: no data set" in said and "secret" not in said
+
+
+@pytest.mark.parametrize("scheduler", [None, "tcp://there"])
+def test_who_has_no_workers_is_told_what_to_start(capsys: Captured, scheduler: str | None) -> None:
+    """This machine's own come back by themselves."""
+    from minimeso.cli.scan import _judge
+    from minimeso.scan import State
+
+    class NoWorkers:
+        def run(self, tell: Callable[[State], None], _: object) -> State:
+            tell(state := State("judging"))
+            return state
+
+    scan: Any = NoWorkers()
+    _judge(scan, scheduler is not None)
+    assert ("dask worker" in capsys.readouterr().err) == (scheduler is not None)
+
+
+def test_nothing_to_judge_is_said(tmp_path: Path, capsys: Captured) -> None:
+    """As where a disk is not there."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.doc").write_text("no picture")
+    assert main(["scan", str(tmp_path / "in"), str(tmp_path / "out")]) == 3
+    assert capsys.readouterr().err == (
+        f"minimeso: not looked at: 1 .doc\nminimeso: {tmp_path}/in: no pictures or clips in it\n"
+    )
+
+
+def test_a_page_of_damaged_settings(tmp_path: Path, capsys: Captured) -> None:
+    from support.scans import outcome, write
+
+    write(tmp_path / "out", outcome("a")).describe("s", {})
+    (tmp_path / "out" / "_settings" / "s.json").write_text("")
+    summary = ["scan", "--summary", str(tmp_path / "out")]
+    assert main([*summary, "--report", str(tmp_path / "page.html")]) == 2
+    assert "_settings/s.json: damaged" in capsys.readouterr().err
+
+
+def test_a_page_without_its_model_names_no_thresholds(tmp_path: Path) -> None:
+    """It lies on another machine, say; "fake from 100 %" stood there."""
+    from support.scans import outcome, write
+
+    write(tmp_path / "out", outcome("a")).describe("s", {"model": str(tmp_path / "gone.npz")})
+    page = tmp_path / "page.html"
+    main(["scan", "--summary", str(tmp_path / "out"), "--report", str(page)])
+    text = page.read_text(encoding="utf-8")
+    assert "How a verdict comes about" in text and "Thresholds of this model" not in text
+    assert "gone.npz" in text and str(tmp_path) not in text  # nothing about the place
+    assert "The model is not here" in text and "Nobody wrote down" not in text  # it may have a card
+
+
+def test_a_page_without_settings_names_no_model(tmp_path: Path) -> None:
+    """It said what the default one cannot do."""
+    from support.scans import outcome, write
+
+    write(tmp_path / "out", outcome("a"))
+    page = tmp_path / "page.html"
+    main(["scan", "--summary", str(tmp_path / "out"), "--report", str(page)])
+    text = page.read_text(encoding="utf-8")
+    assert "The model is not here" in text and "Thresholds of this model" not in text
+
+
+@pytest.mark.parametrize("told", [{"model": 5}, {"piece": "x"}, {"piece": 0.5}, {"finder": [1]}])
+def test_a_page_of_settings_of_others(
+    tmp_path: Path, capsys: Captured, told: dict[str, object]
+) -> None:
+    """It needs no model; it was a traceback."""
+    from support.scans import outcome, write
+
+    write(tmp_path / "out", outcome("a")).describe("s", told)
+    page = tmp_path / "page.html"
+    assert main(["scan", "--summary", str(tmp_path / "out"), "--report", str(page)]) == 0
+    capsys.readouterr()
+    assert "1 file" in page.read_text()
 
 
 def test_no_scheduler(tmp_path: Path, capsys: Captured) -> None:

@@ -103,6 +103,32 @@ def test_ctrl_c_that_an_import_makes_another_error_of() -> None:
     assert done.returncode == 130 and not done.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGTERM", 128 + signal.SIGTERM)])
+def test_a_signal_while_something_is_tidied_away_is_not_lost(name: str, status: int) -> None:
+    """What a weak reference's callback raises is only printed by Python: imports have some."""
+    code = f"""if True:
+        import os, signal, time, weakref
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+        import minimeso.cli
+        from minimeso.__main__ import run
+        class Thing:
+            pass
+        def tidied(_):
+            os.kill(os.getpid(), signal.{name})
+            time.sleep(0)
+        def main():
+            thing = Thing()
+            watched = weakref.ref(thing, tidied)
+            del thing
+            time.sleep(30)
+            return 0
+        minimeso.cli.main = main
+        raise SystemExit(run())"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=25)
+    assert (done.returncode, done.stderr) == (status, "")
+
+
 def test_other_errors_of_an_import_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     from minimeso.__main__ import run
 

@@ -144,7 +144,7 @@ def change(stored: Entries, **changes: npt.NDArray[Any] | None) -> Entries:
         ({"index__conv3": np.full(96, -1, np.int32)}, "past its"),
         ({"index__conv3": np.full(96, 10**9, np.int64)}, "past its"),
         ({"index__conv3": np.full(96, 2**64 - 1, np.uint64)}, "past its"),
-        ({"scale": np.ones(3, np.float32)}, "'scale' has shape"),
+        ({"scale": np.ones(3, np.float32)}, "3 layers, the model 47: another network?"),
         ({"scale": np.full(47, np.inf, np.float32)}, "'scale' is inf"),
         ({"scale": np.full(47, -1, np.float32)}, "'scale' is -1"),
     ],

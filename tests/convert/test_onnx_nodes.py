@@ -15,7 +15,6 @@ from tools.convert import onnx_nodes
 
 #: Operators whose tests all ask for what is refused, and why.
 NOT_SHOWN = {
-    "Gather": "all gather elements that do not follow each other",
     "Upsample": "of an opset that newer packages have no test of",
 }
 

@@ -86,6 +86,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "weighed places": lambda x: x * torch.sigmoid(x.mean(1, keepdim=True)),
     "pixels to channels at once": lambda x: F.pixel_unshuffle(x, 2),
     "pooled to a size": lambda x: F.adaptive_avg_pool2d(x, (2, 4)),
+    "largest, with places": lambda x: F.adaptive_max_pool2d(x, (2, 4)),
     "pixels to channels": lambda x: (
         x.reshape(1, 4, 4, 2, 4, 2).permute(0, 1, 3, 5, 2, 4).reshape(1, 16, 4, 4)
     ),
@@ -142,6 +143,16 @@ def test_what_cannot_be_is_told(module: nn.Module) -> None:
         convert_module(nn.Sequential(nn.ReLU()).train(), example)
     with pytest.raises(ConvertError, match="cannot export"):
         convert_module(Odd(lambda x: x if x.sum() > 0 else -x).eval(), example)
+
+
+def test_a_program_in_training_mode_is_told_so(tmp_path: Path) -> None:
+    """The first that shows it is no batch norm, but the integer that counts its batches."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
+    torch.export.save(
+        torch.export.export(module, (torch.rand(2, 3, 8, 8),)), tmp_path / "trains.pt2"
+    )
+    with pytest.raises(ConvertError, match=r"is in training mode: .*\.eval\(\)"):
+        convert_file(tmp_path / "trains.pt2")
 
 
 def _changed_view(x: Any) -> Any:

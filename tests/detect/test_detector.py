@@ -7,6 +7,7 @@ import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -299,12 +300,45 @@ def test_settings_that_contradict_each_other(detector: Detector) -> None:
         detector.check(PHOTO, fps=2, every_frame=True)
 
 
-@pytest.mark.parametrize("rate", [0, -1, math.nan, "25"])
+@pytest.mark.parametrize("rate", [0, -1, math.nan, "25", math.inf, 10**400, Fraction(1, 10**400)])
 def test_streams_that_cannot_be(detector: Detector, rate: Any) -> None:
     with pytest.raises(InputError, match="rate"):
         next(detector.stream([PHOTO], rate=rate))
     with pytest.raises(InputError, match="one frame"):
         next(detector.stream(PHOTO))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "CMYK", "YCbCr", "LA", "I;16"])
+def test_a_stream_of_pillow_images(mode: str) -> None:
+    """Whatever their colours are, as pictures: those of a GIF are places in a palette."""
+    detector = Detector(random_detector(), crops=True, threads=1)
+    image = Image.fromarray(PHOTO)
+    if mode == "I;16":
+        image = Image.fromarray(PHOTO[:, :, 1].astype(np.uint16) * 257)
+    elif image.mode != mode:
+        image = image.convert(mode)
+    (face,) = detector.stream(iter([image]))
+    assert face.p_fake == detector.check(image).p_fake
+
+
+def test_a_file_is_no_stream(detector: Detector) -> None:
+    for file in (str(PORTRAIT), PORTRAIT, PORTRAIT.read_bytes()[:99]):
+        with pytest.raises(InputError, match="a file is what check judges"):
+            next(detector.stream(file))  # type: ignore[arg-type] # this is what is tested
+
+
+@pytest.mark.parametrize("rate", [Fraction(30000, 1001), np.float32(29.97), 30])
+def test_times_of_a_stream_are_floats(detector: Detector, rate: Any) -> None:
+    times = [face.t for face in detector.stream([PHOTO] * 3, rate)]
+    assert all(type(t) is float for t in times)
+    assert times == pytest.approx([0, 1 / rate, 2 / rate])
+
+
+def test_a_stream_of_many_frames_a_second_calls_somebody_fake() -> None:
+    """What counts live reaches back over the seconds that it takes."""
+    detector = Detector(constant_detector(4.0), crops=True, threads=1)
+    words = [face.verdict for face in detector.stream([PHOTO] * 700, 400)]
+    assert words == ["uncertain"] * 600 + ["fake"] * 100
 
 
 def test_uncertain_says_why() -> None:
@@ -315,7 +349,7 @@ def test_uncertain_says_why() -> None:
     assert verdict.note == (
         "uncertain: p_fake is too high for no trace (up to 20 %) and too low for fake (from "
         "80 %), there was one look only, the face is small (90 pixels); "
-        "it may help: a clip or more pictures or a larger picture of the face"
+        "it may help: a clip of some seconds, or more pictures or a larger picture of the face"
     )
 
 

@@ -155,11 +155,15 @@ def test_one_that_does_not_fit_is_refused(calibration: Any, message: str, tmp_pa
         saved_pair(small_pair(domain=domain), tmp_path)
 
 
-def test_weights_that_overflow_make_no_verdict_strange(pixels: Pixels) -> None:
-    for value in (np.inf, -np.inf, np.nan):
-        domain = small_domain(float(value))
-        found = judged(pixels, small_pair(domain=domain))
-        assert ("out_of_domain" in codes(found)) == (value > 0)
+def test_weights_that_overflow(pixels: Pixels) -> None:
+    """What is not a number says of nobody that he is like those of training."""
+    for most in (3e38, -3e38):
+        found = judged(pixels, small_pair(domain=small_domain(0.0, weight=most)))
+        assert ("out_of_domain" in codes(found)) == (most > 0)
+    domain = small_domain(0.0, weight=3e38)
+    domain.weights["far.weight"][:, ::2] *= -1  # infinite both ways
+    with pytest.raises(ModelError, match="domain: strangeness is nan: its weights overflow"):
+        judged(pixels, small_pair(domain=domain))
 
 
 def test_a_closed_detector_closes_it(pixels: Pixels) -> None:

@@ -7,8 +7,10 @@ MINIMESO_DATA names the shared data, the published outputs of YuNet for four pic
 from __future__ import annotations
 
 import json
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.detectors import photo
 
-from minimeso import FaceFinder, FoundFace, Graph, InputError, Model, ModelError, Session
+from minimeso import Detector, FaceFinder, FoundFace, Graph, InputError, Model, ModelError, Session
 from minimeso.detect import finder as module
 from minimeso.detect.box import Box, iou
 from minimeso.detect.canvas import CELL, Canvases, in_cells
@@ -280,6 +282,36 @@ def test_near_where_there_is_none(finder: FaceFinder, face: FoundFace) -> None:
     assert finder.find_near(PORTRAIT, outside) is None
 
 
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(NAN, 1, 5, 5), (1, 1, NAN, 5), (1, 1, 5, INF), (-INF, 1, 5, 5), (0, 0, 1.7e308, 9),
+     (1, 2, 3), ("a", 1, 2, 3), (1, 2, (3, 4), 5), None, "abcd", (1, 2, 3, 10**400)],
+    ids=str,
+)  # fmt: skip
+def test_near_no_box(finder: FaceFinder, face: FoundFace, box: Any) -> None:
+    nowhere = replace(face, box=box)
+    for ask in (finder.find_near, finder.steadied):
+        with pytest.raises(InputError, match="box"):
+            ask(PORTRAIT, nowhere)
+
+
+def test_near_what_is_no_face(finder: FaceFinder, face: FoundFace) -> None:
+    no_face: Any
+    for no_face in (None, face.box, replace(face, rotation=45), replace(face, landmarks=())):
+        for ask in (finder.find_near, finder.steadied):
+            with pytest.raises(InputError, match="face"):
+                ask(PORTRAIT, no_face)
+    move: Any
+    for move in (NAN, INF, "1", None, 1e308):
+        with pytest.raises(InputError, match="move"):
+            finder.find_near(PORTRAIT, face, move)
+    array: Any = np.array(face.box)  # four numbers, whatever holds them
+    assert finder.find_near(PORTRAIT, replace(face, box=array)) is not None
+
+
 def test_min_face_picks_the_scale(finder: FaceFinder) -> None:
     small = np.asarray(Image.fromarray(PORTRAIT).resize((128, 128)))
     field = np.full((720, 1280, 3), 90, np.uint8)
@@ -348,10 +380,10 @@ def test_models_that_find_no_faces() -> None:
         FaceFinder(Model("other", graph, {}))
 
 
-def test_weights_that_overflow_find_nothing() -> None:
+def test_weights_that_overflow_do_not_say_that_there_is_nobody() -> None:
     model = find_model("yunet-s")
     weights = {name: array * np.float32(1e30) for name, array in model.weights.items()}
     huge = Model("huge", model.graph, weights)
-    with np.errstate(all="ignore"):
-        for face in FaceFinder(huge, doubt=False).find(PORTRAIT):
-            assert np.isfinite(points(face)).all()
+    for find in (FaceFinder(huge, doubt=False).find, Detector(finder=FaceFinder(huge)).check):
+        with np.errstate(all="ignore"), pytest.raises(ModelError, match="huge: heads that are no"):
+            find(PORTRAIT)

@@ -17,8 +17,10 @@ from minimeso.detect import analyzer as analyzer_module
 from minimeso.detect.analyzer import Analyzer
 from minimeso.detect.glance import LONGEST, MOST_CHANGE, Glance, may_wait
 from minimeso.detect.rule import Rule
+from minimeso.detect.track import MOST_FOLLOWED
 from minimeso.detect.tracker import Tracker
 from minimeso.media.partial import ConversionError
+from minimeso.notes import Note
 
 FPS = 25.0
 #: So often a second is looked at a still face: what is that old is looked at again.
@@ -253,6 +255,24 @@ def test_a_frame_that_cannot_be_converted_is_not_taken_over(
     frame = analyzer.crop_faces(0.04, world.frame(0.04))
     assert frame.held == (False,) and len(frame.crops) == 1
     assert analyzer.judge([frame])[0].faces[0].p_fake is not None
+
+
+def test_faces_of_a_crowd_that_nobody_follows_are_counted() -> None:
+    """Silently left alone, one of them may be the fake in a clip without a trace."""
+    detector = Detector(small_pair(), threads=1)
+    places = {n: (70 + 130 * (n % 8), 70 + 130 * (n // 8), 110) for n in range(40)}
+    people = {n: (lambda t, place=place: place) for n, place in places.items()}
+    world = World(people, size=(680, 1080))
+    analyzer = analyzer_of(detector, world)
+    for number in range(4):
+        seen = analyzer.judge([analyzer.crop_faces(number / 2, world.frame(number / 2))])[0]
+        assert [face.reason for face in seen.faces].count("too_many") == 8
+        assert all(face.track == 0 for face in seen.faces if face.reason == "too_many")
+        assert sum(face.track == 0 for face in analyzer.live(seen)) == 8
+    findings = analyzer.findings
+    assert findings.faces_found == 4 * 40 and findings.left_out == {"too_many": 4 * 8}
+    told = str(Note("left_out", findings.left_out))
+    assert told == f"left out: 32 too many (more than {MOST_FOLLOWED} at once)"
 
 
 def test_a_face_that_cannot_be_judged_is_taken_over_as_such() -> None:

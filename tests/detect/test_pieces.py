@@ -14,10 +14,13 @@ from support.clips import clip_bytes, clip_file, number_of
 from support.worlds import World
 
 from minimeso import InputError
+from minimeso.detect.findings import Findings
+from minimeso.detect.pieces import Piece, joined
 from minimeso.detect.tracker import Tracker
 from minimeso.media import key_frames
 from minimeso.media.key_frames import Span, spans
 from minimeso.media.video import open_clip
+from minimeso.notes import Note
 
 RATE = 25
 
@@ -212,6 +215,17 @@ def test_join_wants_pieces() -> None:
 
     with pytest.raises(InputError, match="pieces"):
         Detector("mesoinception4-relu", threads=1).join([])
+
+
+def test_what_was_done_to_the_frames_of_all_pieces_is_said_once() -> None:
+    """Of interlaced clips, and of HDR: those of phones are."""
+    remarks = (Note("deinterlaced"), Note("tone_mapped"))
+    faults = (Note("damaged_frames", {"frames": 2}),)
+    pieces = [
+        Piece(Span(0, n, None), Findings(None, True), None, {}, faults, remarks) for n in range(3)
+    ]
+    whole = joined(pieces)
+    assert whole.remarks == remarks and whole.faults == (Note("damaged_frames", {"frames": 6}),)
 
 
 def test_a_span_beyond_the_end(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -62,7 +63,13 @@ def test_tiny_probabilities_add_up() -> None:
     assert low < p < high < 1.1e-15  # they do not all err to one side
 
 
-@pytest.mark.parametrize("prior", [0, 1, -0.1, 1.5, math.nan, math.inf, "0.5", None, True, [0.5]])
+@pytest.mark.parametrize(
+    "prior",
+    [
+        0, 1, -0.1, 1.5, math.nan, math.inf, "0.5", None, True, [0.5], 10**400,
+        Fraction(1, 10**400), 1 - Fraction(1, 10**30),
+    ],
+)  # fmt: skip
 def test_what_is_no_prior(prior: Any) -> None:
     with pytest.raises(InputError, match=r"prior .*above 0 and below 1"):
         checked_prior(prior)

@@ -6,18 +6,21 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.special import expit, logit
 from support.detectors import constant_detector, photo
 
 from minimeso import Detector, ModelError
+from minimeso.detect.analyzer import Analyzer
 from minimeso.detect.box import Box
+from minimeso.detect.pair import open_networks
 from minimeso.detect.rule import Judged, Rule, spread_of
 from minimeso.detect.track_score import FAKE_SECONDS, SPREAD, suspicion
-from minimeso.detect.verdict import Moment, Track
+from minimeso.detect.verdict import Moment, SeenFrame, Track, Word
 from minimeso.notes import Note, remedies
 
 THRESHOLDS = {"real": 0.2, "fake": 0.8}
@@ -40,6 +43,12 @@ def file_of(
     ]
     tracks.sort(key=lambda track: suspicion(track.verdict, track.p_fake), reverse=True)
     return tracks, rule.file(tracks, followed=followed)
+
+
+def animation(path: Path, count: int) -> None:
+    """So many frames, five in a second."""
+    first, *others = (Image.fromarray(np.roll(PHOTO, n, 1)) for n in range(count))
+    first.save(path, save_all=True, append_images=others, duration=200, lossless=True)
 
 
 # --- pictures ----------------------------------------------------------------------------
@@ -72,6 +81,16 @@ def test_the_interval_of_a_face_goes_into_its_verdict() -> None:
     assert verdict.to_json()["faces"][0]["interval"] == list(face.interval)
     unsure = Detector(constant_detector(2.0), crops=True).check(PHOTO)
     assert unsure.verdict == "uncertain" and "p_fake may be" in (unsure.note or "")
+
+
+@given(st.floats(0, 1), st.sampled_from([0.1, 0.9, 5.0]), st.sampled_from([0.001, 0.5, 0.99]))
+@example(1.0, 0.1, 0.5)
+@example(1e-12, 0.9, 0.5)
+def test_p_fake_lies_in_its_interval(p: float, spread: float, prior: float) -> None:
+    """Also that of a single look, which is surer than what is taken into the interval."""
+    ((track,), judged) = file_of([[p]], Rule(THRESHOLDS, spread, prior))
+    assert track.interval[0] <= track.p_fake <= track.interval[1]
+    assert judged.interval == track.interval
 
 
 # --- several persons ---------------------------------------------------------------------
@@ -164,6 +183,25 @@ def test_a_palette_makes_nobody_fake(tmp_path: Path) -> None:
     assert words == [("real", False), ("uncertain", True), ("uncertain", True)]
 
 
+def test_what_is_said_so_far_is_what_would_be_said_now(tmp_path: Path) -> None:
+    """Of a GIF, in which nobody is called fake, from its first frame on; and of the seconds."""
+    words: dict[str, list[Word | None]] = {"gif": [], "webp": []}
+    for ending, found in words.items():
+        path = tmp_path / f"a.{ending}"
+        animation(path, 12)
+
+        def on_frame(frame: SeenFrame, done: float | None, found: Any = found) -> None:
+            assert frame.so_far is not None
+            found.append(frame.so_far().verdict)
+
+        verdict = Detector(constant_detector(4.0), crops=True, threads=1).check(
+            path, every_frame=True, on_frame=on_frame
+        )
+        assert found[-1] == verdict.verdict
+    assert words["gif"] == ["uncertain"] * 12
+    assert words["webp"] == ["uncertain"] * 8 + ["fake"] * 4
+
+
 def test_several_persons_in_such_a_file() -> None:
     note = Note("compressed", {"h264_quantiser": 44})
     tracks = [
@@ -174,6 +212,35 @@ def test_several_persons_in_such_a_file() -> None:
     assert judged.word == "uncertain" == tracks[0].verdict
     assert judged.doubts[0].code == "compressed"
     assert "original file instead" in remedies(judged.doubts)
+
+
+# --- clips of crops ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "word"), [(6, "uncertain"), (12, "fake")])
+def test_crops_of_a_clip_have_seconds_too(tmp_path: Path, count: int, word: str) -> None:
+    """Nobody is called fake for a second, also where nothing is searched for, nor in a stream."""
+    path = tmp_path / "a.webp"
+    animation(path, count)
+    detector = Detector(constant_detector(4.0), crops=True, threads=1)
+    verdict = detector.check(path, every_frame=True)
+    assert verdict.verdict == word and verdict.frames_scored == count
+    codes = [note.code for note in verdict.notes]
+    assert codes == ([] if word == "fake" else ["too_short_for_fake", "few_frames"])
+    assert [face.verdict for face in detector.stream([PHOTO] * count, 5.0)][-1] == word
+
+
+def test_crops_that_are_fake_for_a_while() -> None:
+    """Faces that nobody followed have segments, too."""
+    findings = Analyzer(open_networks(constant_detector(0.0)), NARROW, None).findings
+    for number in range(80):
+        findings.pass_time(number / 4)
+        p_fake = 0.99 if 40 <= number < 48 else 0.01
+        findings.moments(1).append(number / 4, Box(0, 0, 99, 99), p_fake)
+    ((track,), _) = findings.tracks(NARROW)
+    (segment,) = track.segments
+    assert track.verdict == "uncertain" and track.doubts[0].code == "fake_for_a_while"
+    assert (segment.start, segment.end) == pytest.approx((10, 12), abs=0.3)
 
 
 # --- what a model says of itself ---------------------------------------------------------

@@ -74,6 +74,27 @@ def test_a_gap_parts_segments() -> None:
     assert (first.end, second.start) == (2.875, 8.875)
 
 
+@pytest.mark.parametrize("step", [1.0, 2.0, 2.002, 3.0, 10.0])
+def test_few_looks_a_minute_make_one_segment(step: float) -> None:
+    """Not one for each look, which would overlap and be sure of nothing."""
+    x = np.full(100, -5.0) + np.random.default_rng(1).normal(0, 0.5, 100)
+    x[40:60] = 5.0
+    (part,) = segments(moments(step * np.arange(100), x), THRESHOLDS)
+    assert (part.start, part.end) == pytest.approx((39.5 * step, 59.5 * step))
+    assert part.verdict == "fake"
+
+
+def test_segments_of_irregular_looks_do_not_overlap() -> None:
+    """One ends half way to the look that is none, at most half a usual step behind its own."""
+    times = [*np.arange(0, 20.0), 20.1, 20.2, 20.3, 20.4, *np.arange(21.0, 41.0)]
+    x = np.full(len(times), 6.0)
+    x[21:23] = -60.0
+    x[:15] = x[29:] = -5.0
+    found = segments(moments(times, x), {"real": 0.12, "fake": 0.5}, 0.2)
+    assert [part.end > part.start for part in found] == [True, True]
+    assert found[0].end <= 20.15 and found[1].start >= 20.25
+
+
 @given(
     st.lists(st.floats(0.0, 5.0), min_size=0, max_size=40),
     st.data(),

@@ -212,8 +212,12 @@ def test_a_crowd() -> None:
     """Fifty faces: as many tracks as allowed, the same ones all the time, few calls a frame."""
     people = {1 + i: still(20 + 31 * (i % 10), 20 + 35 * (i // 10), 24) for i in range(50)}
     world = World(people, noise=2)
-    seen = persons(world, times(4), Tracker(world, most=32))
+    follower = Tracker(world, most=32)
+    seen = persons(world, times(4), follower)
     assert len(seen) == 32 and all(list(who.values()) == [100] for who in seen.values())
+    assert not follower.others
+    assert len(follower.see(4.1, world.frame(4.1))) == 32, "all are searched for once a second"
+    assert len({world.who(face) for face in follower.others} - {1}) >= 17
     assert world.finds <= 4 * 5 and world.nears <= 32 * 100
 
 

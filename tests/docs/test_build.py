@@ -67,6 +67,13 @@ def test_every_public_name_is_described(built: Path) -> None:
     assert not (public | errors) - ids
 
 
+def test_types_are_named_as_in_the_code(built: Path) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path, _ in pages(built / "api"))
+    assert "TypeAliasForwardRef" not in text  # what Sphinx makes of an alias within a union
+    for alias in ("numpy.typing.ArrayLike", "Source", "Frame", "OnFrame"):
+        assert f"{alias}</a>" in text or f"{alias}</em>" in text, alias
+
+
 def test_every_operator_is_described(built: Path) -> None:
     page = (built / "operators.html").read_text(encoding="utf-8")
     for name, entry in OPERATORS.items():

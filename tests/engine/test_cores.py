@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from minimeso import Session
@@ -97,4 +99,6 @@ def test_without_affinity_all_cores_count(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_session_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "available_cores", lambda: 3)
     assert Session("default").threads == 3
-    assert Session("default", threads=2).threads == 2
+    of_numpy: Any = np.int64(2)
+    session = Session("default", threads=of_numpy)
+    assert session.threads == 2 and type(session.threads) is int

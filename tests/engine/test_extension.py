@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -44,6 +45,11 @@ def test_the_compiler_not_the_system_decides(
     assert "/std:c11" in setup["_compile_arguments"]("msvc")
 
 
+def test_cflags_make_no_arithmetic_fast(setup: dict[str, Any]) -> None:
+    given = ["gcc", "-Ofast", "-ffast-math", "-funsafe-math-optimizations", "-O2", "-Wall"]
+    assert setup["_exact"](given) == ["gcc", "-O2", "-Wall"]
+
+
 def test_no_stable_abi_without_a_gil(
     setup: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +74,45 @@ def test_a_missing_compiler_is_one_line(setup: dict[str, Any], tmp_path: Path) -
     assert done.stderr.strip() == setup["NO_COMPILER"]
     for name in ("Debian", "Fedora", "macOS", "Windows"):
         assert name in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="CC is of Unix")
+def test_missing_headers_are_told(setup: dict[str, Any], tmp_path: Path) -> None:
+    """As on Debian with gcc, without python3-dev: what a compiler says of it names no package."""
+    (tmp_path / "include").mkdir()
+    code = (
+        "import runpy, sys, sysconfig\n"
+        "found = sysconfig.get_path\n"
+        "sysconfig.get_path = lambda name, *more, **others: (\n"
+        f"    {str(tmp_path / 'include')!r} if name == 'include'\n"
+        "    else found(name, *more, **others))\n"
+        f"sys.argv = ['setup.py', '--quiet', 'build_ext', '--force', '--build-lib={tmp_path}',\n"
+        f"    '--build-temp={tmp_path}']\n"
+        "runpy.run_path('setup.py', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "CC": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == setup["NO_HEADER"]
+    assert "python3-dev" in setup["NO_HEADER"]
+
+
+@pytest.mark.skipif(
+    not shutil.which("git") or not (ROOT / ".git").exists(), reason="no checkout with git"
+)
+def test_an_sdist_has_all_that_git_has(setup: dict[str, Any], tmp_path: Path) -> None:
+    """The documentation could not be built of one: it had no notes of the package."""
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", tmp_path]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    listed = set((tmp_path / "minimeso.egg-info" / "SOURCES.txt").read_text().splitlines())
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True)
+    assert set(files.stdout.decode().strip("\0").split("\0")) - listed <= {".gitignore"}
 
 
 @pytest.fixture(scope="module")

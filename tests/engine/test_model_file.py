@@ -17,7 +17,18 @@ from conftest import random_weights
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimeso import Graph, Model, ModelError, Session, load_model, save_model
+from minimeso import (
+    Graph,
+    GraphError,
+    InputError,
+    Model,
+    ModelError,
+    OutputError,
+    Session,
+    load_model,
+    save_model,
+)
+from minimeso.engine import model_file
 from minimeso.engine.model_file import FORMAT, _archive
 from minimeso.engine.storage import DTYPES, LARGE, quantized, stored
 
@@ -113,6 +124,25 @@ def test_half_the_size_is_rounded_once(tmp_path: Path) -> None:
     save_model(loaded, tmp_path / "b.npz", dtype="float16")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     assert Session(tmp_path / "a.npz").run(np.zeros((1, 3, 8, 8), np.float32)).shape == (1,)
+
+
+def test_a_name_as_long_as_a_name_can_be(tmp_path: Path) -> None:
+    path = tmp_path / f"{'m' * 251}.npz"
+    save_model(tiny(), path)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert load_model(path).name == "tiny"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right of their own there")
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    link, place = tmp_path / "link.npz", tmp_path / "model.npz"
+    link.symlink_to(place)
+    save_model(tiny(), link)
+    assert link.is_symlink() and place.is_file()
+    place.unlink()
+    place.symlink_to(link)  # a circle is no place: it is replaced
+    save_model(tiny(), link)
+    assert load_model(link).name == "tiny"
 
 
 def test_without_float16_old_readers_are_served(tmp_path: Path) -> None:
@@ -227,6 +257,56 @@ def test_int8_is_within_half_a_step_of_each_channel(large: Model, tmp_path: Path
     assert steps.max() <= 0.5 and not loaded[7].any()
     most = np.abs(original).reshape(64, -1).max(1) / 127
     assert (scale >= most).all() and (scale <= most * (1 + 2.0**-14) + 1e-37).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_nothing_but_a_file_is_replaced(large: Model, tmp_path: Path) -> None:
+    """`/dev/null` was, where root wrote a model to it, and with it that of the whole machine."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "link", "folder"):
+        with pytest.raises(OutputError, match=f"{name}: is no regular file"):
+            save_model(large, tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo() and len(list(tmp_path.iterdir())) == 3
+
+
+class Trained:
+    """As a parameter of PyTorch."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("use detach()")
+
+
+@pytest.mark.parametrize(
+    "bias, message",
+    [
+        (np.zeros(1, np.float32), r"\(1,\), not \(3,\)"),
+        (np.full(3, np.nan, np.float32), "not finite"),
+        (np.zeros(3), "float64"),
+        (Trained(), r"no array: use detach\(\)"),
+        (None, "missing"),
+    ],
+)
+def test_a_model_that_a_program_makes_is_looked_at(bias: Any, message: str) -> None:
+    """A bias of one element counted for every channel, and nobody knew."""
+    graph = Graph("own")
+    x = graph.input("x", (2, 5, 5))
+    graph.output(graph.node("conv2d", x, out_channels=3, kernel_size=3, name="conv"))
+    weights = random_weights(graph, np.random.default_rng(1)) | {"conv.bias": bias}
+    if bias is None:
+        del weights["conv.bias"]
+    with pytest.raises(GraphError, match=f"'conv'.*{message}"):
+        Session(Model("own", graph, weights))
+
+
+def test_a_network_without_an_output() -> None:
+    graph = Graph()
+    graph.node("relu", graph.input("x", (2, 5, 5)), name="y")
+    session, x = Session(graph), np.ones((1, 2, 5, 5), np.float32)
+    with pytest.raises(InputError, match="no output"):
+        session.run(x)
+    assert (session.run(x, outputs=["y"])["y"] == x).all()
 
 
 def test_what_is_read_is_saved_again_as_it_was(large: Model, tmp_path: Path) -> None:
@@ -407,6 +487,8 @@ def _attribute(node: str, /, **values: Any) -> Callable[[dict[str, Any]], None]:
         (_attribute("conv1", groups=0), "conv1"),
         (_attribute("conv1", unknown=1), "unknown"),
         (_attribute("conv1", name="x"), "conv1"),
+        (_attribute("conv1", op="relu"), "conv1"),
+        (lambda d: _node(d, "conv1")["attributes"].update({"self": 1}), "conv1.*'self'"),
         (_attribute("conv1", bias=False), "conv1.bias"),
         (_attribute("bn1", eps=0), "bn1"),
         (_attribute("bn1", eps=-1.0), "bn1"),
@@ -521,6 +603,19 @@ def test_size_limit(tmp_path: Path, blob: bytes) -> None:
         load_model(path, size_limit=1000)
 
 
+def test_want_of_memory_is_no_damage(
+    tmp_path: Path, blob: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> Any:
+        raise MemoryError
+
+    path = tmp_path / "model.npz"
+    path.write_bytes(blob)
+    monkeypatch.setattr(model_file, "_parse_array", full)
+    with pytest.raises(ModelError, match=r"model\.npz: this machine has not enough memory"):
+        load_model(path)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.npz")
@@ -560,3 +655,11 @@ def tiny_weights(blob: bytes, folder: Path) -> dict[str, Any]:
 def test_the_order_of_bytes_in_a_file_is_no_machine_s() -> None:
     array = np.arange(6, dtype=np.float32)
     assert _archive({"a": array.astype(">f4")}) == _archive({"a": array})
+
+
+def test_a_folder_that_is_missing_is_told_by_the_name_that_was_given(tmp_path: Path) -> None:
+    graph = Graph()
+    graph.output(graph.node("relu", graph.input("x", (3, 4, 4))))
+    path = tmp_path / "gone" / "model.npz"
+    with pytest.raises(FileNotFoundError, match=r"model\.npz"):
+        save_model(Model("small", graph, {}), path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,20 @@ def test_parameter_counts(name: str, count: int, activation: str) -> None:
 def test_unknown_activation() -> None:
     with pytest.raises(GraphError, match="gelu"):
         NETWORKS["meso4"]("gelu", 1e-5, False)
+
+
+def test_sizes_may_be_whole_numbers_of_numpy() -> None:
+    """As from `math` on shapes and arrays; they come back as Python's, which JSON knows."""
+
+    def made(two: Any, wanted: Any) -> dict[str, Any]:
+        graph = Graph()
+        x = graph.input("x", (two, None, None))
+        x = graph.node("conv2d", x, out_channels=two, kernel_size=(two, two), padding=two)
+        graph.output(graph.node("reshape", graph.node("global_avg_pool2d", x), shape=wanted))
+        described: dict[str, Any] = json.loads(json.dumps(graph.to_json()))
+        return described
+
+    assert made(np.int64(2), [np.int32(2)]) == made(2, [2])
 
 
 @pytest.mark.parametrize("network", NETWORKS)

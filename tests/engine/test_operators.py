@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,95 @@ def test_what_cannot_be(
 ) -> None:
     with pytest.raises(GraphError, match=message):
         one(op, shape, **attributes)
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "attributes"),
+    [
+        ("flatten", (3, 1 << 10, 1 << 10), {}),
+        ("layer_norm", (3, 1 << 10, 1 << 10), {"normalized_shape": 1 << 10}),
+        ("resize", (1, 1, 1 << 20), {"scale": (1, 3)}),
+        ("resize", (1, 1 << 20, 1), {"scale": (3, 1)}),
+        ("conv2d", (1, 1, 3), {"out_channels": 1, "kernel_size": 1, "padding": (0, 1 << 20)}),
+        ("conv_transpose2d", (1, 2, 2), {"out_channels": 1 << 20, "kernel_size": 2, "stride": 2}),
+        (
+            "conv_transpose2d",
+            (1, 1, 4),
+            {"out_channels": 1, "kernel_size": (1, 4), "dilation": (1, 1 << 20)},
+        ),
+    ],
+)
+def test_what_is_longer_than_the_engine_counts(
+    op: str, shape: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    """Its own guard would say of the plan that it contradicts itself."""
+    graph = one(op, shape, **attributes)
+    weights = {name: np.zeros(size, np.float32) for name, size in graph.parameters().items()}
+    with pytest.raises(InputError, match="on one axis, more than 2097152"):
+        Session(graph, weights, threads=1).plan()
+
+
+def test_what_is_as_long_as_the_engine_counts() -> None:
+    x = RNG.normal(0, 1, (1, 2, 1 << 10, 1 << 10)).astype(np.float32)
+    result = Session(one("flatten", x.shape[1:]), threads=1).run(x)
+    np.testing.assert_array_equal(result, x.reshape(1, -1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "middle"),
+    [
+        # by Winograd a tile would have too many lines
+        (
+            (8, 4, 4),
+            {"kernel_size": 3, "dilation": (1 << 19, 1), "padding": (1 << 19, 1)},
+            {"kernel_size": (1, 3), "padding": (0, 1)},
+        ),
+        # by even and odd columns a window too many
+        (
+            (8, 3, 64),
+            {
+                "kernel_size": 3,
+                "dilation": (1 << 19, 1 << 20),
+                "padding": (1 << 19, 1 << 20),
+                "stride": (1, 2),
+            },
+            {"kernel_size": 1, "stride": (1, 2)},
+        ),
+    ],
+)
+def test_holes_larger_than_the_picture(
+    shape: tuple[int, ...], window: dict[str, Any], middle: dict[str, Any], isa: str
+) -> None:
+    """Of which the middle of the kernel alone meets anything."""
+    graph = one("conv2d", shape, out_channels=8, **window)
+    weights = random_weights(graph, RNG)
+    x = RNG.normal(0, 1, (2, *shape)).astype(np.float32)
+    columns = slice(None) if middle["kernel_size"] == (1, 3) else slice(1, 2)
+    small = {**weights, "y.weight": weights["y.weight"][:, :, 1:2, columns]}
+    wanted = evaluate(one("conv2d", shape, out_channels=8, **middle), small, {"x0": x})["y"]
+    result = Session(graph, weights, isa=isa, threads=2).run(x)
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.timing
+def test_holes_cost_nothing() -> None:
+    """By Winograd the lines of a tile are as many times further apart; most are no lines."""
+
+    def seconds(dilation: int) -> float:
+        graph = one(
+            "conv2d", (8, 8, 8), out_channels=8, kernel_size=3,
+            dilation=(dilation, 1), padding=(dilation, 1),
+        )  # fmt: skip
+        session = Session(graph, random_weights(graph, RNG), threads=1)
+        x = np.zeros((1, 8, 8, 8), np.float32)
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            session.run(x)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    assert seconds(1 << 15) < 20 * seconds(9)
 
 
 @pytest.mark.parametrize("first", [(2, 1, 1), (2, 3, 17)])
@@ -204,6 +294,25 @@ def test_pictures_of_any_size() -> None:
         x = RNG.normal(0, 1, (2, 4, height, width)).astype(np.float32)
         wanted = evaluate(graph, weights, {"x": x})[graph.outputs[0]]
         np.testing.assert_allclose(session.run(x), wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"x": (3, 0, 8)}, r"\(3, 0, 8\), the network wants \(3, 'any', 8\)"),
+        ({"x": (3, -2, 8)}, "the network wants"),
+        ({"x": (3, 8.0, 8)}, "the network wants"),
+        ({}, r"inputs are \['x'\], not \[\]"),
+        ({"x": (3, 8, 8), "z": (1,)}, r"not \['x', 'z'\]"),
+    ],
+)
+def test_shapes_that_are_none(shapes: dict[str, Any], message: str) -> None:
+    graph = Graph()
+    graph.output(graph.node("relu", graph.input("x", (3, None, 8))))
+    with pytest.raises(GraphError, match=message):
+        graph.shapes(shapes)
+    with Session(graph, {}, threads=1) as session, pytest.raises(InputError, match=message):
+        session.plan(shapes)
 
 
 def test_a_shape_that_does_not_fit_the_picture() -> None:

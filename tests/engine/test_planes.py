@@ -158,6 +158,24 @@ def test_what_others_read_lies_line_by_line() -> None:
     compare(graph)
 
 
+def test_a_sum_that_doubles_has_lines() -> None:
+    """What a finder of faces does on the way up: half the size, each pixel for 2 x 2, and another
+    map.  In planes the engine could not tell which pixels these are."""
+    graph = Graph()
+    x = graph.input("x", (16, 16, 16))
+    x = graph.node("conv2d", x, out_channels=16, kernel_size=3, padding=1, groups=16)
+    large = graph.node("conv2d", x, out_channels=16, kernel_size=1)
+    small = graph.node(
+        "conv2d", large, out_channels=16, kernel_size=3, stride=2, padding=1, groups=16
+    )
+    small = graph.node("conv2d", small, out_channels=16, kernel_size=1)
+    y = graph.node("add", graph.node("resize", small, scale=2.0), large)
+    y = graph.node("conv2d", y, out_channels=16, kernel_size=1)
+    graph.output(graph.node("mean", y))
+    assert "POINTWISE" not in ops(graph) and "NEAREST" not in ops(graph)
+    compare(graph)
+
+
 def test_outputs_lie_line_by_line() -> None:
     graph = chain("mean")
     weights = random_weights(graph, np.random.default_rng(0))

@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 import threading
-import tracemalloc
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from conftest import random_weights
+from support.memory import peak_of
 
 import minimeso
 from minimeso import EngineError, Graph, GraphError, InputError, Model, Session, save_model
@@ -220,12 +222,16 @@ def test_several_inputs_and_outputs() -> None:
         (np.zeros((1, 3, 0, 8), np.float32), "the network wants"),
         (np.zeros((1, 3, 8, 8)), "astype"),
         (np.zeros((1, 3, 8, 8), np.complex64), "complex64"),
-        (np.zeros((1, 8, 8, 4), np.uint8), "the network wants"),
+        (np.zeros((1, 8, 8, 4), np.uint8), r"of bytes, the network wants \('N', 'any', 'any', 3\)"),
+        (np.zeros((1, 3, 8, 8), np.uint8), r"of bytes, the network wants"),
+        (np.zeros((8, 8, 3), np.uint8), r"of bytes, no batch axis"),
+        (np.zeros((1, 3, 8), np.float32), r"\(1, 3, 8\), the network wants"),
         (np.array(["picture"]), "float32"),
         (np.array([None]), "float32"),
+        ([[1, 2], [3]], "list: no array"),
     ],
 )
-def test_wrong_inputs_are_refused(x: np.ndarray, message: str) -> None:
+def test_wrong_inputs_are_refused(x: npt.ArrayLike, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Session(SMALL, SMALL_WEIGHTS).run(x)
 
@@ -250,6 +256,75 @@ def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_WANTED_ISA", "nonsense")
     with pytest.raises(EngineError, match="MINIMESO_ISA"):
         Session(SMALL, SMALL_WEIGHTS)
+
+
+NO_SHAPES: tuple[Any, ...] = (
+    [3, 8, 8], {"image": 5}, {"image": None}, {"image": (3, 8)}, {"image": ("3", 8, 8)},
+    {"image": (3, 8.0, 8)}, {"image": (3, True, 8)}, {"image": "388"}, {"image": (3, 0, 8)},
+    {"image": (3, None, 8)}, {"picture": (3, 8, 8)}, {1: (3, 8, 8)},
+    {1: 2, "image": 3}, {}, {"image": np.zeros((3, 2, 2))}, {"image": (3, np.zeros(2), 8)},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("shapes", NO_SHAPES, ids=str)
+def test_shapes_that_are_none_are_refused(shapes: Any) -> None:
+    with pytest.raises(GraphError, match="input"):
+        SMALL.shapes(shapes)
+    with pytest.raises(InputError, match="input"):
+        Session(SMALL, SMALL_WEIGHTS).plan(shapes)
+
+
+def test_shapes_may_be_any_sequence_of_whole_numbers() -> None:
+    wanted = {"image": (3, 8, 16)}
+    for shape in ([3, 8, 16], np.array([3, 8, 16]), (np.int64(3), 8, 16)):
+        given: Any = {"image": shape}
+        assert SMALL.shapes(given) == SMALL.shapes(wanted)
+        session = Session(SMALL, SMALL_WEIGHTS)
+        assert session.plan(given) is session.plan(wanted)
+
+
+def test_arguments_of_a_run_that_make_no_sense_are_refused() -> None:
+    session, x = Session(SMALL, SMALL_WEIGHTS), np.zeros((1, 3, 8, 8), np.float32)
+    outputs: Any
+    for outputs in ("conv1", ["nothing"], [["conv1"]], [None]):
+        with pytest.raises(InputError, match="layer"):
+            session.run(x, outputs=outputs)
+    given: Any
+    for given in ({5: x}, {5: x, "image": x}, {}):
+        with pytest.raises(InputError, match="inputs are"):
+            session.run(given)
+    runs: Any
+    for runs in ("a", 2.5, 0, True):
+        with pytest.raises(InputError, match="run"):
+            session.profile(x, runs)
+
+
+def test_a_network_without_outputs_or_inputs_is_refused() -> None:
+    graph = Graph("no outputs")
+    graph.input("x", (3,))
+    session = Session(graph, {})
+    for ask in (session.run, session.profile):
+        with pytest.raises(InputError, match="has no output"):
+            ask(np.zeros((1, 3), np.float32))
+    with pytest.raises(InputError, match="has no output"):
+        session.plan()
+    with pytest.raises(InputError, match="has no input"):
+        Session(Graph("nothing"), {}).run({})
+
+
+class NoMemory:
+    """As an array that lies on a disk and does not fit."""
+
+    def __array__(self, *arguments: Any, **named: Any) -> npt.NDArray[Any]:
+        raise MemoryError("Unable to allocate")
+
+
+def test_want_of_memory_is_not_blamed_on_an_array() -> None:
+    x: Any = NoMemory()
+    with pytest.raises(MemoryError, match="Unable"):
+        Session(SMALL, SMALL_WEIGHTS).run(x)
+    with pytest.raises(MemoryError, match="Unable"):
+        SMALL.check_arrays({**SMALL_WEIGHTS, "conv1.weight": x})
 
 
 def test_a_picture_too_large_for_memory_is_refused() -> None:
@@ -364,13 +439,13 @@ def test_a_large_network_lies_in_memory_once(tmp_path: Path) -> None:
     }
     save_model(Model("wide", graph, weights), tmp_path / "wide.npz", dtype="int8")
     layer = 4 * features**2
-    tracemalloc.start()
-    try:
+
+    def planned() -> Session:
         session = Session(tmp_path / "wide.npz", threads=1)
         session.plan()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        return session
+
+    _, peak = peak_of(planned)
     in_file = count * layer // 4
     # The packed weights, those of the file, and of the layer at work few copies.
     assert peak < count * layer + 2 * in_file + 4 * layer

@@ -65,7 +65,7 @@ int main(int argc, char **argv)
         minimeso_network *n;
         memcpy(plan, all + at + 4, length);
         at += 4 + length;
-        if (minimeso_open(plan, length, 1, &n) == MINIMESO_OK) {
+        if (minimeso_open(plan, length, 1 + opened % 2, &n) == MINIMESO_OK) {
             opened++;
             run_once(n, NULL, NULL);
             minimeso_close(n);

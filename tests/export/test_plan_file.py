@@ -101,12 +101,12 @@ def hostile_runner(library: str, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return program
 
 
-def small_plan() -> bytes:
+def small_plan(features: int = 2) -> bytes:
     graph = minimeso.Graph("small")
     x = graph.input("image", (3, 12, 9))
     x = graph.node("conv2d", x, name="c", out_channels=4, kernel_size=3, padding=1)
     x = graph.node("max_pool2d", graph.node("relu", x), kernel_size=2)
-    graph.output(graph.node("linear", graph.node("flatten", x), name="l", out_features=2))
+    graph.output(graph.node("linear", graph.node("flatten", x), name="l", out_features=features))
     rng = np.random.default_rng(0)
     weights = {n: rng.normal(0, 1, s).astype(np.float32) for n, s in graph.parameters().items()}
     (data,) = export(Model("small", graph, weights), as_plan=True).files.values()
@@ -202,6 +202,15 @@ def test_a_plan_of_another_version_is_refused(describing: Path, tmp_path: Path) 
     assert not told(with_checksum(body), describing, tmp_path).startswith("no plan")
     other = (lib.mm_plan_version() ^ 1).to_bytes(8, "little")
     assert told(with_checksum(other + body[8:]), describing, tmp_path).startswith("no plan")
+
+
+def test_thresholds_are_those_of_one_float(describing: Path, tmp_path: Path) -> None:
+    """A program that is told of thresholds has room for a p_fake: two floats would not fit."""
+    for features, said in ((2, "no plan"), (1, "image 1")):
+        body = bytearray(small_plan(features)[HEAD:])
+        at = 8 * (1 + len(COUNTS))
+        body[at : at + 8] = (1).to_bytes(8, "little")
+        assert told(with_checksum(bytes(body)), describing, tmp_path).startswith(said)
 
 
 @pytest.mark.parametrize("length", [-1, 256, (1 << 63) - 1, -(1 << 63)])

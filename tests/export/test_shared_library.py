@@ -118,6 +118,9 @@ def test_what_it_cannot_be_made_with(
     del made
     with pytest.raises(InputError, match="no no-such-compiler here: install gcc"):
         write_library(tmp_path, "no-such-compiler -m64")
+    for odd in (" ", "'cc"):
+        with pytest.raises(InputError, match="CC is no command"):
+            write_library(tmp_path, odd)
     with pytest.raises(OutputError, match=r"false made no .*libminimeso\.so\.1"):
         write_library(tmp_path, "false")
     monkeypatch.setattr(sys, "platform", "win32")

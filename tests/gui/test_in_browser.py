@@ -103,6 +103,8 @@ def test_one_after_the_other(chromium: Any) -> None:
         ids = page.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
         assert len(set(ids)) == len(ids)
         assert page.locator("#explanations h2").count() == 4
+        # the clip is still there, and so is what its timeline means
+        assert "Timeline" in page.locator("#explanations .terms").inner_text()
 
 
 def test_it_grows_and_is_stopped_by_keyboard(chromium: Any) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -19,6 +20,8 @@ from support.detectors import constant_detector, saved
 from support.gui import SlowDetector, clip, png, served, wait_for
 
 pytest.importorskip("tornado", reason="the extra gui is not installed")
+
+from tornado.iostream import StreamClosedError
 
 from minimeso import InputError
 from minimeso.cli import main
@@ -196,6 +199,36 @@ def test_what_nobody_expected_ends_nothing(server: Server, monkeypatch: pytest.M
     assert judged(server, png())[-1]["kind"] == "fake"
 
 
+def test_a_picture_that_needs_too_much_memory(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(SlowDetector, "check", fail)
+    assert judged(server, png())[-1] == {"error": "needs more memory than there is: scale it down"}
+
+
+def test_no_complaint_names_the_token() -> None:
+    """In a process of its own, where what is logged goes to stderr."""
+    code = (
+        "import sys; sys.path[:0] = ['tests', 'tests/gui']\n"
+        "from support.gui import SlowDetector, png, served\n"
+        "from test_server import ask\n"
+        "with served() as server:\n"
+        "    files = f'/{server.token}/files?name='\n"
+        "    print(ask(server, files + '%ff', 'POST', png()).status)\n"
+        "    print(ask(server, files, 'POST', b'', content_length='9' * 5000).status)\n"
+        "    server.judge.submit = None\n"
+        "    print(ask(server, files, 'POST', png()).status)\n"
+        "    print(server.token)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    *statuses, token = done.stdout.split()
+    assert statuses == ["400", "413", "200"], done.stderr
+    assert token not in done.stderr and "TypeError" in done.stderr
+
+
 def test_uploads_have_a_limit() -> None:
     with served(most_bytes=5000) as small:
         path = f"/{small.token}/files?name=a"
@@ -207,6 +240,36 @@ def test_uploads_have_a_limit() -> None:
         assert judged(small, b"x" * 5000)[-1]["kind"] == "unreadable"  # the room is free again
         with small.uploads._lock:
             assert small.uploads._held == 0
+
+
+def test_no_room_for_an_upload_is_said(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("minimeso.gui.uploads.tempfile.TemporaryFile", full)
+    nowhere = SimpleNamespace(tempdir=None, gettempdir=full)  # as where no folder has room
+    monkeypatch.setattr("minimeso.gui.server.tempfile", nowhere)
+    answer = ask(server, f"/{server.token}/files", "POST", png())
+    assert answer.status == 507
+    text = answer.read().decode()
+    assert "No space left on device" in text and "TMPDIR" in text
+    assert server.token not in "".join(capfd.readouterr())
+
+
+def test_no_room_for_the_last_of_an_upload_is_said(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small file lies in memory until it is whole."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no disk that is always full")
+    monkeypatch.setattr("minimeso.gui.uploads.tempfile.TemporaryFile", lambda: full.open("w+b"))
+    for size in (100, 100_000):
+        answer = ask(server, f"/{server.token}/files", "POST", b"x" * size)
+        assert answer.status == 507 and b"No space left on device" in answer.read()
+    assert server.uploads._held == 0
 
 
 def test_more_than_was_promised_is_refused() -> None:
@@ -264,6 +327,40 @@ def test_two_pages_wait_for_each_other() -> None:
         second = events(ask(slow, path, "POST", png()))
         assert second[1] == {"waiting": True} and second[-1]["kind"] == "fake"
         assert [json.loads(line) for line in first][-1]["kind"] == "fake"
+
+
+def test_what_waits_is_stopped_at_once_and_leaves_no_room_taken() -> None:
+    with served(SlowDetector(0.2)) as slow:
+        path = f"/{slow.token}/files?name=a.mp4"
+        first = ask(slow, path, "POST", clip(250))
+        first.readline(), first.readline()
+        held = slow.uploads._held
+        for closed in (False, True):  # stopped by its button; closed with its page
+            second = ask(slow, path, "POST", png())
+            number = json.loads(second.readline())["number"]
+            assert json.loads(second.readline()) == {"waiting": True}
+            assert slow.uploads._held > held
+            if closed:
+                assert second.fp is not None
+                second.close()
+                wait_for(lambda: slow.uploads._held == held and len(slow.running) == 1)
+            else:
+                assert ask(slow, f"/{slow.token}/files/{number}/stop", "POST", b"").status == 204
+                assert "stopped before" in json.loads(second.readline())["error"]
+                assert slow.uploads._held == held
+        assert json.loads(first.readline())["html"]  # the other one goes on
+        first.close()
+
+
+def test_a_page_that_is_closed_before_it_hears_the_number(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def closed(*_: object) -> None:
+        raise StreamClosedError
+
+    monkeypatch.setattr("minimeso.gui.server._File._say", closed)
+    ask(server, f"/{server.token}/files", "POST", png()).read()
+    assert server.uploads._held == 0 and not server.running
 
 
 def test_ended_while_a_file_is_judged_and_another_waits() -> None:

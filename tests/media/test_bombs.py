@@ -18,6 +18,7 @@ from support.detectors import photo
 from support.odd_files import png, sized
 
 from minimeso import PictureError
+from minimeso.media.jpeg_scans import has_one_scan
 from minimeso.media.origin import origin_of
 from minimeso.media.pictures import read_picture
 from minimeso.media.video import is_clip, open_clip
@@ -83,6 +84,25 @@ def huge_avi() -> bytes:
     return bytes(data)
 
 
+def wide_jpeg(kind: int, components: int) -> bytes:
+    """400 megapixels of nothing, whose coefficients take 2.4 GB where there are several scans.
+
+    Args:
+        kind: of the frame, 0xC2 is progressive.
+        components: of three, so many are in the first scan.
+    """
+    one_code = bytes([1, *[0] * 15, 0])
+    last = bytes([0, 0 if kind == 0xC2 else 63, 0])
+    segments = (
+        (0xDB, bytes([0, *[16] * 64])),
+        (kind, struct.pack(">BHHB", 8, 20_000, 20_000, 3) + bytes([1, 17, 0, 2, 17, 0, 3, 17, 0])),
+        (0xC4, b"\0" + one_code), (0xC4, b"\x10" + one_code),
+        (0xDA, bytes([components, *[1, 0, 2, 0, 3, 0][: 2 * components]]) + last),
+    )  # fmt: skip
+    parts = (struct.pack(">BBH", 255, code, len(body) + 2) + body for code, body in segments)
+    return b"\xff\xd8" + b"".join(parts) + bytes(100) + b"\xff\xd9"
+
+
 BOMBS: dict[str, Callable[[], bytes]] = {
     "profile.png": lambda: small_png((b"iCCP", b"x\0\0" + _PACKED)),
     "text.png": lambda: small_png((b"zTXt", b"x\0\0" + _PACKED)),
@@ -93,6 +113,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "canvas.webp": wide_webp,
     "canvas.apng": wide_apng,
     "pages.tif": lambda: pages(60_000),
+    "progressive.jpg": lambda: wide_jpeg(0xC2, 3),
+    "planes.jpg": lambda: wide_jpeg(0xC0, 1),
     "segment.mkv": huge_mkv,
     "counts.avi": huge_avi,
 }
@@ -130,3 +152,48 @@ def test_pages_of_a_tiff_are_told_and_not_counted(tmp_path: Path) -> None:
     image = Image.fromarray(photo())
     image.save(buffer, "TIFF", save_all=True, append_images=[image.rotate(180)])
     assert (read_picture(buffer.getvalue()).pixels == photo()).all()
+
+
+def test_only_a_jpeg_of_one_scan_is_decoded_at_a_part_of_any_size() -> None:
+    for kind, components, one in ((0xC0, 3, True), (0xC1, 3, True), (0xC0, 1, False),
+                                  (0xC2, 3, False), (0xC9, 3, False)):  # fmt: skip
+        data = wide_jpeg(kind, components)
+        assert has_one_scan(io.BytesIO(data)) is one
+        for cut in range(data.index(b"\xff\xda") + 4):
+            assert not has_one_scan(io.BytesIO(data[:cut]))
+    data = wide_jpeg(0xC0, 3)
+    assert has_one_scan(io.BytesIO(data.replace(b"\xff\xc0", b"\xff\xff\xff\xc0")))
+    hidden = data[2:].replace(b"\xff\xc0", b"\xff\xc2")
+    for alone in (0x00, 0x01, 0xD0, 0xD7):  # a decoder looks for segments right behind these
+        skipped = bytes([0xFF, alone]) + struct.pack(">H", len(hidden) + 2)
+        assert not has_one_scan(io.BytesIO(data[:2] + skipped + hidden + data[2:]))
+    file = io.BytesIO()
+    Image.fromarray(photo()).save(file, "JPEG", exif=Image.Exif())
+    file.seek(7)
+    assert has_one_scan(file) and file.tell() == 7
+
+
+def test_a_tile_may_be_larger_than_its_picture() -> None:
+    """Of a TIFF of 8 x 8 pixels, and all of it is decoded."""
+    side = 3000
+    data = zlib.compress(bytes(side * side))
+    entries = [(256, 8), (257, 8), (258, 8), (259, 8), (262, 1), (277, 1),
+               (322, side), (323, side), (324, 8), (325, len(data))]  # fmt: skip
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    head = b"II*\0" + struct.pack("<I", 8 + len(data))
+    file = head + data + struct.pack("<H", len(entries)) + fields + bytes(4)
+    assert read_picture(file, side * side).pixels.shape == (8, 8, 3)
+    with pytest.raises(PictureError, match="taken for a bomb"):
+        read_picture(file, side * side - 1)
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_a_picture_without_tiles_may_say_anything_of_them(count: int) -> None:
+    """Such as that they are four letters wide, or none."""
+    entries = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 4, 1, 8), (259, 4, 1, 1), (262, 4, 1, 1),
+               (273, 4, 1, 8), (277, 4, 1, 1), (278, 4, 1, 8), (279, 4, 1, 64),
+               (322, 2 if count else 4, count, 0x65646977)]  # fmt: skip
+    fields = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    start = b"II*\0" + struct.pack("<I", 72) + bytes(64)
+    file = start + struct.pack("<H", len(entries)) + fields + bytes(4)
+    assert read_picture(file).pixels.shape == (8, 8, 3)

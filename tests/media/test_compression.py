@@ -67,6 +67,19 @@ def test_a_clip_with_a_palette(
         assert list(clip) and (clip.doubt == Note("palette")) == has_palette
 
 
+@pytest.mark.parametrize("transparency", [{}, {"transparency": 0}])
+def test_an_animated_png_with_a_palette(tmp_path: Path, transparency: dict[str, int]) -> None:
+    """FFmpeg gives RGBA."""
+    pytest.importorskip("av")
+    first, second = Image.fromarray(NOISE).quantize(64), Image.fromarray(NOISE).quantize(64)
+    second.putdata(second.tobytes()[::-1])
+    path = tmp_path / "a.png"
+    first.save(path, save_all=True, append_images=[second], duration=100, **transparency)
+    assert path.read_bytes()[25] == 3
+    with open_clip(path, every_frame=True) as clip:
+        assert len(list(clip)) == 2 and clip.doubt == Note("palette")
+
+
 def test_a_picture_in_memory_and_one_that_is_cut(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(NOISE).save(buffer, "JPEG", quality=5)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from support.clips import clip_bytes
 
 from minimeso.media import containers
+from minimeso.media.origin import origin_of
+from minimeso.media.video import open_clip
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,14 @@ def test_clock(stamps: list[float | None], expected: list[float]) -> None:
     assert [clock.read(stamp) for stamp in stamps] == pytest.approx(expected)
 
 
+def test_clock_whose_first_stamps_are_missing() -> None:
+    from minimeso.media.containers import Clock
+
+    clock = Clock(25.0, 3600.0)
+    stamps = [None, None, 90.0, 90.04, 190.0]
+    assert [clock.read(t) for t in stamps] == pytest.approx([0, 0.04, 0.08, 0.12, 100.08])
+
+
 def test_clock_that_stands_still() -> None:
     from minimeso.media.containers import Clock
 
@@ -50,3 +63,18 @@ def test_a_gif_is_no_transport_stream() -> None:
     packets[::188] = b"GGGG"
     assert not containers.ends_early(io.BytesIO(bytes(packets)))
     assert containers.ends_early(io.BytesIO(bytes(packets[:-5])))
+
+
+def test_a_length_beyond_all_numbers(tmp_path: Path) -> None:
+    """A tag of Matroska, whose hours have 400 digits."""
+    pytest.importorskip("av")
+
+    def tagged(stream: Any) -> None:
+        stream.metadata["DURATIOX"] = "9" * 400 + ":00:00"  # the muxer writes its own DURATION
+
+    data = clip_bytes("matroska", "mpeg4", set_up=tagged)
+    data = data.replace(b"DURATION", b"DURATIOY").replace(b"DURATIOX", b"DURATION")
+    (tmp_path / "a.mkv").write_bytes(data)
+    with open_clip(tmp_path / "a.mkv", every_frame=True) as clip:
+        assert len(list(clip)) == 10 and (clip.duration is None or clip.duration < 1)
+    assert origin_of(tmp_path / "a.mkv") is not None

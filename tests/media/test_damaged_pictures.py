@@ -13,19 +13,23 @@ import struct
 import sys
 import threading
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
-from support.detectors import photo, png_header
+from support.detectors import constant_detector, photo, png_header
+from support.odd_files import png
 from support.pictures import encoded, picture_file, pixels
 
-from minimeso import PictureError
+from minimeso import Detector, PictureError
 from minimeso.media.origin import origin_of
 from minimeso.media.pictures import read_picture
+from minimeso.notes import Note
 
 PHOTO = photo()
 HEIGHT, WIDTH = PHOTO.shape[:2]
@@ -311,3 +315,88 @@ def test_what_pillow_logs_is_not_printed(
     with contextlib.suppress(PictureError):
         read_picture(path)
     assert any("65533" in text for text in seen)
+
+
+def test_a_damaged_jpeg_may_be_reduced_as_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded("JPEG")
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) * 3 // 4])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200 * 160 // 4)
+    picture = read_picture(tmp_path / "cut.jpg", 200 * 160 // 4)
+    assert picture.pixels.shape == (100, 80, 3) and not picture.complete
+
+
+@pytest.mark.parametrize("progressive", [True, False])
+def test_what_lost_its_fine_scans_is_not_called_real(tmp_path: Path, progressive: bool) -> None:
+    data = encoded("JPEG", progressive=progressive)
+    path = tmp_path / "a.jpg"
+    words = []
+    for length in (len(data), len(data) * 3 // 4):
+        path.write_bytes(data[:length])
+        for said in (-4.0, 4.0):
+            verdict = Detector(constant_detector(said), crops=True).check(path)
+            words.append(
+                (verdict.verdict, [doubt["code"] for doubt in verdict.to_json()["doubts"]])
+            )
+    assert [word for word, _ in words] == [
+        "real", "fake", "uncertain" if progressive else "real", "fake",
+    ]  # fmt: skip
+    assert ("lost_scans" in words[2][1]) == progressive
+
+
+def interlaced(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """The pixels of a PNG in seven passes ("Adam7"), not compressed yet."""
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+              (0, 1, 1, 2)]  # fmt: skip
+    lines = (line for x, y, wide, high in passes for line in pixels[y::high, x::wide])
+    return b"".join(b"\0" + line.tobytes() for line in lines)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.95, 1])
+def test_an_interlaced_png_that_is_cut_short_has_gaps(tmp_path: Path, share: float) -> None:
+    pixels = photo(64, 96)
+    head = struct.pack(">IIBBBBB", 96, 64, 8, 2, 0, 0, 1)
+    data = png((b"IHDR", head), (b"IDAT", zlib.compress(interlaced(pixels))), (b"IEND", b""))
+    path = tmp_path / "photo.png"
+    path.write_bytes(data[: int(len(data) * share)])
+    if share == 1:
+        assert np.array_equal(read_picture(path).pixels, pixels)
+        return
+    with pytest.raises(PictureError, match=r"photo\.png: .*has gaps: copy or download it again"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_whose_end_was_never_written(tmp_path: Path, progressive: bool) -> None:
+    """Its room is there, as of a download that was broken off, but there are zeros in it."""
+    data = encoded("JPEG", progressive=progressive, quality=98)
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data[: len(data) * 2 // 3] + bytes(20_000))
+    picture = read_picture(path)
+    assert not picture.complete
+    assert progressive or "zeros" in str(picture.notes[0])
+    assert (picture.doubt == Note("lost_scans")) == progressive
+    for behind in (bytes(5000), b"SEFT" + bytes(5000), b"clip" * 50_000 + bytes(5000)):
+        path.write_bytes(data + behind)
+        assert read_picture(path).complete
+
+
+def test_the_end_of_a_small_copy_is_none_of_the_jpeg(tmp_path: Path) -> None:
+    data, small = encoded("JPEG", quality=98), encoded("JPEG", quality=1)
+    copy = b"\xff\xe2" + (len(small) + 2).to_bytes(2, "big") + small
+    assert len(small) < 60_000
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data[:2] + copy + data[2 : len(data) * 2 // 3] + bytes(20_000))
+    assert not read_picture(path).complete
+
+
+def test_a_damaged_jpeg2000_lacks_fine_detail_everywhere(tmp_path: Path) -> None:
+    try:
+        data = encoded("JPEG2000")
+    except (KeyError, OSError):
+        pytest.skip("this Pillow writes no JPEG 2000")
+    path = tmp_path / "photo.jp2"
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    picture = read_picture(path)
+    assert not picture.complete and picture.doubt == Note("lost_scans")

@@ -165,7 +165,7 @@ def test_a_filter_that_fails_loses_one_frame(
         raise av.error.UnknownError(1, "no such luck")
 
     path = clip(tmp_path, large_woven(4), flagged=False)
-    monkeypatch.setattr(deinterlace, "_graph", refuse)
+    monkeypatch.setattr(deinterlace, "chain", refuse)
     with open_clip(path, every_frame=True) as found, pytest.raises(Exception, match="not one fr"):
         list(found)
     assert found.faults

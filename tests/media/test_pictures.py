@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,19 @@ def test_half_transparent(tmp_path: Path) -> None:
 def test_premultiplied_alpha() -> None:
     image = Image.new("RGBA", (1, 1), (200, 100, 0, 128)).convert("RGBa")
     assert np.abs(pixels(image)[0, 0] - [227, 177, 127]).max() <= 2
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_bmp_whose_alpha_nobody_filled(tmp_path: Path, alpha: int) -> None:
+    """All viewers show what is there."""
+    height, width, _ = PHOTO.shape
+    filled = np.dstack([PHOTO[::-1, :, ::-1], np.full((height, width), alpha, np.uint8)])
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = struct.pack("<IiiHHIIiiII4I", 124, width, height, 1, 32, 3, 0, 0, 0, 0, 0, *masks)
+    data = b"BM" + struct.pack("<IHHI", 138 + filled.size, 0, 0, 138) + head + bytes(68)
+    path = tmp_path / "copied.bmp"
+    path.write_bytes(data + filled.tobytes())
+    assert np.array_equal(pixels(path), PHOTO)
 
 
 def test_cmyk(tmp_path: Path) -> None:

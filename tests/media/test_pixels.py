@@ -6,13 +6,16 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 from support.detectors import photo
+from support.memory import peak_of
 from support.pictures import encoded, pixels
 
 from minimeso import InputError, PictureError
 from minimeso.media.pictures import read_picture
+from minimeso.media.pixels import rgb_of_image
 
 PHOTO = photo()
 HEIGHT, WIDTH = PHOTO.shape[:2]
@@ -81,3 +84,51 @@ def test_uint8_arrays() -> None:
 def test_refused_arrays(source: object, remedy: str) -> None:
     with pytest.raises(InputError, match=remedy):
         read_picture(source)
+
+
+def test_want_of_memory_is_not_blamed_on_a_picture() -> None:
+    class OnDisk:
+        def __array__(self, *arguments: object, **named: object) -> npt.NDArray[np.uint8]:
+            raise MemoryError("Unable to allocate")
+
+    with pytest.raises(MemoryError, match="Unable"):
+        read_picture(OnDisk())
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_deep_grey_takes_little_memory(mode: str) -> None:
+    """Beside the picture itself and the result; it had been 24 bytes a pixel."""
+    deep = np.arange(3000 * 2000).reshape(3000, 2000) % 60_000
+    image = Image.fromarray(deep.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
+    assert image.mode == mode
+    found, peak = peak_of(lambda: rgb_of_image(image))
+    assert (found[:, :, 0] == np.rint(deep * (255 / 65535))).all()
+    assert peak < (4 + 1 + 3 + 5) * deep.size
+
+
+@pytest.mark.parametrize(("mode", "orientation"), [("RGB", 6), ("RGBA", 1), ("CMYK", 1)])
+def test_a_large_picture_is_converted_in_strips(mode: str, orientation: int) -> None:
+    """Python sees (Pillow's own memory not) the result and a strip; it had been the result twice,
+    and of one with alpha Pillow made three copies."""
+    image = Image.fromarray(photo(2400, 1500)).convert(mode)
+    image.getexif()[274] = orientation
+    found, peak = peak_of(lambda: rgb_of_image(image))
+    upright = image.transpose(Image.Transpose.ROTATE_270) if orientation == 6 else image
+    assert np.array_equal(found, np.asarray(upright.convert("RGB")))
+    assert peak < found.nbytes + 7 * (1 << 20)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_strips_have_their_own_transparency(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(photo(100, 90)).convert(mode)
+    if mode == "P":
+        image.info["transparency"] = bytes(np.random.default_rng(0).integers(0, 256, 256, np.uint8))
+    else:
+        image.putalpha(Image.fromarray(photo(100, 90)[:, :, 0]))
+    whole = rgb_of_image(image)
+    monkeypatch.setattr("minimeso.media.pixels._STRIP_PIXELS", 7 * 90)
+    assert np.array_equal(rgb_of_image(image), whole)
+    white = Image.new("RGBA", image.size, "white")
+    assert np.array_equal(
+        whole, np.asarray(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
+    )

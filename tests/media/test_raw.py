@@ -76,9 +76,15 @@ def test_raw_frames_cut_short() -> None:
         (SIZE, 0),
         (SIZE, math.nan),
         (SIZE, -2),
+        (SIZE, "25"),
+        (64, 25),
+        ((64.5, 48), 25),
+        (("64", "48"), 25),
+        ((64, 48, 3), 25),
+        ((math.inf, 48), 25),
     ],
 )
-def test_raw_frames_that_cannot_be(size: tuple[int, int], rate: float) -> None:
+def test_raw_frames_that_cannot_be(size: Any, rate: Any) -> None:
     with pytest.raises(InputError):
         raw_frames(io.BytesIO(), size, rate)
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import resource
 import struct
-import tracemalloc
 import zlib
 from pathlib import Path
 
 import pytest
 from support.clips import SIZE, clip_bytes, clip_file, read, refused
 from support.credentials import box
+from support.memory import peak_of
 
 from minimeso.media.containers import ends_early, last_whole_box
 from minimeso.media.origin import origin_of
-from minimeso.media.sample_tables import MAX_PARTS, MAX_SAMPLES, MAX_UNPACKED, promised_samples
+from minimeso.media.sample_tables import MAX_PARTS, MAX_SAMPLES, MAX_UNPACKED, promises
+from minimeso.notes import Note
 
 
 def full(kind: bytes, *words: int) -> bytes:
@@ -101,21 +102,45 @@ def test_a_bomb_is_refused_before_ffmpeg_has_it(name: str, tmp_path: Path) -> No
 def test_sound_may_count_its_values() -> None:
     """An hour of plain sound in QuickTime has as many samples as values."""
     hour = 3600 * 48_000
-    assert promised_samples(io.BytesIO(movie(track(25), track(hour, b"soun", (1,), 2)))) == 25
+    assert promises(io.BytesIO(movie(track(25), track(hour, b"soun", (1,), 2)))).samples == 25
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mov", "matroska", "avi", "mpegts"])
 def test_a_clip_promises_what_it_has(kind: str) -> None:
     data = clip_bytes(kind)
-    assert promised_samples(io.BytesIO(data)) == (10 if kind in ("mp4", "mov") else 0)
+    assert promises(io.BytesIO(data)).samples == (10 if kind in ("mp4", "mov") else 0)
 
 
 def test_fragments_are_counted(tmp_path: Path) -> None:
     options = {"movflags": "frag_keyframe+empty_moov"}
     path = clip_file(tmp_path, container_options=options, options={"g": "3"})
     with path.open("rb") as file:
-        assert promised_samples(file) == 10
+        assert promises(file).samples == 10
     assert len(read(path, every_frame=True)[1]) == 10
+
+
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mov"])
+@pytest.mark.parametrize("options", [{}, {"movflags": "faststart"}, {"movflags": "frag_keyframe"}])
+def test_clips_that_are_joined_byte_by_byte(
+    kind: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    """As by ``cat``: FFmpeg passes over the second, and nothing was said of that."""
+    one, other = (clip_bytes(kind, frames=n, container_options=options) for n in (10, 7))
+    (tmp_path / "joined").write_bytes(one + other)
+    _, numbers, clip = read(tmp_path / "joined", every_frame=True)
+    assert numbers == list(range(10)) and Note("first_clip_only") in clip.remarks
+
+
+def test_what_is_one_clip_is_not_joined(tmp_path: Path) -> None:
+    """As where a description comes again before later fragments, or a clip has a tail."""
+    data = clip_bytes(container_options=FRAGMENTS, options={"g": "3"})
+    at = data.index(b"moof") - 4
+    for number, whole in enumerate((data, data[:at] + data, clip_bytes() + box(b"free", b""))):
+        (tmp_path / str(number)).write_bytes(whole)
+        assert not read(tmp_path / str(number), every_frame=True)[2].remarks
 
 
 def test_what_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
@@ -128,16 +153,12 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_description_is_not_copied_for_each_that_it_could_be() -> None:
     data = movie((b"cmvd" + bytes(8)) * 50 + bytes(1 << 22))
     file = io.BytesIO(data)
-    tracemalloc.start()
-    try:
-        assert promised_samples(file) == 0
-        most = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    promised, most = peak_of(lambda: promises(file))
+    assert promised.samples == 0
     assert most < 1.5 * len(data)  # it is read once
 
 
 def test_very_many_parts_take_no_minutes() -> None:
     file = io.BytesIO(box(b"ftyp", b"isom") + box(b"free", b"") * (2 * MAX_PARTS))
-    assert promised_samples(file) == 0
+    assert promises(file).samples == 0
     assert not ends_early(file) and last_whole_box(file) is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import struct
-import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +20,7 @@ from support.clips import (
     made,
 )
 from support.detectors import photo
+from support.memory import peak_of
 
 from minimeso.media.to_rgb import _over_white
 from minimeso.media.video import open_clip
@@ -69,12 +69,7 @@ def test_alpha_takes_little_memory() -> None:
     """Half of what a frame of 8192 x 4608 took was numbers of 16 bits."""
     frame = np.random.default_rng(0).integers(0, 256, (301, 200, 4), np.uint8)
     weight = frame[:, :, 3:] / 255
-    tracemalloc.start()
-    try:
-        found = _over_white(frame)
-        most = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    found, most = peak_of(lambda: _over_white(frame))
     assert most < 1.5 * frame.nbytes
     assert np.abs(found - (frame[:, :, :3] * weight + 255 * (1 - weight))).max() <= 0.51
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -109,12 +110,47 @@ def test_too_many_skipped_frames_are_decoded(tmp_path: Path) -> None:
     assert np.allclose(times, np.array(numbers) / 25, atol=2e-3)
 
 
+@pytest.mark.parametrize(("start", "frames"), [(0, 25), (37, 25), (50, 50), (90, 10)])
+def test_a_trimmed_clip_is_whole(tmp_path: Path, start: int, frames: int) -> None:
+    """Phones cut by an edit list, which shows a part of the samples that the file has."""
+    options = {"g": "25", "bf": "0"}
+    data = bytearray(made("mp4", "libx264", "yuv420p", frames=100, options=options))
+    at = data.index(b"mdhd") + 16
+    unit = int.from_bytes(data[at : at + 4], "big") // 25
+    at = data.index(b"elst") + 12
+    data[at : at + 8] = struct.pack(">Ii", frames * 40, start * unit)
+    path = tmp_path / "trimmed.mp4"
+    path.write_bytes(data)
+    times, numbers, clip = read(path, every_frame=True)
+    assert numbers == list(range(start, start + frames)) and times[0] == 0
+    assert clip.fault is None and clip.duration == frames / 25
+
+
 def test_variable_frame_rate(tmp_path: Path) -> None:
     stamps = [0, 1, 2, 3, 40, 41, 42, 100, 200, 201]
     path = clip_file(tmp_path, stamps=stamps, kind="matroska")
     times, numbers, clip = read(path, every_frame=True)
     assert np.allclose(times, np.array(stamps) / 25, atol=2e-3) and numbers == list(range(10))
     assert read(path)[1] == [0, 4, 7, 8] and clip.fault is None
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_frame_may_stand_for_minutes(tmp_path: Path, live: bool) -> None:
+    """As in what a browser records of a screen, which does not say how long it is."""
+    stamps = [0, 1, 130 * 25, 131 * 25, 900 * 25]
+    path = clip_file(
+        tmp_path, "screen.webm", kind="webm", codec="libvpx", frames=5, stamps=stamps,
+        container_options={"live": "1"} if live else None,
+    )  # fmt: skip
+    times, _, clip = read(path)
+    assert times == [0, 130, 131, 900]
+    assert (clip.duration is None) == live
+
+
+def test_a_webp_without_times_moves_as_in_a_browser(tmp_path: Path) -> None:
+    path = tmp_path / "animation.webp"
+    path.write_bytes(animation_bytes("WEBP", milliseconds=0))
+    assert np.allclose(read(path, every_frame=True)[0], np.arange(6) / 10)
 
 
 def test_times_start_at_zero(tmp_path: Path) -> None:
@@ -131,6 +167,16 @@ def test_animations(tmp_path: Path, kind: str) -> None:
     assert numbers == list(range(6)) and np.allclose(times, np.arange(6) / 5)
     assert (clip.frames_read, clip.fault, clip.size) == (6, None, SIZE)
     assert read(path)[1] == [0, 2, 3, 4, 5] and read(path, fps=1)[1] == [0, 5]
+
+
+def test_an_animation_that_lies_on_its_side(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    frames = [Image.fromarray(numbered(n)) for n in range(3)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], exif=exif)
+    with open_clip(tmp_path / "a.webp", every_frame=True) as clip:
+        shapes = {pixels.shape for _, pixels in clip}
+    assert shapes == {(SIZE[0], SIZE[1], 3)} and clip.size == SIZE[::-1]
 
 
 def test_transparency_lies_on_white(tmp_path: Path) -> None:

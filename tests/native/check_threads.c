@@ -122,6 +122,8 @@ static void check_alone(void)
     CHECK(others(pool, 1000, 1) > 0, "nobody helps again");
     settle(pool, 1, INT64_MAX / 2, 1);
     CHECK(pool->credit == WORST, "a long stop is never forgotten");
+    settle(pool, INT64_MAX / 2, INT64_MAX / 2, 1);
+    CHECK(pool->credit == BEST, "a caller that was stopped while it worked is in the red");
     mm_pool_free(pool);
 }
 

@@ -68,6 +68,10 @@ static mm_step *new_step(draft_t *d, int32_t op, int32_t input, int32_t output)
                    .slopes = -1,
                    .scale = -1,
                    .shift = -1};
+    /* of a step without a kernel they are ignored, whatever they are; others are given theirs */
+    int8_t ignored[2];
+    fill(ignored, sizeof ignored);
+    s->kernel_h = ignored[0] / 4, s->kernel_w = ignored[1] / 16;
     if (output < 0 || one_in(2))
         return s;
     const mm_tensor *t = &d->tensors[output];
@@ -340,9 +344,8 @@ static void draw_ordered(draft_t *d, int32_t op)
     measure(d);
 }
 
-static void draw_clamp(draft_t *d)
+static void draw_clamp(draft_t *d, int32_t in)
 {
-    int32_t in = source(d, -1);
     mm_step *s = new_step(d, MM_OP_CLAMP, in, like(d, in));
     s->low = (float)below(3) - 1.0f;
     s->high = (float)below(3);
@@ -454,9 +457,12 @@ static void draw_select(draft_t *d)
     s->first_table = new_table(d, count, (int32_t)(t.is_vector ? t.width : t.channels));
 }
 
-static void draw_windowed(draft_t *d, int32_t op, int32_t in)
+/* What may stand in a chain. */
+static void draw_linked(draft_t *d, int32_t op, int32_t in)
 {
-    if (op == MM_OP_WINOGRAD)
+    if (op == MM_OP_CLAMP)
+        draw_clamp(d, in);
+    else if (op == MM_OP_WINOGRAD)
         draw_winograd(d, in);
     else if (op == MM_OP_DEPTHWISE)
         draw_depthwise(d, in);
@@ -467,18 +473,18 @@ static void draw_windowed(draft_t *d, int32_t op, int32_t in)
 /* Two to four steps of one stage, the last of them `op`; what passes between is a ring. */
 static void draw_chain(draft_t *d, int32_t op)
 {
-    static const int32_t before[] = {MM_OP_CONV, MM_OP_WINOGRAD, MM_OP_DEPTHWISE, MM_OP_MAX_POOL,
-                                     MM_OP_AVG_POOL};
+    static const int32_t before[] = {MM_OP_CONV,     MM_OP_WINOGRAD, MM_OP_DEPTHWISE,
+                                     MM_OP_MAX_POOL, MM_OP_AVG_POOL, MM_OP_CLAMP};
     int32_t in = source(d, 0), count = between(1, 3);
     d->chain = d->p.step_count;
     d->chain_count = count + 1;
     for (int32_t i = 0; i < count; i++) {
-        draw_windowed(d, before[below(5)], in);
+        draw_linked(d, before[below(6)], in);
         in = (int32_t)d->p.tensor_count - 1;
         d->tensors[in].ring = i;
         d->tensors[in].line_mask = 63; /* higher than any map here: no line is lost */
     }
-    draw_windowed(d, op, in);
+    draw_linked(d, op, in);
 }
 
 static void draw_step(draft_t *d, int32_t op)
@@ -511,7 +517,7 @@ static void draw_step(draft_t *d, int32_t op)
         if (!d->chain_count && one_in(2))
             draw_chain(d, op);
         else
-            draw_windowed(d, op, source(d, 0));
+            draw_linked(d, op, source(d, 0));
         return;
     case MM_OP_POINTWISE:
         draw_pointwise(d);
@@ -558,7 +564,7 @@ static void draw_step(draft_t *d, int32_t op)
         draw_ordered(d, op);
         return;
     case MM_OP_CLAMP:
-        draw_clamp(d);
+        draw_clamp(d, source(d, -1));
         return;
     case MM_OP_RESHAPE:
         draw_reshape(d);

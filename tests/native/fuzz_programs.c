@@ -10,8 +10,8 @@
        changed program may write where it reads); verbose: the number of each before it runs.
 
    With -DFUZZ_BYTES it is a target of libFuzzer (.ci/fuzz): what else is chance are bytes that it
-   chooses by the code that they reach.  Behind PLAN and a byte they are a plan file without its
-   head instead. */
+   chooses by the code that they reach.  Behind PLAN and a byte, an odd one for two threads, they
+   are a plan file without its head instead. */
 
 #include "fuzz.h"
 
@@ -250,7 +250,7 @@ static void run_network(minimeso_network *n)
     }
 }
 
-static void try_plan(const uint8_t *body, size_t size)
+static void try_plan(const uint8_t *body, size_t size, int threads)
 {
     minimeso_network *n;
     unsigned char *plan = exactly(MM_PLAN_HEAD + size);
@@ -259,7 +259,8 @@ static void try_plan(const uint8_t *body, size_t size)
     for (int i = 0; i < 4; i++)
         plan[8 + i] = (unsigned char)(checksum >> 8 * i);
     memcpy(plan + MM_PLAN_HEAD, body, size);
-    if (minimeso_open(plan, MM_PLAN_HEAD + size, 1, &n) == MINIMESO_OK && small_enough(&n->program))
+    const int status = minimeso_open(plan, MM_PLAN_HEAD + size, threads, &n);
+    if (status == MINIMESO_OK && small_enough(&n->program))
         run_network(n);
     minimeso_close(n);
     free(plan);
@@ -274,7 +275,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     start_chance(data[0]);
     if (data[0] == PLAN && !HAS_MSAN) {
-        try_plan(data + 2, size - 2);
+        try_plan(data + 2, size - 2, 1 + data[1] % 2);
         return 0;
     }
     choices = data + 2;

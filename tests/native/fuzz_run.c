@@ -12,6 +12,18 @@ long differences, backwards;
 static mm_pool *pools[POOLS];
 static long current; /* number of the program */
 
+/* What it is said to cost to begin in the middle of a stage: no more than all of it, whatever
+   stands in steps, or threads would share out pieces that there are not. */
+static int losses_fit(const mm_program *p)
+{
+    for (int64_t i = 0; i < p->stage_count; i++) {
+        int64_t lost = mm_lost_bands(p, &p->stages[i]);
+        if (lost < 0 || lost > mm_bands(p, &p->stages[i]))
+            return 0;
+    }
+    return 1;
+}
+
 int start_pools(void)
 {
     for (int i = 0; i < POOLS; i++)
@@ -214,6 +226,11 @@ void run_program(const mm_program *p, long number, int plain)
     int64_t batch = one_in(16) ? 0 : between(1, 4);
     arrays_t a;
     current = number;
+    if (!losses_fit(p)) {
+        printf("program %ld: loses more than there is\n", number);
+        differences++;
+        return;
+    }
     make_arrays(&a, p, batch);
     for (int isa = 0; isa < MM_ISA_COUNT; isa++) {
         /* vectors hold lanes beyond the row, which matter to nobody but MemorySanitizer */

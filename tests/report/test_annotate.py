@@ -241,6 +241,14 @@ def test_a_device_is_not_replaced() -> None:
     assert not link.is_file()
 
 
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    with pytest.raises(OutputError, match="symbolic links"):
+        Annotation(tmp_path / "a.png", clip=False)
+    assert names(tmp_path) == ["a.png", "b.png"]
+
+
 def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any, **options: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from pages import HOSTILE, check, clip_of, written
+from pages import HOSTILE, Page, check, clip_of, written
 from PIL import Image
-from support.detectors import constant_detector, random_detector, small_pair
+from support.detectors import constant_detector, random_detector, saved, small_pair
 from support.seen import face, frame, track_of, verdict_of
 
 from minimeso import Detector, Graph, Model, OutputError, Session
@@ -50,7 +50,10 @@ def test_a_clip_with_one_person(session: Session, tmp_path: Path) -> None:
     assert "a clip.mp4" in page.text and "Person 1: fake" in page.text
     assert "What it means" in page.text and "What it does not mean" in page.text
     assert "95 % interval" in page.text.replace("\xa0", " ")
-    assert "30 frames read, 30 of them with a face that was judged; 1 person" in page.text
+    assert (
+        "30 frames read, 30 of them looked at, 30 of these with a face that was judged; 1 person"
+        in page.text
+    )
     assert "shows influence and proves nothing" in page.text
     assert (
         "no trace of a swap of the kinds it knows up to 40" in page.text
@@ -64,6 +67,19 @@ def test_a_clip_with_one_person(session: Session, tmp_path: Path) -> None:
     assert any(p["alt"].startswith("Heat map on the face: most towards") for p in pictures)
     assert page.text.count("Side by side: most suspicious (A) and least suspicious (D)") == 1
     assert page.text.count("Also suspicious") == 1 == page.text.count("Also among the least")
+
+
+def test_a_model_of_somebody_s_own(session: Session, tmp_path: Path) -> None:
+    """Who reads the page learns what is missing, and who made the model how to add it."""
+    model, networks = saved(random_detector(), tmp_path), Networks(random_detector(), session)
+    for limits in (None, "It knows no hats."):
+        if limits is not None:
+            card = f"# Random\n\n## What it cannot do\n\n{limits}\n"
+            (tmp_path / "random.md").write_text(card)
+        page = Page("".join(Report(networks, model).parts()))
+        for words in ("Nobody wrote down", "a Markdown file beside it"):
+            assert (words in page.text) == (limits is None)
+        assert ("It knows no hats." in page.text) == (limits is not None)
 
 
 def test_persons_most_fake_first(session: Session, tmp_path: Path) -> None:
@@ -145,6 +161,31 @@ def test_nothing_to_judge(
     for text in expected:
         assert text in page.text
     assert not page.all("img")
+
+
+def test_a_clip_of_which_one_frame_was_looked_at_is_no_picture(
+    session: Session, tmp_path: Path
+) -> None:
+    frames = [frame(0.0, [face(1, 0.5)])]
+    verdict = verdict_of("short.mp4", frames, frames_read=5)
+    page = written(session, frames, verdict, tmp_path / "a.html")
+    assert "Treat the clip as if" in page.text and "picture, so there was" not in page.text
+    assert "5 frames read, 1 of them looked at, 1 of these with a face" in page.text
+    assert "judged over 0.0 s only" in page.text and "Timeline" not in page.text
+
+
+def test_what_would_help_where_all_faces_are_covered(session: Session, tmp_path: Path) -> None:
+    verdict = verdict_of(
+        "x.jpg", [], (), {"covered": 1}, verdict="uncertain", notes=(Note("covered"),)
+    )
+    page = written(session, [], verdict, tmp_path / "a.html")
+    assert "It may help: a picture or clip of the same person without glasses" in page.text
+
+
+def test_a_caveat_about_standard_input_keeps_its_hyphens(session: Session, tmp_path: Path) -> None:
+    frames = clip_of()
+    page = written(session, frames, verdict_of("-", frames, prior=0.05), tmp_path / "a.html")
+    assert "have a swapped face (--prior)." in page.text
 
 
 def test_a_file_that_is_cut_short(session: Session, tmp_path: Path) -> None:
@@ -255,8 +296,9 @@ def test_the_file_and_what_it_says_of_itself(session: Session, tmp_path: Path) -
     assert "5 bytes<" in of_file(nothing) and "says nothing about where" in of_file(nothing)
 
 
-def test_a_folder(session: Session, tmp_path: Path) -> None:
-    report = Report(Networks(session.model, session))
+@pytest.mark.parametrize("first", [1, 7])
+def test_a_folder(session: Session, tmp_path: Path, first: int) -> None:
+    report = Report(Networks(session.model, session), first=first)
     frames = clip_of()
     for name, verdict in (
         ("a/one.mp4", verdict_of("a/one.mp4", frames)),
@@ -272,9 +314,9 @@ def test_a_folder(session: Session, tmp_path: Path) -> None:
     report.write(tmp_path / "a.html")
     page = check(tmp_path / "a.html")
     assert "3 files" in page.text and "1 fake, 1 no face, 1 unreadable." in page.text
-    assert [a["href"] for a in page.all("a")] == [
-        "#file-1", "#file-2", "#file-3", "#files", "#files", "#files",
-    ]  # fmt: skip
+    links = [a["href"] for a in page.all("a")]
+    assert links == [*(f"#file-{first + n}" for n in range(3)), "#files", "#files", "#files"]
+    assert {link[1:] for link in links} <= {part.get("id") for part in page.all("section")}
 
 
 def test_many_files_stay_small(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_every_doubt_is_said_and_what_would_help() -> None:
     small = Note("small_face", {"pixels": 64})
     (sentence,) = [text for text in doubtful(short, small) if "cannot tell" in text]
     assert "77.5" in sentence and "the face is small (64 pixels). " in sentence
-    assert "a longer clip of the person or a larger picture of the face." in sentence
+    assert "a longer clip of the person; or a larger picture of the face." in sentence
 
 
 @pytest.mark.parametrize(("word", "p_fake"), [("fake", 0.9), ("uncertain", 0.5)])
@@ -67,6 +68,34 @@ def test_what_only_several_say_together_is_said_of_them(word: Any, p_fake: float
     verdict = verdict_of("x.mp4", frames, (1, 2, 3), verdict=word, p_fake=p_fake)
     told = next(statements(verdict, False, THRESHOLDS))
     assert "3 persons together" in told and "person 1" not in told
+
+
+def test_a_doubt_is_told_of_whom_it_is() -> None:
+    """Who looks fake for a while, or is no photograph, need not be the most suspicious."""
+    frames = [frame(0.0, [face(1, 0.55), face(2, 0.45), face(3, 0.2)])]
+    plain = verdict_of("x.mp4", frames, (1, 2, 3))
+    values = {"start": 2.0, "end": 4.0, "p_fake": 0.9, "others": 0}
+    awhile, stranger = Note("fake_for_a_while", values), Note("out_of_domain", {"faces": 1})
+    two = Note("out_of_domain", {"faces": 2})
+
+    def told(notes: tuple[Note, ...], *doubts: tuple[Note, ...]) -> str:
+        tracks = tuple(
+            dataclasses.replace(track, doubts=(*more, *track.doubts))
+            for track, more in zip(plain.tracks, doubts, strict=True)
+        )
+        verdict = dataclasses.replace(plain, tracks=tracks, notes=notes)
+        return next(statements(verdict, False, THRESHOLDS)).partition(":")[0]
+
+    of_most = "The model cannot tell about person 1, the most suspicious of 3 persons"
+    assert told((), (), (), ()) == told((awhile,), (awhile,), (), ()) == of_most
+    for note in (awhile, stranger):
+        expected = "The model cannot tell about person 3, one of 3 persons"
+        assert told((note,), (), (), (note,)) == expected
+    less = Note("fake_for_a_while", {**values, "p_fake": 0.8})
+    assert told((awhile,), (less,), (awhile,), ()).endswith("person 2, one of 3 persons")
+    together = "The model cannot tell about 3 persons together"
+    assert told((two,), (), (stranger,), (stranger,)) == together
+    assert told((stranger, awhile), (awhile,), (), (stranger,)) == together
 
 
 def test_what_is_not_fake_is_not_called_real() -> None:

@@ -32,6 +32,10 @@ def test_segments_are_shaded() -> None:
     assert "looks fake from 0:02.5 to 0:07.5" in text and len(text) < MOST_SVG
 
 
+def test_one_moment_is_one_frame() -> None:
+    assert "over time: 1 frame judged between" in drawn(moments_of([1.0], [0.5]), 9.0)
+
+
 def moments_of(times: Sequence[float], p_fake: Sequence[float]) -> list[Moment]:
     return [Moment(t, (0, 0, 1, 1), p) for t, p in zip(times, p_fake, strict=True)]
 

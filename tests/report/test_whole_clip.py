@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.clips import clip_file
+from support.clips import clip_bytes, clip_file
 from support.detectors import photo
 from support.seen import THRESHOLDS, face, frame
 
@@ -79,3 +80,66 @@ def test_without_a_look_there_is_no_file(tmp_path: Path) -> None:
     source = clip_file(tmp_path, "a.mp4", frames=3)
     annotated(source, tmp_path / "b.mp4", [])
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "avi"])
+def test_sound_whose_clock_is_set_anew_ends_there(tmp_path: Path, ending: str) -> None:
+    """As where recordings were joined; the frames go on."""
+    part = clip_bytes("mpegts", "mpeg2video", frames=[photo(120, 160)] * 50, sound=True)
+    (tmp_path / "a.ts").write_bytes(part * 2)
+    sound = annotated(tmp_path / "a.ts", tmp_path / f"b.{ending}", [0.0, 0.5])
+    assert sound.fault is not None and "set anew" in sound.fault
+    assert len(decoded(tmp_path / f"b.{ending}")[0]) == 100
+    assert sound_of(tmp_path / f"b.{ending}")[2] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mov"])
+def test_sound_in_packets_of_less_than_a_millisecond(tmp_path: Path, ending: str) -> None:
+    """In Matroska some have the same time, which others do not take."""
+    source, path = tmp_path / "a.mkv", tmp_path / f"b.{ending}"
+    with av.open(str(source), "w") as container:
+        pictures = container.add_stream("mpeg4", rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = 160, 120, "yuv420p"
+        track = container.add_stream("pcm_s16le", rate=48000, layout="mono")
+        for _ in range(5):
+            picture = av.VideoFrame.from_ndarray(photo(120, 160), "rgb24")
+            container.mux(pictures.encode(picture))
+        container.mux(pictures.encode(None))
+        for number in range(250):
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 32), np.int16), "s16", "mono")
+            samples.sample_rate, samples.pts = 48000, 32 * number
+            container.mux(track.encode(samples))
+    sound = annotated(source, path, [0.0, 0.16])
+    if ending == "mkv":
+        assert sound.fault is None and sound_of(path)[2] == pytest.approx(0.16, abs=0.01)
+    else:
+        assert sound.fault is not None and "closer" in sound.fault
+
+
+def test_sound_of_a_damaged_file_ends_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = clip_file(tmp_path, "a.mp4", frames=[photo(120, 160)] * 25, sound=True)
+    real_next = Sound._next
+
+    def damaged(self: Sound) -> Any:
+        if self._last > 0.5:
+            self._packets = (1 / 0 for _ in "x")  # type: ignore[assignment]  # whatever PyAV raises
+        return real_next(self)
+
+    monkeypatch.setattr(Sound, "_next", damaged)
+    sound = annotated(source, tmp_path / "b.mp4", [0.0])
+    assert sound.fault == "its sound cannot be read to its end (division by zero)"
+    assert len(decoded(tmp_path / "b.mp4")[0]) == 25
+    assert sound_of(tmp_path / "b.mp4")[2] == pytest.approx(0.55, abs=0.1)
+
+
+def test_nothing_large_is_kept_of_a_look(tmp_path: Path) -> None:
+    """An hour has 14,400 of them."""
+    whole = WholeClip(Annotation(tmp_path / "a.mp4", clip=True), tmp_path / "none.mp4")
+    pixels, crop = np.zeros((120, 160, 3), np.uint8), np.zeros((3, 256, 256), np.float32)
+    kept = weakref.ref(pixels), weakref.ref(crop)
+    whole.add(frame(0.0, [face(1, 0.9, 20, 30)._replace(crop=crop)], pixels))
+    del pixels, crop
+    assert [part() is None for part in kept] == [True, True]
+    whole.__exit__(KeyboardInterrupt, None, None)

@@ -15,18 +15,15 @@ import pytest
 pytest.importorskip("distributed")
 pytest.importorskip("pyarrow")
 
-from support.scans import both, judges, numbered, rows, stubs, workers
+from support.scans import OF_CLUSTERS, both, judges, numbered, rows, stubs, workers
 from support.stub_judges import Stub, verdict_of
 
+from minimeso.errors import InputError
 from minimeso.scan import Limits, Scan, State
 from minimeso.scan.source import Entry
 
-#: Dask's own, at the end of clusters whose workers were killed.
 pytest_plugins = ["support.leftovers"]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning"),
-    pytest.mark.usefixtures("no_leftovers"),
-]
+pytestmark = OF_CLUSTERS
 
 
 def scan(
@@ -84,6 +81,23 @@ def test_judges_that_are_killed_lose_nothing(tmp_path: Path) -> None:
     assert killer.killed == 3
     check(tmp_path / "out", entries)
     assert not judges()
+
+
+def test_workers_hear_no_signals_that_are_for_the_scan(tmp_path: Path) -> None:
+    """Terminals and ``systemd`` send them to all; workers that ended of one were started anew
+    while Dask closed, which took half a minute."""
+    seen: list[set[int]] = []
+
+    def on_progress(state: State) -> None:
+        if state.done >= (10, 150, 1000)[len(seen)]:
+            family = [*workers(), *judges()]
+            seen.append({one.pid for one in family})
+            for one in family:
+                one.send_signal(signal.SIGINT)
+                one.send_signal(signal.SIGTERM)
+
+    scan(numbered(200), tmp_path / "out", Stub(seconds=0.02), on_progress)
+    assert len(seen) == 2 and seen[0] == seen[1] and len(seen[0]) >= 4
 
 
 def test_poison(tmp_path: Path) -> None:
@@ -149,6 +163,19 @@ def test_stopping_keeps_what_is_done(tmp_path: Path) -> None:
     assert scan(entries, tmp_path / "out", Stub(str(second))).total == 200 - state.done
     assert len(second.read_text().split()) == 200 - state.done
     check(tmp_path / "out", entries)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the current folder")
+def test_in_a_folder_that_was_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python starts no process there, of which Dask did not hear."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    entries = [*numbered(3), Entry("relative", 100, "stamp")]
+    scan(entries, tmp_path / "out", Stub(), workers=1)
+    check(tmp_path / "out", entries)
+    with pytest.raises(InputError, match="out: the current folder was deleted"):
+        scan(entries, Path("out"), Stub())
 
 
 def test_nothing_to_do(tmp_path: Path) -> None:

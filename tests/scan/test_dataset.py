@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,27 +14,14 @@ pytest.importorskip("pyarrow")
 
 import pyarrow as pa
 from pyarrow import parquet
-from support.scans import both, rows
+from support.scans import both, outcome, rows, write
 from support.stub_judges import verdict_of
 
 from minimeso.errors import InputError, OutputError
 from minimeso.scan import dataset as module
 from minimeso.scan.dataset import Dataset, state
-from minimeso.scan.schema import VERSION_KEY, Outcome, given_up, outcome_of, schemas
-
-
-def outcome(name: str, settings: str = "s", stamp: str | None = None) -> Outcome:
-    stamp = stamp or f"stamp of {name}"
-    return outcome_of(verdict_of(name), name, "ab" * 32, 5, stamp, settings)
-
-
-def write(out: Path, *outcomes: Outcome) -> Dataset:
-    dataset = Dataset(str(out))
-    writer = dataset.writer(dataset.index())
-    for one in outcomes:
-        writer.add([one])
-    writer.flush()
-    return dataset
+from minimeso.scan.schema import VERSION_KEY, Outcome, given_up, schemas
+from minimeso.scan.summary import summarize
 
 
 def test_rows(tmp_path: Path) -> None:
@@ -72,6 +60,40 @@ def test_a_row_is_replaced(tmp_path: Path) -> None:
     assert [(row["path"], row["settings"]) for row in files] == [("a", "s"), ("b", "t"), ("c", "s")]
     assert [row["stamp"] for row in files] == ["stamp of a", "stamp of b", "new stamp"]
     assert len(tracks) == sum(row["persons"] for row in files)
+
+
+def test_a_row_that_is_replaced_while_somebody_reads_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or not at all, as while neither is there."""
+    write(tmp_path, outcome("a"), outcome("b"))
+    dataset = Dataset(str(tmp_path))
+    writer = dataset.writer(dataset.index())
+    writer.add([outcome("c")])
+    writer.flush()
+    read = Dataset._read
+
+    def meanwhile(self: Dataset, *which: Any) -> Any:
+        found = read(self, *which)
+        monkeypatch.undo()
+        writer.add([outcome("a", "t")])
+        writer.flush()
+        return found
+
+    reader = Dataset(str(tmp_path))
+    monkeypatch.setattr(Dataset, "_read", meanwhile)
+    assert summarize(reader).files in (2, 3)
+    assert summarize(reader).files == 3
+
+
+def test_a_summary_of_rows_that_are_there_twice(tmp_path: Path) -> None:
+    """As after two scans at once where nothing can be locked."""
+    write(tmp_path / "one", outcome("a"))
+    write(tmp_path / "other", outcome("a", "t"))
+    part = tmp_path / "other" / "files" / "part-00000.parquet"
+    part.rename(tmp_path / "one" / "files" / "part-00001.parquet")
+    found = summarize(Dataset(str(tmp_path / "one"))).suspects
+    assert sorted(row["settings"] for row in found) == ["s", "t"]
 
 
 def test_parts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +167,26 @@ def test_one_writer(tmp_path: Path) -> None:
         other.wait()
     with Dataset(str(tmp_path)).store.locked():
         pass
+
+
+@pytest.mark.parametrize("is_made_again", [False, True])
+def test_a_folder_that_is_moved_meanwhile(tmp_path: Path, is_made_again: bool) -> None:
+    """What was written goes with it; a new one has neither these rows nor our lock."""
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    dataset = Dataset(str(out))
+    with dataset.store.locked():
+        writer = dataset.writer(dataset.index())
+        writer.add([outcome("a")])
+        writer.flush()
+        out.rename(moved)
+        if is_made_again:
+            with Dataset(str(out)).store.locked():
+                pass
+        writer.add([outcome("b")])
+        with pytest.raises(OutputError, match=r"moved, deleted .*run it again"):
+            writer.flush()
+    assert not (out / "files").exists()
+    assert [row["path"] for row in rows(moved)] == ["a"]
 
 
 def test_an_address() -> None:

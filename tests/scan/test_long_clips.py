@@ -14,7 +14,7 @@ pytest.importorskip("fsspec")
 from fsspec import filesystem
 from PIL import Image
 from support.clips import clip_file
-from support.scans import rows, stubs, workers
+from support.scans import OF_CLUSTERS, rows, stubs, workers
 from support.stub_judges import Stub, verdict_of
 from test_cluster import Killer, check, scan
 
@@ -28,10 +28,7 @@ from minimeso.scan.schema import Outcome, given_up
 from minimeso.scan.source import Entry
 
 pytest_plugins = ["support.leftovers"]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning"),
-    pytest.mark.usefixtures("no_leftovers"),
-]
+pytestmark = OF_CLUSTERS
 
 SAMPLE = Path(__file__).parents[2] / "minimeso" / "samples" / "portrait.jpg"
 
@@ -74,11 +71,12 @@ def test_pieces_come_in_any_order_and_twice() -> None:
 
 def test_a_piece_that_is_given_up_gives_the_clip_up_once() -> None:
     jobs: list[Job] = []
-    assembly = Assembly(jobs.append)
+    forgotten: list[str] = []
+    assembly = Assembly(jobs.append, forgotten.append)
     assembly.take([CUT])
     bad = given_up("/a", 1, "stamp", "died", {"settings": "s"})
     assert assembly.take([bad, bad, JudgedPiece("/a", 0, b"0")]) == [bad]
-    assert len(jobs) == 3
+    assert len(jobs) == 3 and forgotten == ["/a"]
 
 
 # --- on a cluster -------------------------------------------------------------------------------
@@ -145,6 +143,7 @@ def test_a_file_that_changes_between_its_pieces(tmp_path: Path) -> None:
     data = path.read_bytes()
     other = judged_by_hand(str(path), settings, data + b"\0\0\0\x08free")
     assert other.file is not None and not other.stamp, "nobody knows what was judged"
+    assert other.file["sha256"] is None, "or what had this hash would be taken for it"
     path.write_bytes(data)
     gone = judged_by_hand(str(path), settings, b"no clip any more")
     assert gone.file is not None and gone.file["status"] == "unreadable"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
-from collections.abc import Callable
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,58 +12,16 @@ import pytest
 pytest.importorskip("distributed")
 pytest.importorskip("pyarrow")
 
+from support.instant import Client
 from support.scans import numbered
 from support.stub_judges import Stub
 
+from minimeso.scan import session as module
 from minimeso.scan.batches import Batches
 from minimeso.scan.judge import Job
 from minimeso.scan.limits import Limits
 from minimeso.scan.session import LostSchedulerError, Session
-from minimeso.scan.task import Judged, Plan
-
-
-class LateFuture:
-    """Of a task whose result is lost at first, in one way or another, and then computed again."""
-
-    def __init__(self, key: str, data: bytes, ways: list[str]) -> None:
-        self.key, self._data, self._ways = key, data, ways
-        self.status = "finished"
-
-    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        self.status = "finished"
-        if self._ways and self._ways[0] != "while it is fetched":
-            self.status = self._ways.pop(0)
-        callback(self)
-
-    def result(self, timeout: float) -> bytes:
-        if self._ways and self._ways[0] == "while it is fetched":
-            self._ways.pop(0)
-            self.status = "lost"
-            raise RuntimeError("the worker is gone")
-        return self._data
-
-    def release(self) -> None:
-        pass
-
-
-class Client:
-    """Judges at once, by itself."""
-
-    def __init__(self, *ways: str) -> None:
-        self._ways = list(ways)
-
-    def nthreads(self) -> dict[str, int]:
-        return {"worker": 1}
-
-    def submit(self, call: Any, data: bytes, key: str, pure: bool) -> LateFuture:
-        ways, self._ways = self._ways, []
-        return LateFuture(key, _judged(data), ways)
-
-
-def _judged(data: bytes) -> bytes:
-    jobs, plan = pickle.loads(data)
-    judge = plan.make(None)
-    return pickle.dumps(Judged([judge(job, lambda: None) for job in jobs], 0.1))
+from minimeso.scan.task import Plan
 
 
 def session(client: Client, found: list[Any]) -> Session:
@@ -82,6 +40,69 @@ def test_a_result_that_is_lost_is_waited_for(ways: list[str]) -> None:
     found: list[Any] = []
     session(Client(*ways), found).run()
     assert sorted(outcome.path for outcome in found) == [entry.path for entry in numbered(5)]
+
+
+class Deserted(Client):
+    """Its workers died, and nobody starts others."""
+
+    def nthreads(self) -> dict[str, int]:
+        return {}
+
+    def submit(self, call: Any, data: bytes, key: str, pure: bool) -> Any:
+        return SimpleNamespace(key=key, add_done_callback=lambda _: None, release=lambda: None)
+
+
+def test_workers_of_this_machine_that_are_all_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where each is killed while Dask starts it: it tries that no more."""
+    monkeypatch.setattr(module, "_COUNT_SECONDS", 0.1)
+    deserted = session(Deserted(), [])
+    deserted.patience = 0.5
+    with pytest.raises(LostSchedulerError, match="none is left"):
+        deserted.run()
+
+
+class Silent(Client):
+    """The worker of the first task is stopped when that is done; it has the result."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._times = times
+
+    def submit(self, call: Any, data: bytes, key: str, pure: bool) -> Any:
+        future = super().submit(call, data, key, pure)
+        if key.endswith("-1"):
+            result: Any = future.result
+
+            def late(timeout: float) -> Any:
+                self._times -= 1
+                if self._times >= 0:
+                    time.sleep(timeout)
+                    raise TimeoutError
+                return result(timeout)
+
+            future.result = late  # type: ignore[method-assign]  # of this one
+        return future
+
+
+def test_a_worker_that_is_stopped_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For two minutes nothing was taken from the others."""
+    monkeypatch.setattr(module, "_RESULT_SECONDS", 0.02)
+    found: list[Any] = []
+    session(Silent(3), found).run()
+    assert [outcome.path for outcome in found][-1] == numbered(5)[0].path and len(found) == 5
+
+
+def test_who_stops_does_not_wait_for_a_worker_that_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_RESULT_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_END_SECONDS", 1.0)
+    found: list[Any] = []
+    left = session(Silent(1 << 20), found)
+    left.tick = lambda _: left._stop.set() if len(found) == 4 else None
+    start = time.monotonic()
+    left.run()
+    assert len(found) == 4 and time.monotonic() - start < 10
 
 
 def test_a_scheduler_that_is_gone_is_told() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minimeso.scan.batches import Batches
 from minimeso.scan.judge import Job
+from minimeso.scan.pieces import Cut, Work
 from minimeso.scan.source import Entry
 
 
@@ -51,6 +54,21 @@ def test_what_is_lost_comes_first_again() -> None:
     assert first is not None
     batches.take_back(first)
     assert batches.give(1) == first
+
+
+def test_pieces_of_a_clip_that_was_given_up_are_not_judged() -> None:
+    """Each may hang as long as the first one did."""
+    cut, other = Entry("cut", 100 << 20), Entry("other", 100 << 20)
+    spans: Any = (None,) * 4
+    batches = Batches(iter([Job(Entry("next"))]), 1)
+    for entry in (cut, other, cut):
+        batches.add(Job(entry, work=Work(Cut(entry.path, None, 1, "", spans))))
+    lost = batches.give(1)
+    assert lost is not None and lost[0].entry is cut
+    batches.take_back(lost)
+    batches.forget("cut")
+    left = [batches.give(1) for _ in range(3)]
+    assert [batch and batch[0].entry.path for batch in left] == ["other", "next", None]
 
 
 def test_who_kills_workers_is_blamed_alone() -> None:

@@ -7,10 +7,11 @@ grow is here: the list of what is to be done, the index, the parts.
 from __future__ import annotations
 
 import time
-import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
+from support.memory import peak_of
 
 pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")
@@ -51,10 +52,7 @@ def test_time_and_memory_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert cpu[_LARGE] / _LARGE < _TIME * cpu[_SMALL] / _SMALL
     peaks = {}
     for count in (_SMALL, _LARGE):
-        tracemalloc.start()
-        judged(count, tmp_path / f"{count} again")
-        peaks[count] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+        _, peaks[count] = peak_of(partial(judged, count, tmp_path / f"{count} again"))
     assert peaks[_LARGE] < _MEMORY * peaks[_SMALL]
 
 

@@ -8,21 +8,48 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pyarrow import dataset
+import pytest
+from pyarrow import dataset as arrow
 
+from minimeso.scan.dataset import Dataset
+from minimeso.scan.schema import Outcome, outcome_of
 from minimeso.scan.source import Entry
+from support.stub_judges import verdict_of
 
 Row = dict[str, Any]
+
+#: Marks of modules that start clusters, with the plugin ``support.leftovers``: the warnings are
+#: Dask's own, at the end of clusters whose workers were killed.
+OF_CLUSTERS = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning"),
+    pytest.mark.usefixtures("no_leftovers"),
+]
 
 
 def rows(out: Path | str, table: str = "files") -> list[Row]:
     """All rows of a table, as any reader of Parquet finds them, sorted."""
-    found: list[Row] = dataset.dataset(f"{out}/{table}", format="parquet").to_table().to_pylist()
+    found: list[Row] = arrow.dataset(f"{out}/{table}", format="parquet").to_table().to_pylist()
     return sorted(found, key=lambda row: (row["path"], row.get("id", 0)))
 
 
 def both(out: Path | str) -> tuple[list[Row], list[Row]]:
     return rows(out), rows(out, "tracks")
+
+
+def outcome(name: str, settings: str = "s", stamp: str | None = None) -> Outcome:
+    """A whole row of a stub's verdict."""
+    stamp = stamp or f"stamp of {name}"
+    return outcome_of(verdict_of(name), name, "ab" * 32, 5, stamp, settings)
+
+
+def write(out: Path, *outcomes: Outcome) -> Dataset:
+    """A data set with these rows, in a part each."""
+    dataset = Dataset(str(out))
+    writer = dataset.writer(dataset.index())
+    for one in outcomes:
+        writer.add([one])
+    writer.flush()
+    return dataset
 
 
 def stubs(*names: str) -> list[Entry]:
@@ -36,13 +63,22 @@ def numbered(count: int) -> list[Entry]:
 
 def workers() -> list[psutil.Process]:
     """The processes of the local cluster of this process."""
-    found = []
-    for child in psutil.Process(os.getpid()).children():
-        with suppress(psutil.NoSuchProcess):  # killed a moment ago
-            found += [child] * ("spawn_main" in " ".join(child.cmdline()))
-    return found
+    return children_with("spawn_main")
 
 
 def judges() -> list[psutil.Process]:
     """The processes that judge for these."""
-    return [child for worker in workers() for child in worker.children()]
+    found = []
+    for worker in workers():
+        with suppress(psutil.NoSuchProcess):
+            found += worker.children()
+    return found
+
+
+def children_with(word: str) -> list[psutil.Process]:
+    """Children of this process whose command has the word; those that just ended have none."""
+    found = []
+    for child in psutil.Process(os.getpid()).children():
+        with suppress(psutil.NoSuchProcess):
+            found += [child] * (word in " ".join(child.cmdline()))
+    return found

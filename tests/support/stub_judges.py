@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minimeso.engine.bindings import lib
+from minimeso.errors import EngineError, ModelError
 from minimeso.media.key_frames import Span
 from minimeso.scan.judge import Alive, Answer, Job
 from minimeso.scan.pieces import Cut, JudgedPiece
@@ -57,6 +59,10 @@ class Stub(NamedTuple):
                 alive()
         if name.startswith("die"):
             os.kill(os.getpid(), signal.SIGKILL)
+        if name.startswith("overflow"):
+            raise ModelError("its weights overflow")
+        if name.startswith("large"):
+            raise EngineError("too large for this machine", lib.MM_E_NOMEM)
         if name.startswith("raise"):
             raise RuntimeError("unexpected")
         time.sleep(self.seconds)

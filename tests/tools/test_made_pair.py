@@ -62,6 +62,11 @@ def test_a_pair_is_made_and_judges(some_faces: Faces, tmp_path: Path) -> None:
     text = target.with_suffix(".md").read_text()
     assert "| a | b | 10 | 0.700 | 50.0% | 80.0% |" in text
     assert "flatter" in text and "| stills | 4 |" in text and "None" not in text
+    assert "tools.train.out_of_source BEST.pt" in text  # the command of that table, too
+    assert "--leave-out ffpp --out-of-source OTHERS.csv\n" in text
+    assert "tools.train.domain" not in text and "tools.train.domain default.json" in (
+        MODELS / "default.md"
+    ).read_text(encoding="utf-8")
     before = target.with_suffix(".md").read_bytes(), target.with_suffix(".svg").read_bytes()
     assert pair_card.main([str(target)]) == 0
     assert before == (

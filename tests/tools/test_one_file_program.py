@@ -6,6 +6,7 @@ import importlib
 import runpy
 import sys
 import types
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from tools import program
 PACKAGE = Path(minimeso.__file__).parent
 
 
-def read_hook(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What the hook says, by a stand-in for PyInstaller that collects files as it does."""
+def read_hook(
+    monkeypatch: pytest.MonkeyPatch, hook: str = "hook-minimeso.py"
+) -> dict[str, list[str]]:
+    """What a hook says, by a stand-in for PyInstaller that collects files as it does."""
 
-    def collect_data_files(name: str, includes: list[str]) -> list[str]:
+    def collect_data_files(name: str, includes: Sequence[str] = ("**/*",)) -> list[str]:
         assert name == "minimeso"
         return [str(path) for pattern in includes for path in PACKAGE.glob(pattern)]
 
@@ -29,8 +32,9 @@ def read_hook(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     hooks = sys.modules["PyInstaller.utils.hooks"]
     monkeypatch.setattr(hooks, "collect_data_files", collect_data_files, raising=False)
+    monkeypatch.setattr(hooks, "collect_submodules", lambda name: [name], raising=False)
     (folder,) = get_hook_dirs()
-    return runpy.run_path(str(Path(folder, "hook-minimeso.py")))
+    return runpy.run_path(str(Path(folder, hook)))
 
 
 def test_the_hook_names_what_no_import_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +45,13 @@ def test_the_hook_names_what_no_import_shows(monkeypatch: pytest.MonkeyPatch) ->
         importlib.import_module(name)
     homes = {f"minimeso.{home}" for home in minimeso._HOMES.values()}
     assert homes <= {*said["hiddenimports"]}
+
+
+def test_a_program_with_the_commands_has_what_they_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`minimeso gui` in one that calls `minimeso.cli.main` had no page."""
+    said = read_hook(monkeypatch, "hook-minimeso.cli.py")
+    names = {Path(path).name for path in said["datas"]}
+    assert {"page.html", "page.js", "page.css", "portrait.jpg"} <= names
 
 
 def test_pyinstaller_finds_the_hook() -> None:

@@ -25,7 +25,7 @@ from support.paper_runs import paper_main, rows_of  # noqa: E402
 from minimeso import Model, save_model  # noqa: E402
 from minimeso.networks import NETWORKS  # noqa: E402
 from tools.paper import figures_of_paper as paper  # noqa: E402
-from tools.paper import results, table1, table2, table3  # noqa: E402  # noqa: E402
+from tools.paper import results, table1, table2, table3  # noqa: E402
 from tools.train import detectors, faces, trainer  # noqa: E402
 
 COMMITTED = Path(table1.__file__).parent / "results"
@@ -367,4 +367,4 @@ def test_shipped_models_stand_beside(
     text = "\n".join(table1._shipped(rows))
     assert "| Pish | `pish` | 20 | 0.600 | 0.800 [0.700, 0.900] |" in text
     assert text.index("`pish`") < text.index("`default`") and "`other`" not in text
-    assert "here: Pish, Leaky ReLU; in the paper: Leaky ReLU, Pish" in text
+    assert "here: Pish, Leaky ReLU; in the paper: Leaky ReLU = Pish" in text

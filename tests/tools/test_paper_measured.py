@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,10 +22,26 @@ pytest.importorskip("matplotlib")
 from support.paper_runs import paper_main, rows_of  # noqa: E402
 
 from tools.paper import __main__ as command  # noqa: E402
+from tools.paper import (  # noqa: E402
+    elsewhere,
+    figure3,
+    page,
+    pilot,
+    results,
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+)
 from tools.paper import figures_of_paper as paper  # noqa: E402
-from tools.paper import page, results, table1, table4  # noqa: E402
 from tools.train import detectors  # noqa: E402
+from tools.train.sets import BALANCED  # noqa: E402
 
+SUMMARY = {
+    **{"set": "ffpp-swaps", "protocol": "paper", "about": "", "train_faces": "1", "val_faces": "1"},
+    **dict.fromkeys(("train_accuracy", "val_accuracy", "val_loss", "val_auc"), "0.5"),
+}
 COMMITTED = Path(table1.__file__).parent / "results"
 PAIRS = {"train": 6, "val": 4, "test": 3}
 FEW = results.Budget(runs=1, epochs=1, examples=4)
@@ -90,12 +108,23 @@ def test_pish_and_its_derivative_agree(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in COMMITTED.glob("*/*.md")))
 def test_committed_results_are_what_their_csv_says(name: str, tmp_path: Path) -> None:
-    folder = COMMITTED / name
-    made = [folder / f"{folder.name}.{kind}" for kind in ("csv", "md")]
-    shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("checkpoints"))
-    assert paper_main(folder.name, None, tmp_path, "--render") == 0
-    for path in made:
-        assert (tmp_path / folder.name / path.name).read_text() == path.read_text()
+    """With the folders beside it, as some pages count the runs of others."""
+    out = tmp_path / "results"
+    shutil.copytree(COMMITTED, out, ignore=shutil.ignore_patterns("checkpoints", "*.md"))
+    (page_of,) = (COMMITTED / name).glob("*.md")
+    table = page_of.with_suffix(".csv")
+    (out / name / table.name).unlink()
+    assert paper_main(page_of.stem, None, out, *_how(page_of.stem, name), "--render") == 0
+    for path in (page_of, table):
+        assert (out / name / path.name).read_bytes() == path.read_bytes()
+
+
+def _how(experiment: str, folder: str) -> list[str]:
+    """The options of the command that wrote into this folder."""
+    for of_set, protocol in itertools.product(("", *BALANCED), results.PROTOCOLS):
+        if results.called(experiment, of_set, protocol) == folder:
+            return [*(["--set", of_set] if of_set else []), "--protocol", protocol]
+    raise AssertionError(f"no command writes into {folder}")
 
 
 def test_the_page_of_all_is_what_their_pages_say(tmp_path: Path) -> None:
@@ -111,8 +140,67 @@ def test_the_page_of_all_is_what_their_pages_say(tmp_path: Path) -> None:
     said = "**Of the paper's 10 claims that one setting is better than another, 10 stay open.**"
     (folder / "table1.md").write_text(f"# Table 1\n\n{said}\n\n![x](table1.png)\n\n## More\n")
     text = "\n\n".join(page.page(tmp_path / "results", tmp_path / "docs" / "paper.md"))
-    assert f"- Table 1: {said}" in text.split("## Table 1, on `ffpp`")[0]
+    assert f"- Table 1, on `ffpp`: {said}" in text.split("## Table 1, on `ffpp`")[0]
     assert "](../results/table1-ffpp/table1.png)" in text and "### More" in text
+
+
+def test_the_page_of_all_begins_with_what_each_says() -> None:
+    """A reader finds the verdicts first, and then what the paper's abbreviations mean."""
+    beginning = page.PAGE.read_text(encoding="utf-8").split("\n## ")[0]
+    for name in ("table1-ffpp-swaps-pixel", "table2", "table3", "table4", "table5", "elsewhere"):
+        text = (COMMITTED / name / f"{name.split('-')[0]}.md").read_text(encoding="utf-8")
+        assert f"\n- {text.splitlines()[0][2:]}" in beginning, name
+    for word in ("V.Acc", "V.AUC", "p_fake", "SD", "SE", "bf16", "AVX2", "DFDC"):
+        assert word in beginning
+    assert "on every engine hold: 8; are the other way round: Mish before Swish" in beginning
+
+
+def test_the_pilot_says_what_its_few_runs_leave_open() -> None:
+    """By the scatter between its seeds, and by that of stage 1's differences; a seed that was
+    trained twice is told."""
+    rows = results.read_table(COMMITTED / "pilot" / "runs.csv")
+    stage1 = results.read_table(COMMITTED / "table1-ffpp-swaps-pixel" / "runs.csv")
+    runs = [run for run in stage1.to_dict("records") if int(run["seed"]) < 2]
+    (text,) = [part for part in pilot.page(rows, [SUMMARY], runs) if "between 2 seeds" in part]
+    first, second = (float(r["val_accuracy"]) for r in runs if r["activation"] == "leaky_relu")
+    assert f"scatters by {abs(first - second) / 2**0.5:.3f} [" in text
+    assert text.count("runs of each setting") == 1
+    whole = "\n".join(pilot.page(rows, [SUMMARY], runs))
+    assert "all settings pooled, 4 degrees of freedom" in whole
+    assert "Seed 0 was trained here and in stage 1" in whole and "V.Acc 0.698 and 0.726" in whole
+    alone = "\n".join(pilot.page(rows, [SUMMARY]))
+    assert "seeds" not in alone and "In stage 1" not in alone
+
+
+def test_stage_3_of_a_set_says_so(tmp_path: Path) -> None:
+    """Its command, whose faces, and that people were drawn."""
+    folder = tmp_path / "table3-ffpp-pixel"
+    rows = results.read_table(COMMITTED / "table3" / "runs.csv")
+    rows = rows.assign(
+        faces_in="sets", **results.Options(tmp_path, set="ffpp", protocol="pixel").faces
+    )
+    results.write_table(folder / "runs.csv", rows)
+    table3.render(folder)
+    text = (folder / "table3.md").read_text(encoding="utf-8")
+    assert "`python -m tools.paper table3 --set ffpp --protocol pixel --budget cpu" in text
+    assert "by drawing whole people (59 of them)" in text
+    assert "validation faces of `--set ffpp`" in text and "DFDC" not in text
+
+
+@pytest.mark.parametrize("module", [pilot, table1, table2, figure3, table5, elsewhere])
+def test_the_documentation_says_the_budgets_there_are(module: ModuleType) -> None:
+    text = (page.PAGE.parent / "experiments.md").read_text(encoding="utf-8")
+    head, *lines = re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    names = re.findall(r"`(\w+)`", head)
+    (cells,) = (line.split(" | ")[2:] for line in lines if line.startswith(f"| `{module.NAME}`"))
+    assert names == ["cpu", "days", "gpu", "full"]
+    for name, cell in zip(names, cells, strict=True):
+        found = re.match(r"(\d+)(?: runs?)? of (\d+)", cell)
+        if found is None:
+            assert cell == "the same"
+        else:
+            said = int(found[1]), int(found[2])
+        assert said == module.BUDGETS[name][:2], (name, cell)
 
 
 def test_help_names_every_experiment() -> None:
@@ -121,3 +209,15 @@ def test_help_names_every_experiment() -> None:
     root = Path(detectors.__file__).parent.parent.parent
     said = subprocess.run(started, cwd=root, capture_output=True, text=True, check=True).stdout
     assert all(name in said for name in command.EXPERIMENTS) and "examples:" in said
+
+
+def test_without_its_extra_it_names_it() -> None:
+    """Before anything else: also for --help."""
+    start = "runpy.run_module('tools.paper', run_name='__main__')"
+    code = f"import runpy, sys; sys.modules['pandas'] = None; {start}"
+    started = [sys.executable, "-c", code, "--help"]
+    root = Path(detectors.__file__).parent.parent.parent
+    ended = subprocess.run(started, cwd=root, capture_output=True, text=True)
+    assert ended.returncode == 2 and ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("paper: ") and "pandas" in line and ".[train]" in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -15,7 +16,7 @@ pytest.importorskip("matplotlib")
 
 
 from tools.paper import figures_of_paper as paper  # noqa: E402
-from tools.paper import intervals, ordering, results, table1, table2, table3  # noqa: E402  # noqa: E402
+from tools.paper import intervals, ordering, people, results, table1, table2, table3  # noqa: E402
 
 COMMITTED = Path(table1.__file__).parent / "results"
 PAIRS = {"train": 6, "val": 4, "test": 3}
@@ -58,7 +59,13 @@ def test_equals_are_no_order() -> None:
     order = {"a": 3, "b": 2, "c": 1}
     same = ordering.order_statement(dict.fromkeys("abc", 0.5), order, [], names)
     assert "X = X = X" in same and "All are equal" in same
-    assert "approximate" in ordering.order_statement({"a": 1, "b": 1, "c": 0}, order, [], names)
+    few = ordering.order_statement({"a": 1, "b": 1, "c": 0}, order, [], names)
+    assert "probability 0.333 (exact)" in few  # two of six orders
+    names = dict.fromkeys("abcdefg", "X")
+    theirs = {name: ord(name) for name in names}
+    halves = {name: place // 2 for name, place in theirs.items()}
+    many = ordering.order_statement(halves, theirs, [], names)
+    assert "approximate" in many
     assert "no order to compare" in ordering.order_statement({"a": 1, "z": 2}, order, [], names)
 
 
@@ -72,6 +79,36 @@ def test_equals_of_the_paper_are_no_order_either() -> None:
     assert "in the paper: swish 0.001 = pish 0.001." in statement
     assert "pish 0.001 before swish 0.001 by 0.200" in statement
     assert "other way round" not in statement and "not the paper's" not in statement
+
+
+def test_one_accuracy_is_no_claim() -> None:
+    """The paper's Leaky ReLU and Pish have one V.Acc; their losses claim nothing of it."""
+    found = [
+        people.Comparison(a, b, 0.0, -0.1, 0.1, 0.01, 0.01, 2.0)
+        for a, b in itertools.combinations(paper.TABLE1, 2)
+    ]
+    said = ordering.claims(table1.ORDER, found, paper.NAMES)
+    assert "9 claims" in said and "9 stay open" in said and "more people" in said, said
+    means = {name: 0.9 - 0.1 * place for place, name in enumerate(paper.TABLE1)}
+    statement = ordering.order_statement(means, table1.ORDER, [], paper.NAMES)
+    assert "in the paper: Leaky ReLU = Pish, Swish" in statement
+    assert "probability 0.017 (exact)" in statement  # two of 120 orders
+
+
+def test_claims_say_what_would_settle_them() -> None:
+    def settled(*of_people: float) -> str:
+        found = [
+            people.Comparison("a", other, 0.0, -0.1, 0.1, error, 0.01, 2.0)
+            for other, error in zip("bc", of_people, strict=True)
+        ]
+        return ordering.claims({"a": 3, "b": 2, "c": 1}, found, {name: name for name in "abc"})
+
+    assert "2 stay open (some 5 runs of each setting would bring the interval of all" in settled(
+        0.001, 0.002
+    )
+    some = settled(0.001, 0.02)
+    assert "interval of 1 of them" in some and "for the other 1 faces of more people" in some
+    assert "more runs would settle none of them" in settled(0.02, 0.02)
 
 
 def test_a_run_that_diverged_leaves_the_others_their_figures() -> None:

@@ -24,7 +24,7 @@ from support.cifar import flat_tiles, jpeg, label_table, write_cifar  # noqa: E4
 
 from minimeso import Session, load_model  # noqa: E402
 from tools.convert import __main__ as convert_command  # noqa: E402
-from tools.paper import classify, figure3, images, stages, table5  # noqa: E402
+from tools.paper import classify, figure3, images, pages, stages, table5  # noqa: E402
 from tools.paper.__main__ import main  # noqa: E402
 from tools.paper.results import Budget, ResultsError  # noqa: E402
 from tools.train import trainer  # noqa: E402
@@ -444,8 +444,23 @@ def test_order_is_noise_or_not() -> None:
 def test_a_page_says_what_ran_where() -> None:
     row = {"activation": "relu", "device": "cpu", "precision": "bf16", "seconds": "1800"}
     rows = pd.DataFrame([row, row, {**row, "activation": "pish"}, {**row, "device": "cuda"}])
-    assert "bf16, on cpu; 1.5 hours" in table5.machine(rows[:3])
-    assert "on cpu (runs: Pish 1, ReLU 2) and cuda (runs: ReLU 1); 2.0" in table5.machine(rows)
+    assert "Trained in bf16 on cpu; 1.5 hours" in table5.machine(rows[:3])
+    said = table5.machine(rows)
+    assert "bf16 on cpu (runs: Pish 1, ReLU 2) and bf16 on cuda (runs: ReLU 1); 2.0" in said
+    named = rows.assign(machine=["", "A", "A", "B"], precision=["bf16", "fp32", "fp32", "bf16"])
+    assert "bf16 on cpu (runs: ReLU 1)" in table5.machine(named)
+    assert "fp32 on cpu (A) (runs: Pish 1, ReLU 1)" in table5.machine(named)
+    assert "Trained in fp32 on cpu (A); 1.0 hours" in table5.machine(named[1:3])
+
+
+def test_a_page_says_if_its_command_gives_other_runs() -> None:
+    """Also where a budget was raised after the runs."""
+    budgets = {"gpu": Budget(3, 30, 0)}
+    rows = pd.DataFrame([{"budget": "gpu", "epochs": "30", "limit": "0"}])
+    assert pages.budget_of_now(rows, [3, 3], budgets) == ""
+    assert "makes 3 runs: some are missing" in pages.budget_of_now(rows, [3, 2], budgets)
+    older = pages.budget_of_now(rows.assign(epochs="6"), [3, 3], budgets)
+    assert "older budget: `gpu` is 3 runs of 30 epochs now" in older
 
 
 def test_interval_of_a_share() -> None:

@@ -6,13 +6,17 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from minimeso import Session
+from minimeso import Graph, Session
+from minimeso.engine.graph import Weights
+from minimeso.engine.library import find_model
 from minimeso.engine.native import activate, available_isas
 from minimeso.engine.operators import functions, kernel_of
+from minimeso.engine.session import Array
 from minimeso.networks import NETWORKS
 
 pytest.importorskip("torch")
@@ -20,7 +24,7 @@ pytest.importorskip("torch")
 from conftest import random_weights
 
 from tools.bench import __main__ as bench_command
-from tools.bench import elements, peers, report, workers
+from tools.bench import cases, elements, peers, report, workers
 
 
 def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +49,21 @@ def test_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["engines"][f"minimeso-{isa}"]["ratio_to_fastest_peer"] == theirs / ours
     assert written["machine"]["cpu"] and written["versions"]["torch"]
     assert "fastest peer" in capsys.readouterr().out
+
+
+def by_litert(graph: Graph, weights: Weights, images: Array) -> Array:
+    """What LiteRT computes for images (N, C, H, W), of the file that the benchmark makes for it."""
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    from tools.bench import tflite
+
+    content = tflite.convert(graph, weights, len(images))
+    network = interpreter.Interpreter(model_content=content)
+    network.allocate_tensors()
+    source = network.get_input_details()[0]["index"]
+    network.set_tensor(source, np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
+    network.invoke()
+    found: Array = network.get_tensor(network.get_output_details()[0]["index"])
+    return found
 
 
 def test_everybody_takes_turns() -> None:
@@ -76,6 +95,23 @@ def test_a_wrong_peer_is_shown_but_does_not_count() -> None:
     lines = "\n".join(report.notes([found]))
     assert "not measured: ncnn: not installed" in lines
     assert "mnn: p_fake is up to 2.6e-04 off" in lines
+
+
+def test_the_finder_is_the_same_for_all() -> None:
+    """As a module, and as a TensorFlow Lite file."""
+    import torch
+
+    graph = cases.graph_of(cases.FINDER, "relu")
+    weights = find_model(cases.FINDER).weights
+    images = cases.Case(Path(), cases.FINDER, "relu", 1, 1).images()
+    ours = Session(graph, weights).run(images)
+    with mock.patch.object(cases.Case, "weights", lambda _: dict(weights)):
+        module = cases.torch_network(cases.Case(Path(), cases.FINDER, "relu", 1, 1))
+    with torch.inference_mode():
+        theirs = module(torch.from_numpy(images)).numpy()
+    assert report.agreement(theirs, ours)["verdict"] == "agrees"
+
+    assert report.agreement(by_litert(graph, weights, images), ours)["verdict"] == "agrees"
 
 
 def test_no_peer_at_all() -> None:
@@ -179,20 +215,13 @@ def test_both_do_the_same(name: str) -> None:
 
 def test_efficientnet_in_tensorflow_lite() -> None:
     """Strides, windows of one channel, sums and ReLU6, with batch norms folded."""
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     pytest.importorskip("efficientnet_lite_pytorch")
-    from tools.bench import tflite
     from tools.convert import efficientnet, reference
 
     graph = efficientnet.efficientnet_lite0()
-    weights = reference.random_arrays("efficientnet_lite0", "relu6", peers.EPS, 0)
+    weights = reference.random_arrays("efficientnet_lite0", "relu6", cases.EPS, 0)
     images = np.random.default_rng(2).random((1, 3, 256, 256), np.float32)
-    network = interpreter.Interpreter(model_content=tflite.convert(graph, weights, 1))
-    network.allocate_tensors()
-    source = network.get_input_details()[0]["index"]
-    network.set_tensor(source, np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
-    network.invoke()
-    p_fake = network.get_tensor(network.get_output_details()[0]["index"])
+    p_fake = by_litert(graph, weights, images)
     np.testing.assert_allclose(p_fake, Session(graph, weights).run(images), atol=1e-5, rtol=0)
 
 
@@ -200,17 +229,9 @@ def test_efficientnet_in_tensorflow_lite() -> None:
 @pytest.mark.parametrize("name", ["meso4", "mesoinception4"])
 def test_the_tensorflow_lite_file_is_the_same_network(name: str, activation: str) -> None:
     """With activations far beyond the 89 at which exp overflows."""
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    from tools.bench import tflite
-
-    graph = NETWORKS[name](activation, peers.EPS, False)
+    graph = NETWORKS[name](activation, cases.EPS, False)
     weights = random_weights(graph, np.random.default_rng(1))
     weights["fc2.weight"] *= np.float32(0.001)  # the logit near 1
     images = np.random.default_rng(2).random((2, 3, 256, 256), np.float32)
-    network = interpreter.Interpreter(model_content=tflite.convert(graph, weights, 2))
-    network.allocate_tensors()
-    channels_last = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-    network.set_tensor(network.get_input_details()[0]["index"], channels_last)
-    network.invoke()
-    p_fake = network.get_tensor(network.get_output_details()[0]["index"])
+    p_fake = by_litert(graph, weights, images)
     np.testing.assert_allclose(p_fake, Session(graph, weights).run(images), atol=1e-5, rtol=0)

@@ -189,6 +189,14 @@ def test_the_pilot_and_stage_1_on_a_set(
     assert command.main(["table1", "--set", "ffpp", "--protocol", "pixel", *arguments]) == 0
     page = (tmp_path / "out" / "table1-ffpp-pixel" / "table1.md").read_text()
     assert "--protocol pixel" in page and "whole pixels" in page
+    again = ["--set", "ffpp", "--protocol", "pixel", "--seed", "1"]
+    assert command.main(["table1", *again, *arguments]) == 0
+    assert command.main(["pilot", "--render", *arguments]) == 0
+    page = (tmp_path / "out" / "pilot" / "pilot.md").read_text()
+    assert "between 2 seeds (standard deviation, and its 95 % interval; those of stage 1" in page
+    assert "paper" not in set(
+        results.read_table(tmp_path / "out" / "pilot" / "runs.csv")["machine"]
+    )
 
 
 def test_a_set_is_for_stage_1_only(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """Our engine against what a user could pick instead: `python -m tools.bench --peers`.
 
-Both detectors with every activation of the paper and EfficientNet-Lite0, one image and a batch, one
-thread and two. All
+Both detectors with every activation of the paper, EfficientNet-Lite0 and the finder of faces, one
+image and a batch, one thread and two. All
 engines run the same weights on the same images in float32, are checked to agree with us, and take
 turns: each measures a few calls, then it is the next one's turn, and every round another one
 starts; so whatever else the machine does falls on all of them alike. Medians are compared.
@@ -31,18 +31,26 @@ from typing import TYPE_CHECKING, Any
 from minimeso.cli.bench import profile_table
 from minimeso.engine.native import available_isas, choose_isa
 from minimeso.errors import MinimesoError
-from minimeso.networks import NETWORKS
 from tools.arguments import input_file, name_list, number, number_list, output_file
-from tools.bench import crops, elements, growth, machine, peers, report, search, whole, workers
+from tools.bench import (
+    cases,
+    crops,
+    elements,
+    growth,
+    machine,
+    peers,
+    report,
+    search,
+    whole,
+    workers,
+)
 from tools.bench.comparison import Bench, Plan
-from tools.convert import efficientnet
 
 if TYPE_CHECKING:
     from minimeso.engine.profile import Profile
 
 ACTIVATIONS = ("original", "leaky_relu", "swish", "mish", "pish")
 INTERRUPTED = 130
-BUSY = 0.3  # load average beyond which figures are called doubtful
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     results: dict[str, Any] = {"machine": machine.describe(options.machine)}
     load = results["machine"]["load_average"]
-    if load and load[0] > BUSY:
+    if load and load[0] > machine.BUSY:
         print(f"The machine is busy (load {load[0]:.1f}): these figures are doubtful.")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(_plan(options), Path(folder), _progress(sys.stderr.isatty()))
@@ -143,14 +151,14 @@ def _profile(bench: Bench) -> list[dict[str, Any]]:
         for network in plan.networks:
             for activation in plan.activations_of(network):
                 folder = bench.network_folder(network, activation)
-                case = peers.Case(folder, network, activation, plan.batches[0], plan.threads[0])
+                case = cases.Case(folder, network, activation, plan.batches[0], plan.threads[0])
                 results.append(_profile_of(bench, worker, case))
     finally:
         worker.close()
     return results
 
 
-def _profile_of(bench: Bench, worker: workers.Worker, case: peers.Case) -> dict[str, Any]:
+def _profile_of(bench: Bench, worker: workers.Worker, case: cases.Case) -> dict[str, Any]:
     isa = bench.plan.engines[0].partition("-")[2]
     rounds = bench.plan.rounds if case.batch == 1 else bench.plan.batch_rounds
     peak = bench.measure_peak(case.threads)
@@ -256,8 +264,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--quick", action="store_true", help="few rounds: to see that it works")
     add("--rounds", type=number(1024), metavar="N", help="turns of every engine")
     add("--only", type=name_list(peers.PEERS), metavar="PEER,...", help=", ".join(peers.PEERS))
-    known = [*NETWORKS, efficientnet.ARCHITECTURE]
-    add("--networks", type=name_list(known), default=known, metavar="NAME,...")
+    add("--networks", type=name_list(cases.KNOWN), default=list(cases.KNOWN), metavar="NAME,...",
+        help=f"default: {', '.join(cases.KNOWN)}")  # fmt: skip
     add("--activations", type=name_list(ACTIVATIONS), default=list(ACTIVATIONS), metavar="NAME,...")
     add("--threads", type=number_list(1024), default=[1, 2], metavar="N,...", help="default: 1,2")
     add("--batches", type=number_list(1024), default=[1, 32], metavar="N,...", help="default: 1,32")

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minimeso.engine.reference import evaluate
-from tools.bench import machine, peers, report, workers
-from tools.convert import efficientnet
+from tools.bench import cases, machine, peers, report, workers
 
 if TYPE_CHECKING:
     pass
@@ -51,8 +50,8 @@ class Plan:
 
     def activations_of(self, network: str) -> Sequence[str]:
         """Those that were asked for, of a network that has a choice."""
-        alone = network == efficientnet.ARCHITECTURE
-        return (efficientnet.ACTIVATION,) if alone else self.activations
+        only = cases.ONLY.get(network)
+        return (only,) if only else self.activations
 
 
 class Bench:
@@ -84,7 +83,7 @@ class Bench:
                     for activation in self.plan.activations_of(network):
                         for batch in self.plan.batches:
                             folder = self.network_folder(network, activation)
-                            case = peers.Case(folder, network, activation, batch, threads)
+                            case = cases.Case(folder, network, activation, batch, threads)
                             self._cell(case)
                 self._dismiss()
         finally:
@@ -97,12 +96,12 @@ class Bench:
             folder.mkdir()
             worker = workers.Worker(1, self.folder / "export.log")
             try:
-                worker.ask(peers.write_weights, folder, network, activation)
+                worker.ask(cases.write_weights, folder, network, activation)
                 if any(peers.engine(name).onnx for name in self.plan.engines):
                     batches = list(self.plan.batches)
-                    worker.ask(peers.write_onnx, folder, network, activation, batches)
+                    worker.ask(cases.write_onnx, folder, network, activation, batches)
             except peers.UnavailableError as error:
-                if not (folder / peers.WEIGHTS).exists():
+                if not (folder / cases.WEIGHTS).exists():
                     raise
                 self.no_onnx[folder] = f"no ONNX file: {error}"
             finally:
@@ -114,7 +113,7 @@ class Bench:
             worker.close()
         self._workers.clear()
 
-    def _cell(self, case: peers.Case) -> None:
+    def _cell(self, case: cases.Case) -> None:
         title = f"{case.architecture} {case.activation}, {report.plural(case.threads, 'thread')}"
         title += f", {report.plural(case.batch, 'image')}"
         loaded: dict[str, workers.Loaded] = {}
@@ -146,7 +145,7 @@ class Bench:
 
     def _measure(
         self,
-        case: peers.Case,
+        case: cases.Case,
         title: str,
         times: dict[str, Times],
         unavailable: dict[str, str],
@@ -185,7 +184,7 @@ class Bench:
 
     def _report(
         self,
-        case: peers.Case,
+        case: cases.Case,
         loaded: Mapping[str, workers.Loaded],
         times: Mapping[str, Times],
         unavailable: dict[str, str],
@@ -228,9 +227,9 @@ def _statistics(times: Times, batch: int) -> dict[str, Any]:
     }
 
 
-def _error(case: peers.Case, p_fake: float) -> float:
+def _error(case: cases.Case, p_fake: float) -> float:
     """How far our p_fake of the first image is from float64 arithmetic."""
-    graph = peers.graph_of(case)
+    graph = cases.graph_of(case.architecture, case.activation)
     image = case.images()[:1]
     values = evaluate(graph, case.weights(), {"image": image})
-    return abs(float(values[graph.outputs[0]].item()) - p_fake)
+    return abs(float(values[graph.outputs[0]].flat[0]) - p_fake)

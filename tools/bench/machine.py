@@ -23,6 +23,10 @@ from typing import Any
 import numpy as np
 
 import minimeso
+from tools.compiler import c_compiler
+
+#: Load average beyond which figures are called doubtful.
+BUSY = 0.3
 
 PACKAGE = Path(minimeso.__file__).resolve().parent
 PICTURE = PACKAGE / "samples" / "portrait.jpg"
@@ -116,8 +120,7 @@ class PeakMeter:
         self._program: Path | None = folder / "peak"
         source = folder / "peak.c"
         source.write_text(PEAK_SOURCE)
-        compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-        command = [*(compiler or "cc").split(), *PEAK_FLAGS, str(source), "-o", str(self._program)]
+        command = [*c_compiler(), *PEAK_FLAGS, str(source), "-o", str(self._program)]
         try:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
@@ -186,6 +189,7 @@ def describe(name: str | None) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "minimeso": minimeso.__version__,
+        "date": time.strftime("%Y-%m-%d"),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
     }
 

@@ -15,112 +15,23 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from tools.bench.cases import Array, Case, graph_of, torch_network
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from minimeso.engine.graph import Graph
     from minimeso.engine.profile import Profile
 
-Array = NDArray[np.float32]
 Run = Callable[[Any], Any]  # images as the engine wants them, to p_fake
-
-SEED = 2021
-EPS = 1e-3
-OPSET = 17
-WEIGHTS = "weights.npz"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network, how many images it gets at once, and on how many threads.
-
-    `folder` holds the network: what `write_weights` and `write_onnx` wrote, and peers made of it.
-    """
-
-    folder: Path
-    architecture: str
-    activation: str
-    batch: int
-    threads: int
-
-    def images(self) -> Array:
-        """(batch, 3, 256, 256) in [0, 1], the same for every engine."""
-        shape = (self.batch, 3, 256, 256)
-        return np.random.default_rng(SEED).random(shape, np.float32)
-
-    def weights(self) -> dict[str, Array]:
-        with np.load(self.folder / WEIGHTS, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-
-    def onnx(self, batch: int) -> Path:
-        return self.folder / f"{batch}.onnx"
-
-
-def graph_of(case: Case) -> Graph:
-    """The network for us."""
-    from tools.convert import source
-
-    return source.graph_of(case.architecture, case.activation, EPS)
 
 
 class UnavailableError(Exception):
     """An engine cannot do what was asked; the message is one line that says why."""
-
-
-# --- the network, written once ---------------------------------------------------------------
-
-
-def write_weights(folder: Path, architecture: str, activation: str) -> None:
-    """Random ones, as NumPy arrays."""
-    from tools.convert import reference
-
-    weights = reference.random_arrays(architecture, activation, EPS, SEED)
-    np.savez(folder / WEIGHTS, allow_pickle=False, **weights)
-
-
-def write_onnx(folder: Path, architecture: str, activation: str, batches: Sequence[int]) -> None:
-    """The network with these weights as ONNX, once for one image and once for each batch.
-
-    Shapes are fixed, because every peer optimises better when it knows them.
-    """
-    import torch
-
-    case = Case(folder, architecture, activation, 1, 1)
-    network = _torch_network(case)
-    for batch in {1, *batches}:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # the old exporter is deprecated; it needs no onnxscript
-            torch.onnx.export(
-                network,
-                (torch.zeros(batch, 3, 256, 256),),
-                case.onnx(batch),
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=["image"],
-                output_names=["p_fake"],
-            )
-
-
-def _torch_network(case: Case) -> nn.Module:
-    import torch
-    from torch import nn
-
-    from tools.convert import reference
-
-    torch.set_num_threads(case.threads)
-    network = reference.build_network(case.architecture, case.activation, EPS, case.weights())
-    return nn.Sequential(network.float(), nn.Sigmoid()).eval()
 
 
 # --- the engines -----------------------------------------------------------------------------
@@ -130,7 +41,7 @@ def minimeso(case: Case, isa: str) -> Run:
     """Ours."""
     from minimeso import Session
 
-    graph = graph_of(case)
+    graph = graph_of(case.architecture, case.activation)
     return Session(graph, case.weights(), threads=case.threads, isa=isa).run
 
 
@@ -138,14 +49,14 @@ def profile(case: Case, isa: str, runs: int) -> Profile:
     """Where our time goes."""
     from minimeso import Session
 
-    graph = graph_of(case)
+    graph = graph_of(case.architecture, case.activation)
     session = Session(graph, case.weights(), threads=case.threads, isa=isa)
     return session.profile(case.images(), runs)
 
 
 def torch_eager(case: Case) -> Run:
     """PyTorch as it comes."""
-    return _inference(_torch_network(case))
+    return _inference(torch_network(case))
 
 
 def torch_channels_last(case: Case) -> Run:
@@ -153,7 +64,7 @@ def torch_channels_last(case: Case) -> Run:
     import torch
 
     # torch's stubs know `memory_format` for tensors only
-    network = _torch_network(case).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = torch_network(case).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return _inference(network)
 
 
@@ -163,7 +74,7 @@ def torch_compile(case: Case) -> Run:
     import torch._inductor.config as inductor
 
     inductor.freezing = True
-    return _inference(torch.compile(_torch_network(case), dynamic=False))
+    return _inference(torch.compile(torch_network(case), dynamic=False))
 
 
 def _inference(network: Any) -> Run:
@@ -299,7 +210,7 @@ def litert(case: Case) -> Run:
 
     path = case.folder / f"{case.batch}.tflite"
     if not path.exists():
-        graph = graph_of(case)
+        graph = graph_of(case.architecture, case.activation)
         path.write_bytes(tflite.convert(graph, case.weights(), case.batch))
     network = Interpreter(str(path), num_threads=case.threads)
     network.allocate_tensors()

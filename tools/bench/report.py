@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from minimeso.cli.output import table
 from minimeso.engine.profile import multiply_adds
-from tools.bench import peers
-from tools.convert import source
+from tools.bench import cases, peers
 
 BASE = "original"
 TOLERANCE = 1e-4  # of p_fake; MNN misses it with some networks (2.6e-4) and is shown but marked
@@ -24,11 +23,12 @@ WRONG = 1e-3  # beyond, a peer computes something else and does not count
 MARKS = {"agrees": "", "inexact": "~", "wrong": "!"}
 
 
-def agreement(p: peers.Array, truth: peers.Array) -> dict[str, Any]:
-    """How far a peer's p_fake is from ours, and what that makes of it."""
+def agreement(p: cases.Array, truth: cases.Array) -> dict[str, Any]:
+    """How far a peer's p_fake is from ours, and what that makes of it; of outputs that go beyond 1,
+    as those of the finder, in parts of the largest."""
     if p.shape != truth.shape or not np.isfinite(p).all():
         return {"p_fake_error": None, "logit_error": None, "verdict": "wrong"}
-    error = float(np.abs(p - truth).max())
+    error = float(np.abs(p - truth).max() / max(1.0, float(np.abs(truth).max())))
     verdict = "agrees" if error <= TOLERANCE else "inexact" if error <= WRONG else "wrong"
     logit_error = float(np.abs(_logit(p) - _logit(truth)).max())
     return {"p_fake_error": error, "logit_error": logit_error, "verdict": verdict}
@@ -36,7 +36,7 @@ def agreement(p: peers.Array, truth: peers.Array) -> dict[str, Any]:
 
 def compare(cell: dict[str, Any], peak: float) -> None:
     """Add to a cell: the fastest peer, our ratios to it, and everybody's share of the peak."""
-    graph = source.graph_of(cell["network"], cell["activation"], peers.EPS)
+    graph = cases.graph_of(cell["network"], cell["activation"])
     limit = 1e3 * sum(multiply_adds(graph).values()) / peak  # ms
     engines: dict[str, dict[str, Any]] = cell["engines"]
     rivals = {
@@ -130,7 +130,7 @@ def plural(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _logit(p: peers.Array) -> NDArray[np.float64]:
+def _logit(p: cases.Array) -> NDArray[np.float64]:
     """log(p / (1 - p)), kept finite."""
     tiny = math.ulp(0.5)
     p = np.clip(np.asarray(p, np.float64), tiny, 1 - tiny)

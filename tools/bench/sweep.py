@@ -16,8 +16,6 @@ import argparse
 import ctypes
 import json
 import math
-import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -41,6 +39,7 @@ from minimeso.engine.native import available_isas
 from minimeso.engine.operators import OPERATORS, functions, kernel_of
 from minimeso.engine.operators.activations import EXACT
 from tools.arguments import name_list, number, output_file
+from tools.compiler import c_compiler
 
 SOURCE = Path(__file__).resolve().with_suffix(".c")
 CSRC = SOURCE.parents[2] / "csrc"
@@ -163,11 +162,10 @@ class Sweep:
     """The compiled comparison."""
 
     def __init__(self) -> None:
-        compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc") or "clang"
         with tempfile.TemporaryDirectory() as folder:
             library = Path(folder) / "sweep.so"
             files = [f"-I{CSRC}", str(SOURCE), "-o", str(library), "-lm"]
-            subprocess.run([*compiler.split(), *FLAGS, *files], check=True)
+            subprocess.run([*c_compiler(), *FLAGS, *files], check=True)
             self._library = ctypes.CDLL(str(library))
 
     def run(

@@ -10,7 +10,7 @@ operations of our networks are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ai_edge_litert.schema_py_generated as schema
@@ -160,11 +160,14 @@ class _Writer:
         before = [m // 2 for m in missing]
         same = [*before, *(m - b for m, b in zip(missing, before, strict=True))]
         alone = a["groups"] > 1 and a["groups"] == len(kernel) and kernel.shape[3] == 1
-        if list(a["padding"]) != same or not (a["groups"] == 1 or alone):
-            raise ValueError(f"{node.name}: only dense or depthwise convolutions padded as SAME")
+        if not (a["groups"] == 1 or alone):
+            raise ValueError(f"{node.name}: only dense or depthwise convolutions are known")
+        padded = list(a["padding"]) != same
+        if padded:
+            x = self._padded(x, node.inputs[0], a["padding"])
         bias = self.constant(self._get(node, "bias"))
         numbers = {
-            "padding": SAME, "strideW": stride[1], "strideH": stride[0],
+            "padding": VALID if padded else SAME, "strideW": stride[1], "strideH": stride[0],
             "dilationHFactor": dilation[0], "dilationWFactor": dilation[1],
             "fusedActivationFunction": self._fused(node),
         }  # fmt: skip
@@ -175,6 +178,15 @@ class _Writer:
         options = schema.Conv2DOptionsT(**numbers)
         inputs = [x, self.constant(kernel), bias]
         return self.operator("CONV_2D", inputs, self._shapes[node.name], options)
+
+    def _padded(self, x: int, name: str, padding: Sequence[int]) -> int:
+        """With zeros around it, where SAME would put them elsewhere."""
+        batch, height, width, channels = self._shapes[name]
+        top, left, bottom, right = padding
+        shape = (batch, top + height + bottom, left + width + right, channels)
+        sides = [[0, 0], [top, bottom], [left, right], [0, 0]]
+        inputs = [x, self.constant(sides, np.int32)]
+        return self.operator("PAD", inputs, shape, schema.PadOptionsT())
 
     def _linear(self, node: Node, x: int) -> int:
         weight = self._get(node, "weight")
@@ -238,9 +250,22 @@ class _Writer:
         options = schema.ConcatenationOptionsT(axis=len(shape) - 1)
         return self.operator("CONCATENATION", inputs, shape, options)
 
-    def _flatten(self, node: Node, x: int) -> int:
-        self._before_flatten[node.name] = self._shapes[node.inputs[0]]
+    def _resize(self, node: Node, x: int) -> int:
         shape = self._shapes[node.name]
+        if node.attributes["mode"] != "nearest":
+            raise ValueError(f"{node.name}: only the nearest pixel is known")
+        inputs = [x, self.constant(shape[1:3], np.int32)]
+        options = schema.ResizeNearestNeighborOptionsT()
+        return self.operator("RESIZE_NEAREST_NEIGHBOR", inputs, shape, options)
+
+    def _flatten(self, node: Node, x: int) -> int:
+        flat = self._shapes[node.inputs[0]]
+        self._before_flatten[node.name] = flat
+        shape = self._shapes[node.name]
+        if not any(n.op == "linear" for n in self._nodes.values() if node.name in n.inputs):
+            order, turned = [0, 3, 1, 2], (flat[0], flat[3], *flat[1:3])
+            inputs = [x, self.constant(order, np.int32)]
+            x = self.operator("TRANSPOSE", inputs, turned, schema.TransposeOptionsT())
         options = schema.ReshapeOptionsT(newShape=list(shape))
         return self.operator("RESHAPE", [x, self.constant(shape, np.int32)], shape, options)
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.bench.peers import Array, Case, Run, UnavailableError, engine
+from tools.bench.cases import Array, Case
+from tools.bench.peers import Run, UnavailableError, engine
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -13,10 +13,15 @@ from typing import NamedTuple
 
 from minimeso.errors import MinimesoError
 from tools.arguments import number
-from tools.paper.results import BUDGETS, PROTOCOLS, Options, ResultsError
 from tools.train.sets import BALANCED
 
 INTERRUPTED = 130
+MISSING = "pip install -e '.[train]' brings all of them"
+try:
+    from tools.paper.results import BUDGETS, PROTOCOLS, Options, ResultsError
+except ModuleNotFoundError as error:
+    print(f"paper: {error}; {MISSING}", file=sys.stderr)
+    sys.exit(2)
 
 
 class Experiment(NamedTuple):
@@ -47,9 +52,7 @@ OF_SETS = ("table1", "table2", "table3")
 EPILOG = """\
 examples:
   python -m tools.paper table1 --data DIR                    does it work? under two minutes
-  python -m tools.paper table1 --data DIR --budget cpu       within 90 minutes on two cores
   python -m tools.paper table1 --data DIR --budget gpu --device cuda
-  python -m tools.paper table1 --data DIR --set ffpp --budget cpu  other faces
   python -m tools.paper table1 --budget cpu --render         table and chart again, of the CSV files
 
 DIR holds faces/, mnist/ and cifar10/, or is the one of them that the experiment needs; faces/ is
@@ -137,7 +140,7 @@ def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
         print(f"paper: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        print(f"paper: {error}; pip install -e '.[train]' brings all of them", file=sys.stderr)
+        print(f"paper: {error}; {MISSING}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

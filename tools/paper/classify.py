@@ -220,7 +220,7 @@ def train_runs(
                         "train_pictures": len(splits[0].labels),
                         "test_pictures": len(splits[1].labels),
                         "precision": precision,
-                        "device": str(device),
+                        **stages.where(device),
                         "seconds": sum(epoch["seconds"] for epoch in trainer.history),
                     },
                 )

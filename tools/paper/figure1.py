@@ -152,7 +152,8 @@ def render(folder: Path) -> None:
 def page(row: Mapping[str, str]) -> Iterator[str]:
     """The Markdown file, paragraph by paragraph."""
     yield "# Figure 1: Pish and its derivative"
-    yield f"![Pish and its derivative]({NAME}.png)\n\nMade by `python -m tools.paper {NAME}`."
+    yield f"![Pish and its derivative: ours lie on the printed ones]({NAME}.png)"
+    yield f"Made by `python -m tools.paper {NAME}`."
     lines = []
     for key, (what, wanted) in FIGURES.items():
         found = float(row[key])

@@ -133,7 +133,7 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
         by_depth.setdefault(row["depth"], {})[row["activation"]] = row
     yield "# Figure 3: depth and activation on MNIST"
     yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
-    yield f"![Accuracy by depth]({NAME}.png)"
+    yield f"![Accuracy by hidden layers, as in the table]({NAME}.png)"
     yield pages.markdown_table(
         ["Hidden layers", *(paper.NAMES[activation] for activation in ACTIVATIONS)],
         [
@@ -256,7 +256,8 @@ def differs(rows: pd.DataFrame, depths: Sequence[int]) -> str:
         f" {pages.counted(map(len, results.grouped(rows, ('depth', 'activation')).values()))},"
         f" {rows['epochs'].iloc[0]} of the paper's {full.epochs}"
         f" epochs, {pages.counted(rows['train_pictures'])} of 60,000 pictures to"
-        f" train and {pages.counted(rows['test_pictures'])} of 10,000 to test.",
+        f" train and {pages.counted(rows['test_pictures'])} of 10,000 to test."
+        + pages.budget_of_now(rows, [BUDGETS[budget].runs], BUDGETS),
         "The paper does not give the learning rate. Here it is plain SGD at 0.01 without momentum,"
         " the default of Keras, which Misra, the author of Mish, used in his published notebook of"
         " this experiment. What the paper says of the network fits that notebook, so its two 5x5"

@@ -6,11 +6,14 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from scipy import stats
 
 from tools.paper import pages
 from tools.paper.intervals import Difference
 from tools.paper.people import MARGIN, Comparison
+
+COUNTED = 6  # settings, of which all orders are looked at where some are equal
 
 
 def order_statement(
@@ -79,7 +82,7 @@ def claims(
     here, which do not, which stay open, and how many runs would settle those.
 
     Args:
-        paper: the paper's figures, the best setting first; equal figures claim nothing.
+        paper: the paper's V.Acc, the best setting first; equal figures claim nothing.
         between: what runs and people say of every two settings.
         names: what settings are called.
     """
@@ -103,32 +106,33 @@ def claims(
         if group:
             parts.append(f"{len(group)} {said} ({', '.join(claim for claim, _ in group)})")
     if still:
-        needed = [found.runs_to_tell() for _, found in still]
-        enough = [runs for runs in needed if runs is not None]
-        settle = []
-        if enough:
-            settle.append(
-                f"{max(enough)} runs of each setting would bring the interval of"
-                f" {'all' if len(enough) == len(still) else len(enough)} of these to"
-                f" ± {MARGIN:g}"
-            )
-        if len(enough) < len(still):
-            settle.append(
-                f"for {'all' if not enough else len(still) - len(enough)} of them no number of"
-                " runs would, but more people"
-            )
-        parts.append(f"{len(still)} stay open ({'; '.join(settle)})")
+        parts.append(f"{len(still)} stay open ({_settle([found for _, found in still])})")
     count = len(hold) + len(fail) + len(still)
     return (
-        f"**Of the paper's {count} claims that one setting is better than another,"
+        f"**Of the paper's {count} claims that one setting has a higher V.Acc than another,"
         f" {'; '.join(parts)}.**"
     )
+
+
+def _settle(still: Sequence[Comparison]) -> str:
+    """What would bring the intervals of comparisons down to the margin."""
+    needed = [found.runs_to_tell() for found in still]
+    enough = [runs for runs in needed if runs is not None]
+    if not enough:
+        return "more runs would settle none of them: faces of more people are needed"
+    text = (
+        f"some {max(enough)} runs of each setting would bring the interval of"
+        f" {'all' if len(enough) == len(still) else len(enough)} of them to ± {MARGIN:g}"
+    )
+    if len(enough) < len(still):
+        text += f"; for the other {len(still) - len(enough)} faces of more people are needed"
+    return text
 
 
 def table_of(between: Sequence[Comparison], names: Mapping[str, str]) -> str:
     """The comparisons, as a table."""
     return pages.markdown_table(
-        ["Setting", "before", "V.Acc by", "in SD between runs", "SE by people", "SD of runs"],
+        ["Setting", "before", "V.Acc by", "in SD of runs", "SE by people"],
         [
             [
                 names[found.one],
@@ -136,7 +140,6 @@ def table_of(between: Sequence[Comparison], names: Mapping[str, str]) -> str:
                 f"{found.by:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
                 f"{found.effect:+.1f}",
                 f"{found.of_people:.3f}",
-                f"{found.of_runs:.3f}",
             ]
             for found in between
         ],
@@ -146,16 +149,31 @@ def table_of(between: Sequence[Comparison], names: Mapping[str, str]) -> str:
 def _rank_correlation(theirs: Sequence[int], ours: Sequence[float]) -> str:
     """Kendall's tau of two orders, each given by its places, and how probable it is by chance."""
     tied = min(len(set(ours)), len(set(theirs))) < len(theirs)
+    rough = tied and len(theirs) > COUNTED
     tau = stats.kendalltau(
         theirs, ours, method="asymptotic" if tied else "exact", alternative="greater"
     )
     if math.isnan(tau.statistic):
-        return "All are equal here."
+        return "All are equal in one of the two."
+    chance = _chance(theirs, ours) if tied and not rough else tau.pvalue
     return (
         f"Kendall's tau of the two orders is {tau.statistic:+.2f}; an order drawn at random"
-        f" agrees as well or better with probability {tau.pvalue:.3f}"
-        f" ({'approximate, some are equal' if tied else 'exact'})."
+        f" agrees as well or better with probability {chance:.3f}"
+        f" ({'approximate, some are equal' if rough else 'exact'})."
     )
+
+
+def _chance(theirs: Sequence[int], ours: Sequence[float]) -> float:
+    """How many of all orders agree as well or better; equals may be on either side."""
+    pairs = list(itertools.combinations(range(len(ours)), 2))
+
+    def agreement(ours: Sequence[float]) -> int:
+        signs = (np.sign((theirs[a] - theirs[b]) * (ours[a] - ours[b])) for a, b in pairs)
+        return sum(map(int, signs))
+
+    found = agreement(ours)
+    as_well = [agreement(drawn) >= found for drawn in itertools.permutations(ours)]
+    return sum(as_well) / len(as_well)
 
 
 def _differences(

@@ -35,11 +35,20 @@ ORDER = (
 BEGINNING = """\
 # The paper and what we found
 
-Kawa & Syga, "Verify It Yourself: A Note on Activation Functions' Influence on Fast DeepFake
-Detection" (SECRYPT 2021), put Swish, Mish and an activation of their own, Pish, into MesoNet
-(Afchar et al., WIFS 2018). Here stand all its tables and figures beside ours, each made by the
-command that it names; {doc}`experiments` says how. Nothing on this page is written by hand but
-these lines: `python -m tools.paper.page` makes it of the CSV files in `tools/paper/results`."""
+[Kawa & Syga, "Verify It Yourself: A Note on Activation Functions' Influence on Fast DeepFake
+Detection"](https://www.scitepress.org/PublishedPapers/2021/105817/pdf/index.html) (SECRYPT 2021),
+put Swish, Mish and an activation of their own, Pish, into MesoNet (Afchar et al., WIFS 2018). Here
+stand all its tables and figures beside ours, each made by the command that it names;
+{doc}`experiments` says how, and what `DIR` must hold. Nothing on this page is written by hand but
+these lines and those on words: `python -m tools.paper.page` makes it of the CSV files in
+`tools/paper/results`."""
+WORDS = """\
+Acc and Loss are accuracy and loss (mean squared error of faces, cross-entropy of pictures) on what
+was trained on; V.Acc, V.Loss and V.AUC those, and the area under the ROC curve, on validation
+faces, as the paper calls them. p_fake is the probability that a face is fake. SD and SE are
+standard deviation and standard error; `±` and `[low, high]` are 95 % intervals. bf16 and fp32 are
+the floats of training (bfloat16, float32); AVX-512, AVX2 and SSE2 are instruction sets of CPUs.
+DFDC is the set of clips of the Deepfake Detection Challenge."""
 
 
 def page(folder: Path, to: Path) -> Iterator[str]:
@@ -49,11 +58,13 @@ def page(folder: Path, to: Path) -> Iterator[str]:
     verdicts = []
     for name in there:
         text = _text(folder, name)
-        found = re.search(r"^\*\*Of the paper's .*\*\*$", text, re.MULTILINE)
+        found = re.search(r"\*\*[^*]+\*\*", text)  # what a page says in bold, it says first
         if found:
-            verdicts.append(f"- {_title(text)}: {found.group()}")
+            said = found.group().replace("**So t", "**T")
+            verdicts.append(f"- {_title(text)}{_of_set(name)}: {said}")
     if verdicts:
         yield "\n".join(verdicts)
+    yield WORDS
     for name in there:
         yield _section(folder, name, to)
 
@@ -70,12 +81,15 @@ def _title(text: str) -> str:
     return text.split("\n", 1)[0].lstrip("# ")
 
 
+def _of_set(name: str) -> str:
+    of_set = name.partition("-")[2]
+    return f", on `{of_set}`" if of_set else ""
+
+
 def _section(folder: Path, name: str, to: Path) -> str:
     """A page as a section of another: headings one level down, pictures where they are."""
-    of_set = name.partition("-")[2]
     text = re.sub(r"^#", "##", _text(folder, name).strip(), flags=re.MULTILINE)
-    if of_set:
-        text = re.sub(r"^(## .*)$", rf"\1, on `{of_set}`", text, count=1, flags=re.MULTILINE)
+    text = re.sub(r"^(## .*)$", rf"\1{_of_set(name)}", text, count=1, flags=re.MULTILINE)
     where = Path(os.path.relpath(folder / name, to.parent)).as_posix()
     return re.sub(r"(!\[[^\]]*\]\()", rf"\g<1>{where}/", text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import pandas as pd
 
 from tools.files import atomic_file
 from tools.paper.intervals import Interval, interval
-from tools.paper.results import grouped, values, write_text
+from tools.paper.results import Budget, grouped, values, write_text
 
 SMOKE = (
     "**A smoke run: it shows that the machinery works. Its figures mean nothing;** see `--budget"
@@ -29,6 +30,49 @@ def counted(values: Iterable[str | int]) -> str:
     """What rows say of a count: `8,802`, or `11 to 12` where they differ."""
     found = sorted({int(value) for value in values})
     return " to ".join(f"{count:,}" for count in sorted({found[0], found[-1]}))
+
+
+def budget_of_now(rows: pd.DataFrame, runs: Iterable[int], now: Mapping[str, Budget]) -> str:
+    """A sentence where a budget is not, or no longer, what these rows are.
+
+    Args:
+        rows: of runs.
+        runs: how many of each setting there are.
+        now: the budgets of the experiment.
+    """
+    row = rows.iloc[0]
+    name = row["budget"]
+    budget = now[name]
+    if (int(row["epochs"]), int(row["limit"])) != (budget.epochs, budget.examples):
+        return (
+            f" These runs are of an older budget: `{name}` is {budget.runs} runs of"
+            f" {budget.epochs} epochs now, and wants another `--out`."
+        )
+    missing = min(runs) < budget.runs
+    return f" The command makes {budget.runs} runs: some are missing." if missing else ""
+
+
+def machine(rows: pd.DataFrame, settings: Callable[[pd.DataFrame], Iterable[str]]) -> str:
+    """What trained, in which precision, for how long.
+
+    Args:
+        rows: of runs.
+        settings: names that of each of some rows.
+    """
+    places = {}
+    columns = [name for name in ("precision", "device", "machine") if name in rows]
+    for where, group in sorted(grouped(rows, columns).items()):
+        on = f"{where[0]} on {where[1]}" + (f" ({where[2]})" if any(where[2:]) else "")
+        places[on] = Counter(settings(group))
+    told = [
+        # another machine rounds otherwise, and may have had more runs of one setting
+        f"{on} (runs: {', '.join(f'{name} {count}' for name, count in sorted(runs.items()))})"
+        if len(places) > 1
+        else on
+        for on, runs in places.items()
+    ]
+    hours = sum(values(rows, "seconds")) / 3600
+    return f"Trained in {' and '.join(told)}; {hours:.1f} hours in all."
 
 
 def diverged(

@@ -1,14 +1,17 @@
 """Settings compared run by run and person by person: which differences more runs would not change.
 
 A run of one setting and the run of another with the same seed saw the same faces in the same order,
-changed alike, and were judged by the same people's faces. So their difference is what is looked at,
-and drawn anew: runs and people at once, with replacement, the same for all settings. The intervals
-of all comparisons hold together (the largest studentised deviation of a draw: Westfall & Young,
-"Resampling-based multiple testing", 1993).
+changed alike, and were judged by the same people's faces. So their difference is what is looked at.
+What other people would change is drawn: people anew, with replacement, the same for all settings.
+What other runs would change is Student's, with the scatter of all settings pooled: two or three
+runs drawn anew scatter too little, and do not say how badly so few know their scatter. The
+intervals of all comparisons hold together (the largest studentised deviation of a draw: Westfall &
+Young, "Resampling-based multiple testing", 1993).
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -42,8 +45,8 @@ class Comparison(NamedTuple):
     low: float
     high: float
     of_people: float  # standard error by drawing people alone
-    of_runs: float  # standard deviation of the difference between runs
-    reach: float  # interval's half, in standard errors
+    of_runs: float  # standard deviation of a difference between runs, pooled over settings
+    reach: float  # half of the interval of very many runs, in standard errors
 
     @property
     def effect(self) -> float:
@@ -51,8 +54,8 @@ class Comparison(NamedTuple):
         return self.by / self.of_runs if self.of_runs else math.nan
 
     def runs_to_tell(self, margin: float = MARGIN) -> int | None:
-        """How many runs of each setting would bring the interval's half down to a margin; None:
-        no number, since the people there are already leave more."""
+        """How many runs of each setting would bring the interval's half down to about a margin;
+        None: no number, since the people there are already leave more."""
         if not self.reach:  # not one face differs
             return 2
         room = (margin / self.reach) ** 2 - self.of_people**2
@@ -88,7 +91,8 @@ def names(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 def compare(
     settings: Sequence[str], divisions: Mapping[str, Judged], pairs: Sequence[tuple[str, str]] = ()
 ) -> list[Comparison]:
-    """Every two settings, or those of `pairs`. None where no division has two runs.
+    """Every two settings, or those of `pairs`. None where no division has two runs, or there
+    is one setting alone.
 
     Args:
         settings: the names of the first axis of each division's `right`.
@@ -99,61 +103,65 @@ def compare(
         return []
     place = {name: number for number, name in enumerate(settings)}
     chosen = [(place[a], place[b]) for a, b in pairs or itertools.combinations(settings, 2)]
-    both = _apart(divisions, chosen, runs=True, people=True)
-    only_people = _apart(divisions, chosen, runs=False, people=True).std(0)
-    by = _differences([(d.right, d.faces) for d in divisions.values()], chosen)
-    error = both.std(0)
-    error[error == 0] = np.finfo(float).tiny
-    reach = float(np.quantile((np.abs(both - by) / error).max(1), CONFIDENCE))
-    between = _scatter(divisions, chosen)
+    if not chosen:
+        return []
+    ones, others = np.transpose(chosen)
+    random = np.random.default_rng(0)
+    accuracy, on_others = _accuracies(divisions, random)
+    by = accuracy[ones] - accuracy[others]
+    by_people = on_others[:, ones] - on_others[:, others] - by
+    of_runs, freedom = scatter(divisions)
+    number = sum(one.right.shape[1] for one in divisions.values())
+    noise = random.normal(0, of_runs / math.sqrt(2 * number), (RESAMPLES, len(settings)))
+    apart = np.abs(by_people + noise[:, ones] - noise[:, others])
+    of_people = by_people.std(0)
+
+    def error(of_runs: float | Array) -> Array:
+        found: Array = np.hypot(of_people, of_runs / math.sqrt(number))
+        return np.maximum(found, np.finfo(float).tiny)
+
+    # what the few runs of a draw would have taken for their scatter
+    said = of_runs * np.sqrt(random.chisquare(freedom, (RESAMPLES, 1)) / freedom)
+    reach, of_many = (
+        float(np.quantile((apart / error(of)).max(1), CONFIDENCE)) for of in (said, of_runs)
+    )
+    half = reach * error(of_runs)
     return [
         Comparison(
-            settings[a], settings[b], float(by[i]), float(by[i] - reach * error[i]),
-            float(by[i] + reach * error[i]), float(only_people[i]), float(between[i]), reach,
+            settings[a], settings[b], float(by[i]), float(by[i] - half[i]), float(by[i] + half[i]),
+            float(of_people[i]), of_runs, of_many,
         )
         for i, (a, b) in enumerate(chosen)
     ]  # fmt: skip
 
 
-def _apart(
-    divisions: Mapping[str, Judged], chosen: Sequence[tuple[int, int]], runs: bool, people: bool
-) -> Array:
-    """(RESAMPLES, pairs): the differences, of runs and people drawn anew."""
-    random = np.random.default_rng(0)
-    found = np.empty((RESAMPLES, len(chosen)))
-    for draw in range(RESAMPLES):
-        parts = []
-        for one in divisions.values():
-            _, run_count, count = one.right.shape
-            of_runs = random.integers(run_count, size=run_count) if runs else np.arange(run_count)
-            times = np.bincount(random.integers(count, size=count), minlength=count)
-            times = times if people else np.ones(count, int)
-            parts.append((one.right[:, of_runs] * times, one.faces * times))
-        found[draw] = _differences(parts, chosen)
-    return found
-
-
-def _differences(
-    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
-    chosen: Sequence[tuple[int, int]],
-) -> Array:
-    """Of the mean accuracy over all runs, divisions by their runs."""
-    weight = np.array([right.shape[1] for right, _ in parts], float)
-    accuracy = np.stack([right.sum(2).mean(1) / faces.sum() for right, faces in parts])
-    mean = weight @ accuracy / weight.sum()
-    return np.array([mean[a] - mean[b] for a, b in chosen])
-
-
-def _scatter(divisions: Mapping[str, Judged], chosen: Sequence[tuple[int, int]]) -> Array:
-    """Standard deviation of each difference between runs of one division."""
-    squares, freedom = np.zeros(len(chosen)), 0
+def scatter(divisions: Mapping[str, Judged]) -> tuple[float, int]:
+    """Standard deviation of the difference of two settings between runs of one seed, pooled over
+    settings and divisions, and its degrees of freedom: what is left of accuracies when setting and
+    seed are taken out."""
+    squares, freedom = 0.0, 0
     for one in divisions.values():
         accuracy = one.right.sum(2) / one.faces.sum()
-        between = np.array([accuracy[a] - accuracy[b] for a, b in chosen])
-        squares += ((between - between.mean(1, keepdims=True)) ** 2).sum(1)
-        freedom += between.shape[1] - 1
-    scatter: Array = np.sqrt(squares / max(freedom, 1))
-    return scatter
+        left = accuracy - accuracy.mean(1, keepdims=True) - accuracy.mean(0) + accuracy.mean()
+        squares += float((left**2).sum())
+        freedom += (accuracy.shape[0] - 1) * (accuracy.shape[1] - 1)
+    return math.sqrt(2 * squares / max(freedom, 1)), freedom
+
+
+def _accuracies(
+    divisions: Mapping[str, Judged], random: np.random.Generator
+) -> tuple[Array, Array]:
+    """The mean accuracy of every setting over all runs, divisions by their runs, and the same on
+    people drawn anew: (settings,), (RESAMPLES, settings)."""
+    weight = np.array([one.right.shape[1] for one in divisions.values()], float)
+    found = []
+    for one in divisions.values():
+        _, runs, count = one.right.shape
+        anew = random.multinomial(count, np.full(count, 1 / count), RESAMPLES)
+        times = np.vstack([np.ones((1, count), np.int64), anew])
+        found.append((times @ one.right.sum(1).T) / (runs * times @ one.faces)[:, None])
+    mean: Array = np.tensordot(weight / weight.sum(), np.stack(found), 1)
+    return mean[0], mean[1:]
 
 
 def runs_needed(
@@ -171,12 +179,20 @@ def runs_needed(
     """
     if scatter == 0:
         return 2
-    for runs in range(2, 100_000):
+
+    def is_found(runs: int) -> bool:
         freedom, away = runs - 1, margin / scatter * math.sqrt(runs)
         least = stats.t.ppf(1 - 0.05 / comparisons / 2, freedom)
         found = stats.nct.sf(least, freedom, away)
         if math.isnan(found):  # far in the tail: nearly normal there
             found = stats.norm.sf(least - away)
-        if found >= power:
-            return runs
-    return 100_000
+        return bool(found >= power)
+
+    return 2 + bisect.bisect_left(range(2, 100_000), True, key=is_found)
+
+
+def likely(scatter: float, freedom: int) -> tuple[float, float]:
+    """The 95 % interval of a standard deviation of so many degrees of freedom, of normal values."""
+    tails = (1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2
+    low, high = (scatter * math.sqrt(freedom / stats.chi2.ppf(tail, freedom)) for tail in tails)
+    return low, high

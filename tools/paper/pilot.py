@@ -64,7 +64,8 @@ def _gather(options: Options) -> None:
     tables = [results.read_table(path) for path in paths if path.exists()]
     if tables:
         whole = pd.concat(tables).assign(protocol=lambda t: t.get("protocol", "paper"))
-        results.write_table(options.folder(NAME) / "runs.csv", whole.fillna("paper"))
+        whole = whole.fillna({"protocol": "paper"}).fillna("")
+        results.write_table(options.folder(NAME) / "runs.csv", whole)
 
 
 def render(folder: Path) -> None:
@@ -79,11 +80,24 @@ def render(folder: Path) -> None:
         if row["set"] == name and row["protocol"] == protocol
     ]  # fmt: skip
     results.write_table(folder / f"{NAME}.csv", summary)
-    pages.write_page(folder / f"{NAME}.md", page(rows, summary))
+    pages.write_page(folder / f"{NAME}.md", page(rows, summary, _in_stage1(folder)))
 
 
-def page(rows: pd.DataFrame, summary: Sequence[dict[str, str]]) -> Iterator[str]:
-    """The Markdown file, paragraph by paragraph."""
+def _in_stage1(folder: Path) -> list[dict[str, str]]:
+    """The runs of stage 1 beside it: of Leaky ReLU they are the pilot's, too."""
+    found = []
+    for protocol, name in WAYS:
+        beside = folder.parent / results.called("table1", name, protocol) / "runs.csv"
+        if beside.exists():
+            runs = results.read_table(beside).to_dict("records")
+            found += [{"protocol": protocol} | run for run in runs]
+    return [run for run in found if float(run["learning_rate"]) == RATE]
+
+
+def page(
+    rows: pd.DataFrame, summary: Sequence[dict[str, str]], in_stage1: Sequence[dict[str, str]] = ()
+) -> Iterator[str]:
+    """The Markdown file, paragraph by paragraph. `in_stage1`: runs of all settings."""
     yield "# Pilot: on which faces does the paper's protocol learn?"
     yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     yield (
@@ -111,25 +125,70 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, str]]) -> Iterator[str]
     )
     others = (name for name in PROTOCOLS if name in set(rows["protocol"]) - {"paper"})
     yield " ".join(f"`{name}`: {PROTOCOLS[name].about}." for name in others)
-    yield from _power(rows)
+    yield from _power(rows, in_stage1)
 
 
-def _power(rows: pd.DataFrame) -> Iterator[str]:
-    """How many runs of stage 1 it takes, by the scatter between the pilot's."""
-    for (name, protocol), group in results.grouped(rows, ("set", "protocol")).items():
-        accuracy = results.values(group, "val_accuracy")
-        if len(accuracy) < 2:
+def _power(rows: pd.DataFrame, in_stage1: Sequence[dict[str, str]]) -> Iterator[str]:
+    """How many runs of stage 1 it takes: by the scatter between the pilot's, as a plan, and by that
+    between those of stage 1 there are."""
+    alike = [run for run in in_stage1 if run["activation"] == ACTIVATION]
+    both = pd.concat([pd.DataFrame(alike), rows])
+    for (name, protocol), group in results.grouped(both, ("set", "protocol")).items():
+        seeds = group.drop_duplicates("seed")
+        if len(seeds) < 2:
             continue
-        scatter = float(np.std(accuracy, ddof=1))
-        needed = people.runs_needed(scatter * math.sqrt(2), COMPARISONS)
+        scatter = float(np.std(results.values(seeds, "val_accuracy"), ddof=1))
         yield (
-            f"On `{name}` by {protocol} V.Acc scatters by {scatter:.3f} between"
-            f" {len(accuracy)} seeds (standard deviation). If runs of one seed had nothing in"
-            f" common, {needed:,} runs of each setting would find a difference of"
-            f" {people.MARGIN:g} with a power of {people.POWER:.0%}, over the {COMPARISONS}"
-            " comparisons of five settings (paired t, Bonferroni); that they share faces and order"
-            " makes it fewer, and stage 1 says by how much."
+            f"On `{name}` by {protocol} V.Acc scatters by {_likely(scatter, len(seeds) - 1)}"
+            f" between {len(seeds)} seeds (standard deviation, and its 95 % interval"
+            f"{'; those of stage 1 are among them' if alike else ''}). If runs of one seed had"
+            f" nothing in common, {_needed(scatter * math.sqrt(2), len(seeds) - 1)} runs of each"
+            f" setting would find a difference of {people.MARGIN:g} with a power of"
+            f" {people.POWER:.0%}, over the {COMPARISONS} comparisons of five settings (paired t,"
+            " Bonferroni)."
         )
+        stage1 = [run for run in in_stage1 if (run["set"], run["protocol"]) == (name, protocol)]
+        yield from _of_stage1(pd.DataFrame(stage1))
+        yield from _twice(group)
+
+
+def _of_stage1(rows: pd.DataFrame) -> Iterator[str]:
+    """By what runs of one seed have in common."""
+    divisions = people.judged(rows, ("activation",)) if len(rows) else None
+    scatter, freedom = people.scatter(divisions) if divisions else (0.0, 0)
+    if freedom:
+        yield (
+            "In stage 1 the difference of two settings scatters by"
+            f" {_likely(scatter, freedom)} from seed to seed (all settings pooled, {freedom}"
+            f" degrees of freedom): {_needed(scatter, freedom)} runs. Either number is of runs"
+            " alone, judged by these people's faces."
+        )
+
+
+def _twice(rows: pd.DataFrame) -> Iterator[str]:
+    """Runs of one seed that were trained twice, and rounded otherwise."""
+    for (seed,), group in results.grouped(rows, ("seed",)).items():
+        accuracy = results.values(group, "val_accuracy")
+        if max(accuracy) > min(accuracy):
+            yield (
+                f"Seed {seed} was trained here and in stage 1, by kernels or CPUs that round"
+                f" otherwise: V.Acc {' and '.join(f'{one:.3f}' for one in reversed(accuracy))}."
+                " So a seed alone does not make a run the same again."
+            )
+
+
+def _likely(scatter: float, freedom: int) -> str:
+    """`0.016 [0.008, 0.101]`."""
+    low, high = people.likely(scatter, freedom)
+    return f"{scatter:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _needed(scatter: float, freedom: int) -> str:
+    """`73 [23, 2,703]`: runs, by the scatter of a difference."""
+    best, few, many = (
+        people.runs_needed(one, COMPARISONS) for one in (scatter, *people.likely(scatter, freedom))
+    )
+    return f"{best:,} [{few:,}, {many:,}]"
 
 
 def _verdict(summary: Sequence[dict[str, str]]) -> str:

@@ -72,8 +72,14 @@ class Options:
     def called(self, name: str) -> str:
         """The name of an experiment, of the set of faces if one is named, and of the protocol if it
         is not the paper's."""
-        protocol = "" if self.protocol == "paper" else self.protocol
-        return "-".join(filter(None, (name, self.set, protocol)))
+        return called(name, self.set, self.protocol)
+
+    @property
+    def faces(self) -> dict[str, str]:
+        """Columns of `runs.csv`: the set of faces if one is named, and the protocol if it is not
+        the paper's."""
+        found = {"set": self.set} if self.set else {}
+        return found | ({"protocol": self.protocol} if self.protocol != "paper" else {})
 
     @property
     def cache(self) -> Path:
@@ -88,6 +94,11 @@ class Options:
             raise ResultsError(f"{self.data}: no such folder; point --data at the one with {kind}/")
         inside = self.data / kind
         return inside if inside.is_dir() else self.data
+
+
+def called(name: str, of_set: str, protocol: str) -> str:
+    """See `Options.called`."""
+    return "-".join(filter(None, (name, of_set, "" if protocol == "paper" else protocol)))
 
 
 class Budget(NamedTuple):

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tools.bench.machine import cpu_model
 from tools.paper.results import PROTOCOLS, Budget, Options, ResultsError, Runs, cell
 from tools.train import detectors, divisions, faces, sources
 from tools.train.device import bfloat16_is_fast, device_of
@@ -24,6 +25,9 @@ from tools.train.trainer import TrainError
 
 #: What names a run; the other columns of `runs.csv` are settings and figures.
 KEY = ("activation", "learning_rate", "split", "seed")
+
+#: Epochs; to judge each took a tenth of the time, and only the last one counts.
+JUDGE_EVERY = 10
 
 Splits = tuple[faces.Faces, faces.Faces]
 
@@ -44,10 +48,7 @@ def train_runs(
     """Trains the wanted runs that are not finished; `divide` makes the splits of another number."""
     folder = options.folder(name)
     settings = {"budget": options.budget, "epochs": budget.epochs, "limit": budget.examples}
-    if options.set:
-        settings["set"] = options.set
-    if options.protocol != "paper":
-        settings["protocol"] = options.protocol
+    settings |= options.faces
     runs = Runs(folder, settings, KEY)
     with told():
         device = chosen_device(options)
@@ -77,7 +78,7 @@ def train_runs(
                 trainers.append(detectors.DetectorTrainer(recipe, out, device))
                 trainers[-1].resume()
             given = splits(few[0]["split"])
-            detectors.train_together(trainers, *given)
+            detectors.train_together(trainers, *given, judge_every=JUDGE_EVERY)
             for run, trainer in zip(few, trainers, strict=True):
                 runs.add(run, _figures(trainer, given))
 
@@ -122,7 +123,7 @@ def _figures(run: detectors.DetectorTrainer, splits: Splits) -> dict[str, object
         "last_rate": last["learning_rate"],
         **_sizes(splits),
         "precision": run.recipe.precision,
-        "device": str(run.device),
+        **where(run.device),
         **of_each_person(p_fake, splits[1]),
         "seconds": sum(epoch["seconds"] for epoch in run.history),
     }
@@ -155,6 +156,12 @@ def chosen_device(options: Options) -> torch.device:
     if options.threads:
         torch.set_num_threads(options.threads)
     return device_of(options.device)
+
+
+def where(device: torch.device) -> dict[str, object]:
+    """What a run was trained on: another kind of CPU or GPU rounds otherwise."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
+    return {"device": str(device), "machine": name}
 
 
 def precision(device: torch.device) -> str:

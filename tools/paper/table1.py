@@ -32,6 +32,8 @@ RATE = 1e-3
 NO_AUC = ", which the paper has not; its order is that by V.Acc"
 FIGURES = ("train_accuracy", "train_loss", "val_accuracy", "val_loss", "val_auc")
 SETTING = ("activation",)
+#: The paper's order. Its best two have one V.Acc, and so no order.
+ORDER = {name: theirs.val_accuracy for name, theirs in paper.TABLE1.items()}
 LEGEND = """\
 Means over runs, with their 95 % intervals (Student's t, the scatter of all settings pooled). They
 are those of the last epoch; the paper does not say which it took. A face counts as fake from p_fake
@@ -112,8 +114,8 @@ def page(
     yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
     compared = comparisons(rows, SETTING)
     if compared:
-        yield ordering.claims(paper.TABLE1, compared, paper.NAMES)
-    yield f"![The runs]({NAME}.png)"
+        yield ordering.claims(ORDER, compared, paper.NAMES)
+    yield f"![V.Acc of each run, means with intervals, and the paper's]({NAME}.png)"
     yield pages.markdown_table(
         ["Activation", "runs", "Acc", "paper", "Loss", "paper", "V.Acc", "paper", "V.Loss", "paper",
          "V.AUC"],
@@ -138,13 +140,13 @@ def page(
         }
         between = intervals.differences(of_runs)
         statement = ordering.order_statement(
-            means, paper.TABLE1, between, paper.NAMES, again=figure == "val_auc"
+            means, ORDER, between, paper.NAMES, again=figure == "val_auc"
         )
         yield f"By {name}. {statement}"
     if compared:
         yield from paired(compared, paper.NAMES)
     yield "## What was reduced, and what else differs"
-    yield reductions(NAME, rows, BUDGETS["full"])
+    yield reductions(NAME, rows, BUDGETS)
     yield from _shipped(bundled)
 
 
@@ -164,27 +166,27 @@ def paired(compared: Sequence[people.Comparison], names: Mapping[str, str]) -> I
     yield (
         "Runs of one seed saw the same faces in the same order, changed alike; so settings are"
         " compared run by run, on the same people. Intervals: 95 % for all comparisons together, by"
-        " drawing runs and people anew (2,000 times; the largest studentised deviation). The widest"
-        f" is ± {widest:.3f}. SE by people: what other people would change alone; SD of runs: what"
-        " another seed would."
+        " drawing people anew (2,000 times) and Student's t for runs (the largest studentised"
+        f" deviation). The widest is ± {widest:.3f}. SD of runs: how much a difference moves from"
+        f" seed to seed, {compared[0].of_runs:.3f}, of all settings pooled, as few runs say little"
+        " of one. SE by people: what other people would change alone."
     )
 
 
-def reductions(name: str, rows: pd.DataFrame, full: Budget, *more: str) -> str:
+def reductions(name: str, rows: pd.DataFrame, budgets: Mapping[str, Budget], *more: str) -> str:
     """What these runs had less of than the paper's, as a list, and `more`; of `table2`, too."""
-    of_a_setting = map(len, results.grouped(rows, ("activation", "learning_rate")).values())
+    of_a_setting = [len(g) for g in results.grouped(rows, ("activation", "learning_rate")).values()]
+    full = budgets["full"]
     budget = rows["budget"].iloc[0]
     of_set = rows["set"].iloc[0] if "set" in rows else ""
     protocol = rows["protocol"].iloc[0] if "protocol" in rows else "paper"
-    faces = f" --set {of_set}" if of_set else ""
-    faces += f" --protocol {protocol}" if protocol != "paper" else ""
     points = [
-        f"Budget `{budget}` (`python -m tools.paper {name}{faces} --budget"
+        f"Budget `{budget}` (`python -m tools.paper {name}{asked(rows)} --budget"
         f" {budget} --data DIR`): {pages.counted(of_a_setting)} of the paper's"
         f" {full.runs} runs of a setting, {rows['epochs'].iloc[0]} of its {full.epochs} epochs,"
         f" {pages.counted(rows['train_faces'])} faces to train and"
         f" {pages.counted(rows['val_faces'])} to validate (12,353 in all there,"
-        " a tenth of them to validate)."
+        " a tenth of them to validate)." + pages.budget_of_now(rows, of_a_setting, budgets)
     ]
     points += [_rate(rows)] if protocol == "paper" else [f"{PROTOCOLS[protocol].about}."]
     if (rows["faces_in"] == "pairs").all():
@@ -203,17 +205,24 @@ def reductions(name: str, rows: pd.DataFrame, full: Budget, *more: str) -> str:
     points += pages.diverged(
         rows,
         "val_loss",
-        lambda lost: [
-            f"{paper.NAMES[activation]} at {float(rate):g}"
-            for activation, rate in results.grouped(lost, ("activation", "learning_rate"))
-        ],
+        lambda lost: sorted(set(_settings(lost))),
     )
-    points.append(
-        f"Precision {' and '.join(sorted(set(rows['precision'])))}, on"
-        f" {' and '.join(sorted(set(rows['device'])))};"
-        f" {sum(results.values(rows, 'seconds')) / 3600:.1f} hours of training in all."
-    )
+    points.append(pages.machine(rows, _settings))
     return "\n".join(f"- {point}" for point in (*points, *more))
+
+
+def asked(rows: pd.DataFrame) -> str:
+    """The options that ask for the faces and the protocol of runs."""
+    return "".join(
+        f" --{name} {rows[name].iloc[0]}" for name in ("set", "protocol") if name in rows
+    )
+
+
+def _settings(rows: pd.DataFrame) -> list[str]:
+    return [
+        f"{paper.NAMES[activation]} at {float(rate):g}"
+        for activation, rate in zip(rows["activation"], rows["learning_rate"], strict=True)
+    ]
 
 
 def _rate(rows: pd.DataFrame) -> str:
@@ -258,7 +267,7 @@ def _shipped(models: pd.DataFrame | None) -> Iterator[str]:
         " calibration."
     )
     aucs = {row["activation"]: float(row["val_auc"]) for row in group}
-    statement = ordering.order_statement(aucs, paper.TABLE1, [], paper.NAMES)
+    statement = ordering.order_statement(aucs, ORDER, [], paper.NAMES)
     yield f"By V.AUC{NO_AUC}. {statement}"
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tools.paper import figures_of_paper as paper
-from tools.paper import intervals, ordering, pages, results, table2
+from tools.paper import intervals, ordering, pages, results, table1, table2
 from tools.paper.results import Options, ResultsError, Runs
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def run(options: Options) -> None:
     chosen = choose(trained)
     limit = int(trained["limit"].iloc[0])
     settings = {"budget": options.budget, "limit": limit}
+    settings |= options.faces
     runs = Runs(options.folder(NAME), settings, KEY)
     keys = [{name: row[name] for name in KEY} for row in chosen]
     if any(row not in keys for row in runs.done()):
@@ -196,7 +197,7 @@ def page(
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 3 (stage 3): the best models of stage 2 on the test faces"
     yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
-    yield f"![The runs]({NAME}.png)"
+    yield f"![Accuracy of each model, means with intervals, and the paper's]({NAME}.png)"
     yield pages.markdown_table(
         ["Activation, rate", "models", "min", "paper", "mean", "paper", "max", "paper", "AUC"],
         [
@@ -214,12 +215,12 @@ def page(
             for row in summary
         ],
     )
-    pairs = rows["faces_in"].iloc[0] == "pairs"
+    known = rows["faces_in"].iloc[0] in ("pairs", "sets")
     people = pages.counted(rows["people"])
     yield (
         "Accuracy on the test faces at p_fake 0.5, by minimeso's own engine. Settings and models"
         " were chosen by the validation faces, as in the paper. The 95 % intervals are of the mean"
-        f" over the models of a setting, by drawing {'whole people' if pairs else 'faces'}"
+        f" over the models of a setting, by drawing {'whole people' if known else 'faces'}"
         f" ({people} of them) with replacement; that another training gives other models is not in"
         " them. A dash: that setting is not among the paper's five."
     )
@@ -238,21 +239,26 @@ def page(
     yield "## The paper's order, or noise?"
     yield _order(summary, draws)
     yield "## What was reduced, and what else differs"
-    yield _reductions(rows, summary, pairs)
+    yield _reductions(rows, summary)
 
 
-def _reductions(rows: pd.DataFrame, summary: Sequence[dict[str, Any]], pairs: bool) -> str:
+def _reductions(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> str:
     """What was less than in the paper, as a list."""
     budget = rows["budget"].iloc[0]
     points = [
-        f"Budget `{budget}` (`python -m tools.paper table3 --budget {budget}"
+        f"Budget `{budget}` (`python -m tools.paper table3{table1.asked(rows)} --budget {budget}"
         " --data DIR`, after `table2`, which says what was reduced in training).",
         f"Models of a setting: {pages.counted(row['models'] for row in summary)}, in the paper"
         f" {BEST_MODELS}. Test faces: {pages.counted(rows['test_faces'])}, there"
         " 7,104.",
     ]
-    if pairs:
+    if rows["faces_in"].iloc[0] == "pairs":
         points.append("The faces are pairs of DFDC, not the paper's: see `table2`.")
+    elif "set" in rows:
+        points.append(
+            f"The faces are the validation faces of `--set {rows['set'].iloc[0]}`, of whom `table2`"
+            " has seen nobody, and not the paper's."
+        )
     return "\n".join(f"- {point}" for point in points)
 
 
@@ -271,6 +277,6 @@ def _order(
         low, high = np.quantile(named[one] - named[other], (tail, 1 - tail)).tolist()
         between.append(intervals.Difference(one, other, means[one] - means[other], low, high))
     names = {table2.name_of(*setting): table2.label(*setting) for setting in table2.SETTINGS}
-    order = {table2.name_of(*setting): found for setting, found in paper.TABLE3.items()}
+    order = {table2.name_of(*setting): found.mean for setting, found in paper.TABLE3.items()}
     statement = ordering.order_statement(means, order, between, names)
     return f"{statement} All of that is about these models: others of the same settings may differ."

@@ -40,7 +40,8 @@ ENGINES = {
     "neon": "minimeso, NEON",
     "torch": "PyTorch",
 }
-BASE = "relu"
+BASE, DEAREST = "relu", "pish"
+OPEN = "open, or another on each"
 PAUSE = 0.01  # between turns: the last engine's threads fall asleep
 
 # --- what runs in the engine's process -------------------------------------------------------
@@ -59,13 +60,13 @@ class Turn(NamedTuple):
 def load(name: str, folder: Path, activation: str) -> None:
     """Makes the network with random weights ready, on one thread."""
     global _run, _layout
-    from tools.bench import peers
+    from tools.bench import cases, peers
 
     folder.mkdir(exist_ok=True)
-    if not (folder / peers.WEIGHTS).exists():
-        peers.write_weights(folder, "mesoinception4", activation)
+    if not (folder / cases.WEIGHTS).exists():
+        cases.write_weights(folder, "mesoinception4", activation)
     engine = peers.engine(name)
-    _run = engine.load(peers.Case(folder, "mesoinception4", activation, batch=1, threads=1))
+    _run = engine.load(cases.Case(folder, "mesoinception4", activation, batch=1, threads=1))
     _layout = engine.layout
 
 
@@ -222,7 +223,8 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 4: what an activation costs"
     yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
-    yield f"![The runs]({NAME}.png)"
+    yield verdict(rows, summary)
+    yield f"![How much longer than ReLU activations take, here and in the paper]({NAME}.png)"
     yield from _beside_each_other(engines(rows), summary)
     for engine, title in engines(rows).items():
         yield f"## {title}"
@@ -265,6 +267,33 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
             again=engine != next(iter(engines(rows))),
         )  # fmt: skip
         yield f"{title}, fastest first and in parts of ReLU's time. {statement}"
+
+
+def verdict(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> str:
+    """One sentence: what the paper's costs are here, and which of its claims that one activation is
+    faster than another hold."""
+    costs = [100 * row["over"] for row in summary if row["activation"] == DEAREST]
+    said: dict[str, set[str]] = {}
+    for engine in engines(rows):
+        for apart in differences(rows, engine):
+            claim = f"{paper.NAMES[apart.one]} before {paper.NAMES[apart.other]}"
+            answer = "holds" if apart.high < 0 else "turned" if apart.low > 0 else "open"
+            said.setdefault(claim, set()).add(answer)
+    groups: dict[str, list[str]] = {"hold": [], "are the other way round": [], OPEN: []}
+    for claim, answers in said.items():
+        whole = answers.pop() if len(answers) == 1 else "open"
+        what = {"holds": "hold", "turned": "are the other way round"}.get(whole, OPEN)
+        groups[what].append(claim)
+    parts = [
+        f"{what}: {', '.join(group) if len(group) < len(said) / 2 else len(group)}"
+        for what, group in groups.items()
+        if group
+    ]
+    return (
+        f"**{paper.NAMES[DEAREST]} costs {min(costs):.0f} to {max(costs):.0f} % over ReLU, in the"
+        f" paper {100 * paper.TABLE4[DEAREST]:.1f} %; of the paper's {len(said)} claims that one"
+        f" activation is faster than another, on every engine {'; '.join(parts)}.**"
+    )
 
 
 def _beside_each_other(

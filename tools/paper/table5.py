@@ -7,7 +7,6 @@ The rest, the optimizer and the augmentation among it, is that of Misra's notebo
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +100,7 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
     """The Markdown file, paragraph by paragraph."""
     yield "# Table 5: SqueezeNet on CIFAR-10"
     yield pages.SMOKE if rows["budget"].iloc[0] == "smoke" else ""
-    yield f"![The runs]({NAME}.png)"
+    yield f"![Accuracy of each run, means with intervals, and the paper's]({NAME}.png)"
     yield pages.markdown_table(
         ["Activation", "runs", "test Acc", "paper", "test Loss", "Acc", "Loss"],
         [
@@ -126,19 +125,21 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
     means = {row["activation"]: row["test_accuracy"] for row in summary}
     yield ordering.order_statement(means, paper.TABLE5, between, paper.NAMES)
     yield "## What was reduced, and what else differs"
-    yield differs(rows, BUDGETS["full"])
+    yield differs(rows)
 
 
-def differs(rows: pd.DataFrame, full: Budget) -> str:
+def differs(rows: pd.DataFrame) -> str:
     """What these runs had less of than the paper's and what the paper does not tell, as a list."""
-    of_a_setting = pages.counted(map(len, results.grouped(rows, SETTING).values()))
+    of_a_setting = [len(group) for group in results.grouped(rows, SETTING).values()]
+    full = BUDGETS["full"]
     budget = rows["budget"].iloc[0]
     points = [
         f"Budget `{budget}` (`python -m tools.paper {NAME} --budget {budget}"
-        f" --data DIR`): {of_a_setting} of the paper's {full.runs} runs of an"
+        f" --data DIR`): {pages.counted(of_a_setting)} of the paper's {full.runs} runs of an"
         f" activation, {rows['epochs'].iloc[0]} of its {full.epochs} epochs,"
         f" {pages.counted(rows['train_pictures'])} of 50,000 pictures to train and"
-        f" {pages.counted(rows['test_pictures'])} of 10,000 to test.",
+        f" {pages.counted(rows['test_pictures'])} of 10,000 to test."
+        + pages.budget_of_now(rows, of_a_setting, BUDGETS),
         "CIFAR-10 here is a JPEG copy (quality 92, 37 dB from the original), so that absolute"
         " figures are not comparable to the last tenth of a percent.",
         "The paper says of the network only that it is SqueezeNet. Here it is the one that Misra,"
@@ -153,19 +154,8 @@ def differs(rows: pd.DataFrame, full: Budget) -> str:
 
 
 def machine(rows: pd.DataFrame) -> str:
-    """What trained, in which precision, for how long; of `figure3`, too."""
-    precisions = sorted(set(rows["precision"]))
-    devices = results.grouped(rows, ("device",))
-    places = []
-    for (device,), group in sorted(devices.items()):
-        runs = Counter(paper.NAMES[activation] for activation in group["activation"])
-        told = ", ".join(f"{name} {count}" for name, count in sorted(runs.items()))
-        # another device rounds otherwise, and may have had more runs of one activation
-        places.append(device if len(devices) == 1 else f"{device} (runs: {told})")
-    text = (
-        f"Precision {' and '.join(precisions)}, on {' and '.join(places)};"
-        f" {sum(results.values(rows, 'seconds')) / 3600:.1f} hours of training in all."
-    )
-    if "bf16" in precisions:
+    """What trained, where and for how long; of other experiments with pictures, too."""
+    text = pages.machine(rows, lambda some: [paper.NAMES[name] for name in some["activation"]])
+    if "bf16" in set(rows["precision"]):
         text += " All activations themselves are computed in float32."
     return text

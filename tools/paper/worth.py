@@ -166,7 +166,7 @@ def page(
 
 
 def _accuracy(rows: pd.DataFrame, accuracies: Sequence[dict[str, Any]]) -> Iterator[str]:
-    yield "![The runs](elsewhere.png)"
+    yield "![Accuracy of each run, and means with intervals](elsewhere.png)"
     yield pages.markdown_table(
         ["Network, activation", "runs", "test Acc", "test Loss", "Acc", "Loss"],
         [
@@ -202,7 +202,7 @@ def _accuracy(rows: pd.DataFrame, accuracies: Sequence[dict[str, Any]]) -> Itera
 
 def _times(measured: pd.DataFrame, costs: Costs) -> Iterator[str]:
     isas = activation_times.isas(measured)
-    yield "![Times](elsewhere-times.png)"
+    yield "![How much longer than ReLU activations take in each network](elsewhere-times.png)"
     heads = [title(isa).removeprefix("minimeso, ") for isa in isas]
     rough = [isa for isa in isas if isa not in activation_times.EXACT]
     lines = []

@@ -13,6 +13,7 @@ It is not a framework: one network, one process, one device.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,14 +290,21 @@ def train_together(
     val_set: faces.Faces,
     keep_draws: Path | None = None,
     as_one: bool | None = None,
+    judge_every: int = 1,
 ) -> None:
     """Trains networks whose recipes differ in activation and rate alone, on the same batches; see
-    `trainer.fit_together`. `as_one`: several MesoNets as one network, `side_by_side.py`, which a
-    GPU does without being told.
+    `trainer.fit_together`, also for `judge_every`. `as_one`: several MesoNets as one network,
+    `side_by_side.py`, which a GPU does without being told.
 
     Raises:
         TrainError: as from `DetectorTrainer.train`.
     """
+    if len(kinds := np.unique(val_set.fake)) < 2:
+        print(
+            f"val has {'fake' if kinds.any() else 'real'} faces alone, so that V.AUC is no number:"
+            " no epoch can be the best",
+            file=sys.stderr,
+        )
     first = trainers[0]
     supply = first.supply(train_set, keep_draws)
     for trainer in trainers:
@@ -321,7 +329,15 @@ def train_together(
             f"val loss {row['val_loss']:.4f} acc {row['val_accuracy']:.3f} auc {row['val_auc']:.4f}"
         ),
         stepper=_side_by_side if as_one and _are_mesonets(trainers) else None,
+        judge_every=judge_every,
     )
+    for trainer in trainers:
+        if not any(math.isfinite(row["val_auc"]) for row in trainer.history):
+            print(
+                f"{trainer.folder}: no best.pt, as V.AUC of no epoch is a number; last.pt is the"
+                " last one",
+                file=sys.stderr,
+            )
 
 
 def _are_mesonets(trainers: Sequence[DetectorTrainer]) -> bool:

@@ -12,13 +12,14 @@ is left to the caller, because losses want the logit: p_fake = sigmoid(logit).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tools import activations
-from tools.train.mish import Mish
+from tools.train import compiled, fused
 
 ARCHITECTURES = ("meso4", "mesoinception4")
 ACTIVATIONS = ("original", "relu", "leaky_relu", "swish", "mish", "pish")
@@ -31,8 +32,8 @@ def activation_module(name: str) -> nn.Module:
     """A new module for one activation function ("original" is a mix, not a function)."""
     if name not in ACTIVATIONS[1:]:
         raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
-    if name == "mish":
-        return Mish()
+    if name in ("mish", "pish"):
+        return compiled.Mish() if name == "mish" else compiled.Pish()
     attributes = {"negative_slope": LEAKY_SLOPE} if name == "leaky_relu" else {}
     return activations.module(name, **attributes)
 
@@ -90,6 +91,8 @@ class Inception(nn.Module):
 class _MesoNet(nn.Module):
     """What both networks share: four blocks ending in (N, 16, 8, 8), then two dense layers."""
 
+    #: Of the blocks.
+    activation: str
     #: Feature maps that `patches.py` may look at, and their channels.
     patch_channels: ClassVar = {"pool3": 16, "pool4": 16}
 
@@ -109,10 +112,54 @@ class _MesoNet(nn.Module):
         self.fc2 = nn.Linear(16, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        device = x.device.type
+        if torch.is_autocast_enabled(device):  # once, rather than for each convolution of it
+            x = x.to(torch.get_autocast_dtype(device))
         # Modules were added in the order in which they run.
+        block: list[nn.Module] = []
         for module in self.children():
+            if block or isinstance(module, (nn.Conv2d, Inception)):
+                block.append(module)
+                if isinstance(module, nn.MaxPool2d):
+                    x = self._through(x, block)
+                    block = []
+            else:
+                x = module(x)
+        return x
+
+    def _through(self, x: Tensor, block: Sequence[nn.Module]) -> Tensor:
+        """A block; as one where that is cheaper and nobody watches a part of it."""
+        if not any(_is_watched(part) for module in block for part in module.modules()):
+            *layers, norm, pool = block
+            assert isinstance(norm, nn.BatchNorm2d) and isinstance(pool, nn.MaxPool2d)
+            assert isinstance(pool.kernel_size, int)
+            whole = fused.Block(
+                _convolutions(layers[0]), self.activation, LEAKY_SLOPE, norm, pool.kernel_size
+            )
+            if fused.applies(x, whole):
+                return fused.run(x, whole)
+            for module in layers:
+                x = module(x)
+            if compiled.applies(self, x):
+                return compiled.norm_and_pool(x, norm, pool.kernel_size)
+            block = norm, pool
+        for module in block:
             x = module(x)
         return x
+
+
+def _is_watched(module: nn.Module) -> bool:
+    hooks = (module._forward_pre_hooks, module._forward_hooks)
+    return any((*hooks, module._backward_pre_hooks, module._backward_hooks))
+
+
+def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    """As `fused.Block` has them."""
+    if isinstance(module, nn.Conv2d):
+        return [module]
+    assert isinstance(module, Inception)
+    first = [module.conv1, module.conv2a, module.conv3a, module.conv4a]
+    return [*first, module.conv2b, module.conv3b, module.conv4b]
 
 
 class Meso4(_MesoNet):
@@ -120,6 +167,7 @@ class Meso4(_MesoNet):
 
     def __init__(self, convolution: str, dense: str, eps: float, dropout: float) -> None:
         super().__init__()
+        self.activation = convolution
         shapes = ((3, 8, 3), (8, 8, 5), (8, 16, 5), (16, 16, 5))
         for number, (inputs, outputs, kernel) in enumerate(shapes, 1):
             self.add_module(f"conv{number}", _same(inputs, outputs, kernel))
@@ -132,6 +180,7 @@ class MesoInception4(_MesoNet):
 
     def __init__(self, convolution: str, dense: str, eps: float, dropout: float) -> None:
         super().__init__()
+        self.activation = convolution
         self.inception1 = Inception(3, (1, 4, 4, 2), convolution)
         self._add_block(1, 11, "", eps)
         self.inception2 = Inception(11, (2, 4, 4, 2), convolution)

@@ -68,9 +68,10 @@ From look to look a person's logits differ by {spread} (standard deviation on th
 interval of a verdict is made of that. Small faces: the logit is lowered by
 {small[shift]} log({small[below]:.0f} / side)^2.
 
-To make it again (both model files beside it, FACES the folder of the faces, CLIPS of the clips):
+To make it again (both model files beside it, FACES the folder of the faces, CLIPS of the clips;
+what was trained on one source alone, BEST.pt, as in docs/training.md):
 
-    {command}
+{commands}
 
 ## What it cannot do
 - It knows swaps and reenactments like those of its training sets. Of generators that it has not
@@ -172,6 +173,22 @@ def _out_of_source(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _commands(pair: Pair) -> Iterator[str]:
+    """What makes every figure of the card again, one after the other."""
+    meta, flags, where = pair.meta, "", "--data FACES --cache CACHE"
+    if meta["left_out"]:
+        flags += f" --leave-out {' '.join(meta['left_out'])}"
+    if meta.get("out_of_source"):
+        yield f"python -m tools.train.out_of_source BEST.pt ... {where} --csv OTHERS.csv"
+        flags += " --out-of-source OTHERS.csv"
+    yield (
+        f"python -m tools.train.pair {pair.fast.name}.npz {pair.thorough.name}.npz"
+        f" {pair.name}.json --set {meta['set']} {where} --videos CLIPS{flags}"
+    )
+    if pair.domain is not None:
+        yield f"python -m tools.train.domain {pair.name}.json {where}"
+
+
 def text(pair: Pair) -> str:
     """The card as Markdown."""
     meta = pair.meta
@@ -188,7 +205,6 @@ def text(pair: Pair) -> str:
         f"{name}: {', '.join(f'{source} {auc:.3f}' for source, auc in aucs.items())}"
         for name, aucs in metrics["test"]["alone"].items()
     )
-    flags = f" --leave-out {' '.join(meta['left_out'])}" if meta["left_out"] else ""
     return CARD.format(
         name=pair.name,
         fast=pair.fast.name,
@@ -211,8 +227,7 @@ def text(pair: Pair) -> str:
         fitted_on=calibration["fitted_on"],
         spread=calibration.get("spread", "not measured"),
         small=calibration["small_faces"],
-        command=f"python -m tools.train.pair {pair.fast.name}.npz {pair.thorough.name}.npz"
-        f" {pair.name}.json --set {meta['set']} --data FACES --cache CACHE --videos CLIPS{flags}",
+        commands="\n".join(f"    {command}" for command in _commands(pair)),
         note=f"\n\n{meta['note']}" if meta.get("note") else "",
         strangers=_STRANGERS if pair.domain is not None else "",
     )

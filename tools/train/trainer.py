@@ -2,13 +2,13 @@
 
 A `Trainer` goes through the epochs that its recipe wants, saves after each, and goes on from its
 last whole epoch after an interruption, with the numbers that the run would have had without it.
-What is trained, on what and by which loss, its subclasses say. Checkpoints hold only what
-`torch.load(weights_only=True)` accepts. It is not a framework: one process, one device.
+What is trained, on what and by which loss, its subclasses say. One process, one device.
 """
 
 from __future__ import annotations
 
 import abc
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +28,7 @@ from tools.errors import ToolError
 from tools.train.random_state import random_state, set_random_state
 
 CHECKPOINT_FORMAT = 1
+_NO_STATE = ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
 #: What an epoch gave: a row of the history.
 Figures = dict[str, float]
 #: A dataclass of all that the numbers of a run depend on; it has `architecture`, `activation`,
@@ -64,12 +65,10 @@ class Trainer(abc.ABC, Generic[R, B]):
 
     Args:
         recipe: all that the numbers of the run depend on. `epochs` may change later, see `resume`.
-        folder: for `last.pt` (all that an exact resume needs) and, where the subclass has a
-            `best_by`, `best.pt` (the epoch with most of that figure) and `log.csv` (a row an
-            epoch).
+        folder: for `last.pt` (all that an exact resume needs) and, with a `best_by`, `best.pt` (the
+            epoch with most of that figure) and `log.csv` (a row an epoch).
         device: where it trains.
-        average: the decay a step of a moving average of weights and statistics, which is then what
-            is judged and kept; 0: no average.
+        average: the decay a step of an average of the weights, which is then what is kept; 0: none.
     """
 
     #: The figure that tells the best epoch; None: nothing is chosen.
@@ -225,10 +224,7 @@ class Trainer(abc.ABC, Generic[R, B]):
         saved = load_checkpoint(self.path)
         try:
             self._restore(saved)
-        except (
-            *(AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError),
-            ZeroDivisionError,
-        ) as error:
+        except _NO_STATE as error:
             reason = (str(error).strip() or type(error).__name__).split("\n", 1)[0][:200]
             raise TrainError(f"{self.path}: not a whole checkpoint ({reason}); delete it") from None
         return True
@@ -237,9 +233,10 @@ class Trainer(abc.ABC, Generic[R, B]):
         for key, value in asdict(self.recipe).items():
             before = saved["recipe"].get(key, getattr(type(self.recipe), key, None))  # or older
             if before != value and not (key == "epochs" and self._same_rates(saved, before)):
+                how = "a machine like its first" if key == "precision" else "the same settings"
                 raise TrainError(
                     f"{self.path}: a run with {key} {before}, but now {key} is {value};"
-                    " choose another --out, or the same settings to continue it, or delete it"
+                    f" choose another --out, or {how} to continue it, or delete it"
                 )
         self.network.load_state_dict(saved["trained" if self.averaged else "state_dict"])
         self.judged.load_state_dict(saved["state_dict"])
@@ -268,7 +265,7 @@ class Trainer(abc.ABC, Generic[R, B]):
         checkpoint = self.checkpoint()
         if self.best_by is not None:
             scores = [row[self.best_by] for row in self.history]
-            if scores[-1] >= max(scores):
+            if scores[-1] >= max(filter(math.isfinite, scores), default=math.inf):
                 write_checkpoint(checkpoint, self.folder / "best.pt")
             log = pd.DataFrame(self.history).astype(float)  # anew, so that it is of the checkpoint
             with files.atomic_file(self.folder / "log.csv") as part:
@@ -285,18 +282,20 @@ def fit_together(
     describe: Callable[[Figures], str],
     further: int = 0,
     stepper: Callable[[Any], Stepper[B]] | None = None,
+    judge_every: int = 1,
 ) -> None:
     """Trains several networks to the last epoch of their recipes, on the same batches.
 
     What is drawn (order, changes, dropout) is for each what it would be alone, bit by bit, so that
-    settings can be compared run by run; to draw it once saves the rest. Where some were saved
-    before an interruption and some were not, those behind catch up first.
+    settings can be compared run by run. Where some were saved before an interruption and some were
+    not, those behind catch up first.
 
     Args:
         trainers: of recipes with the same seed, batches and epochs.
         supply, describe, further: as for `Trainer.fit`.
         evaluate: judges what a trainer has `judged` on other examples.
         stepper: of the networks of an epoch, what takes a step of all; one after the other without.
+        judge_every: so many epochs are between two that are judged; the last always is.
     """
     while min(trainer.epoch for trainer in trainers) < trainers[0].recipe.epochs:
         least = min(trainers, key=lambda trainer: trainer.epoch)
@@ -306,20 +305,21 @@ def fit_together(
         take_steps = stepper(behind) if stepper else partial(one_by_one, behind)
         rows = _train_epoch(behind, supply(), take_steps)
         random = random_state(least.device)
+        epochs, number = least.recipe.epochs, least.epoch + 1
+        judged = number % judge_every == 0 or number == epochs
         for trainer, row in zip(behind, rows, strict=True):
-            row |= evaluate(trainer)
+            row |= evaluate(trainer) if judged else dict.fromkeys(trainer.figures, math.nan)
             row["learning_rate"] = trainer.optimizer.param_groups[0]["lr"]
             row["seconds"] = (time.perf_counter() - start) / len(behind)
             trainer.random = random
             trainer.history.append(row)
             trainer.save()
-            epochs = trainer.recipe.epochs
             left = ((1 + further) * epochs - trainer.epoch) * len(behind)
             print(
                 *([trainer.folder.name] if len(trainers) > 1 else []),
                 f"epoch {trainer.epoch}/{epochs}"
                 f"  train loss {row['train_loss']:.4f} acc {row['train_accuracy']:.3f}"
-                f"  {describe(row)}"
+                f"  {describe(row) if judged else 'not judged'}"
                 f"  {row['seconds']:.0f} s, {left * row['seconds'] / 60:.0f} min left",
                 file=sys.stderr,
                 flush=True,

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import special
 
 from minimeso import Model, load_model
@@ -74,12 +75,25 @@ SMALLER: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
 }
 
 
+def enlarged(split: faces.Faces, view: str) -> Iterator[pasted.Face]:
+    """The faces under a view, and then the picture twice as large before they are cut (bicubic)."""
+    for picture, (x, y, width, height), *rest in VIEWS[view](split):
+        image = Image.fromarray(picture)
+        image = image.resize((2 * image.width, 2 * image.height), Image.Resampling.BICUBIC)
+        square = (2 * x, 2 * y, 2 * width, 2 * height)
+        yield pasted.Face(np.asarray(image), square, *rest)
+
+
 #: What is measured alone: nothing is fitted on it.
 ODD: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
     f"palette of {colours} colours": partial(harmed, harm="palette", amount=colours)
     for colours in (256, 64)
 }
-EVERY = VIEWS | SMALLER | ODD
+#: The faces of each view, enlarged.
+ENLARGED: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
+    f"{view}, enlarged": partial(enlarged, view=view) for view in VIEWS
+}
+EVERY = VIEWS | SMALLER | ODD | ENLARGED
 
 
 def logits(

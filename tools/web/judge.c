@@ -1,9 +1,9 @@
 /* judge.c - what the page calls: a picture in memory is searched for faces, and a square of it is
    judged.
 
-   The networks and mm_resize are exported files, each in one of its own; with THOROUGH there are
-   two networks that judge.  Memory behind the program holds the picture, then what is cut out of
-   it, then the workspace of a resize; it grows as these need. */
+   The networks and minimeso_crop are exported files, each in one of its own; with THOROUGH there
+   are two networks that judge.  Memory behind the program holds the picture, then the workspace of
+   a crop; it grows as these need. */
 #include <stdint.h>
 #include <string.h>
 
@@ -93,8 +93,8 @@ EXPORT(find) int32_t find(int32_t w, int32_t h)
                                    .height = height,
                                    .width = width,
                                    .line_bytes = 3 * width,
-                                   .right = (float)width,
-                                   .bottom = (float)height,
+                                   .right = (double)width,
+                                   .bottom = (double)height,
                                    .out_height = h,
                                    .out_width = w};
     if (w < 1 || h < 1 || w > FINDER_SIDE || h > FINDER_SIDE)
@@ -115,42 +115,21 @@ EXPORT(head) const float *head(int32_t stride)
 
 /* --- judging --------------------------------------------------------------------------------- */
 
-static int64_t floor_of(double x)
-{
-    int64_t whole = (int64_t)x;
-    return whole > x ? whole - 1 : whole;
-}
-
-static int64_t inside(int64_t x, int64_t size) { return x < 0 ? 0 : x < size ? x : size - 1; }
-
 /* Cuts a box, with its edge pixels repeated outside the picture, and scales it to `face`. */
 EXPORT(cut) int32_t cut(double x, double y, double w, double h)
 {
-    const int64_t limit = 4 * (width > height ? width : height);
-    if (!(w > 0 && h > 0 && w <= limit && h <= limit && x < width && y < height && x + w > 0 &&
-          y + h > 0))
-        return -1;
-    const int64_t left = floor_of(x), top = floor_of(y);
-    const int64_t columns = -floor_of(-(x + w)) - left, lines = -floor_of(-(y + h)) - top;
-    uint8_t *part = reach(behind_picture(), (uint64_t)(3 * columns * lines));
-    if (!part)
-        return -1;
-    for (int64_t i = 0; i < lines; i++)
-        for (int64_t j = 0; j < columns; j++)
-            memcpy(part + 3 * (i * columns + j),
-                   pixels() + 3 * (inside(top + i, height) * width + inside(left + j, width)), 3);
-    const minimeso_crop_box box = {.pixels = part,
-                                   .height = lines,
-                                   .width = columns,
-                                   .line_bytes = 3 * columns,
-                                   .left = (float)(x - left),
-                                   .top = (float)(y - top),
-                                   .right = (float)(x + w - left),
-                                   .bottom = (float)(y + h - top),
+    const minimeso_crop_box box = {.pixels = pixels(),
+                                   .height = height,
+                                   .width = width,
+                                   .line_bytes = 3 * width,
+                                   .left = x,
+                                   .top = y,
+                                   .right = x + w,
+                                   .bottom = y + h,
                                    .out_height = FACE_SIDE,
                                    .out_width = FACE_SIDE};
-    uintptr_t end = aligned((uintptr_t)part + (uintptr_t)(3 * columns * lines));
-    void *workspace = reach(end, minimeso_crop_bytes(&box));
+    const size_t bytes = minimeso_crop_bytes(&box);
+    void *workspace = bytes ? reach(behind_picture(), bytes) : 0;
     return workspace ? minimeso_crop_run(&box, 0, face, FACE_SIDE * FACE_SIDE, FACE_SIDE, workspace)
                      : -1;
 }

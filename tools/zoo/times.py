@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tools.bench import peers, workers
+from tools.bench import cases, peers, workers
 from tools.zoo.__main__ import ZOO, exported, network
 
 OURS, ROUNDS, CALLS = "minimeso", 8, 5
@@ -30,15 +30,15 @@ _AGREE = 1e-3
 
 
 @dataclass(frozen=True)
-class ZooCase(peers.Case):
+class ZooCase(cases.Case):
     """A network of the zoo, as the peers know theirs; its `architecture` is the name."""
 
-    def images(self) -> peers.Array:
+    def images(self) -> cases.Array:
         shape = (self.batch, *ZOO[self.architecture].shape)
-        return np.random.default_rng(peers.SEED).random(shape, np.float32)
+        return np.random.default_rng(cases.SEED).random(shape, np.float32)
 
 
-def _ours(case: peers.Case) -> peers.Run:
+def _ours(case: cases.Case) -> peers.Run:
     from minimeso import Session
     from minimeso.convert import convert_file
 
@@ -47,13 +47,13 @@ def _ours(case: peers.Case) -> peers.Run:
     return lambda x: session.run(x, outputs=output)[output[0]]
 
 
-def _torch(case: peers.Case) -> peers.Run:
+def _torch(case: cases.Case) -> peers.Run:
     import torch
 
     torch.set_num_threads(case.threads)
     module = network(case.architecture)
 
-    def run(x: peers.Array) -> Any:
+    def run(x: cases.Array) -> Any:
         with torch.inference_mode():
             found = module(torch.from_numpy(x))
         return (found[0] if isinstance(found, tuple) else found).numpy()
@@ -61,7 +61,7 @@ def _torch(case: peers.Case) -> peers.Run:
     return run
 
 
-ENGINES: dict[str, Callable[[peers.Case], peers.Run]] = {
+ENGINES: dict[str, Callable[[cases.Case], peers.Run]] = {
     OURS: _ours,
     "torch": _torch,
     "onnxruntime": peers.onnxruntime,
@@ -70,7 +70,7 @@ ENGINES: dict[str, Callable[[peers.Case], peers.Run]] = {
 }
 
 
-def load(name: str, case: peers.Case) -> peers.Array:
+def load(name: str, case: cases.Case) -> cases.Array:
     """Make an engine ready for its turns, in its own process; what it gives."""
     run, x = ENGINES[name](case), case.images()
     return workers.keep(lambda: np.array(run(x), np.float32).reshape(-1))
@@ -83,7 +83,7 @@ def measure(
     running: dict[str, workers.Worker] = {}
     seconds: dict[str, list[float]] = {}
     reasons: dict[str, str] = {}
-    truth: peers.Array | None = None
+    truth: cases.Array | None = None
     try:
         for name in ENGINES:
             say(f"{case.architecture}: loading {name}")
@@ -111,7 +111,7 @@ def measure(
     return {name: 1e3 * statistics.median(took) for name, took in seconds.items()}, reasons
 
 
-def _agrees(found: peers.Array, truth: peers.Array) -> bool:
+def _agrees(found: cases.Array, truth: cases.Array) -> bool:
     return bool(np.abs(found - truth).max() <= _AGREE * np.abs(truth).max())
 
 

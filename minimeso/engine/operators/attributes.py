@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ...checks import is_integer, is_number
 from ...errors import GraphError
 
 Reader = Callable[[Any], Any]
@@ -32,11 +33,11 @@ def integer(low: int) -> Callable[[Any], int]:
     """An integer from ``low`` to ``MAX_EXTENT``."""
 
     def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
+        if not is_integer(value):
             raise GraphError(f"must be an integer, not {value!r}")
         if not low <= value <= MAX_EXTENT:
             raise GraphError(f"must lie in {low}..{MAX_EXTENT}, not {value}")
-        return value
+        return int(value)
 
     return read
 
@@ -66,7 +67,7 @@ def padding(value: Any) -> tuple[int, int, int, int]:
 
 def number(value: Any) -> float:
     """A number that is finite in float32."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not is_number(value):
         raise GraphError(f"must be a number, not {value!r}")
     try:
         result = float(value)

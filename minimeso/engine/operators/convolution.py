@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...errors import GraphError
 from ..bindings import BLOCK, LANES
 from ..layer import Layer, quantized
-from ..memory import round_lanes
+from ..memory import MAX_DIM, round_lanes
 from ..winograd import transform_weights
 from .attributes import Attribute, flag, integer, padding, pair
 from .operator import (
@@ -163,7 +163,9 @@ def pack_winograd(weight: Weight) -> Weight:
 
 
 def _reads_every_second_column(layer: Layer) -> bool:
-    return bool(layer.attributes["stride"][1] == 2 and layer.attributes["groups"] == 1)
+    a = layer.attributes
+    reach = a["kernel_size"][1] * a["dilation"][1]
+    return bool(a["stride"][1] == 2 and a["groups"] == 1 and reach <= MAX_DIM)
 
 
 def _conv2d_multiply_adds(shapes: Shapes, a: Attributes, output: Shape) -> int:

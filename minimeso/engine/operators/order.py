@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...checks import is_integer
 from ...errors import GraphError
 from ..layer import Layer
 from .attributes import MAX_EXTENT, Attribute, integer
@@ -33,13 +34,13 @@ def _read_shape(value: Any) -> tuple[int, ...]:
     if not isinstance(value, (list, tuple)) or len(value) not in (1, 3):
         raise GraphError(f"must be (C, H, W) or (F,), not {value!r}")
     for size in value:
-        if isinstance(size, bool) or not isinstance(size, int):
+        if not is_integer(size):
             raise GraphError(f"must hold integers, not {size!r}")
         if size != -1 and not 1 <= size <= MAX_EXTENT:
             raise GraphError(f"must hold sizes in 1..{MAX_EXTENT}, or -1, not {size}")
     if list(value).count(-1) > 1:
         raise GraphError("may hold one -1 only")
-    return tuple(value)
+    return tuple(map(int, value))
 
 
 def _infer_reshape(shapes: Shapes, a: Attributes) -> Shape:

@@ -96,7 +96,7 @@ def _resize(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
         else:
             out, ratio = math.floor(size * a["scale"][axis - 2]), 1 / a["scale"][axis - 2]
         if a["mode"] == "nearest":
-            x = x.take(_nearest(size, out, np.float32(ratio)), axis=axis)
+            x = x.take(nearest_pixels(size, out, np.float32(ratio)), axis=axis)
             continue
         half = np.float32(0.5)
         centre = (np.arange(out, dtype=np.float32) + half) * np.float32(ratio) - half
@@ -108,7 +108,7 @@ def _resize(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
     return x
 
 
-def _nearest(size: int, out: int, ratio: np.float32) -> npt.NDArray[np.intp]:
+def nearest_pixels(size: int, out: int, ratio: np.float32) -> npt.NDArray[np.intp]:
     """Of each output the input that it copies.  Where the size stays or doubles, PyTorch
     (``nearest_idx`` in ATen/native/UpSample.h) counts and does not multiply, whatever the scale.
     """
@@ -132,7 +132,7 @@ def _lower_resize(plan: Lowering, layer: Layer) -> None:
             fields[f"{axis}_table"] = plan.table(neighbours)
             fields[f"{axis}_constant"] = plan.constant(weights)
         else:
-            fields[f"{axis}_table"] = plan.table(_nearest(size, out, ratio))
+            fields[f"{axis}_table"] = plan.table(nearest_pixels(size, out, ratio))
     plan.emit("BILINEAR" if bilinear else "NEAREST", layer, **fields)
 
 

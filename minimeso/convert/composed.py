@@ -1,0 +1,142 @@
+"""What the engine has no operator for and is made of those that it has: exactly, or with roundings
+of float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import GraphError
+from . import layers, moving
+from .basics import activate, affine
+from .builder import NEEDS_SIZE, Array, Builder, Operand
+from .elementwise import binary
+from .view import Value
+
+#: Most runs of elements that follow each other, of those that are picked out of an axis.
+_MOST_RUNS = 64
+_ZERO = np.float64(0)
+
+
+def absolute(build: Builder, x: Value) -> Value:
+    """|x|."""
+    return activate(build, "leaky_relu", x, negative_slope=-1.0)
+
+
+def celu(build: Builder, x: Value, alpha: float) -> Value:
+    """max(x, 0) + min(alpha (exp(x / alpha) - 1), 0)."""
+    if alpha == 0:
+        raise GraphError("attribute 'alpha' is 0")
+    x = activate(build, "elu", affine(build, x, np.float64(1 / alpha), _ZERO))
+    return affine(build, x, np.float64(alpha), _ZERO)
+
+
+def softsign(build: Builder, x: Value) -> Value:
+    """x / (1 + |x|)."""
+    return binary(build, "div", x, affine(build, absolute(build, x), np.float64(1), np.float64(1)))
+
+
+def extreme(build: Builder, kind: str, values: Sequence[Value]) -> Value:
+    """The largest (``max``) or smallest (``min``) of values of one shape, element by element; it is
+    one of them to the bit: the largest along a new axis."""
+    first, *others = values
+    if any(other.shape != first.shape for other in others):
+        shapes = ", ".join(str(value.shape) for value in values)
+        raise GraphError(f"compares values of the shapes {shapes}; known is one shape")
+    if not others:
+        return first
+    number = len(first.axes)
+    minus = np.float64(-1)
+    if kind == "min":
+        values = [affine(build, value, minus, _ZERO) for value in values]
+    whole = moving.concat(build, [value.unsqueezed([number]) for value in values], number)
+    found = layers.mean(build, whole, [number], False, "max")
+    return found if kind == "max" else affine(build, found, minus, _ZERO)
+
+
+# --- more elements of what is there ---------------------------------------------------------
+
+
+def repeated(build: Builder, x: Value, counts: Sequence[int]) -> Value:
+    """The whole so often along each axis, as ``numpy.tile``."""
+    x = x.unsqueezed(range(max(len(counts) - len(x.axes), 0)))
+    counts = [1] * (len(x.axes) - len(counts)) + list(counts)
+    if any(
+        count < 1 or (count > _MOST_RUNS and size != 1)
+        for count, size in zip(counts, x.shape, strict=True)
+    ):
+        raise GraphError(f"repeats {x.shape} {tuple(counts)} times; at most {_MOST_RUNS} are known")
+    for number, count in enumerate(counts):
+        if x.shape[number] != 1 and count > 1:
+            x = moving.concat(build, [x] * count, number)
+    return moving.expanded(
+        build, x, [c if n == 1 else -1 for c, n in zip(counts, x.shape, strict=True)]
+    )
+
+
+def chosen(build: Builder, x: Value, number: int, places: Sequence[int]) -> Value:
+    """These elements of an axis, in that order; places below 0 are counted from the end."""
+    number = x.axis_number(number)
+    size = x.shape[number]
+    if size is None:
+        raise GraphError(NEEDS_SIZE)
+    places = [place + size if place < 0 else place for place in places]
+    if not places or not 0 <= min(places) <= max(places) < size:
+        raise GraphError(f"picks {list(places)[:8]} of {size} elements")
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and runs[-1][1] == place:
+            runs[-1][1] += 1
+        else:
+            runs.append([place, place + 1])
+    if len(runs) > _MOST_RUNS:
+        raise GraphError(f"picks elements in {len(runs)} runs; known are {_MOST_RUNS}")
+    parts = [moving.narrow(build, x, number, start, end) for start, end in runs]
+    return moving.concat(build, parts, number)
+
+
+def cut(build: Builder, x: Value, number: int, start: int, end: int, step: int) -> Value:
+    """As ``x[start:end:step]``, backwards, too."""
+    if step >= 0:
+        return moving.narrow(build, x, number, start, end, step)
+    size = x.shape[x.axis_number(number)]
+    if size is None:
+        raise GraphError(NEEDS_SIZE)
+    places = range(size)[slice(start, end, step)]
+    if len(places) > _MOST_RUNS:
+        raise GraphError(f"goes backwards over {len(places)} elements; known are {_MOST_RUNS}")
+    return chosen(build, x, number, places)
+
+
+def joined(build: Builder, values: Sequence[Operand], number: int) -> Value:
+    """One behind the other along an axis, constants among them: coordinates, mostly."""
+    first = next((value for value in values if isinstance(value, Value)), None)
+    if first is None:
+        raise GraphError("joins constants alone")
+    number = first.axis_number(number)
+    return moving.concat(
+        build,
+        [v if isinstance(v, Value) else _constant(build, first, number, v) for v in values],
+        number,
+    )
+
+
+def _constant(build: Builder, like: Value, number: int, constant: Array) -> Value:
+    """A constant as a value: nothing times a value, and the constant."""
+    rank = len(like.axes)
+    if constant.ndim != rank or any(
+        i != number and size != constant.shape[i] for i, size in enumerate(like.shape)
+    ):
+        raise GraphError(f"joins a constant {constant.shape} to {like.shape}")
+    order = [*(i for i in range(rank) if i != number), number]
+    weight = np.zeros((constant.shape[number], like.shape[number] or 1))
+    none = layers.linear(build, like.permuted(order), weight, None)
+    none = none.permuted([order.index(i) for i in range(rank)])
+    return affine(build, none, np.float64(1), np.asarray(constant, np.float64))
+
+
+def length(build: Builder, x: Value, numbers: Sequence[int], keepdims: bool) -> Value:
+    """The root of the sum of squares, of which ``patterns.by_length`` is known alone."""
+    squares = binary(build, "mul", x, x)
+    return activate(build, "sqrt", layers.total(build, squares, numbers, keepdims))

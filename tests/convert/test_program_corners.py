@@ -1,0 +1,85 @@
+"""Programs of PyTorch that say more than they seem to: computed so, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minimeso import Session
+from minimeso.convert import convert_module
+from minimeso.errors import ConvertError
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402, N812
+
+
+def converted(function: Callable[..., Any], example: Any) -> tuple[Any, Any]:
+    """The model, and the module that it was."""
+
+    class Module(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("counts", torch.tensor([1, 2, 3, 4]))
+
+        def forward(self, x: Any) -> Any:
+            return function(self, x)
+
+    module = Module().eval()
+    return convert_module(module, (example,)), module
+
+
+def check(function: Callable[..., Any], example: Any) -> None:
+    """What PyTorch computes."""
+    model, module = converted(function, example)
+    given = example.numpy()
+    if given.dtype == np.uint8:
+        given = given.transpose(0, 2, 3, 1)
+    found = Session(model, threads=1).run(np.ascontiguousarray(given))
+    wanted = module(example.clone()).numpy()
+    np.testing.assert_allclose(found.reshape(-1), wanted.reshape(-1), rtol=1e-5, atol=1e-6)
+
+
+# --- types and axes -------------------------------------------------------------------------
+
+EQUAL: dict[str, Callable[..., Any]] = {
+    "more zeros than half of a window": lambda m, x: F.avg_pool2d(F.pad(x, (2, 2, 2, 2)), 3, 1),
+    "zeros, and rounded up": lambda m, x: F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 2, 2, 0, True),
+    "a constant of integers": lambda m, x: x * m.counts.float()[:, None, None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_what_pytorch_computes(name: str) -> None:
+    check(EQUAL[name], torch.rand(1, 4, 8, 8))
+    check(EQUAL[name], torch.rand(1, 4, 7, 7))
+
+
+def test_bytes() -> None:
+    example = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8)
+    check(lambda m, x: x.float() / 255, example)
+    with pytest.raises(ConvertError, match=r"'add' .add.Tensor.: computes with integers"):
+        converted(lambda m, x: (x + 200).float(), example)  # of bytes 200 + 100 is 44
+
+
+def test_the_end_of_a_long_axis() -> None:
+    """Longer than any side of a picture."""
+    with pytest.raises(ConvertError, match="'end' must lie in"):  # not cut off at 1 << 20
+        converted(lambda m, x: F.pad(x.flatten(1), (-1, 0)), torch.zeros(1, 2, 1024, 1024))
+
+
+REFUSED: dict[str, tuple[Callable[..., Any], tuple[int, ...], str]] = {
+    "softplus that ends early": (lambda m, x: F.softplus(x, 1, 0.1), (1, 4, 8, 8), "a threshold"),
+    "a window without a batch": (lambda m, x: F.max_pool2d(x, 3, 1, 1), (1, 8, 8), "in a batch"),
+    "a mean without a batch": (lambda m, x: F.adaptive_avg_pool2d(x, 1), (1, 8, 8), "in a batch"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_the_same_is_refused(name: str) -> None:
+    function, shape, message = REFUSED[name]
+    with pytest.raises(ConvertError, match=message):
+        converted(function, torch.rand(shape))
