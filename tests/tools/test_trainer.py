@@ -252,7 +252,7 @@ def test_precision_follows_the_hardware(
     archive: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fast, precision in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(train_command, "bfloat16_is_fast", lambda _, fast=fast: fast)
+        monkeypatch.setattr(networks, "bfloat16_is_fast", lambda _, fast=fast: fast)
         out = tmp_path / precision
         assert (
             train_command.main(arguments(archive, cache, out, "--epochs", "1", "--limit", "2")) == 0

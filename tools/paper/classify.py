@@ -26,6 +26,7 @@ from tools.paper import stages
 from tools.paper.images import Images
 from tools.paper.results import Options, Runs
 from tools.train import classifiers
+from tools.train.device import bfloat16_is_fast
 from tools.train.trainer import Epoch, Step, Trainer, fit_together
 
 JUDGED_AT_ONCE = 500
@@ -196,7 +197,7 @@ def train_runs(
     """
     with stages.told():
         device = stages.chosen_device(options)
-        precision = stages.precision(device)
+        precision = "bf16" if bfloat16_is_fast(device) else "fp32"
         splits: list[Images] = []
         for few in runs.left(wanted, together):
             splits = splits or [load("train"), load("test")]

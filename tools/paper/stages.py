@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from tools.bench.machine import cpu_model
 from tools.paper.results import PROTOCOLS, Budget, Options, ResultsError, Runs, cell
-from tools.train import detectors, divisions, faces, sources
-from tools.train.device import bfloat16_is_fast, device_of
+from tools.train import detectors, divisions, faces, networks, sources
+from tools.train.device import device_of
 from tools.train.trainer import TrainError
 
 #: What names a run; the other columns of `runs.csv` are settings and figures.
@@ -68,7 +68,7 @@ def train_runs(
                     activation=str(run["activation"]),
                     learning_rate=float(str(run["learning_rate"])),
                     epochs=budget.epochs,
-                    precision=precision(device),
+                    precision=networks.fastest_precision("mesoinception4", device),
                     seed=int(str(run["seed"])),
                     limit=budget.examples,
                     **PROTOCOLS[options.protocol].recipe,
@@ -163,7 +163,3 @@ def where(device: torch.device) -> dict[str, object]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
     return {"device": str(device), "machine": name}
 
-
-def precision(device: torch.device) -> str:
-    """bf16 where the hardware has it."""
-    return "bf16" if bfloat16_is_fast(device) else "fp32"

@@ -16,7 +16,7 @@ import torch
 from tools.arguments import number
 from tools.errors import exit_status
 from tools.train import batches, detectors, faces, networks, sets, sources, teacher, weights
-from tools.train.device import bfloat16_is_fast, device_of, set_environment
+from tools.train.device import device_of, set_environment
 from tools.train.trainer import TrainError
 
 #: `ArgumentParser.add_argument`.
@@ -218,7 +218,7 @@ def _runs(options: argparse.Namespace) -> list[detectors.DetectorTrainer]:
     settings["teacher"] = " ".join(path.name for path in options.teacher or ())
     device = device_of(options.device)
     if options.precision == "auto":
-        settings["precision"] = "bf16" if bfloat16_is_fast(device) else "fp32"
+        settings["precision"] = networks.fastest_precision(options.architecture, device)
     runs = []
     for place, activation in enumerate(activations):
         settings["activation"] = activation
