@@ -162,4 +162,3 @@ def where(device: torch.device) -> dict[str, object]:
     """What a run was trained on: another kind of CPU or GPU rounds otherwise."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
     return {"device": str(device), "machine": name}
-
