@@ -251,13 +251,22 @@ def test_refusals_name_file_and_remedy(
 def test_precision_follows_the_hardware(
     archive: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for fast, precision in ((True, "bf16"), (False, "fp32")):
+    for fast, kernels, precision in (
+        (True, False, "bf16"),
+        (False, False, "fp32"),
+        (True, True, "fp32"),
+    ):
         monkeypatch.setattr(networks, "bfloat16_is_fast", lambda _, fast=fast: fast)
-        out = tmp_path / precision
+        if not kernels:
+            monkeypatch.setattr(fused, "kernels", lambda: None)
+        elif fused.kernels() is None:
+            break
+        out = tmp_path / f"{fast}-{kernels}"
         assert (
             train_command.main(arguments(archive, cache, out, "--epochs", "1", "--limit", "2")) == 0
         )
         assert trainer.load_checkpoint(out / "last.pt")["recipe"]["precision"] == precision
+        monkeypatch.undo()
 
 
 def test_runs_trained_together_are_those_trained_alone(

@@ -1,17 +1,19 @@
 """What a training step takes on this CPU: `python -m tools.bench.steps`.
 
-MesoInception-4, a batch of 16, one thread: milliseconds a face with each activation, with our
-kernels and with PyTorch's own operations, in turns; in float32 (`tools.train.fused`) and, where the
-CPU has it, in bfloat16 (`tools.train.compiled`).
+MesoInception-4, a batch of 16, one thread: milliseconds a face with each activation, in turns in
+float32 by our kernels (`tools.train.fused`) and by PyTorch's own operations, and in bfloat16 by
+PyTorch's own where the CPU has that.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from unittest import mock
 
 import torch
@@ -19,11 +21,27 @@ from torch import nn
 
 from tools.arguments import number
 from tools.errors import exit_status
-from tools.train import compiled, fused, networks
+from tools.train import fused, networks
 from tools.train.device import bfloat16_is_fast, set_environment
 
 BATCH = 16
 _WARM = 3
+
+
+class Way(NamedTuple):
+    """How a step is computed."""
+
+    about: str
+    precision: torch.dtype
+    kernels: bool
+
+
+WAYS = (
+    Way("float32, our kernels", torch.float32, True),
+    Way("float32, PyTorch's", torch.float32, False),
+    Way("bfloat16, PyTorch's", torch.bfloat16, False),
+)
+_HAS_BFLOAT16 = bfloat16_is_fast(torch.device("cpu"))
 
 
 def stepper(activation: str, precision: torch.dtype) -> Callable[[], None]:
@@ -44,22 +62,20 @@ def stepper(activation: str, precision: torch.dtype) -> Callable[[], None]:
     return step
 
 
-def milliseconds(step: Callable[[], None], rounds: int) -> tuple[float, float]:
-    """A face, with the kernels and without: medians of steps in turns."""
-    ours: list[float] = []
-    own: list[float] = []
+def milliseconds(activation: str, rounds: int) -> list[float]:
+    """A face, of each of `WAYS` that this CPU has: medians of steps in turns."""
+    ways = [way for way in WAYS if way.precision == torch.float32 or _HAS_BFLOAT16]
+    steps = [stepper(activation, way.precision) for way in ways]
+    times: list[list[float]] = [[] for _ in ways]
     for turn in range(_WARM + rounds):
-        ours.append(_seconds(step))
-        with (
-            mock.patch.object(compiled, "applies", lambda *_: False),
-            mock.patch.object(fused, "applies", lambda *_: False),
-        ):
-            own.append(_seconds(step))
-        if turn < _WARM:
-            ours.clear()
-            own.clear()
-    with_kernels, without = (1000 * statistics.median(times) / BATCH for times in (ours, own))
-    return with_kernels, without
+        for way, step, found in zip(ways, steps, times, strict=True):
+            with contextlib.ExitStack() as stack:
+                if not way.kernels:
+                    stack.enter_context(mock.patch.object(fused, "applies", lambda *_: False))
+                seconds = _seconds(step)
+            if turn >= _WARM:
+                found.append(seconds)
+    return [1000 * statistics.median(found) / BATCH for found in times]
 
 
 def _seconds(step: Callable[[], None]) -> float:
@@ -76,16 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     fused.kernels()
-    precisions = [torch.float32]
-    if bfloat16_is_fast(torch.device("cpu")):
-        compiled.can_compile()
-        precisions.append(torch.bfloat16)
-    print("ms a face and step, with our kernels and with PyTorch's own operations:")
+    print("ms a face and step:")
     for activation in networks.ACTIVATIONS[1:]:
-        for precision in precisions:
-            ours, own = milliseconds(stepper(activation, precision), options.rounds)
-            name = str(precision).removeprefix("torch.")
-            print(f"{activation:<10} {name:<8} {ours:6.2f} {own:6.2f}", flush=True)
+        found = zip(WAYS, milliseconds(activation, options.rounds), strict=False)
+        print(f"{activation:<10}", *(f"{way.about} {ms:.2f}" for way, ms in found), flush=True)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tools import activations
-from tools.train import compiled, fused
+from tools.train import fused
 from tools.train.device import bfloat16_is_fast
 
 ARCHITECTURES = ("meso4", "mesoinception4")
@@ -33,8 +33,6 @@ def activation_module(name: str) -> nn.Module:
     """A new module for one activation function ("original" is a mix, not a function)."""
     if name not in ACTIVATIONS[1:]:
         raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}")
-    if name in ("mish", "pish"):
-        return compiled.Mish() if name == "mish" else compiled.Pish()
     attributes = {"negative_slope": LEAKY_SLOPE} if name == "leaky_relu" else {}
     return activations.module(name, **attributes)
 
@@ -146,11 +144,6 @@ class _MesoNet(nn.Module):
             )
             if fused.applies(x, whole):
                 return fused.run(x, whole)
-            for module in layers:
-                x = module(x)
-            if compiled.applies(self, x):
-                return compiled.norm_and_pool(x, norm, pool.kernel_size)
-            block = norm, pool
         for module in block:
             x = module(x)
         return x
