@@ -84,9 +84,13 @@ def run(options: argparse.Namespace) -> int:
     """Convert and write; returns the exit status."""
     from ..convert import Preparation, convert_file, write_reference
     from ..engine import save_model
+    from ..engine.files import check_not_over
     from ..engine.model_file import SIZE_LIMIT
     from ..errors import ModelError
 
+    check_not_over(options.target, options.source)
+    if options.reference:
+        check_not_over(options.reference, options.source, options.target)
     size = (options.size[1], options.size[0]) if options.size else None
     preparation = Preparation(options.mean, options.std, options.bgr)
     model = convert_file(options.source, name=options.name, size=size, preparation=preparation)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine import Model
-from ..engine.files import write_file
+from ..engine.files import check_not_over, write_file
 from ..errors import ConvertError, GraphError
 from . import onnx_file
 from .keras_file import KerasFile
@@ -101,8 +101,10 @@ def write_reference(
     Raises:
         ConvertError: as ``convert_file``, or what runs the source is missing (ONNX Runtime or the
             package ``onnx``; PyTorch; Keras) or cannot run it; or the network has several inputs.
-        OSError: ``path`` cannot be written.
+        OutputError: ``path`` is the source.
+        OSError: it cannot be written.
     """
+    check_not_over(path, source)
     read = read_network(Path(source), None, size, preparation)
     write_file(path, reference_of(read, seed))
 

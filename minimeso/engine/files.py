@@ -5,6 +5,7 @@ Nothing here uses ``pathlib`` before a file is written: its import takes as long
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -59,6 +60,19 @@ def parse_object(text: bytes, where: str, what: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ModelError(f"{where}: {what} is not an object")
     return found
+
+
+def check_not_over(path: str | os.PathLike[str], *others: str | os.PathLike[str]) -> None:
+    """``OutputError`` if a file that is written to ``path`` would take the place of another one,
+    by whatever name or link."""
+    place = os.path.realpath(path)
+    for other in others:
+        is_same = place == os.path.realpath(other)
+        with contextlib.suppress(OSError):  # one of them is not there
+            is_same = is_same or os.path.samefile(place, other)  # noqa: PTH121 (case may not count)
+        if is_same:
+            what = f"{os.fsdecode(path)}: would take the place of {os.fsdecode(other)}"
+            raise OutputError(f"{what}: name another one")
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:

@@ -12,7 +12,7 @@ from minimeso import Session, load_model
 from minimeso.cli import main
 from minimeso.convert import Preparation, convert_file, onnx_file, write_reference
 from minimeso.engine import model_file
-from minimeso.errors import ConvertError
+from minimeso.errors import ConvertError, OutputError
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -239,6 +239,41 @@ def test_the_command_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["convert", "--operators"]) == 0
     assert "GlobalAveragePool" in capsys.readouterr().out
     assert main(["convert", str(tmp_path / "missing.onnx"), target]) == 2
+
+
+@pytest.mark.parametrize("way", ["its name", "a way round", "a link", "a hard link"])
+def test_a_source_is_not_written_over(
+    way: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a network that took days to train there may be no other copy."""
+    path = written(tmp_path, [node("Relu", "x", "y")])
+    target, other = tmp_path / "model.npz", tmp_path / "other.onnx"
+    before = path.read_bytes()
+    if way == "its name":
+        other = path
+    elif way == "a way round":
+        other = tmp_path / "." / ".." / tmp_path.name / path.name
+    elif way == "a link":
+        other.symlink_to(path)
+    else:
+        other.hardlink_to(path)
+    assert main(["convert", str(path), str(other)]) == 4
+    assert f"{other}: would take the place of {path}: name" in capsys.readouterr().err
+    assert main(["convert", str(path), str(target), "--reference", str(other)]) == 4
+    with pytest.raises(OutputError, match="would take the place of"):
+        write_reference(path, other)
+    assert path.read_bytes() == before and not target.exists()
+
+
+def test_a_reference_takes_no_models_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command said that the model was written, and it was gone."""
+    path = written(tmp_path, [node("Relu", "x", "y")])
+    target = str(tmp_path / "model.npz")
+    assert main(["convert", str(path), target, "--reference", target]) == 4
+    assert "would take the place of" in capsys.readouterr().err
+    assert not Path(target).exists()
 
 
 def test_a_network_that_is_too_large_for_a_file(
