@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-#: As ``cli.output.INTERRUPTED``, which may not be there yet.
-_INTERRUPTED = 130
+#: As ``cli.output.INTERRUPTED`` and ``FAILED``, which may not be there yet.
+_INTERRUPTED, _FAILED = 130, 70
 #: What ends a process unless it says otherwise; Windows knows only the first.
 _ENDING = ("SIGTERM", "SIGHUP")
 
@@ -22,7 +22,9 @@ def run() -> int:
 
     NumPy answers one that comes while its C parts are imported with an ``ImportError`` and a page
     of advice, so whatever error follows a Ctrl-C is taken for it.  SIGTERM and SIGHUP end the
-    process as an exception does, so that no half-written file stays.
+    process as an exception does, so that no half-written file stays.  An exception that nobody
+    expected is printed as Python does, but does not end with its status, 1: with ``--fail-on`` that
+    says that a file is fake.
     """
     interrupted = False
     ending = 0
@@ -70,10 +72,11 @@ def run() -> int:
         return status
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except Exception:  # what an interrupted import makes of Ctrl-C; any other goes on its way
-        if interrupted:
+    except Exception as error:
+        if interrupted:  # this is what an interrupted import makes of Ctrl-C
             return _INTERRUPTED
-        raise
+        sys.excepthook(type(error), error, error.__traceback__)
+        return _FAILED
 
 
 def _again(number: signal.Signals, thread: int) -> None:

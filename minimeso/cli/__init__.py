@@ -2,8 +2,9 @@
 
 Data goes to stdout, progress and messages to stderr.  Exit status: 0 done, 1 (``verify``) a layer
 is wrong or (``--fail-on``) a file is suspect, 2 wrong usage or an unusable model, 3 some input
-could not be read, 4 the output could not be written, 130 stopped by Ctrl-C, 141 the reader of the
-output went away, 143 stopped by SIGTERM (129 by SIGHUP).
+could not be read, 4 the output could not be written, 70 the command itself failed (too little
+memory, a fault of its own), 130 stopped by Ctrl-C, 141 the reader of the output went away, 143
+stopped by SIGTERM (129 by SIGHUP).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .. import __version__
 from ..errors import MinimesoError, OutputError
 from .output import (
     BROKEN_PIPE,
+    FAILED,
     INTERRUPTED,
     NOT_WRITTEN,
     SOME_UNREADABLE,
@@ -57,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MinimesoError as error:
         message(str(error))
         return USAGE
+    except MemoryError:  # not of one file, for which there are words of its own
+        message("needs more memory than there is, or than --memory allows")
+        return FAILED
     except OSError as error:  # outputs have errors of their own, so this was an input
         where = f"{error.filename}: " if error.filename is not None else ""
         message(f"{where}{error.strerror or error}")

@@ -14,6 +14,7 @@ from ..errors import OutputError
 
 #: Exit statuses, see ``minimeso.cli``.
 SOME_WRONG, USAGE, SOME_UNREADABLE, NOT_WRITTEN = 1, 2, 3, 4
+FAILED = 70
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 
 

@@ -77,6 +77,8 @@ def open_container(file: NamelessFile, start: bytes) -> InputContainer:
         container = _probe(file)
     except MemoryError:
         raise Unreadable("too large for the memory of this machine: scale it down") from None
+    except ImportError as error:  # it is installed, but something that it needs is not
+        raise Unreadable(f"PyAV cannot be loaded ({text_of(error)}): install it again") from None
     except Exception as error:  # whatever PyAV raises
         if begins_like_a_clip(start) or format_of(start):
             raise Unreadable(_damaged(file.fault or text_of(error))) from None

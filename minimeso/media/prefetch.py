@@ -32,6 +32,7 @@ def prefetch(iterable: Iterable[T], depth: int) -> Prefetch[T]:
 
     Raises:
         ValueError: ``depth`` is less than 1.
+        MemoryError: the system gives no thread more.
     """
     return Prefetch(iterable, depth)
 
@@ -49,7 +50,10 @@ class Prefetch(Generic[T]):
             target=_produce, args=(iterable, self._queue), name="minimeso-prefetch", daemon=True
         )
         self._end = weakref.finalize(self, _end, self._queue, thread, iterable)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no room for its stack
+            raise MemoryError(str(error)) from None
 
     def __iter__(self) -> Iterator[T]:
         return self

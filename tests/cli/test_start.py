@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import minimeso
+from minimeso.cli import main
 
 HEAVY = (
     "numpy",
@@ -129,16 +131,28 @@ def test_a_signal_while_something_is_tidied_away_is_not_lost(name: str, status: 
     assert (done.returncode, done.stderr) == (status, "")
 
 
-def test_other_errors_of_an_import_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from minimeso.__main__ import run
+@pytest.mark.parametrize("error", ["ImportError('no C engine')", "RuntimeError('a fault')"])
+def test_other_errors_are_told(error: str) -> None:
+    """And do not end with Python's 1, which says that a file is fake, or a layer wrong."""
+    code = f"""if True:
+        import minimeso.cli
+        from minimeso.__main__ import run
+        def main():
+            raise {error}
+        minimeso.cli.main = main
+        raise SystemExit(run())"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 70
+    assert done.stderr.startswith("Traceback") and error.split("'")[1] in done.stderr
 
-    def broken() -> int:
-        raise ImportError("no C engine")
 
-    monkeypatch.setattr("minimeso.cli.main", broken)
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(ImportError, match="no C engine"):
-            run()
-    finally:
-        signal.signal(signal.SIGINT, before)
+def test_too_little_memory_to_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No traceback, and no status that says something of a file."""
+
+    def none_left(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minimeso.detect.Detector", none_left)
+        assert main(["detect", "--fail-on", "fake", str(tmp_path / "a.jpg")]) == 70
+    assert capsys.readouterr().err.startswith("minimeso: needs more memory than there is")

@@ -87,6 +87,17 @@ def test_an_exception_comes_at_its_place() -> None:
     assert list(numbers) == []
 
 
+def test_no_room_for_a_thread_is_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who judges many files has words for that, and goes on."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(MemoryError, match="new thread"):
+        prefetch(range(3), 1)
+
+
 def test_an_iterable_that_cannot_be_iterated() -> None:
     with prefetch(3, 1) as numbers, pytest.raises(TypeError):  # type: ignore[arg-type]
         next(numbers)

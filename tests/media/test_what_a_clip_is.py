@@ -185,6 +185,22 @@ def test_without_the_right_to_read(tmp_path: Path) -> None:
     refused(path, "ask for the right")
 
 
+def test_a_pyav_that_cannot_be_loaded_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a library is missing that it was built for: nobody need download a clip again."""
+    path = clip_file(tmp_path)
+    real_import = builtins.__import__
+
+    def refuse(name: str, *more: Any, **other: Any) -> Any:
+        if name.split(".")[0] == "av":
+            raise ImportError("libX.so.6: cannot open shared object file")
+        return real_import(name, *more, **other)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    refused(path, r"PyAV cannot be loaded \(libX.so.6: cannot open .*\): install it again")
+
+
 def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_find, real_import = importlib.util.find_spec, builtins.__import__
 
