@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -311,6 +312,62 @@ def test_bytes_and_whatever_can_be_read(tmp_path: Path) -> None:
         for file in (text, other):
             with pytest.raises(InputError, match="'rb'"):
                 detector.check(file)
+
+
+class Gives:
+    """Reads nothing but this, whatever it is."""
+
+    def __init__(self, part: Any) -> None:
+        self._part = part
+
+    def read(self, size: int = -1) -> Any:
+        return self._part
+
+
+class AsyncUpload:
+    """As FastAPI and aiohttp have it."""
+
+    async def read(self, size: int = -1) -> bytes:
+        return b""
+
+
+def test_what_does_not_read_bytes_is_the_callers_mistake(tmp_path: Path) -> None:
+    """It was unreadable, and the file to be copied again."""
+    detector = Detector(constant_detector(2.0), crops=True, threads=1)
+    with pytest.raises(InputError, match="AsyncUpload: its read is to be awaited"):
+        detector.check(AsyncUpload())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="Gives: its read gives int, no bytes"):
+        detector.check(Gives(3))
+    for buffering in (0, -1):
+        with (
+            (tmp_path / "new").open("wb", buffering=buffering) as file,
+            pytest.raises(InputError, match="for writing only"),
+        ):
+            detector.check(file)
+    verdict = detector.check(Gives(None))
+    assert verdict.status == "unreadable" and "cannot be waited for" in str(verdict.note)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="flags of POSIX")
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_pipe_that_does_not_wait(buffering: int) -> None:
+    detector = Detector(constant_detector(2.0), crops=True, threads=1)
+    data = PORTRAIT.read_bytes()
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+
+    def write() -> None:
+        with os.fdopen(writing, "wb", buffering=0) as pipe:
+            for part in (data[:40], data[40:3000], data[3000:]):
+                time.sleep(0.1)
+                pipe.write(part)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with os.fdopen(reading, "rb", buffering=buffering) as pipe:
+        verdict = detector.check(pipe)
+    thread.join()
+    assert verdict.to_json() == detector.check(data).to_json()
 
 
 def test_a_clip_as_bytes(tmp_path: Path) -> None:

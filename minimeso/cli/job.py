@@ -103,6 +103,7 @@ class Job:
         if source.fault is not None:
             return self._unreadable(path, source.fault)
         file: str | Stream = path
+        self._origin = None
         if path == STDIN and options.size is None:
             from ..media.streams import stream_of
 

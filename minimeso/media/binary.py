@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Protocol
 
 from ..errors import InputError
+
+_TEXT = "a file that reads text: open it with mode 'rb'"
+_NOT_READABLE = "a file that is open for writing only: open it with mode 'rb'"
 
 
 class Readable(Protocol):
@@ -19,25 +24,63 @@ def binary_of(source: Any) -> Any:
     """Bytes, and objects with ``read``, as a ``BufferedIOBase``; anything else as it is.
 
     Raises:
-        InputError: the object reads text.
+        InputError: the object reads no bytes, but text, say, or what is to be awaited.
     """
     if isinstance(source, memoryview) and source.ndim == 1 and source.itemsize == 1:
         source = source.tobytes()  # also where it has gaps
     if isinstance(source, (bytes, bytearray)):
         return io.BytesIO(source)
     if isinstance(source, io.BufferedIOBase):
+        if isinstance(source, io.BufferedWriter):
+            raise InputError(_NOT_READABLE)
         return source
     # a picture of Pillow has none, an array neither
     if not isinstance(source, io.IOBase) and not callable(getattr(source, "read", None)):
         return source
-    file: Any = source
+    _check_reads_bytes(source)
+    return _Reading(source)
+
+
+def _check_reads_bytes(file: Any) -> None:
+    if isinstance(file, io.TextIOBase):
+        raise InputError(_TEXT)
     try:
-        is_text = isinstance(file, io.TextIOBase) or isinstance(file.read(0), str)
+        nothing = file.read(0)
+    except io.UnsupportedOperation:
+        raise InputError(_NOT_READABLE) from None
     except (OSError, ValueError):  # closed, say: who reads it has words for that
-        is_text = False
-    if is_text:
-        raise InputError("a file that reads text: open it with mode 'rb'")
-    return _Reading(file)
+        return
+    kind = type(file).__name__
+    if isinstance(nothing, str):
+        raise InputError(_TEXT)
+    if isinstance(nothing, Awaitable):
+        if isinstance(nothing, Coroutine):
+            nothing.close()  # or Python complains that nobody awaited it
+        raise InputError(f"{kind}: its read is to be awaited: give what comes of it")
+    if nothing is not None and not isinstance(nothing, (bytes, bytearray, memoryview)):
+        raise InputError(
+            f"{type(file).__name__}: its read gives {type(nothing).__name__}, no bytes"
+        )
+
+
+def next_part(file: Any, size: int) -> bytes:
+    """What a file gives next, ``size`` bytes at most; nothing at its end only.
+
+    Another program may have left a pipe that it shares with this one so that reading does not wait
+    (``O_NONBLOCK``), and a read then gives ``None`` where nothing has come yet.
+
+    Raises:
+        BlockingIOError: nothing has come yet, and there is no way to wait for it.
+    """
+    while (part := file.read(size)) is None:
+        import select  # hardly anybody needs it
+
+        try:
+            select.select([file], [], [])
+        except (OSError, TypeError, ValueError):  # no file of the system, or Windows
+            text = "its read gave nothing, and it cannot be waited for"
+            raise BlockingIOError(errno.EAGAIN, text) from None
+    return bytes(part)
 
 
 class _Reading(io.BufferedIOBase):
@@ -51,10 +94,10 @@ class _Reading(io.BufferedIOBase):
         wanted = -1 if size is None else size
         parts: list[bytes] = []
         while wanted:
-            part = self._file.read(wanted)
+            part = next_part(self._file, wanted)
             if not part:
                 break
-            parts.append(bytes(part))
+            parts.append(part)
             if wanted > 0:
                 wanted = max(wanted - len(part), 0)
         return b"".join(parts)

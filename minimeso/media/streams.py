@@ -10,6 +10,7 @@ import io
 import os
 from typing import IO, cast
 
+from .binary import next_part
 from .containers import begins_like_a_clip
 from .formats import SIGNATURE_BYTES, format_of
 from .opening import text_of
@@ -63,7 +64,7 @@ def stream_of(file: io.BufferedIOBase) -> Stream:
     try:
         if file.seekable() and not file.tell():
             return Stream(cast(IO[bytes], file), is_ours=False)
-        start = file.read(SIGNATURE_BYTES)
+        start = _begin(file)
         if not start:
             raise Unreadable("nothing comes from it: give a picture or clip")
         if format_of(start) is None and not begins_like_a_clip(start):
@@ -71,6 +72,14 @@ def stream_of(file: io.BufferedIOBase) -> Stream:
         return _kept(file, start)
     except (OSError, ValueError) as error:  # ValueError: closed
         raise Unreadable(f"{text_of(error)}: give a file") from None
+
+
+def _begin(file: io.BufferedIOBase) -> bytes:
+    """Enough to tell what it is; one that does not wait gives less than was asked for."""
+    start = b""
+    while len(start) < SIGNATURE_BYTES and (part := next_part(file, SIGNATURE_BYTES - len(start))):
+        start += part
+    return start
 
 
 def _kept(file: io.BufferedIOBase, start: bytes) -> Stream:
@@ -84,7 +93,7 @@ def _kept(file: io.BufferedIOBase, start: bytes) -> Stream:
             if size > _MAX_BYTES:
                 raise Unreadable(f"more than {_MAX_BYTES >> 30} GiB: give a file")
             kept._file.write(chunk)
-            chunk = file.read(_CHUNK_BYTES)
+            chunk = next_part(file, _CHUNK_BYTES)
         kept.seek(0)
     except BaseException:
         kept.close()

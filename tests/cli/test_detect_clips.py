@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,37 @@ def test_a_clip_from_stdin(model: str, tmp_path: Path) -> None:
     assert done.returncode == 3 and b"cut short" in done.stdout
     done = piped(bytes(1 << 20), "-", "--model", model)
     assert done.returncode == 3 and b"neither a picture nor a clip" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="flags of POSIX")
+def test_a_pipe_that_does_not_wait_is_read_to_its_end(model: str, tmp_path: Path) -> None:
+    """Other programs of a pipe (ssh, node) leave it so; a read gives nothing before the end then,
+    and the clip was judged by what had come until then."""
+    path = clip_file(tmp_path, "a.ts", frames=[scene(number) for number in range(50)])
+    arguments = ["--json", "--model", model]
+    expected = json.loads(piped(path.read_bytes(), "-", *arguments).stdout)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with subprocess.Popen([*COMMAND, "-", *arguments], stdin=reading, stdout=-1) as running:
+        os.close(reading)
+        with os.fdopen(writing, "wb", buffering=0) as pipe:
+            time.sleep(1)  # it looks before there is anything
+            data = path.read_bytes()
+            for part in (data[:100], data[100:20_000], data[20_000:]):
+                pipe.write(part)
+                time.sleep(0.3)
+        found = json.loads(running.communicate(timeout=60)[0])
+    assert found == expected and found["status"] == "ok"
+
+
+def test_stdin_that_is_used_up_has_no_origin(model: str) -> None:
+    """The second line told of the file that had come for the first."""
+    file = io.BytesIO()
+    Image.fromarray(PORTRAIT).save(file, "png")
+    done = piped(file.getvalue(), "-", "-", "--json", "--model", model)
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first["file"]["container"] == "PNG"
+    assert second["status"] == "unreadable" and second["file"] is None
 
 
 def test_a_picture_from_stdin(model: str) -> None:
