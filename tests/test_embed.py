@@ -272,6 +272,24 @@ def test_a_detector_closes_what_it_made() -> None:
         finder.find(PIXELS)
 
 
+def test_a_stream_ends_with_its_detector() -> None:
+    """Also where the next frame needs no network, because nothing in it has changed."""
+    detector = Detector(threads=1)
+    live = detector.stream([PIXELS] * 3)
+    next(live)
+    detector.close()
+    with pytest.raises(InputError, match="closed"):
+        next(live)
+
+
+def test_a_closed_session_plans_nothing() -> None:
+    session = Session("mish", threads=1)
+    session.plan()
+    session.close()
+    with pytest.raises(InputError, match="closed"):
+        session.plan()
+
+
 # --- bytes and open files ----------------------------------------------------------------
 
 

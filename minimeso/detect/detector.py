@@ -291,6 +291,7 @@ class Detector:
         rate = checked_rate(rate)
         analyzer = Analyzer(self.networks, self._rule, self.finder, self._covers)
         for number, frame in enumerate(frames):
+            self._check_open()
             cropped = analyzer.crop_faces(number / rate, picture_in_memory(frame).pixels)
             yield from analyzer.live(analyzer.judge([cropped])[0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
@@ -33,6 +34,8 @@ def check_frames(frames: object) -> None:
         raise InputError("frames are arrays, one after the other: a file is what check judges")
     if isinstance(frames, np.ndarray) and frames.ndim < 4:
         raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
+    if not isinstance(frames, Iterable):
+        raise InputError(f"{type(frames).__name__} is no series of frames: give several, [x]")
 
 
 def with_seek(source: Any) -> Any:

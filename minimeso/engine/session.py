@@ -52,7 +52,7 @@ class Session:
 
     Args:
         model: name of a bundled model, path of a model file, a ``Model`` or a ``Graph``.
-        weights: with a ``Graph``, its float32 arrays by ``node.parameter``; they stay as they are.
+        weights: with a ``Graph``, its float32 arrays by ``node.parameter``, which are copied.
         threads: how many threads work on a call; by default one per available core, see
             ``cores``.
         isa: ``scalar``, ``sse2``, ``avx2``, ``avx512`` or ``neon``; by default what the
@@ -83,7 +83,9 @@ class Session:
         without: Collection[str] = (),
     ) -> None:
         if isinstance(model, Graph):
-            model = Model(model.name, model, model.check_weights(weights or {}))
+            # copied, as they are packed when a run wants them: a training may have gone on by then
+            arrays = {n: a.copy() for n, a in model.check_weights(weights or {}).items()}
+            model = Model(model.name, model, arrays)
         elif weights is not None:
             raise GraphError("weights go with a Graph; a model brings its own")
         elif not isinstance(model, Model):
@@ -228,8 +230,8 @@ class Session:
         """``plan``, and what of it the engine runs, with its parameters.
 
         Raises:
-            InputError: the network takes no such shapes, or any: then they must be given; or it has
-                no output.
+            InputError: the network takes no such shapes, or any: then they must be given; it has
+                no output; or the session is closed.
         """
         try:
             sizes = self.graph.sizes(input_shapes)
@@ -273,8 +275,6 @@ class Session:
     ) -> dict[str, Array]:
         batch = len(next(iter(arrays.values())))
         with self._lock:
-            if self._closed:
-                raise InputError("the session is closed: make another one")
             plan, program = self._planned(_kinds(arrays), names)
             results = {name: np.empty((batch, *plan.shape(name)), np.float32) for name in names}
             if self._pool is None or not self._pool.usable(self.threads):
@@ -294,6 +294,8 @@ class Session:
     def _planned(
         self, inputs: dict[str, tuple[tuple[int, ...], bool]], names: list[str]
     ) -> tuple[Plan, Program]:
+        if self._closed:
+            raise InputError("the session is closed: make another one")
         key = (tuple(inputs.items()), tuple(names))
         if key in self._plans:
             self._plans.move_to_end(key)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.clips import clip_bytes, clip_file
 from support.detectors import photo, random_detector
 
@@ -69,6 +70,12 @@ def test_a_piece_of_a_pipe(detector: Detector) -> None:
     array: Any = photo()
     with pytest.raises(InputError, match="no clip"):
         detector.check_piece(array, WHOLE)
+
+
+@pytest.mark.parametrize("frames", [None, 3, Image.new("RGB", (9, 9))])
+def test_what_is_no_series_of_frames(detector: Detector, frames: Any) -> None:
+    with pytest.raises(InputError, match=r"is no series of frames: give several, \[x\]"):
+        next(detector.stream(frames))
 
 
 def test_pieces_may_be_joined_twice(detector: Detector, tmp_path: Path) -> None:

@@ -359,6 +359,20 @@ def test_sessions_in_threads_share_weights() -> None:
     assert len(model.prepared) == 1
 
 
+def test_a_training_that_goes_on_changes_no_session() -> None:
+    """Weights are packed when a run wants them: those of two moments were mixed."""
+    weights = {name: array.copy() for name, array in SMALL_WEIGHTS.items()}
+    x = RNG.random((1, 3, 20, 20), np.float32)
+    expected = Session(SMALL, SMALL_WEIGHTS).run(x, outputs=["conv1", "out"])
+    session = Session(SMALL, weights)
+    session.run(x)
+    for array in weights.values():
+        array += 1
+    found = session.run(x, outputs=["conv1", "out"])
+    for name, wanted in expected.items():
+        np.testing.assert_array_equal(found[name], wanted)
+
+
 def test_asking_layer_by_layer_keeps_few_packed_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else every layer of a large network that is asked for keeps the weights before it."""
     graph = Graph("dense")
