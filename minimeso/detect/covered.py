@@ -14,6 +14,7 @@ import numpy as np
 
 from ..engine import Session
 from ..media.partial import AnyPixels, around
+from .beside import Beside
 from .decode import FoundFace
 from .framing import resized_crop, square
 
@@ -21,23 +22,15 @@ MODEL = "covers"
 _PARTS = ("eyes", "mouth")
 
 
-class Covers:
+class Covers(Beside):
     """Sees covers; one per detector.
 
     Args:
         beside: a session that never runs at the same time: both take turns in its memory.
-
-    The network is loaded for the first face, so that nobody waits for it who has none.
     """
 
     def __init__(self, beside: Session) -> None:
-        self._beside = beside
-        self._session: Session | None = None
-
-    def close(self) -> None:
-        """Give the memory back."""
-        if self._session is not None:
-            self._session.close()
+        super().__init__(MODEL, beside)
 
     def see(self, pixels: AnyPixels, faces: Sequence[FoundFace]) -> list[bool]:
         """Of each face whether eyes or mouth are hidden.
@@ -45,10 +38,13 @@ class Covers:
         Args:
             pixels: (H, W, 3) uint8 RGB, the picture.
             faces: of it.
+
+        Raises:
+            InputError: the detector is closed.
         """
         if not faces:
             return []
-        session = self._session = self._session or self._opened()
+        session = self._opened()
         framing, calibration = session.model.framing or {}, session.model.calibration or {}
         _, height, width = session.graph.inputs["image"]
         assert height is not None and width is not None
@@ -59,8 +55,3 @@ class Covers:
             resized_crop(near, box, (height, width), resample, session.isa, crop, face.rotation)
         limits = [calibration["limits"][part] for part in _PARTS]
         return [bool((p > limits).any()) for p in session.run(crops)]
-
-    def _opened(self) -> Session:
-        session = Session(MODEL, threads=1, isa=self._beside.isa)
-        session.share_workspace(self._beside)
-        return session

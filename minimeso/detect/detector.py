@@ -185,8 +185,9 @@ class Detector:
             fps: frames of a clip that are looked at in a second; by default 4.
             every_frame: look at all of them.
             on_frame: called with every frame that was judged and the share of the clip that is
-                done (``None`` if unknown); where it returns ``True``, the clip is left there, and
-                what was seen so far is judged.
+                done (``None`` if unknown); where it returns ``True``, the clip is left there: no
+                further frame is told of, and what was seen so far is judged (also the frames that
+                were looked at together with this one).
 
         Returns:
             A verdict.  A file that cannot be read is no exception but has the status

@@ -19,13 +19,14 @@ import numpy.typing as npt
 from ..checks import is_number
 from ..engine import Model, Session
 from ..errors import ModelError
+from .beside import Beside
 
 Array = npt.NDArray[np.float32]
 #: Nothing is stranger than that; a limit beyond says nothing of any face.
 _MOST = 1e4
 
 
-class Domain:
+class Domain(Beside):
     """Tells strangers from faces like those of training, by what the thorough network computed.
 
     Args:
@@ -37,15 +38,10 @@ class Domain:
     """
 
     def __init__(self, model: Model, beside: Session) -> None:
-        self._model, self._beside = model, beside
-        self._session: Session | None = None
+        super().__init__(model, beside)
+        self._name = model.name
         calibration = model.calibration or {}
         self.layer, self._limit = str(calibration["layer"]), float(calibration["limit"])
-
-    def close(self) -> None:
-        """Give the memory back."""
-        if self._session is not None:
-            self._session.close()
 
     def strangeness(self, values: Array) -> list[float]:
         """How strange some faces are: a stranger is who lies above 0 in the mean of all looks.
@@ -55,17 +51,12 @@ class Domain:
 
         Raises:
             ModelError: a result is not a number, because the weights overflow.
+            InputError: the detector is closed.
         """
-        session = self._session = self._session or self._opened()
-        outputs: Array = session.run(values.reshape(len(values), -1))[:, 0]
+        outputs: Array = self._opened().run(values.reshape(len(values), -1))[:, 0]
         if np.isnan(outputs).any():  # nobody would be a stranger
-            raise ModelError(f"{self._model.name}: strangeness is nan: its weights overflow")
+            raise ModelError(f"{self._name}: strangeness is nan: its weights overflow")
         return [far - self._limit for far in outputs.clip(-_MOST, _MOST).tolist()]
-
-    def _opened(self) -> Session:
-        session = Session(self._model, threads=1, isa=self._beside.isa)
-        session.share_workspace(self._beside)
-        return session
 
 
 def check_domain(model: Model, thorough: Model, where: str) -> None:

@@ -139,15 +139,14 @@ class FaceFinder:
         self.close()
 
     def with_threads(self, threads: int) -> FaceFinder:
-        """The same finder on another number of threads; they share the weights."""
-        return FaceFinder(
-            self.session.model,
-            min_face=self.min_face,
-            threshold=self.threshold,
-            doubt=self.doubt,
-            threads=threads,
-            isa=self.session.isa,
-        )
+        """The same finder on another number of threads; they share the weights, and whatever else
+        a finder of one's own has."""
+        found = object.__new__(type(self))  # whatever the constructor of a derived class asks for
+        found.__dict__.update(self.__dict__)
+        found.session = Session(self.session.model, threads=threads, isa=self.session.isa)
+        found._given = {"threads": threads, "isa": self.session.isa}
+        found._canvases, found._lock = Canvases(), Lock()
+        return found
 
     def find(self, picture: Pixels) -> tuple[FoundFace, ...]:
         """All faces in a picture, best score first.

@@ -63,10 +63,12 @@ def _is_enough(
     """Whether somebody who was told of these frames wants no more of them."""
     if on_frame is None:
         return False
-    shares = [min(f.t / clip.duration, 1.0) if clip.duration else None for f in frames]
-    told = (frame._replace(so_far=so_far) for frame in frames)
-    answers = [on_frame(frame, share) for frame, share in zip(told, shares, strict=True)]
-    return any(isinstance(answer, (bool, np.bool_)) and bool(answer) for answer in answers)
+    for frame in frames:
+        share = min(frame.t / clip.duration, 1.0) if clip.duration else None
+        answer = on_frame(frame._replace(so_far=so_far), share)
+        if isinstance(answer, (bool, np.bool_)) and answer:
+            return True
+    return False
 
 
 def _cropped_frames(

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.clips import clip_bytes, clip_file
-from support.detectors import photo, random_detector
+from support.detectors import photo, random_detector, small_domain, small_pair
 
 import minimeso
-from minimeso import Detector, FaceFinder, InputError, PictureError
+from minimeso import Detector, FaceFinder, FoundFace, InputError, PictureError, SeenFrame, Session
+from minimeso.detect import beside
 from minimeso.detect import detector as module
+from minimeso.detect.covered import Covers
+from minimeso.detect.domain import Domain
 from minimeso.media.key_frames import Span
 from minimeso.media.pictures import read_picture
 from minimeso.media.video import open_clip, raw_frames
@@ -156,3 +159,70 @@ def test_faces_are_found_from_several_threads() -> None:
 
 def _detector() -> Detector:
     return Detector(random_detector(), crops=True, threads=1)
+
+
+@pytest.mark.parametrize("kind", ["covers", "domain"])
+def test_a_small_network_is_opened_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the first of several threads, and not at all once it is closed."""
+    with Session(small_pair().thorough, threads=1) as session:
+        part = Covers(session) if kind == "covers" else Domain(small_domain(1.0), session)
+        opened: list[Session] = []
+        threads, all_here, never = 4, threading.Barrier(4), threading.Event()
+
+        def slowly(*arguments: Any, **options: Any) -> Session:
+            never.wait(0.2)
+            opened.append(Session(*arguments, **options))
+            return opened[-1]
+
+        def session_of(_: int) -> Session:
+            all_here.wait()
+            return part._opened()
+
+        monkeypatch.setattr(beside, "Session", slowly)
+        with ThreadPoolExecutor(threads) as pool:
+            assert list(pool.map(session_of, range(threads))) == opened * threads
+        part.close()
+        assert opened[0]._closed
+        late = Covers(session) if kind == "covers" else Domain(small_domain(1.0), session)
+        late.close()
+        with pytest.raises(InputError, match="closed"):
+            late._opened()
+        assert len(opened) == 1
+
+
+def test_nobody_is_told_of_frames_who_has_had_enough() -> None:
+    """Whatever else was judged together with the last one."""
+    data = io.BytesIO(photo().tobytes() * 9)
+    clip = raw_frames(data, photo().shape[1::-1], 25, every_frame=True)
+    told: list[float] = []
+
+    def enough(frame: SeenFrame, done: float | None) -> bool:
+        told.append(frame.t)
+        return len(told) == 2
+
+    with Detector(random_detector(), crops=True, threads=8) as detector:
+        verdict = detector.check(clip, on_frame=enough)
+    assert told == [0, 0.04] and verdict.notes[0].code == "stopped"
+
+
+class OnTheLeft(FaceFinder):
+    """Finds the faces left of a line, and has a constructor of its own."""
+
+    def __init__(self, line: float) -> None:
+        super().__init__(threads=1)
+        self.line = line
+
+    def find(self, picture: Any) -> tuple[FoundFace, ...]:
+        return tuple(face for face in super().find(picture) if face.box[0] < self.line)
+
+
+def test_a_finder_of_ones_own_finds_the_faces_of_clips_too() -> None:
+    pixels = read_picture(PORTRAIT).pixels
+    both = np.concatenate([pixels, pixels], axis=1)
+    clip = clip_bytes("avi", "mjpeg", [both] * 3, rate=1, pix_fmt="yuvj444p")
+    for line, count in ((pixels.shape[1], 1), (2 * pixels.shape[1], 2)):
+        finder = OnTheLeft(line)
+        with Detector(random_detector(), finder=finder, threads=2) as detector:
+            assert len(detector.check(both).tracks) == count
+            assert len(detector.check(clip).tracks) == count
+        assert len(finder.find(both)) == count  # it came from outside and is open still
