@@ -10,16 +10,14 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from ..engine import Session
-from ..errors import ModelError
 from ..media.partial import AnyPixels, ConversionError, around, whole_of
+from ..media.pixels import Pixels
 from ..notes import Note
+from .answers import Answer, p_fakes, thorough_answers
 from .box import Box, scaled
 from .covered import Covers
 from .decode import FoundFace
@@ -43,6 +41,9 @@ if TYPE_CHECKING:
 #: Frames that count for what ``live`` says of a person, so that it stays fast for ever; at more of
 #: them a second than cameras have, as many as ``FAKE_SECONDS`` have.
 _LIVE_MOMENTS = 512
+
+#: Faces of a picture that are judged together, at least: each takes 1.6 MB until then.
+_FACES_AT_ONCE = 16
 
 
 class CroppedFrame(NamedTuple):
@@ -70,13 +71,6 @@ class _Cut(NamedTuple):
     crop: Crop | None = None
     quality: float = 0.0
     wider: Crop | None = None
-
-
-class _Seen(NamedTuple):
-    """What the thorough network says of a face, and how strange it looks to it, see ``domain``."""
-
-    logit: float
-    strangeness: float = 0.0
 
 
 class _Remembered(NamedTuple):
@@ -126,6 +120,8 @@ class Analyzer:
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
         self._before: dict[int, _Cut] = {}  # the faces of the last frame, by who is followed
         self._looks = Looks()
+        threads = networks.fast.threads
+        self._few = -(-_FACES_AT_ONCE // threads) * threads
         weight = self._combination.thorough if self._combination is not None else None
         self.findings = Findings(weight, followed=not one_picture)
 
@@ -136,6 +132,28 @@ class Analyzer:
         except ConversionError:
             return None
 
+    def judge_picture(self, pixels: Pixels) -> SeenFrame:
+        """Find, crop and judge the faces of the one picture, a few at a time: the crops of a crowd
+        would fill gigabytes.
+
+        Raises:
+            ModelError: as from ``judge``.
+        """
+        self.findings.pass_time(0.0)
+        found, faces = self._found(0.0, pixels), []
+        for start in range(0, len(found), self._few):
+            cropped = self._cropped(0.0, pixels, found[start : start + self._few])
+            faces += [self._cut_later(pixels, seen) for seen in self.judge([cropped])[0].faces]
+        self._before = {}
+        self.findings.frames_scored = min(self.findings.frames_scored, 1)
+        return SeenFrame(0.0, pixels, tuple(faces))
+
+    def _cut_later(self, pixels: Pixels, seen: SeenFace) -> SeenFace:
+        """A face without its crop, which is cut once more where somebody wants to see it."""
+        if seen.cut is None:
+            return seen
+        return seen._replace(cut=partial(self._crop, pixels, seen.square, seen.face.rotation))
+
     def crop_faces(self, t: float, pixels: AnyPixels) -> CroppedFrame:
         """Find the faces of the next frame, and crop those that can be judged.
 
@@ -143,8 +161,12 @@ class Analyzer:
             ConversionError: the frame is a partial one, and cannot be converted.
         """
         self.findings.pass_time(t)
+        return self._cropped(t, pixels, self._found(t, pixels))
+
+    def _cropped(
+        self, t: float, pixels: AnyPixels, found: Sequence[tuple[int, FoundFace]]
+    ) -> CroppedFrame:
         before, self._before = self._before, {}
-        found = self._found(t, pixels)
         held = {n for n, face in found if n in before and before[n].seen.face is face}
         fit = self._fit(pixels, [pair for pair in found if pair[0] not in held])
         cuts = {n: before[n] if n in held else self._cut(pixels, *next(fit)) for n, _ in found}
@@ -231,7 +253,7 @@ class Analyzer:
             for crop, held in zip(frame.crops, frame.held, strict=True)
             if not held
         ]
-        scores = iter(_p_fakes(self._networks.fast, crops))
+        scores = iter(p_fakes(self._networks.fast, crops))
         remembered = [self._remembered(frame, scores) for frame in cropped]
         found = self._looked([look for one in remembered for look in one.looks])
         return [self._seen(one, found) for one in remembered]
@@ -259,17 +281,17 @@ class Analyzer:
             moments.append(frame.t, box_inside(seen.face, frame.pixels), score)
         return _Remembered(frame, places, looks)
 
-    def _looked(self, looks: Sequence[Look]) -> Iterator[_Seen]:
+    def _looked(self, looks: Sequence[Look]) -> Iterator[Answer]:
         """What the thorough network says, all in one call; of several views of a face the mean."""
         if self._networks.thorough is None:
             return
         views = [look.views(self._one_picture) for look in looks]
-        found = _thorough(self._networks, list(chain.from_iterable(views)))
+        found = thorough_answers(self._networks, list(chain.from_iterable(views)))
         for of_face in views:
             logits, strange = zip(*islice(found, len(of_face)), strict=True)
-            yield _Seen(math.fsum(logits) / len(of_face), math.fsum(strange) / len(of_face))
+            yield Answer(math.fsum(logits) / len(of_face), math.fsum(strange) / len(of_face))
 
-    def _seen(self, remembered: _Remembered, found: Iterator[_Seen]) -> SeenFrame:
+    def _seen(self, remembered: _Remembered, found: Iterator[Answer]) -> SeenFrame:
         """A frame with what is known of its faces up to now."""
         frame, places, looks = remembered
         findings = self.findings
@@ -283,7 +305,7 @@ class Analyzer:
                 findings.leave_out(seen.reason)
             else:
                 p_fake = findings.moments(seen.track)[next(indices)].p_fake
-                seen = seen._replace(p_fake=self._rule.frame(p_fake), crop=next(crops))
+                seen = seen._replace(p_fake=self._rule.frame(p_fake), cut=next(crops))
             judged.append(seen)
         findings.frames_scored += bool(frame.crops)
         return SeenFrame(frame.t, frame.pixels, tuple(judged))
@@ -326,44 +348,6 @@ def _counting(moments: Moments) -> int:
     times = moments.times()
     seconds = len(times) - bisect_left(times, times[-1] - FAKE_SECONDS)
     return max(_LIVE_MOMENTS, seconds + 1)  # fewer would make nobody fake
-
-
-def _p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:
-    """What a network says of some faces, of as many at once as there are threads."""
-    found: list[float] = []
-    for few in _few_at_once(session, crops):
-        found += session.run(few).tolist()
-    return _checked(session, found)
-
-
-def _thorough(networks: Networks, crops: Sequence[Crop]) -> Iterator[_Seen]:
-    """What the thorough network says of some faces, and how strange they are to it."""
-    session, domain = networks.thorough, networks.domain
-    assert session is not None
-    if domain is None:
-        yield from (_Seen(logit(p_fake)) for p_fake in _p_fakes(session, crops))
-        return
-    (output,) = session.graph.outputs
-    for few in _few_at_once(session, crops):
-        found = session.run(few, outputs=[output, domain.layer])
-        p_fakes = _checked(session, found[output][:, 0].tolist())
-        strangeness = domain.strangeness(found[domain.layer])
-        yield from (_Seen(logit(p), far) for p, far in zip(p_fakes, strangeness, strict=True))
-
-
-def _few_at_once(session: Session, crops: Sequence[Crop]) -> Iterator[npt.NDArray[np.float32]]:
-    """Some faces (N, 3, H, W), as many at once as there are threads."""
-    for start in range(0, len(crops), session.threads):
-        few = crops[start : start + session.threads]
-        yield few[0][None] if len(few) == 1 else np.stack(few)
-
-
-def _checked(session: Session, p_fakes: list[float]) -> list[float]:
-    """``ModelError`` unless all are numbers."""
-    for p_fake in p_fakes:
-        if not math.isfinite(p_fake):
-            raise ModelError(f"{session.model.name}: p_fake is {p_fake}: its weights overflow")
-    return p_fakes
 
 
 def _too_small(box: Box) -> Reason | None:

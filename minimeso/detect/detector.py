@@ -302,7 +302,7 @@ class Detector:
         analyzer = Analyzer(self.networks, self._rule, self.finder, self._covers, True)
         findings = analyzer.findings
         findings.doubt = picture.doubt
-        seen = analyzer.judge([analyzer.crop_faces(0.0, picture.pixels)])[0]
+        seen = analyzer.judge_picture(picture.pixels)
         analyzer.finish()
         persons = {track.id: track for track in findings.tracks(self._rule)[0]}
         if on_frame is not None:

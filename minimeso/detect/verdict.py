@@ -112,9 +112,9 @@ class SeenFace(NamedTuple):
     """A face of a frame, judged or left out for a reason: what a report draws.
 
     ``track`` is the number of the person, 0 as long as none of their frames could be judged;
-    ``square`` is what was cropped for the network: x, y, side, side; may reach outside; ``crop`` is
-    what it judged, if it did.  ``p_fake`` has the prior of a face alone; in a picture, which is
-    over at once, that of one of so many, and only there ``verdict`` is known.
+    ``square`` is what was cropped for the network: x, y, side, side; may reach outside; ``cut`` is
+    what it judged, if it did, or what cuts it anew.  ``p_fake`` has the prior of a face alone; in a
+    picture, which is over at once, that of one of so many, and only there ``verdict`` is known.
     """
 
     track: int
@@ -122,8 +122,13 @@ class SeenFace(NamedTuple):
     square: Box
     reason: Reason | None
     p_fake: float | None
-    crop: Crop | None = None
+    cut: Crop | Callable[[], Crop] | None = None
     verdict: Word | None = None
+
+    @property
+    def crop(self) -> Crop | None:
+        """(3, H, W) float32 from 0 to 1: what the network judged; of a picture cut anew."""
+        return self.cut() if callable(self.cut) else self.cut
 
 
 class SeenFrame(NamedTuple):

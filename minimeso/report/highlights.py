@@ -174,14 +174,14 @@ class Collector:
         self.end = max(self.end, frame.t)
         jpegs: list[bytes] = []  # the frame, made once if at all
 
-        def highlight_of(seen: SeenFace, p_fake: float, crop: Crop) -> Highlight:
+        def highlight_of(seen: SeenFace, p_fake: float) -> Highlight:
             if not jpegs:
                 jpegs.append(thumbnail(frame.pixels))
-            return self._highlight(frame, seen, p_fake, crop, jpegs[0])
+            return self._highlight(frame, seen, p_fake, jpegs[0])
 
         for seen in frame.faces:
-            if seen.p_fake is not None and seen.crop is not None:
-                make = functools.partial(highlight_of, seen, seen.p_fake, seen.crop)
+            if seen.p_fake is not None and seen.cut is not None:
+                make = functools.partial(highlight_of, seen, seen.p_fake)
                 if self._has_room(seen.track, seen.p_fake):
                     highlights = self.highlights.setdefault(seen.track, Highlights())
                     highlights.offer(frame.t, seen.p_fake, make)
@@ -211,10 +211,9 @@ class Collector:
         del self.highlights[least]
         return True
 
-    def _highlight(
-        self, frame: SeenFrame, seen: SeenFace, p_fake: float, crop: Crop, jpeg: bytes
-    ) -> Highlight:
-        height, width = frame.pixels.shape[:2]
+    def _highlight(self, frame: SeenFrame, seen: SeenFace, p_fake: float, jpeg: bytes) -> Highlight:
+        (height, width), crop = frame.pixels.shape[:2], seen.crop
+        assert crop is not None
         others = tuple((f.track, f.face.box) for f in frame.faces if f.track != seen.track)
         return Highlight(frame.t, p_fake, seen.face.box, others, (width, height), jpeg, crop.copy())
 

@@ -44,7 +44,7 @@ class WholeClip:
 
     def add(self, look: SeenFrame) -> None:
         """Keep a look, without pixels and crops: of the latter 3 MB a second would stay."""
-        faces = tuple(seen._replace(crop=None) for seen in look.faces)
+        faces = tuple(seen._replace(cut=None) for seen in look.faces)
         self._looks.append(SeenFrame(look.t, _NOTHING, faces))
 
     def __enter__(self) -> WholeClip:

@@ -215,7 +215,7 @@ def test_the_networks_rest_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
         counted(name)
     ran: list[int] = []
     monkeypatch.setattr(
-        analyzer_module, "_p_fakes", lambda session, crops: ran.extend(crops) or [0.5] * len(crops)
+        analyzer_module, "p_fakes", lambda session, crops: ran.extend(crops) or [0.5] * len(crops)
     )
     analyzer = analyzer_of(detector, world)
     for number in range(100):

@@ -65,7 +65,7 @@ def test_what_is_kept_is_a_copy() -> None:
     """A crop is part of a batch, and its frame's pixels are used again."""
     crop, pixels = np.full((2, 3, 4, 4), 0.25, np.float32), np.zeros((120, 160, 3), np.uint8)
     collector = Collector()
-    collector.add(frame(0.0, [face(1, 0.5)._replace(crop=crop[1])], pixels))
+    collector.add(frame(0.0, [face(1, 0.5)._replace(cut=crop[1])], pixels))
     (kept,) = collector.highlights[1].pick(1, {})[0]
     crop[:] = 1
     assert kept.crop.shape == (3, 4, 4) and kept.crop.max() == 0.25

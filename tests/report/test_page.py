@@ -428,7 +428,7 @@ def test_of_a_pair_the_page_says_which_network_is_explained(tmp_path: Path) -> N
     assert "both, a pair of networks" in page.text and "random" not in page.text
 
     crop = np.zeros((3, 32, 32), np.float32)
-    frames = [frame(number / 4, [face(1, 0.7)._replace(crop=crop)]) for number in range(8)]
+    frames = [frame(number / 4, [face(1, 0.7)._replace(cut=crop)]) for number in range(8)]
     verdict = verdict_of("clip.mp4", frames)
     (track,) = verdict.tracks
     moments = tuple(m._replace(thorough=n % 2 == 0) for n, m in enumerate(track.frames))

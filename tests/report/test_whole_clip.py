@@ -139,7 +139,7 @@ def test_nothing_large_is_kept_of_a_look(tmp_path: Path) -> None:
     whole = WholeClip(Annotation(tmp_path / "a.mp4", clip=True), tmp_path / "none.mp4")
     pixels, crop = np.zeros((120, 160, 3), np.uint8), np.zeros((3, 256, 256), np.float32)
     kept = weakref.ref(pixels), weakref.ref(crop)
-    whole.add(frame(0.0, [face(1, 0.9, 20, 30)._replace(crop=crop)], pixels))
+    whole.add(frame(0.0, [face(1, 0.9, 20, 30)._replace(cut=crop)], pixels))
     del pixels, crop
     assert [part() is None for part in kept] == [True, True]
     whole.__exit__(KeyboardInterrupt, None, None)
