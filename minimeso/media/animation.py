@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING
 
 from ..notes import Note
-from .clip import Clip, Convert
+from .clip import MAX_ANIMATED_PIXELS, Clip, Convert
 from .opening import check_size, text_of
 from .pictures import Unreadable, identify, pillow_silence, reason_of, remedy_of
 from .pixels import rgb_of_image
@@ -21,12 +21,18 @@ def is_animated_webp(start: bytes) -> bool:
     return len(start) >= 30 and start[12:16] == b"VP8X" and bool(start[20] & 2)
 
 
-def check_webp(start: bytes) -> None:
-    """Refuse a canvas that is too large; Pillow would fill it before it says its size."""
-    if is_animated_webp(start):
-        width = 1 + int.from_bytes(start[24:27], "little")
-        height = 1 + int.from_bytes(start[27:30], "little")
-        check_size(width, height)
+def check_canvas(kind: str | None, start: bytes) -> None:
+    """``Unreadable`` for an animated picture, of the kind that ``format_of`` says, whose canvas is
+    too large; it would be filled before anybody says its size."""
+    if kind == "WEBP" and is_animated_webp(start):
+        width, height = (1 + int.from_bytes(start[at : at + 3], "little") for at in (24, 27))
+    elif kind == "GIF":
+        width, height = (int.from_bytes(start[at : at + 2], "little") for at in (6, 8))
+    elif kind == "PNG":
+        width, height = (int.from_bytes(start[at : at + 4], "big") for at in (16, 20))
+    else:
+        return
+    check_size(width, height, MAX_ANIMATED_PIXELS)
 
 
 class Animation(Clip):

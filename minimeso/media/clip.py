@@ -27,6 +27,8 @@ DEFAULT_FPS = 4.0
 MAX_FPS = 1000.0
 #: A little more than 8K.  Larger frames are taken for a bomb: a decoder holds a dozen of them.
 MAX_PIXELS = 8192 * 4608
+#: Of an animated picture a little more than 4K: a hundred bytes of one take 19 bytes a pixel.
+MAX_ANIMATED_PIXELS = 4096 * 2304
 #: What a clip without a name is called.
 NAMELESS = "stream"
 

@@ -6,9 +6,10 @@ import functools
 import os
 from typing import IO, TYPE_CHECKING, Any
 
-from .clip import MAX_PIXELS
+from .clip import MAX_ANIMATED_PIXELS, MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box
 from .formats import format_of
+from .kinds import ANIMATED
 from .pictures import Unreadable
 from .sample_tables import MAX_SAMPLES, promises
 
@@ -47,6 +48,7 @@ class NamelessFile:
         self.file = file
         self.end: int | None = None  # where the file ends for FFmpeg
         self.fault: str | None = None
+        self.most_pixels = MAX_PIXELS  # of a frame
         self.is_joined = False  # has another clip behind the first, see ``sample_tables``
 
     def read(self, size: int) -> bytes:
@@ -72,6 +74,8 @@ class NamelessFile:
 
 def open_container(file: NamelessFile, start: bytes) -> InputContainer:
     """The container of a file that begins so; ``Unreadable`` if it is none."""
+    if format_of(start) in ANIMATED:
+        file.most_pixels = MAX_ANIMATED_PIXELS
     _check_promises(file)
     try:
         container = _probe(file)
@@ -116,7 +120,7 @@ def _probe(file: NamelessFile) -> InputContainer:
 
     options: dict[str, Any] = {
         "buffer_size": _BUFFER_BYTES,
-        "options": {"max_pixels": str(MAX_PIXELS)},
+        "options": {"max_pixels": str(file.most_pixels)},
         "container_options": {"protocol_whitelist": "none", "format_whitelist": _clips()},
     }
     if int(av.__version__.partition(".")[0]) < 19:
@@ -136,7 +140,7 @@ def _damaged(reason: str) -> str:
 
 
 def best_stream(container: InputContainer, file: NamelessFile) -> VideoStream:
-    """The picture track, of several the largest."""
+    """The picture track, of several the largest; ``Unreadable`` for none, or too large a one."""
     from av.stream import Disposition
 
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -150,13 +154,18 @@ def best_stream(container: InputContainer, file: NamelessFile) -> VideoStream:
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
-    return max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
+    best = max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
+    check_size(best.codec_context.width, best.codec_context.height, file.most_pixels)
+    return best
 
 
-def check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int, most: int) -> None:
     """``Unreadable`` for frames that are too large."""
-    if width * height > MAX_PIXELS:
-        raise Unreadable(f"frames of {width} x {height} pixels, taken for a bomb: scale it down")
+    if width * height > most:
+        raise Unreadable(
+            f"frames of {width} x {height} pixels, more than {most}, taken for a bomb: "
+            "scale it down"
+        )
 
 
 def text_of(error: Exception) -> str:

@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, cast
 from ..errors import PictureError
 from ..notes import Code, Note
 from . import kinds
-from .animation import Animation, check_webp
-from .clip import DEFAULT_FPS, MAX_PIXELS, Clip, Convert, Timed, checked_fps
+from .animation import Animation, check_canvas
+from .clip import DEFAULT_FPS, Clip, Convert, Timed, checked_fps
 from .combs import CombWatch
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
 from .containers import Clock, duration_of, ends_early, promised_frames, rate_of
@@ -28,7 +28,7 @@ from .formats import SIGNATURE_BYTES, format_of
 from .hdr import is_hdr
 from .key_frames import Span
 from .kinds import ANIMATED, CLIP_ENDINGS, is_clip
-from .opening import NamelessFile, best_stream, check_size, open_container, text_of
+from .opening import NamelessFile, best_stream, open_container, text_of
 from .partial import Conversion
 from .pictures import STREAM, Unreadable, open_regular
 from .pixels import Pixels
@@ -109,11 +109,11 @@ def _open(name: str, file: IO[bytes], fps: float | None, span: Span | None) -> C
     start = file.read(SIGNATURE_BYTES)
     file.seek(0)
     kind = format_of(start)
-    if kind == "WEBP":  # FFmpeg's decoder refuses animated ones
-        check_webp(start)
-        return Animation(name, file, fps)
     if kind is not None and kind not in ANIMATED:
         raise Unreadable(f"a picture ({kind}), no clip: read it as one")
+    check_canvas(kind, start)
+    if kind == "WEBP":  # FFmpeg's decoder refuses animated ones
+        return Animation(name, file, fps)
     return _File(name, file, fps, start, span)
 
 
@@ -143,11 +143,10 @@ class _File(Clip):
             if other.index != stream.index:
                 other.discard = Discard.all  # not even read
         decoder = stream.codec_context
-        check_size(decoder.width, decoder.height)
         decoder.thread_type = "AUTO"
         many = decoder.width * decoder.height <= _MANY_THREADS_PIXELS
         decoder.thread_count = _DECODER_THREADS if many else _FEWER_THREADS
-        decoder.options = {"max_pixels": str(MAX_PIXELS), **EXPORT_QUANTISERS}
+        decoder.options = {"max_pixels": str(self._file.most_pixels), **EXPORT_QUANTISERS}
         self._quantisers = Quantisers()
         self._deinterlacer: Deinterlacer | None = None
         self._combs = CombWatch()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.clips import animation_bytes, clip_bytes
+from support.clips import animation_bytes, clip_bytes, read, refused
 from support.detectors import photo
 from support.odd_files import png, sized
 
@@ -69,6 +69,16 @@ def wide_apng() -> bytes:
     return png((b"IHDR", head), (b"acTL", control), (b"IDAT", _ROWS), (b"IEND", b""))
 
 
+def still_animation(kind: str, width: int, height: int) -> bytes:
+    """Two frames of one colour, of which the second differs in one pixel."""
+    images = [Image.new("P" if kind == "GIF" else "RGB", (width, height)) for _ in range(2)]
+    images[1].putpixel((0, 0), 1 if kind == "GIF" else (255, 255, 255))
+    file = io.BytesIO()
+    more = {"lossless": True} if kind == "WEBP" else {}
+    images[0].save(file, kind, save_all=True, append_images=images[1:], duration=200, **more)
+    return file.getvalue()
+
+
 def huge_mkv() -> bytes:
     data = clip_bytes("matroska", "mpeg4")
     return data.replace(b"\x18\x53\x80\x67", b"\x18\x53\x80\x67\x01" + b"\x7f" * 7, 1)
@@ -112,6 +122,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "canvas.gif": lambda: sized(animated("GIF"), 65535, 65535),
     "canvas.webp": wide_webp,
     "canvas.apng": wide_apng,
+    "large.gif": lambda: still_animation("GIF", 8192, 4000),
+    "large.webp": lambda: still_animation("WEBP", 8192, 4000),
+    "large.apng": lambda: still_animation("PNG", 8192, 4000),
     "pages.tif": lambda: pages(60_000),
     "progressive.jpg": lambda: wide_jpeg(0xC2, 3),
     "planes.jpg": lambda: wide_jpeg(0xC0, 1),
@@ -139,6 +152,19 @@ def test_it_costs_little(name: str, tmp_path: Path) -> None:
     assert origin_of(path) is not None
     assert time.process_time() - start < 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_animations_of_4k_are_read_and_larger_ones_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"4k.{kind.lower()}"
+    path.write_bytes(still_animation(kind, 4096, 2160))
+    _, _, clip = read(path, every_frame=True)
+    assert clip.size == (4096, 2160) and clip.frames_read == 2 and clip.fault is None
+    path.write_bytes(still_animation(kind, 4096, 2305))
+    assert is_clip(path)
+    refused(
+        path, "frames of 4096 x 2305 pixels, more than 9437184, taken for a bomb: scale it down"
+    )
 
 
 def test_pages_of_a_tiff_are_told_and_not_counted(tmp_path: Path) -> None:
