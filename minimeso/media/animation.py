@@ -6,6 +6,8 @@ from typing import IO, TYPE_CHECKING
 
 from ..notes import Note
 from .clip import MAX_ANIMATED_PIXELS, Clip, Convert
+from .formats import SIGNATURE_BYTES
+from .joined import start_of_second
 from .opening import check_size, text_of
 from .pictures import Unreadable, identify, pillow_silence, reason_of, remedy_of
 from .pixels import rgb_of_image
@@ -45,6 +47,8 @@ class Animation(Clip):
         self.path = name
         self._file = file
         try:
+            is_joined = start_of_second(file, file.read(SIGNATURE_BYTES)) is not None
+            file.seek(0)
             with pillow_silence:
                 self._image = identify(file)
             self._count = int(getattr(self._image, "n_frames", 1))
@@ -54,6 +58,8 @@ class Animation(Clip):
             raise Unreadable(f"{reason_of(error)}: {remedy_of(error)}") from None
         self._t = 0.0
         self.size = self._image.size
+        if is_joined:
+            self.remarks = (Note("first_clip_only"),)
 
     def _read(self) -> tuple[float, int] | None:
         if self._image is None or self.frames_read >= self._count:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from .clip import MAX_ANIMATED_PIXELS, MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box
 from .formats import format_of
+from .joined import start_of_second
 from .kinds import ANIMATED
 from .pictures import Unreadable
 from .sample_tables import MAX_SAMPLES, promises
@@ -49,7 +50,7 @@ class NamelessFile:
         self.end: int | None = None  # where the file ends for FFmpeg
         self.fault: str | None = None
         self.most_pixels = MAX_PIXELS  # of a frame
-        self.is_joined = False  # has another clip behind the first, see ``sample_tables``
+        self.is_joined = False  # has another clip behind the first, which is not read
 
     def read(self, size: int) -> bytes:
         try:
@@ -76,7 +77,7 @@ def open_container(file: NamelessFile, start: bytes) -> InputContainer:
     """The container of a file that begins so; ``Unreadable`` if it is none."""
     if format_of(start) in ANIMATED:
         file.most_pixels = MAX_ANIMATED_PIXELS
-    _check_promises(file)
+    _check_promises(file, start)
     try:
         container = _probe(file)
     except MemoryError:
@@ -102,10 +103,12 @@ def _clips() -> str:
     )  # fmt: skip
 
 
-def _check_promises(file: NamelessFile) -> None:
+def _check_promises(file: NamelessFile, start: bytes) -> None:
     """``Unreadable`` for tables that FFmpeg would fill gigabytes with; read before it does."""
     try:
         samples, file.is_joined = promises(file.file)
+        file.end = start_of_second(file.file, start)
+        file.is_joined |= file.end is not None
         file.file.seek(0)
     except (OSError, ValueError) as error:
         raise Unreadable(_damaged(text_of(error))) from None
