@@ -43,6 +43,8 @@ _BRANDS: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("HEIF", (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")),
     ("HEIF", (b"mif1", b"mif2", b"msf1", b"miaf")),
 )
+#: Formats that can move.
+ANIMATED = ("GIF", "PNG", "WEBP")
 #: So much of a file ``format_of`` wants to see.
 SIGNATURE_BYTES = 256
 #: ``PIL.*ImagePlugin`` of each format.

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import IO, cast
 
-from .formats import SIGNATURE_BYTES, format_of
+from .formats import ANIMATED, SIGNATURE_BYTES, format_of
 from .pictures import has_frames, identify, open_regular, pillow_silence
 
 #: Endings of the files that are taken from a folder, beside those of pictures.
@@ -21,9 +21,6 @@ CLIP_ENDINGS = (
     ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".y4m", ".rm", ".rmvb",
     ".dv", ".nut", ".wtv",
 )  # fmt: skip
-
-#: Pictures that can move.
-ANIMATED = ("GIF", "PNG", "WEBP")
 
 
 def is_clip(path: str | os.PathLike[str] | io.BufferedIOBase) -> bool:

@@ -8,9 +8,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .clip import MAX_ANIMATED_PIXELS, MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box
-from .formats import format_of
+from .formats import ANIMATED, format_of
 from .joined import start_of_second
-from .kinds import ANIMATED
 from .pictures import Unreadable
 from .sample_tables import MAX_SAMPLES, promises
 

@@ -24,10 +24,10 @@ from .combs import CombWatch
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
 from .containers import Clock, duration_of, ends_early, promised_frames, rate_of
 from .deinterlace import Deinterlacer, can_deinterlace
-from .formats import SIGNATURE_BYTES, format_of
+from .formats import ANIMATED, SIGNATURE_BYTES, format_of
 from .hdr import is_hdr
 from .key_frames import Span
-from .kinds import ANIMATED, CLIP_ENDINGS, is_clip
+from .kinds import CLIP_ENDINGS, is_clip
 from .opening import NamelessFile, best_stream, open_container, text_of
 from .partial import Conversion
 from .pictures import STREAM, Unreadable, open_regular
