@@ -2,7 +2,6 @@
 
 import copy
 import os
-import shutil
 import signal
 import subprocess
 import warnings
@@ -12,32 +11,18 @@ from types import SimpleNamespace
 import pytest
 
 torch = pytest.importorskip("torch")
+from support.compilers import SANITIZE, SHUFFLES, compiles, need_vectors  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from tools.compiler import c_compiler  # noqa: E402
 from tools.train import fused, networks  # noqa: E402
 from tools.train.patches import PatchLoss  # noqa: E402
 
-SHUFFLES = """\
-typedef float v4 __attribute__((vector_size(16)));
-v4 turned(v4 x) { return __builtin_shufflevector(x, x, 3, 2, 1, 0); }
-int main(void) { return 0; }
-"""
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiler() -> None:
-    if not shutil.which(c_compiler()[0]):
-        pytest.skip("no C compiler on the path")
-    if not _compiles(SHUFFLES):
-        pytest.skip("a C compiler older than GCC 12")
+    need_vectors()
     assert fused.kernels() is not None
-
-
-def _compiles(program: str, *flags: str) -> bool:
-    command = [*c_compiler(), *flags, "-x", "c", "-", "-o", os.devnull]
-    done = subprocess.run(command, input=program.encode(), capture_output=True, check=False)
-    return done.returncode == 0
 
 
 def _network(layers: list[nn.Module], activation: str, size: int) -> nn.Module:
@@ -309,11 +294,10 @@ def test_without_a_compiler_pytorchs_operations(
 
 
 def test_nothing_is_touched_beside_the_arrays(tmp_path: Path) -> None:
-    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    if not _compiles(SHUFFLES, *sanitize):
+    if not compiles(SHUFFLES, *SANITIZE):
         pytest.skip("this compiler has no sanitizers")
     program, source = tmp_path / "blocks", Path(__file__).with_name("fused_blocks.c")
-    flags = ["-std=gnu11", "-O1", "-g", *sanitize, "-I", str(fused.SOURCE.parent)]
+    flags = ["-std=gnu11", "-O1", "-g", *SANITIZE, "-I", str(fused.SOURCE.parent)]
     for command in ([*c_compiler(), *flags, str(source), "-o", str(program)], [str(program)]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -1,8 +1,9 @@
 """What a training step takes on this CPU: `python -m tools.bench.steps`.
 
-MesoInception-4, a batch of 16, one thread: milliseconds a face with each activation, in turns in
-float32 by our kernels (`tools.train.fused`) and by PyTorch's own operations, and in bfloat16 by
-PyTorch's own where the CPU has that.
+MesoInception-4 with each activation, and EfficientNet-Lite0 with its first three blocks frozen, a
+batch of 16, one thread: milliseconds a face, in turns by our kernels (`tools.train.fused`,
+`tools.train.depthwise`) and by PyTorch's own operations, in float32 and, where the CPU has it, in
+bfloat16 (which `fused` has no kernels for).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
@@ -21,7 +22,7 @@ from torch import nn
 
 from tools.arguments import number
 from tools.errors import exit_status
-from tools.train import fused, networks
+from tools.train import depthwise, fused, networks, teacher
 from tools.train.device import bfloat16_is_fast, set_environment
 
 BATCH = 16
@@ -31,23 +32,37 @@ _WARM = 3
 class Way(NamedTuple):
     """How a step is computed."""
 
-    about: str
     precision: torch.dtype
     kernels: bool
 
-
-WAYS = (
-    Way("float32, our kernels", torch.float32, True),
-    Way("float32, PyTorch's", torch.float32, False),
-    Way("bfloat16, PyTorch's", torch.bfloat16, False),
-)
-_HAS_BFLOAT16 = bfloat16_is_fast(torch.device("cpu"))
+    def __str__(self) -> str:
+        name = str(self.precision).removeprefix("torch.")
+        return f"{name}, {'our kernels' if self.kernels else 'PyTorch'}"
 
 
-def stepper(activation: str, precision: torch.dtype) -> Callable[[], None]:
+def ways(of: str) -> list[Way]:
+    """Those that this CPU and a network have."""
+    found = [Way(torch.float32, True), Way(torch.float32, False)]
+    if bfloat16_is_fast(torch.device("cpu")):
+        found += [Way(torch.bfloat16, True)] if of in teacher.ARCHITECTURES else []
+        found.append(Way(torch.bfloat16, False))
+    return found
+
+
+def build(of: str) -> nn.Module:
+    """A new network in training: EfficientNet-Lite, or MesoInception-4 with an activation."""
+    if of not in teacher.ARCHITECTURES:
+        return networks.build("mesoinception4", of).train()
+    network = teacher.Teacher(of).train()
+    network.freeze(3)
+    last: Any = {"memory_format": torch.channels_last}  # which PyTorch's types of `to` do not know
+    return network.to(**last)
+
+
+def stepper(of: str, precision: torch.dtype) -> Callable[[], None]:
     """Takes a step of a new network on noise."""
-    network = networks.build("mesoinception4", activation).train()
-    x = torch.rand(BATCH, 3, 256, 256).to(precision).contiguous(memory_format=torch.channels_last)
+    network = build(of)
+    x = torch.rand(BATCH, 3, 256, 256).contiguous(memory_format=torch.channels_last)
     fake = torch.arange(BATCH) % 2.0
     optimizer = torch.optim.Adam(network.parameters())
 
@@ -62,20 +77,20 @@ def stepper(activation: str, precision: torch.dtype) -> Callable[[], None]:
     return step
 
 
-def milliseconds(activation: str, rounds: int) -> list[float]:
-    """A face, of each of `WAYS` that this CPU has: medians of steps in turns."""
-    ways = [way for way in WAYS if way.precision == torch.float32 or _HAS_BFLOAT16]
-    steps = [stepper(activation, way.precision) for way in ways]
-    times: list[list[float]] = [[] for _ in ways]
+def milliseconds(of: str, rounds: int) -> dict[Way, float]:
+    """A face, each way: medians of steps in turns."""
+    steps = {way: stepper(of, way.precision) for way in ways(of)}
+    times: dict[Way, list[float]] = {way: [] for way in steps}
     for turn in range(_WARM + rounds):
-        for way, step, found in zip(ways, steps, times, strict=True):
+        for way, step in steps.items():
             with contextlib.ExitStack() as stack:
                 if not way.kernels:
                     stack.enter_context(mock.patch.object(fused, "applies", lambda *_: False))
+                    stack.enter_context(mock.patch.object(depthwise, "fits", lambda _: False))
                 seconds = _seconds(step)
             if turn >= _WARM:
-                found.append(seconds)
-    return [1000 * statistics.median(found) / BATCH for found in times]
+                times[way].append(seconds)
+    return {way: 1000 * statistics.median(found) / BATCH for way, found in times.items()}
 
 
 def _seconds(step: Callable[[], None]) -> float:
@@ -91,11 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    fused.kernels()
     print("ms a face and step:")
-    for activation in networks.ACTIVATIONS[1:]:
-        found = zip(WAYS, milliseconds(activation, options.rounds), strict=False)
-        print(f"{activation:<10}", *(f"{way.about} {ms:.2f}" for way, ms in found), flush=True)
+    for of in options.network or (*networks.ACTIVATIONS[1:], "efficientnet_lite0"):
+        found = milliseconds(of, options.rounds)
+        print(of, *(f"{way}: {ms:.2f}" for way, ms in found.items()), sep="  ", flush=True)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -103,6 +117,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m tools.bench.steps", description="What a training step takes on this CPU."
     )
     add = parser.add_argument
+    known = (*networks.ACTIVATIONS[1:], *teacher.ARCHITECTURES)
+    about = "an activation of MesoInception-4, or an EfficientNet-Lite; default: all but Lite1, 2"
+    add("--network", nargs="+", choices=known, metavar="NAME", help=about)
     add("--rounds", type=number(1000), default=10, metavar="N", help="default: %(default)s")
     return parser.parse_args(arguments)
 

@@ -11,26 +11,20 @@ networks and where a network is traced or exported PyTorch's own operations are 
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import cffi
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from minimeso.engine.native import available_isas
-from tools.compiler import c_compiler
+from tools.train.c_kernels import Kernels, load
+from tools.train.threads import of_each
 
 SOURCE = Path(__file__).with_name("fused.c")
-FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC")
 ACTIVATIONS = ("relu", "leaky_relu", "swish", "mish", "pish")
 _LANES = 8
 _LARGEST_POOL = 16  # which of its values was chosen is kept as a byte
@@ -65,32 +59,11 @@ class Block(NamedTuple):
     pool: int
 
 
-class Kernels(NamedTuple):
-    """The compiled C."""
-
-    ffi: cffi.FFI
-    library: Any
-
-
 @lru_cache(1)
 def kernels() -> Kernels | None:
     """None where there is no compiler for them, which is told once."""
-    ffi = cffi.FFI()
-    ffi.cdef(_DEFINITIONS)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            library = Path(folder, "fused.so")
-            # The same lanes on every CPU that has them, so that sums are the same.
-            lanes = ("-mavx2", "-mfma") if "avx2" in available_isas() else ()
-            command = [*c_compiler(), *FLAGS, *lanes, str(SOURCE), "-o", str(library)]
-            subprocess.run(command, check=True, capture_output=True)
-            return Kernels(ffi, ffi.dlopen(str(library)))
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(
-            f"{SOURCE.name} cannot be compiled ({error}): slower steps; CC names a compiler",
-            file=sys.stderr,
-        )
-        return None
+    # The same lanes on every CPU that has them, so that sums are the same.
+    return load(SOURCE, _DEFINITIONS, ("-mavx2", "-mfma") if "avx2" in available_isas() else ())
 
 
 def applies(x: Tensor, block: Block) -> bool:
@@ -236,19 +209,7 @@ def _of_each(count: int, given: Any, function: Callable[[int, int, Any], None]) 
         for one in range(first, count, threads):
             function(one, first, scratch)
 
-    if threads == 1:
-        some(0)
-    else:
-        list(_threads(threads).map(some, range(threads)))
-
-
-@lru_cache(1)
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="fused")
-
-
-if hasattr(os, "register_at_fork"):  # a child has none of the threads, and would wait for them
-    os.register_at_fork(after_in_child=_threads.cache_clear)
+    of_each(threads, some)
 
 
 def _kernels() -> Kernels:
@@ -263,4 +224,4 @@ def _floats(of: Tensor) -> Any:
 
 def _pointer(kind: str, of: Tensor) -> Any:
     assert of.is_contiguous()
-    return _kernels().ffi.cast(kind, of.data_ptr())
+    return _kernels().pointer(kind, of)

