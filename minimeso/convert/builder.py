@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..engine import Graph
 from ..engine.operators import OPERATORS, Shape
 from ..errors import GraphError
-from .view import Atom, Atoms, Size, Value, flat, size_of
+from .view import Atom, Atoms, Size, Value, flat, refuse_batch, size_of
 
 Array = npt.NDArray[Any]
 Operand = Value | Array
@@ -132,9 +132,7 @@ class Builder:
     def stored(self, value: Value, groups: Sequence[Atoms]) -> Value:
         """The value, its elements in that order and grouped so: (C, H, W) or (F,)."""
         wanted = tuple(groups)
-        for group in wanted:
-            if any(atom.is_batch for atom in group):
-                raise GraphError("works along the batch: the engine sees each picture alone")
+        refuse_batch(wanted)
         if [*map(_key, wanted)] == [*map(_key, value.stored)]:
             return value
         turned = [_place(value.stored, group) for group in wanted]

@@ -12,7 +12,7 @@ from . import layers, moving
 from .basics import activate, affine
 from .builder import NEEDS_SIZE, Array, Builder, Operand
 from .elementwise import binary
-from .view import Value
+from .view import OPEN_BATCH, Value, refuse_batch
 
 #: Most runs of elements that follow each other, of those that are picked out of an axis.
 _MOST_RUNS = 64
@@ -79,6 +79,8 @@ def chosen(build: Builder, x: Value, number: int, places: Sequence[int]) -> Valu
     """These elements of an axis, in that order; places below 0 are counted from the end."""
     number = x.axis_number(number)
     size = x.shape[number]
+    if x.axes[number] is OPEN_BATCH:
+        refuse_batch([x.axes[number]])
     if size is None:
         raise GraphError(NEEDS_SIZE)
     places = [place + size if place < 0 else place for place in places]

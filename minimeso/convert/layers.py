@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import GraphError
 from .basics import activate, affine, leading
 from .builder import NEEDS_SIZE, Array, Builder, data
-from .view import Atoms, Size, Value, axis, flat, size_of
+from .view import Atoms, Size, Value, axis, flat, refuse_batch, size_of
 
 Pads = tuple[int, int, int, int]
 
@@ -190,6 +190,7 @@ def layer_norm(
     build: Builder, x: Value, count: int, weight: Array | None, bias: Array | None, eps: float
 ) -> Value:
     """Over the last ``count`` axes."""
+    refuse_batch(x.axes[len(x.axes) - count :])
     own = flat(x.axes[len(x.axes) - count :])
     size = size_of(own)
     if size is None:
@@ -310,9 +311,8 @@ def resize(
 def mean(build: Builder, x: Value, numbers: Sequence[int], keepdims: bool, op: str) -> Value:
     """``avg`` or ``max`` over some axes."""
     axes = sorted({x.axis_number(number) for number in numbers})
+    refuse_batch([x.axes[i] for i in axes])
     own = flat([x.axes[i] for i in axes])
-    if any(atom.is_batch for atom in own):
-        raise GraphError("works along the batch: the engine sees each picture alone")
     whole = x
     if own:
         rest = tuple(a for a in flat(x.stored) if id(a) not in set(map(id, own)))

@@ -10,7 +10,7 @@ from ..errors import GraphError
 from . import layers
 from .basics import activate, leading, matched
 from .builder import NEEDS_SIZE, Builder, data
-from .view import Atom, Atoms, Size, Value, axis, flat, size_of
+from .view import OPEN_BATCH, Atom, Atoms, Size, Value, axis, flat, refuse_batch, size_of
 
 #: Behind the last element of any axis.
 TO_THE_END = sys.maxsize
@@ -24,6 +24,8 @@ def reshape(build: Builder, x: Value, shape: Sequence[int | None]) -> Value:
     whole = build.vector(x)
     atom = axis(size_of(whole.stored[0]))
     batch = tuple(a for a in flat(x.axes) if a.is_batch)
+    if x.axes and x.axes[0] is OPEN_BATCH:
+        batch = OPEN_BATCH
     found = Value(whole.name, (atom,), (batch, atom)).reshaped(shape)
     if found is None:
         raise GraphError(f"{x.shape} does not fit the shape {tuple(shape)}")
@@ -38,8 +40,7 @@ def concat(build: Builder, values: Sequence[Value], number: int) -> Value:
     number = first.axis_number(number)
     if any(len(value.axes) != len(first.axes) for value in others):
         raise GraphError("joins values of different ranks")
-    if any(atom.is_batch for atom in first.axes[number]):
-        raise GraphError("joins along the batch: the engine sees each picture alone")
+    refuse_batch([value.axes[number] for value in values])
     for value in others:
         for i, (p, q) in enumerate(zip(first.shape, value.shape, strict=True)):
             if i != number and p != q:
@@ -92,9 +93,10 @@ def narrow(build: Builder, x: Value, number: int, start: int, end: int, step: in
     """Elements [start, end) of an axis, every step-th of them; negative ends as in Python."""
     number = x.axis_number(number)
     own, size = x.axes[number], x.shape[number]
-    if size is None:
+    if size is None or own is OPEN_BATCH:
         if start == 0 and end >= 1 << 20 and step == 1:
             return x
+        refuse_batch([own])
         raise GraphError(NEEDS_SIZE)
     if step < 1:
         raise GraphError(f"goes backwards (step {step})")
@@ -103,8 +105,7 @@ def narrow(build: Builder, x: Value, number: int, start: int, end: int, step: in
         raise GraphError(f"takes nothing of {size} elements")
     if len(chosen) == size:
         return x
-    if any(atom.is_batch for atom in own):
-        raise GraphError("cuts the batch: the engine sees each picture alone")
+    refuse_batch([own])
     x = leading(build, x, own)
     name = build.emit("slice_channels", [x.name], start=chosen[0], end=chosen[-1] + 1, step=step)
     made = axis(len(chosen))
@@ -152,7 +153,10 @@ def expanded(build: Builder, x: Value, shape: Sequence[Size]) -> Value:
 
 def split(build: Builder, x: Value, number: int, sizes: Sequence[int]) -> list[Value]:
     """Parts of these sizes along an axis."""
-    total = x.shape[x.axis_number(number)]
+    number = x.axis_number(number)
+    if x.axes[number] is OPEN_BATCH:
+        refuse_batch([x.axes[number]])
+    total = x.shape[number]
     if total is None or sum(sizes) != total or min(sizes) < 1:
         raise GraphError(f"cuts an axis of {total} into {list(sizes)}")
     parts, start = [], 0
@@ -164,9 +168,9 @@ def split(build: Builder, x: Value, number: int, sizes: Sequence[int]) -> list[V
 
 def softmax(build: Builder, x: Value, numbers: Sequence[int]) -> Value:
     """Over one axis, or over several as if they were one."""
-    own = flat([x.axes[x.axis_number(number)] for number in numbers])
-    if any(atom.is_batch for atom in own):
-        raise GraphError("works along the batch: the engine sees each picture alone")
+    axes = [x.axes[x.axis_number(number)] for number in numbers]
+    refuse_batch(axes)
+    own = flat(axes)
     rest = [atom for atom in data(x) if id(atom) not in set(map(id, own))]
     x = leading(build, x, own) if rest else build.vector(x, own)
     return activate(build, "softmax", x)
@@ -176,6 +180,7 @@ def argmax(build: Builder, x: Value, number: int, keepdims: bool) -> Value:
     """Number of the first largest element along an axis, as float32."""
     number = x.axis_number(number)
     own = x.axes[number]
+    refuse_batch([own])
     rest = [atom for atom in data(x) if id(atom) not in set(map(id, own))]
     x = leading(build, x, own) if rest else build.vector(x, own)
     name = build.emit("argmax", [x.name])

@@ -12,7 +12,7 @@ from . import composed, layers, moving
 from .builder import NEEDS_SIZE, Array
 from .elementwise import binary
 from .source import Node, integers, text_of
-from .view import Value
+from .view import Value, refuse_batch
 
 
 def _padding(
@@ -160,8 +160,7 @@ def layer_norm(node: Node) -> Value:
     x = node.value()
     count = len(x.axes) - x.axis_number(node.get("axis", -1))
     scale, bias = node.constant(1, "scale"), node.optional(2, "B")
-    if count >= len(x.axes) and any(a.is_batch for a in x.axes[0]):
-        raise GraphError("works along the batch: the engine sees each picture alone")
+    refuse_batch(x.axes[len(x.axes) - count :])
     sizes = x.shape[len(x.axes) - count :]
     if None in sizes:
         raise GraphError(NEEDS_SIZE)

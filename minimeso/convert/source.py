@@ -16,7 +16,7 @@ import numpy as np
 from ..engine import Graph
 from ..errors import ConvertError, GraphError
 from .builder import Array, Builder, Operand
-from .view import Atom, Atoms, Size, Value, axis, flat, size_of
+from .view import OPEN_BATCH, Atom, Atoms, Size, Value, axis, flat, size_of
 
 #: Most bytes of a source file, and of all constants that are worked out of it.
 SIZE_LIMIT = 1 << 30
@@ -200,7 +200,10 @@ def add_input(
     batch: Atoms = ()
     if batched:
         first, *rest = sizes if sizes else (1,)
-        batch = () if first in (None, 1) else (Atom(first, is_batch=True),)
+        if first is None:
+            batch = OPEN_BATCH
+        elif first != 1:
+            batch = (Atom(first, is_batch=True),)
     else:
         rest = list(sizes)
     axes = [axis(size) for size in rest]

@@ -5,7 +5,7 @@ engine stores maps (C, H, W) and vectors (F,), so a value is an engine tensor an
 are to be read: both as lists of ``Atom``, pieces of an axis that no reshape cut so far.  Nothing is
 copied before an operator needs the elements in another order (``builder.Builder.stored``).
 
-The batch is no atom where it is 1 or unknown: an axis of size 1 has no atoms at all.
+The batch is no atom where it is 1 or of any size: an axis of size 1 has no atoms at all.
 """
 
 from __future__ import annotations
@@ -33,6 +33,14 @@ class Atom:
 Atoms = tuple[Atom, ...]
 
 
+class _OpenBatch(tuple[Atom, ...]):
+    __slots__ = ()
+
+
+#: The batch of a source that takes any: an axis like others of size 1, but nothing goes along it.
+OPEN_BATCH: Atoms = _OpenBatch()
+
+
 def axis(size: Size) -> Atoms:
     """A new axis of that size."""
     return () if size == 1 else (Atom(size),)
@@ -46,6 +54,12 @@ def size_of(atoms: Sequence[Atom]) -> Size:
             return None
         product *= atom.size
     return product
+
+
+def refuse_batch(axes: Sequence[Atoms]) -> None:
+    """``GraphError`` where the batch is one of the axes along which something goes."""
+    if any(own is OPEN_BATCH or any(atom.is_batch for atom in own) for own in axes):
+        raise GraphError("works along the batch: the engine sees each picture alone")
 
 
 def flat(groups: Sequence[Atoms]) -> Atoms:
@@ -122,7 +136,9 @@ class Value:
         value: Value = self
         axes: list[Atoms] = []
         left = list(flat(self.axes))
-        for size in shape:
+        if self.axes and self.axes[0] is OPEN_BATCH and shape and shape[0] == 1:
+            axes.append(OPEN_BATCH)
+        for size in shape[len(axes) :]:
             taken: list[Atom] = []
             while size_of(taken) != size:
                 if not left:
@@ -148,6 +164,8 @@ class Value:
 
 def replaced(group: Atoms, atom: Atom, pieces: Atoms) -> Atoms:
     """Atoms with these pieces in the place of one of them."""
+    if not any(one is atom for one in group):
+        return group
     return flat([pieces if one is atom else (one,) for one in group])
 
 

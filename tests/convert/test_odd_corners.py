@@ -128,7 +128,7 @@ def test_a_constant_of_more_axes_adds_axes(op: str, tmp_path: Path) -> None:
         node("Flatten", "x", "f"), node(op, "f two", "g"),
         node("ReduceMax", "g", "y", axes=[1], keepdims=0),
     ]  # fmt: skip
-    path = written(tmp_path, nodes, {"two": np.full((1, 1, 1), 2.0)})
+    path = written(tmp_path, nodes, {"two": np.full((1, 1, 1), 2.0)}, [1, 3, 8, 8])
     x = RANDOM.random((1, 3, 8, 8), np.float32)
     flat = x.reshape(-1)
     wanted = {"Mul": 2 * flat, "Min": np.minimum(flat, 2), "Pow": flat * flat}[op]
@@ -180,7 +180,51 @@ def test_no_axes_may_mean_none(op: str, tmp_path: Path) -> None:
     nodes = [node(op, "x none", "y", noop_with_empty_axes=1)]
     path = written(tmp_path, nodes, {"none": np.zeros(0, np.int64)}, opset=18)
     np.testing.assert_array_equal(ran(path, x), x)
-    assert ran(written(tmp_path, [node(op, "x", "y")], opset=18), x).size == 1
+    assert ran(written(tmp_path, [node(op, "x", "y")], {}, [1, 3, 8, 8], 18), x).size == 1
+
+
+ALONG_THE_BATCH: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "a mean of everything": ([node("ReduceMean", "x", "y")], {}),
+    "the first picture": ([node("Gather", "x first", "y")], {"first": np.array(0)}),
+    "its first elements": ([node("Slice", "x zero one zero", "y")],
+                           {"zero": np.array([0]), "one": np.array([1])}),
+    "both halves": ([helper.make_node("Split", ["x"], ["a", "b"], axis=0, name="the_y"),
+                     node("Add", "a b", "y")], {}),
+    "softmax": ([node("Softmax", "x", "y", axis=0)], {}),
+    "softmax of all axes": ([node("Transpose", "x", "t", perm=[1, 0, 2, 3]),
+                             node("Softmax", "t", "y", axis=1)], {}),
+    "the largest": ([node("ArgMax", "x", "y", axis=0)], {}),
+    "joined": ([node("Concat", "x x", "y", axis=0)], {}),
+    "behind a reshape": ([node("Flatten", "x", "f"), node("ReduceMax", "f", "y", axes=[0])], {}),
+    "a layer norm": ([node("LayerNormalization", "x scale", "y", axis=0)],
+                     {"scale": np.ones((1, 3, 8, 8))}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALONG_THE_BATCH)
+def test_a_batch_of_any_size_is_not_mixed(name: str, tmp_path: Path) -> None:
+    """A file for one picture may go along its only one; of any number the source mixes them."""
+    nodes, constants = ALONG_THE_BATCH[name]
+    with pytest.raises(ConvertError, match=r"'the_.*works along the batch"):
+        convert_file(written(tmp_path, nodes, constants, ["N", 3, 8, 8]))
+    if name != "both halves":
+        convert_file(written(tmp_path, nodes, constants, [1, 3, 8, 8]))
+
+
+def test_a_batch_of_any_size_is_kept(tmp_path: Path) -> None:
+    """What takes all of it, or makes rows of it, mixes nothing."""
+    nodes = [
+        node("Slice", "x starts ends", "a"), node("Transpose", "a", "b", perm=[0, 2, 3, 1]),
+        node("Reshape", "b rows", "c"), node("MatMul", "c weight", "d"),
+        node("Reshape", "d back", "y"),
+    ]  # fmt: skip
+    constants = {
+        "starts": np.array([0, 1]), "ends": np.array([2**63 - 1, 3]), "rows": np.array([-1, 2]),
+        "weight": RANDOM.random((2, 5)), "back": np.array([-1, 8, 8, 5]),
+    }  # fmt: skip
+    x = RANDOM.random((3, 3, 8, 8), np.float32)
+    wanted = x[:, 1:3].transpose(0, 2, 3, 1) @ constants["weight"]
+    np.testing.assert_allclose(ran(written(tmp_path, nodes, constants), x), wanted, rtol=1e-5)
 
 
 def test_an_output_that_is_named_twice(tmp_path: Path) -> None:

@@ -71,6 +71,17 @@ def test_the_end_of_a_long_axis() -> None:
         converted(lambda m, x: F.pad(x.flatten(1), (-1, 0)), torch.zeros(1, 2, 1024, 1024))
 
 
+def test_a_batch_of_any_size_is_not_mixed() -> None:
+    class Centred(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x - x.mean(0)
+
+    sizes = ({0: torch.export.Dim("batch")},)
+    with pytest.raises(ConvertError, match=r"'mean' .mean.dim.: works along the batch"):
+        convert_module(Centred().eval(), (torch.rand(2, 4, 8, 8),), dynamic_shapes=sizes)
+    assert convert_module(Centred().eval(), (torch.rand(1, 4, 8, 8),)).graph.nodes
+
+
 REFUSED: dict[str, tuple[Callable[..., Any], tuple[int, ...], str]] = {
     "softplus that ends early": (lambda m, x: F.softplus(x, 1, 0.1), (1, 4, 8, 8), "a threshold"),
     "a window without a batch": (lambda m, x: F.max_pool2d(x, 3, 1, 1), (1, 8, 8), "in a batch"),
