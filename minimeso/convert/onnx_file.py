@@ -176,8 +176,7 @@ def _array(tensor: Any, folder: Path | None, left: int) -> Array:
     try:
         if external:
             return _external(tensor, folder, elements)
-        array = np.asarray(onnx.numpy_helper.to_array(tensor))
-        return array.astype(np.float32) if tensor.data_type == onnx.TensorProto.BFLOAT16 else array
+        return np.asarray(onnx.numpy_helper.to_array(tensor))
     except GraphError:
         raise
     except Exception as error:  # of many kinds, for many kinds of damage
@@ -264,7 +263,15 @@ def _results(
         return [_shape(node)]
     if op in FOLDED and not any(isinstance(source, Value) for source in inputs):
         return fold(proto, name, version, inputs)
+    node.inputs = [_as_computed(given) for given in inputs]
     return convert_node(node, READERS)
+
+
+def _as_computed(given: Any) -> Any:
+    """A constant of 16 bits and less, which is worked out in those, as the engine has it."""
+    if isinstance(given, np.ndarray) and given.dtype.kind in "fV" and given.itemsize <= 2:
+        return given.astype(np.float32)
+    return given
 
 
 def _attribute(attribute: Any, where: str) -> Any:

@@ -16,7 +16,8 @@ from .source import Node, Reader, text_of
 from .view import Value
 
 #: float, float16, double, bfloat16 in onnx.TensorProto: types that a network computes in.  That the
-#: engine does so in float32 is more exact, so casts to them round nothing, in ``.pt2`` neither.
+#: engine does so in float32 is more exact, so casts of values to them round nothing, in
+#: ``.pt2`` neither; constants are rounded, in both.
 FLOATS = (1, 10, 11, 16)
 
 

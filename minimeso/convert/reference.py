@@ -13,11 +13,15 @@ import numpy.typing as npt
 from ..engine import Graph
 from ..errors import ConvertError
 from .keras_file import KerasFile
-from .torch_program import Program, run_node
+from .torch_program import PREFIX, Program, reads
+from .torch_values import OF_SIZES, of_sizes, value_of
 from .view import Value, flat
 
 #: Most values of a layer that are stored.
 SAMPLES = 96
+#: ScalarType of the schema of a ``.pt2``: those that are not computed in float64.
+_INTEGERS = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 12: "bool"}
+_HALVES = {6: "float16", 13: "bfloat16"}
 
 
 def as_stored(value: Value, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -136,7 +140,7 @@ def _as_given(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]
 def evaluate_program(
     program: Program, inputs: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Values of an exported program, by PyTorch in float64."""
+    """Values of an exported program, by PyTorch in float64; constants of 16 bits as they are."""
     try:
         import torch
     except ImportError:
@@ -146,13 +150,53 @@ def evaluate_program(
         tensor = torch.from_numpy(np.array(array))
         values[name] = tensor.double() if tensor.is_floating_point() else tensor
     kept: dict[str, npt.NDArray[Any]] = {}
+    constants = set(program.arrays)
     with torch.inference_mode():
         for entry in program.nodes:
-            for name, result in run_node(entry, values).items():
+            constant = constants.issuperset(reads(entry))
+            for name, result in _run_node(entry, values).items():
+                half = _HALVES.get(program.dtypes.get(name, 0))
+                if constant:
+                    constants.add(name)
+                if constant and half:
+                    result = result.to(getattr(torch, half)).double()
                 values[name] = result
                 if isinstance(result, torch.Tensor):
                     kept[name] = result.numpy().copy()  # a later node may change it in place
     return kept
+
+
+def _run_node(entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The results of a node by their names, by PyTorch; operators of ATen only."""
+    import torch
+
+    target = str(entry["target"])
+    if target in OF_SIZES:
+        return of_sizes(entry, values)
+    if not target.startswith(PREFIX):
+        return {}
+    packet, _, overload = target.removeprefix(PREFIX).partition(".")
+    function = getattr(getattr(torch.ops.aten, packet), overload)
+    arguments = {str(a["name"]): a["arg"] for a in entry["inputs"]}
+    types = {number: getattr(torch, name) for number, name in _INTEGERS.items()}
+    given = {
+        name: types.get(argument["as_scalar_type"], torch.float64)
+        if "as_scalar_type" in argument
+        else value_of(argument, values)
+        for name, argument in arguments.items()
+        if not {"as_memory_format", "as_layout", "as_device"} & argument.keys()
+    }
+    known = [argument.name for argument in function._schema.arguments if not argument.kwarg_only]
+    positional = [given.pop(name) for name in list(given) if name in known[: len(given)]]
+    results = function(*positional, **given)
+    names: list[str] = []
+    for result in entry["outputs"]:
+        for content in result.values():
+            entries = content if isinstance(content, list) else [content]
+            names += [str(one.get("name", one.get("as_name"))) for one in entries]
+    return dict(
+        zip(names, results if isinstance(results, (list, tuple)) else [results], strict=False)
+    )
 
 
 def evaluate_keras(file: KerasFile, given: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:

@@ -204,6 +204,33 @@ def _expanded(node: Node) -> Array:
     return np.array(np.broadcast_to(x, shape))
 
 
+#: Types of 16 bits in the schema.
+_FLOAT16, _BFLOAT16 = 6, 13
+
+
+def rounded(result: Any, kind: int | None, given: Sequence[Any]) -> Any:
+    """A constant as the type that the program says of it holds it, of 16 bits; computed in more, as
+    PyTorch does."""
+    if (
+        kind not in (_FLOAT16, _BFLOAT16)
+        or not isinstance(result, np.ndarray)
+        or shares(result, given)
+    ):
+        return result
+    exact = result.astype(np.float32)
+    if kind == _FLOAT16:
+        return exact.astype(np.float16).astype(np.float32)
+    bits = exact.view(np.uint32)
+    half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))  # to the even one
+    near = ((bits + half) & np.uint32(0xFFFF0000)).view(np.float32)
+    return np.where(np.isnan(exact), exact, near)
+
+
+def shares(result: Array, given: Sequence[Any]) -> bool:
+    """Whether it is a view of one of these."""
+    return any(isinstance(one, np.ndarray) and np.may_share_memory(result, one) for one in given)
+
+
 #: Constants made of sizes.
 MADE: dict[str, Reader] = {
     "arange.default": _arange,

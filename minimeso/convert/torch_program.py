@@ -33,7 +33,7 @@ from .source import (
 )
 from .torch_aliases import Aliases, cut_of
 from .torch_arguments import INTEGERS, TRAINS
-from .torch_constants import FOLDED, MADE
+from .torch_constants import FOLDED, MADE, rounded, shares
 from .torch_operators import IN_PLACE, OF_INTEGERS, READERS, SAME, VIEWS
 from .torch_values import OF_SIZES, of_sizes, value_of
 from .view import Value
@@ -43,7 +43,7 @@ _DTYPES = {1: "u1", 2: "i1", 3: "i2", 4: "i4", 5: "i8", 6: "f2", 7: "f4", 8: "f8
            13: "u2"}  # fmt: skip
 #: A bfloat16 is the upper half of a float32.
 _BYTES, _BFLOAT16, _INTEGERS = 1, 13, range(1, 6)
-_PREFIX = "torch.ops.aten."
+PREFIX = "torch.ops.aten."
 #: Parts of a network in a context of PyTorch: programs of their own.
 _CONTEXTS = {
     "torch.ops.higher_order.wrap_with_autocast": "torch.autocast",
@@ -181,7 +181,8 @@ class Program:
         array = np.array(view, dtype.newbyteorder("="))
         if meta["dtype"] == _BFLOAT16:
             return (array.astype(np.uint32) << 16).view(np.float32)
-        return array
+        # computed with in float32, as PyTorch does before it rounds
+        return array.astype(np.float32) if dtype.itemsize == 2 and dtype.kind == "f" else array
 
 
 def _whole(data: bytes, dtype: np.dtype[Any]) -> bytes:
@@ -249,7 +250,7 @@ def _convert(
             node, outputs = _node(entry, build, values)
         except GraphError as error:
             what = f"node {str(entry['name'])[:80]!r} ({str(entry['target'])[:80]})"
-            raise GraphError(f"{what.replace(_PREFIX, '')}: {error}") from None
+            raise GraphError(f"{what.replace(PREFIX, '')}: {error}") from None
         except DAMAGE as error:
             raise GraphError(f"node {number} is damaged ({str(error)[:80]})") from None
         if node.op in _CONTEXTS:
@@ -266,8 +267,10 @@ def _convert(
             counts = "num_batches_tracked" in _first_name(entry)  # of a batch norm that trains
             raise GraphError(f"node {node.name!r} ({node.op}): {TRAINS if counts else INTEGERS}")
         results = convert_node(node, folded)
+        for place, output in enumerate(outputs[: len(results)]):
+            results[place] = rounded(results[place], program.dtypes.get(output), node.inputs)
         if folded is not READERS:  # views of parameters take no memory
-            own = [r for r in results if not any(_share(r, given) for given in node.inputs)]
+            own = [result for result in results if not shares(result, node.inputs)]
             left -= sum(result.nbytes for result in own)
             if left < 0:
                 raise GraphError(
@@ -299,10 +302,6 @@ def _is_known(node: Node) -> bool:
     return all(isinstance(part, np.ndarray) for part in parts)
 
 
-def _share(result: Array, given: Any) -> bool:
-    return isinstance(given, np.ndarray) and np.may_share_memory(result, given)
-
-
 def _first_name(entry: Mapping[str, Any]) -> str:
     arguments = entry["inputs"]
     first = arguments[0]["arg"].get("as_tensor") if arguments else None
@@ -311,12 +310,14 @@ def _first_name(entry: Mapping[str, Any]) -> str:
 
 def _last_uses(program: Program) -> dict[str, int]:
     """Where each value is read last."""
-    text: dict[str, int] = {}
-    for number, entry in enumerate(program.nodes):
-        for argument in entry.get("inputs", ()):
-            for name in _names(argument.get("arg")):
-                text[name] = number
-    return text | dict.fromkeys(program.outputs, len(program.nodes))
+    last = {name: number for number, entry in enumerate(program.nodes) for name in reads(entry)}
+    return last | dict.fromkeys(program.outputs, len(program.nodes))
+
+
+def reads(entry: Mapping[str, Any]) -> list[str]:
+    """Names of the tensors that a node reads."""
+    arguments = [argument.get("arg") for argument in entry.get("inputs", ())]
+    return [name for argument in arguments for name in _names(argument)]
 
 
 def _names(argument: Any) -> list[str]:
@@ -337,7 +338,7 @@ def _node(
 ) -> tuple[Node, list[str]]:
     """A node, its arguments by name among its attributes; and what its results are called."""
     target = str(entry["target"])
-    op = target.removeprefix(_PREFIX) if target.startswith(_PREFIX) else target
+    op = target.removeprefix(PREFIX) if target.startswith(PREFIX) else target
     arguments = {str(a["name"]): value_of(a["arg"], values) for a in entry["inputs"]}
     outputs: list[str] = []
     for result in entry["outputs"]:
@@ -361,36 +362,3 @@ def _module(entry: Mapping[str, Any]) -> str:
     if len(parts) >= 3 and parts[2].startswith("torch.nn.modules.") and "container" not in parts[2]:
         return parts[1].removeprefix("L['self'].")
     return ""
-
-
-# --- running it -----------------------------------------------------------------------------
-
-
-def run_node(entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The results of a node by their names, by PyTorch; operators of ATen only."""
-    import torch
-
-    target = str(entry["target"])
-    if target in OF_SIZES:
-        return of_sizes(entry, values)
-    if not target.startswith(_PREFIX):
-        return {}
-    packet, _, overload = target.removeprefix(_PREFIX).partition(".")
-    function = getattr(getattr(torch.ops.aten, packet), overload)
-    arguments = {str(a["name"]): a["arg"] for a in entry["inputs"]}
-    given = {
-        name: torch.float64 if "as_scalar_type" in argument else value_of(argument, values)
-        for name, argument in arguments.items()
-        if not {"as_memory_format", "as_layout", "as_device"} & argument.keys()
-    }
-    known = [argument.name for argument in function._schema.arguments if not argument.kwarg_only]
-    positional = [given.pop(name) for name in list(given) if name in known[: len(given)]]
-    results = function(*positional, **given)
-    names: list[str] = []
-    for result in entry["outputs"]:
-        for content in result.values():
-            entries = content if isinstance(content, list) else [content]
-            names += [str(one.get("name", one.get("as_name"))) for one in entries]
-    return dict(
-        zip(names, results if isinstance(results, (list, tuple)) else [results], strict=False)
-    )

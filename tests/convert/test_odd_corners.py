@@ -18,6 +18,7 @@ from minimeso.errors import ConvertError, GraphError
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
 from test_onnx_file import compare, node, written  # noqa: E402
 
 Array = np.ndarray[Any, Any]
@@ -267,6 +268,32 @@ def test_a_preparation_that_would_do_nothing(tmp_path: Path) -> None:
     assert convert_file(path, preparation=Preparation()).graph.nodes
     with pytest.raises(ConvertError, match="no input that is used is one"):
         convert_file(path, preparation=Preparation(mean=(0.5,)))
+
+
+@pytest.mark.parametrize("kind", ["FLOAT16", "BFLOAT16"])
+def test_constants_of_16_bits_are_worked_out_in_those(kind: str, tmp_path: Path) -> None:
+    """Whether the file stores them so or casts them."""
+    to = TensorProto.DataType.Value(kind)
+    values = RANDOM.standard_normal(3).astype(np.float32)
+    nodes = [
+        node("Cast", "three", "a", to=to), node("Mul", "a halves", "b"), node("Mul", "b a", "c"),
+        node("ReduceSum", "c", "d"), node("Cast", "d", "e", to=1), node("Mul", "x e", "y"),
+    ]  # fmt: skip
+    path = written(tmp_path, nodes, {"three": values}, [1, 3, 8, 8])
+    model = onnx.load(path)
+    model.graph.initializer.append(helper.make_tensor("halves", to, [3], values.tolist()))
+    path.write_bytes(model.SerializeToString())
+    x = RANDOM.random((1, 3, 8, 8), np.float32)
+    (wanted,) = ReferenceEvaluator(model).run(None, {"x": x})
+    np.testing.assert_allclose(ran(path, x), wanted, rtol=1e-6)
+    external = [helper.make_node("Conv", ["x", "w"], ["y"])]
+    path = written(tmp_path, external, {}, [1, 3, 8, 8])
+    model = onnx.load(path)
+    weight = RANDOM.standard_normal(60).astype(np.float32)
+    model.graph.initializer.append(helper.make_tensor("w", to, [5, 3, 2, 2], weight.tolist()))
+    (wanted,) = ReferenceEvaluator(model).run(None, {"x": x})
+    onnx.save(model, path, save_as_external_data=True, location="w.data", size_threshold=0)
+    np.testing.assert_allclose(ran(path, x), wanted, atol=1e-5)
 
 
 # --- bytes ----------------------------------------------------------------------------------

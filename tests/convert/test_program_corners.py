@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from minimeso import Session
-from minimeso.convert import convert_module
+from minimeso.cli import main
+from minimeso.convert import convert_file, convert_module
 from minimeso.errors import ConvertError
 
 torch = pytest.importorskip("torch")
@@ -63,6 +65,51 @@ def test_bytes() -> None:
     check(lambda m, x: x.float() / 255, example)
     with pytest.raises(ConvertError, match=r"'add' .add.Tensor.: computes with integers"):
         converted(lambda m, x: (x + 200).float(), example)  # of bytes 200 + 100 is 44
+
+
+HALVES: dict[str, Callable[..., Any]] = {
+    "a cast": lambda m, x, kind: x * m.numbers.to(kind).float(),
+    "a cast by copying": lambda m, x, kind: (
+        x * torch.ops.aten._to_copy(m.numbers, dtype=kind).float()
+    ),
+    "arithmetic": lambda m, x, kind: x * (m.numbers.to(kind) * m.numbers.to(kind) / 3).float(),
+    "a sum": lambda m, x, kind: x * m.numbers.to(kind).sum().float(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", HALVES)
+def test_constants_of_16_bits_are_rounded_as_in_the_source(
+    name: str, kind: Any, tmp_path: Path
+) -> None:
+    """Also in the reference, which computes all else in float64."""
+
+    class Module(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("numbers", torch.randn(4, 1, 1))
+
+        def forward(self, x: Any) -> Any:
+            return HALVES[name](self, x, kind)
+
+    module, x = Module().eval(), torch.rand(1, 4, 8, 8)
+    path, target, reference = (str(tmp_path / n) for n in ("m.pt2", "m.npz", "r.npz"))
+    torch.export.save(torch.export.export(module, (x,)), path)
+    found = Session(convert_file(path), threads=1).run(x.numpy())
+    np.testing.assert_allclose(found, module(x).float().numpy(), rtol=1e-6)
+    assert main(["convert", path, target, "--reference", reference]) == 0
+    assert main(["verify", target, reference]) == 0
+
+
+def test_constants_of_integers_stay_whole_in_a_reference(tmp_path: Path) -> None:
+    class Module(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x[:, (torch.arange(3, dtype=torch.float32) + 0.7).to(torch.int64)]
+
+    path, target, reference = (str(tmp_path / n) for n in ("m.pt2", "m.npz", "r.npz"))
+    torch.export.save(torch.export.export(Module().eval(), (torch.rand(1, 4, 8, 8),)), path)
+    assert main(["convert", path, target, "--reference", reference]) == 0
+    assert main(["verify", target, reference]) == 0
 
 
 def test_the_end_of_a_long_axis() -> None:
