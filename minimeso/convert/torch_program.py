@@ -234,12 +234,11 @@ def convert_program(
 def _convert(
     program: Program, name: str, size: tuple[int, int] | None, preparation: Preparation
 ) -> Converted:
-    build, values, inputs = Builder(), dict[str, Any](program.arrays), dict[str, Value]()
-    for given in program.names:
-        sizes = with_size(list(program.sizes.get(given, [])), (2, 3), size)
-        inputs[given] = add_input(build, given, sizes, False)
+    build, values = Builder(), dict[str, Any](program.arrays)
+    inputs = _add_inputs(program, build, size)
+    for given, value in inputs.items():
         wanted = preparation.for_bytes() if program.dtypes.get(given) == _BYTES else preparation
-        values[given] = wanted.apply(build, inputs[given])
+        values[given] = wanted.apply(build, value)
     aliases, left = Aliases(_last_uses(program)), SIZE_LIMIT
     made: dict[str, Any] = {}
     for number, entry in enumerate(program.nodes):
@@ -262,13 +261,15 @@ def _convert(
             continue
         folded = FOLDED if _is_known(node) and node.op in FOLDED else READERS
         folded = MADE if node.op in MADE else folded
-        whole = any(program.dtypes.get(output) in _INTEGERS for output in outputs)
+        kinds = [program.dtypes.get(output) for output in outputs]
+        whole = any(kind in _INTEGERS for kind in kinds)
         if whole and folded is READERS and node.op in READERS and node.op not in OF_INTEGERS:
             counts = "num_batches_tracked" in _first_name(entry)  # of a batch norm that trains
             raise GraphError(f"node {node.name!r} ({node.op}): {TRAINS if counts else INTEGERS}")
-        results = convert_node(node, folded)
-        for place, output in enumerate(outputs[: len(results)]):
-            results[place] = rounded(results[place], program.dtypes.get(output), node.inputs)
+        results = [
+            rounded(result, kind, node.inputs)
+            for result, kind in zip(convert_node(node, folded), kinds, strict=False)
+        ]
         if folded is not READERS:  # views of parameters take no memory
             own = [result for result in results if not shares(result, node.inputs)]
             left -= sum(result.nbytes for result in own)
@@ -278,21 +279,37 @@ def _convert(
                 )
         values.update(zip(outputs, results, strict=False))
         made.update(zip(outputs, results, strict=False))
-        source = _first_name(entry)
-        if node.op in VIEWS:
-            shape = getattr(values.get(source), "shape", ())
-            aliases.add_views(source, outputs, number, cut_of(node.op, node.attributes, shape))
-        if node.op in SAME or node.op in IN_PLACE:
-            aliases.add_same(source, outputs)
-        if node.op in IN_PLACE:
-            changed = aliases.same(source, number)
-            if changed is None:
-                raise GraphError(
-                    f"node {node.name!r} ({node.op}): changes a value of which a view is read"
-                    " later: write it without the change in place"
-                )
-            values.update(dict.fromkeys(changed, results[0]))
+        shape = getattr(values.get(_first_name(entry)), "shape", ())
+        changed = _changed(aliases, node, _first_name(entry), outputs, number, shape)
+        values.update(dict.fromkeys(changed, results[0] if results else None))
     return finished(build, name, values, inputs, program.outputs, made)
+
+
+def _add_inputs(program: Program, build: Builder, size: tuple[int, int] | None) -> dict[str, Value]:
+    found = {}
+    for given in program.names:
+        sizes = with_size(list(program.sizes.get(given, [])), (2, 3), size)
+        found[given] = add_input(build, given, sizes, False)
+    return found
+
+
+def _changed(
+    aliases: Aliases, node: Node, source: str, outputs: list[str], number: int, shape: Any
+) -> list[str]:
+    """Names that are the result from now on, since the node changes them in place."""
+    if node.op in VIEWS:
+        aliases.add_views(source, outputs, number, cut_of(node.op, node.attributes, shape))
+    if node.op in SAME or node.op in IN_PLACE:
+        aliases.add_same(source, outputs)
+    if node.op not in IN_PLACE:
+        return []
+    changed = aliases.same(source, number)
+    if changed is None:
+        raise GraphError(
+            f"node {node.name!r} ({node.op}): changes a value of which a view is read"
+            " later: write it without the change in place"
+        )
+    return changed
 
 
 def _is_known(node: Node) -> bool:
