@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..checks import is_integer
 from ..engine import Model
 from ..engine.files import check_not_over, write_file
 from ..errors import ConvertError, GraphError
@@ -19,7 +20,7 @@ from .keras_file import KerasFile
 from .keras_graph import convert_keras
 from .kinds import read_source
 from .reference import as_stored, evaluate_keras, evaluate_onnx, evaluate_program, reference_entries
-from .source import Converted, Preparation
+from .source import Converted, Preparation, refuse
 from .torch_program import Program, convert_program
 
 Size = tuple[int, int]
@@ -55,12 +56,18 @@ def convert_file(
         ConvertError: the file is damaged, or holds something that is not known; the message names
             the node and what to do.
     """
-    return read_network(Path(path), name, size, preparation).model
+    try:
+        path = Path(path)
+    except TypeError:
+        raise ConvertError(
+            f"a {type(path).__name__} is no path of a file; convert_module reads an nn.Module"
+        ) from None
+    return read_network(path, name, size, preparation).model
 
 
 def convert_module(
     module: Any,
-    example: tuple[Any, ...],
+    example: Any,
     *,
     name: str | None = None,
     size: Size | None = None,
@@ -71,7 +78,8 @@ def convert_module(
 
     Args:
         module: an ``nn.Module`` in evaluation mode.
-        example: its arguments, (1, C, H, W) for one picture of the size that is to be run.
+        example: its arguments, a tuple of tensors or one tensor: (1, C, H, W) for one picture of
+            the size that is to be run.
         name, size, preparation: as in ``convert_file``; the name is by default that of the class.
         dynamic_shapes: as in ``torch.export.export``.
 
@@ -180,6 +188,7 @@ def read_network(
 ) -> Read:
     """``convert_file``, with the source beside the model, for ``reference_of``."""
     kind, data = read_source(path)
+    _check(size, preparation, str(path))
     name = name or path.stem[:100]
     meta = {"converted_from": path.name, "sha256": hashlib.sha256(data).hexdigest()}
     try:
@@ -196,9 +205,25 @@ def read_network(
         raise ConvertError(f"{path}: {error}") from None
 
 
+def _check(size: Any, preparation: Any, where: str) -> None:
+    """``ConvertError`` unless these are what the doors take."""
+    pair = size if isinstance(size, (tuple, list)) and len(size) == 2 else (0,)
+    if size is not None and not all(is_integer(number) and number >= 1 for number in pair):
+        raise ConvertError(f"{where}: size is {size!r}: give (height, width) in pixels")
+    if preparation is None:
+        return
+    if not isinstance(preparation, Preparation):
+        what = type(preparation).__name__
+        raise ConvertError(f"{where}: preparation is a {what}: give a Preparation(mean, std, bgr)")
+    try:
+        preparation.check()
+    except GraphError as error:
+        raise refuse(where, error) from None
+
+
 def _read_module(
     module: Any,
-    example: tuple[Any, ...],
+    example: Any,
     name: str | None,
     size: Size | None,
     preparation: Preparation | None,
@@ -213,9 +238,18 @@ def _read_module(
     if module.training:
         raise ConvertError("the module is in training mode: call .eval() on it")
     name = name or type(module).__name__
+    _check(size, preparation, name)
+    example = (example,) if isinstance(example, torch.Tensor) else example
+    known = (torch.Tensor, list, tuple, dict)
+    if not isinstance(example, (tuple, list)) or not any(isinstance(e, known) for e in example):
+        raise ConvertError(
+            f"{name}: example is {str(example)[:80]!r} ({type(example).__name__}): give what the"
+            " module is called with, a tensor or a tuple of tensors, such as"
+            " (torch.rand(1, 3, 256, 256),)"
+        )
     file = io.BytesIO()
     try:
-        program = torch.export.export(module, example, dynamic_shapes=dynamic_shapes)
+        program = torch.export.export(module, tuple(example), dynamic_shapes=dynamic_shapes)
         torch.export.save(program, file)
     except Exception as error:  # of many kinds, with long texts
         text = " ".join(str(error).split())[:400]  # what to do stands in later lines

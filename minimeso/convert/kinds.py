@@ -16,6 +16,8 @@ _EXPORT = (
     "export the network instead: torch.export.save(torch.export.export(network.eval(), (example,)),"
     " 'network.pt2')"
 )
+#: What is read; of whatever name, since contents tell which it is.
+ENDINGS = ".onnx, .pt2, .keras, .h5 and .hdf5"
 _ONNX = "export it as ONNX, for example by tf2onnx, or save it as .keras"
 #: PyTorch's old format has several, one behind the other.
 _MOST_PICKLES = 5
@@ -75,7 +77,9 @@ def _kind_of_zip(path: Path, data: bytes) -> str:
                 raise ConvertError(f"{path}: a TorchScript archive: {_EXPORT}")
             pickles = [name for name in names if name.endswith("/data.pkl")]
             if not pickles or archive.getinfo(pickles[0]).file_size > SIZE_LIMIT:
-                raise ConvertError(f"{path}: a zip archive, but of no network that is known")
+                raise ConvertError(
+                    f"{path}: a zip archive, but of no network that is known: {ENDINGS} are read"
+                )
             content = archive.read(pickles[0])
     except DAMAGED_ZIP as error:
         if isinstance(error, ConvertError):

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import ConvertError, GraphError
 from .builder import Array, Builder
+from .kinds import ENDINGS
 from .onnx_constants import FOLDED, fold
 from .onnx_functions import written_out
 from .onnx_operators import FLOATS, READERS
@@ -60,13 +61,19 @@ def read(path: Path, data: bytes) -> Any:
     Raises:
         ConvertError: it is none, or too large.
     """
-    onnx = _onnx()
+    what = "not an ONNX file, or damaged"
+    if path.suffix.lower() != ".onnx":
+        what = f"no network that is known: {ENDINGS} are read. As ONNX it is damaged"
+    try:
+        onnx = _onnx()
+    except ConvertError as error:
+        raise refuse(str(path), GraphError(f"{what}, or {error}")) from None
     try:
         model = onnx.ModelProto.FromString(data)
     except Exception as error:  # protobuf raises whatever comes along
-        raise refuse(str(path), GraphError(f"not an ONNX file, or damaged ({error})")) from None
+        raise refuse(str(path), GraphError(f"{what} ({error})")) from None
     if not model.graph.node or not model.opset_import:
-        raise refuse(str(path), GraphError("not an ONNX file, or damaged (it has no nodes)"))
+        raise refuse(str(path), GraphError(f"{what} (it has no nodes)"))
     left = SIZE_LIMIT
     try:
         for tensor in model.graph.initializer:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from ..checks import is_number
 from ..engine import Graph
 from ..errors import ConvertError, GraphError
 from .builder import Array, Builder, Operand
@@ -24,6 +25,8 @@ SIZE_LIMIT = 1 << 30
 MOST_NODES = 1 << 15
 
 
+#: Largest number of a mean or std.
+_MOST_OF_A_MEAN = 1e30
 #: Most channels of a picture that is prepared: each becomes a sum of all.
 _MOST_CHANNELS = 1 << 10
 
@@ -232,6 +235,15 @@ class Preparation(NamedTuple):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     bgr: bool = False
+
+    def check(self) -> None:
+        """``GraphError`` unless mean and std are numbers."""
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            listed = isinstance(values, (tuple, list, np.ndarray)) and len(values) > 0
+            if not listed or not all(is_number(v) and abs(v) <= _MOST_OF_A_MEAN for v in values):
+                raise GraphError(
+                    f"{name} is {values!r}: give a tuple of numbers, one or one for each channel"
+                )
 
     def for_bytes(self) -> Preparation:
         """Of an input of bytes: a network for 0 to 255, unless mean or std say what it wants."""

@@ -146,6 +146,8 @@ class Program:
         if kind == "user_input":
             self.names.append(str(content["arg"]["as_tensor"]["name"]))
             return
+        if kind == "constant_input":  # a number or text, which is written out where it is read
+            return
         wanted = {"parameter": "parameter_name", "buffer": "buffer_name",
                   "tensor_constant": "tensor_constant_name"}  # fmt: skip
         if kind not in wanted:
@@ -204,7 +206,11 @@ def _user_output(spec: Mapping[str, Any]) -> str:
     ((kind, content),) = spec.items()
     if kind != "user_output":
         raise GraphError(f"changes its own buffers ({kind}): export it after .eval()")
-    return str(content["arg"]["as_tensor"]["name"])
+    given = content["arg"]
+    if "as_tensor" not in given:
+        what = next(iter(given)).removeprefix("as_")
+        raise GraphError(f"returns a result of the kind {what!r}: let forward return tensors alone")
+    return str(given["as_tensor"]["name"])
 
 
 # --- nodes --------------------------------------------------------------------------------------

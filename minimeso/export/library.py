@@ -4,6 +4,7 @@ reads.  The shared one is made here, of the static one, so that the package need
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -44,7 +45,7 @@ Libs.private: -lm -pthread
 """
 
 
-def write_library(folder: Path, compiler: str = "cc") -> list[str]:
+def write_library(folder: str | os.PathLike[str], compiler: str = "cc") -> list[str]:
     """Header, libraries and ``minimeso.pc`` into a folder, which is made if it is missing.
 
     Args:
@@ -70,6 +71,7 @@ def write_library(folder: Path, compiler: str = "cc") -> list[str]:
     if not shutil.which(command[0]):
         raise InputError(f"no {command[0]} here: install gcc or clang, or name one by CC")
     link, name, flags, inputs = _KINDS[sys.platform]
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     header, archive = Path(get_include(), "minimeso_c_api.h"), Path(get_library())
     for path in (header, archive):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine import Model, Session
+from ..engine import Model, Session, find_model
 from ..engine.bindings import ACTIVATION_NUMBERS, OP_NUMBERS, ffi, lib
 from ..engine.files import write_file
 from ..engine.native import Program
@@ -67,7 +68,7 @@ class Export:
 
 
 def export(
-    model: Model,
+    model: Model | str | os.PathLike[str],
     shapes: Mapping[str, Sequence[int]] | None = None,
     *,
     name: str | None = None,
@@ -77,7 +78,7 @@ def export(
     """A network as C, or as a plan file.
 
     Args:
-        model: the network.
+        model: the network, or its name or file, as for a ``Session``.
         shapes: (C, H, W) or (F,) of each input; by default those that the network declares.
         name: prefix of its functions; by default made of the model's.
         as_bytes: whether the input is a picture of bytes (H, W, 3) or floats (C, H, W); by default
@@ -85,10 +86,15 @@ def export(
         as_plan: a plan file, for ``minimeso_c_api.h``, in place of C.
 
     Raises:
-        InputError: the network takes any size, and none was given, or no such shapes; it has no
-            output, or more than a plan can hold; or the name is none in C.
+        InputError: it is no network; it takes any size, and none was given, or no such shapes; it
+            has no output, or more than a plan can hold; or the name is none in C.
+        ModelError: there is no such model, or its file cannot be trusted.
     """
-    prefix = _prefix(model.name) if name is None else name
+    if isinstance(model, (str, os.PathLike)):
+        model = find_model(model)
+    if not isinstance(model, Model):
+        raise InputError(f"a {type(model).__name__} is no Model, nor the name or file of one")
+    prefix = _prefix(model.name) if name is None else str(name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", prefix) or not _is_free(prefix):
         raise InputError(
             f"{prefix!r} is no prefix for C: letters a to z, digits and _, {_MAX_PREFIX} at most, "
@@ -119,15 +125,16 @@ def export(
     return Export(prefix, files, program.parameters.nbytes, public)
 
 
-def write(files: Mapping[str, bytes], folder: Path) -> None:
+def write(files: Mapping[str, bytes], folder: str | os.PathLike[str]) -> None:
     """Files by their names into a folder, which is made if it is missing.
 
     Raises:
         OSError: the folder cannot be made or written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        write_file(folder / name, data)
+        write_file(place / name, data)
 
 
 def _texts(program: Program, public: Interface) -> dict[str, str]:

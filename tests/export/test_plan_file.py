@@ -9,6 +9,7 @@ import struct
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from minimeso.engine import find_model
 from minimeso.engine.bindings import OP_NUMBERS, ffi, lib
 from minimeso.engine.native import available_isas
 from minimeso.engine.paths import sources
+from minimeso.errors import InputError, ModelError
 from minimeso.export import export, write
 from minimeso.export.plan_file import COUNTS, _fields, _name, _numbers
 
@@ -202,6 +204,29 @@ def test_a_plan_of_another_version_is_refused(describing: Path, tmp_path: Path) 
     assert not told(with_checksum(body), describing, tmp_path).startswith("no plan")
     other = (lib.mm_plan_version() ^ 1).to_bytes(8, "little")
     assert told(with_checksum(other + body[8:]), describing, tmp_path).startswith("no plan")
+
+
+def test_a_network_may_be_a_name_or_a_file(tmp_path: Path) -> None:
+    name = "meso4-leaky_relu"
+    model = find_model(name)
+    minimeso.save_model(model, tmp_path / "own.npz")
+    wanted = export(model, as_plan=True).files
+    assert export(name, as_plan=True).files == wanted
+    found = export(tmp_path / "own.npz", as_plan=True)
+    assert found.files == wanted
+    write(found.files, str(tmp_path / "out"))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(wanted)
+
+
+def test_what_is_no_network_is_not_exported() -> None:
+    given: Any = find_model("meso4-leaky_relu").graph
+    with pytest.raises(InputError, match="a Graph is no Model, nor the name or file of one"):
+        export(given)
+    with pytest.raises(ModelError, match="no bundled model"):
+        export("meso5")
+    number: Any = 5
+    with pytest.raises(InputError, match="'5' is no prefix for C"):
+        export("meso4-leaky_relu", name=number)
 
 
 def test_thresholds_are_those_of_one_float(describing: Path, tmp_path: Path) -> None:
