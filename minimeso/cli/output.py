@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from ..errors import OutputError
 
@@ -56,14 +56,16 @@ def _write(text: str) -> None:
         raise StdoutError(error) from None
 
 
-def columns() -> int:
-    """Of the terminal, as ``shutil.get_terminal_size`` finds them; else 80."""
+def columns(stream: TextIO | None = None) -> int:
+    """Of the terminal that a stream is (by default stdout), as ``shutil.get_terminal_size`` finds
+    them; else 80."""
     with contextlib.suppress(KeyError, ValueError):
         if (number := int(os.environ["COLUMNS"])) > 0:
             return number
     with contextlib.suppress(AttributeError, ValueError, OSError):
         # None without a console: the AttributeError is suppressed
-        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+        fileno = (stream or sys.__stdout__).fileno()  # type: ignore[union-attr]
+        return os.get_terminal_size(fileno).columns or 80
     return 80
 
 

@@ -7,10 +7,12 @@ import sys
 import time
 from typing import Any
 
-from .output import printable
+from .output import columns, printable
 
 #: Fewer steps than this are over before a person wonders.
 _PROGRESS_FROM = 10
+#: What a bar takes beside the name of the file: percent, a bar that can be seen, the time left.
+_BAR = 29
 
 
 class Progress:
@@ -27,10 +29,7 @@ class Progress:
 
     def _print(self, text: str) -> None:
         if self._shown:
-            import shutil  # who shows nothing need not wait for it
-
-            columns = shutil.get_terminal_size().columns
-            state = printable(text)[: columns - 1]
+            state = printable(text)[: columns(sys.stderr) - 1]  # stdout may be a file
             encoding = sys.stderr.encoding or "utf-8"
             state = state.encode(encoding, "backslashreplace").decode(encoding)
             self._put(state)
@@ -87,9 +86,13 @@ class ClipProgress:
                 from tqdm import tqdm
             except ImportError:  # pictures need no extra, and have no bar
                 return
+            title = printable(self._title)
+            most = max(columns(sys.stderr) - _BAR, 0)
+            if len(title) > most:  # its end tells more than the folders that it is in
+                title = "..." + title[len(title) - most + 3 :] if most > 3 else ""
             known = "{desc}: {percentage:3.0f} % |{bar}| {remaining} left"
             self._bar = tqdm(
-                desc=printable(self._title),
+                desc=title,
                 total=None if done is None else 1.0,
                 bar_format="{desc}: {n:.0f} s" if done is None else known,
                 leave=False,

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from support.detectors import constant_detector, photo, png_header, saved, saved
 
 import minimeso
 from minimeso.cli import main
+from minimeso.cli.progress import ClipProgress, Progress
 from minimeso.engine import native
 
 PHOTO = photo()
@@ -590,3 +592,33 @@ def test_progress_only_on_a_terminal(
     assert re.search(r"\r\x1b\[K12/12 .*b", terminal.getvalue())
     assert terminal.getvalue().endswith("\r\x1b[K")
     assert len(capsys.readouterr().out.splitlines()) == 12
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
+@pytest.mark.parametrize("wide", [20, 40, 80])
+def test_progress_fits_a_narrow_terminal_while_stdout_is_a_file(
+    wide: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that is too long leaves its first half behind each time; of a clip in many folders a
+    name was all that was seen."""
+    import fcntl
+    import pty
+    import termios
+
+    pytest.importorskip("tqdm")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, wide, 0, 0))
+    path = "/home/somebody/pictures/of/a/summer/" * 3 + "holiday.mp4"
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as screen:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        Progress(12).show(3, path)
+        with ClipProgress(path) as bar:
+            bar.show(1.0, 0.42)
+        said = ""
+        while " left" not in said:
+            said += screen.read(4096).decode()
+    lines = [part for part in re.split(r"\r(?:\x1b\[K)?", said) if part.strip()]
+    assert len(lines) >= 2 and all(len(part) <= wide for part in lines)
+    assert lines[0].startswith("3/12 /home") and " left" in lines[1]
+    assert wide == 20 or "iday.mp4: " in lines[1]
