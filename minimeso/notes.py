@@ -15,6 +15,7 @@ from typing import Any, Literal
 #: Of a file: ``unreadable`` (``reason``), ``first_frame_only``, ``first_clip_only``: others are
 #: joined behind it, ``reduced`` (``by``), ``deinterlaced``, ``tone_mapped``,
 #: ``damaged_picture`` (``reason``), ``damaged_frames`` (``frames``),
+#: ``frames_without_memory`` (``frames``),
 #: ``damaged_after`` (``frames``, ``whole``, ``reason``),
 #: ``reading_failed`` (``seconds``, ``reason``), ``cut_short`` (``seconds``, ``whole`` or ``None``),
 #: ``incomplete_frame`` (``count``, ``whole``: bytes), ``reading_stopped`` (``reason``),
@@ -33,7 +34,7 @@ from typing import Any, Literal
 #: or ``None``).
 Code = Literal[
     "unreadable", "first_frame_only", "first_clip_only", "reduced", "deinterlaced",
-    "tone_mapped", "damaged_picture", "damaged_frames", "damaged_after",
+    "tone_mapped", "damaged_picture", "damaged_frames", "frames_without_memory", "damaged_after",
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
@@ -146,6 +147,10 @@ def _damaged_frames(frames: int) -> str:
     return f"damaged: {frames} frame{'s' if frames > 1 else ''} left out"
 
 
+def _frames_without_memory(frames: int) -> str:
+    return f"too little memory: {frames} frame{'s' if frames > 1 else ''} left out"
+
+
 def _cut_short(seconds: float, whole: float | None) -> str:
     return f"cut short after {seconds:.1f}{'' if whole is None else f' of {whole:.1f}'} s"
 
@@ -193,6 +198,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "reduced": "very large: decoded at 1/{by} of its size".format,
     "damaged_picture": "damaged or cut short ({reason}): judged by what could be read".format,
     "damaged_frames": _damaged_frames,
+    "frames_without_memory": _frames_without_memory,
     "damaged_after": "damaged after {frames} of {whole} frames ({reason})".format,
     "reading_failed": "reading failed after {seconds:.1f} s ({reason})".format,
     "cut_short": _cut_short,

@@ -26,6 +26,7 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
     ("damaged_picture", {"reason": "x"}, "damaged or cut short (x): judged by what could be read"),
     ("damaged_frames", {"frames": 1}, "damaged: 1 frame left out"),
     ("damaged_frames", {"frames": 3}, "damaged: 3 frames left out"),
+    ("frames_without_memory", {"frames": 1}, "too little memory: 1 frame left out"),
     ("damaged_after", {"frames": 2, "whole": 9, "reason": "x"}, "damaged after 2 of 9 frames (x)"),
     ("reading_failed", {"seconds": 1.26, "reason": "x"}, "reading failed after 1.3 s (x)"),
     ("cut_short", {"seconds": 1.26, "whole": None}, "cut short after 1.3 s"),

@@ -12,11 +12,12 @@ number of pieces depends on the clip alone, so the verdict does, too.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..media.key_frames import Span
-from ..notes import Note
+from ..notes import Code, Note
 from .findings import Findings
 from .track import FaceTracks
 
@@ -75,12 +76,12 @@ def joined(pieces: Sequence[Piece]) -> Whole:
 
 
 def _faults(notes: Iterable[Note]) -> tuple[Note, ...]:
-    """Damaged frames together; of what ends the reading the first."""
-    damaged, others = 0, dict[str, Note]()
+    """Frames that are missing together, by why; of what ends the reading the first."""
+    missing, others = Counter[Code](), dict[str, Note]()
     for note in notes:
-        if note.code == "damaged_frames":
-            damaged += int(note.values["frames"] or 0)
+        if note.code in ("damaged_frames", "frames_without_memory"):
+            missing[note.code] += int(note.values["frames"] or 0)
         else:
             others.setdefault(note.code, note)
-    found = [Note("damaged_frames", {"frames": damaged})] if damaged else []
+    found = [Note(code, {"frames": count}) for code, count in missing.items() if count]
     return (*found, *others.values())

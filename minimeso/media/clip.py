@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ..checks import float_of, is_number
 from ..errors import InputError, PictureError
-from ..notes import Note, joined
+from ..notes import Code, Note, joined
 from .partial import AnyPixels, PartialFrame
 from .pixels import Pixels
 
@@ -88,6 +88,7 @@ class Clip(ABC):
         self._fps = fps
         self._stretch = -1
         self._given = 0  # frames that went to be converted; only the thread that reads counts them
+        self._starved = False  # whether a frame was lost to want of memory, and not to damage
         self._failed = 0  # of those, the frames that could not be; under ``_counting``
         self._ended = False  # by itself
         self._counting = threading.Lock()  # short, as ``_lock`` is held while a frame is decoded
@@ -158,9 +159,18 @@ class Clip(ABC):
 
     def _without_frames(self) -> PictureError:
         reason = f" ({self.fault})" if self.fault else ""
-        return PictureError(
-            f"{self.path or NAMELESS}: not one frame can be read{reason}: {self._remedy}"
-        )
+        remedy = "free memory, or allow more" if self._starved else self._remedy
+        return PictureError(f"{self.path or NAMELESS}: not one frame can be read{reason}: {remedy}")
+
+    def _ask_why(self, error: Exception) -> None:
+        """A frame was lost to this; FFmpeg's ``BlockingIOError`` says that no thread is to be had,
+        for want of memory as a rule."""
+        self._starved = self._starved or isinstance(error, (MemoryError, BlockingIOError))
+
+    def _left_out(self, frames: int) -> Note:
+        """What is said of so many frames that could not be had."""
+        code: Code = "frames_without_memory" if self._starved else "damaged_frames"
+        return Note(code, {"frames": frames})
 
     def _next_due(self) -> tuple[float, Convert] | None:
         while not self._stopped:

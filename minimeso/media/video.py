@@ -147,9 +147,8 @@ class _File(Clip):
         many = decoder.width * decoder.height <= _MANY_THREADS_PIXELS
         decoder.thread_count = _DECODER_THREADS if many else _FEWER_THREADS
         decoder.options = {"max_pixels": str(self._file.most_pixels), **EXPORT_QUANTISERS}
-        self._quantisers = Quantisers()
+        self._quantisers, self._combs = Quantisers(), CombWatch()
         self._deinterlacer: Deinterlacer | None = None
-        self._combs = CombWatch()
         self._stream: VideoStream | None = stream
         self._packets: Iterator[av.Packet] | None = self._container.demux(stream)
         self._converter: Converter | None = Converter(
@@ -158,9 +157,8 @@ class _File(Clip):
         self._pending: deque[VideoFrame] = deque()
         self.rate = rate_of(stream)
         self.duration = duration_of(self._container, stream)
-        self._kind = self._container.format.name
+        self._kind, self._unit = self._container.format.name, stream.time_base
         self._promised = promised_frames(stream, self._kind)
-        self._unit = stream.time_base
         self._clock = Clock(self.rate, self.duration, kind=self._kind)
         self._is_over = False  # the span, though the clip goes on
         self.size, self._is_size_seen = (decoder.width, decoder.height), False
@@ -239,9 +237,10 @@ class _File(Clip):
             self._drifts_from = None
         return self._drifts_from is not None
 
-    def _lose(self) -> None:
+    def _lose(self, error: Exception) -> None:
         """A packet gave no frame; those after it may refer to that."""
         self._lost += 1
+        self._ask_why(error)
         self._drifts_from = self._clock.t or 0.0
 
     def _begins_to_be_combed(self, frame: VideoFrame, t: float) -> bool:
@@ -259,8 +258,8 @@ class _File(Clip):
         waiting, self._pending = (frame, *self._pending), deque()
         try:
             self._pending.extend(self._deinterlaced(waiting))
-        except (av.FFmpegError, ValueError, MemoryError):
-            self._lose()
+        except (av.FFmpegError, ValueError, MemoryError) as error:
+            self._lose(error)
         return True
 
     def _remark(self, code: Code) -> None:
@@ -300,8 +299,8 @@ class _File(Clip):
                 self._pending.extend(self._deinterlacer.drain())
         except av.EOFError:  # the decoder ends itself
             pass
-        except (av.FFmpegError, ValueError, MemoryError):  # this packet; the next ones may do
-            self._lose()
+        except (av.FFmpegError, ValueError, MemoryError) as error:  # the next packets may do
+            self._lose(error)
         if self._counts_packets:
             self.frames_read = max(self._packets_shown - self._lost, 0)
         return True
@@ -354,7 +353,8 @@ class _File(Clip):
     def _converted(self, frame: VideoFrame, converter: Converter) -> Pixels | None:
         try:
             pixels = converter.rgb(frame)
-        except Exception:  # a pixel format that cannot be converted, or no memory for it
+        except Exception as error:  # a pixel format that cannot be converted, or no memory for it
+            self._ask_why(error)
             self._has_failed()
             return None
         if not self._is_size_seen:
@@ -365,7 +365,7 @@ class _File(Clip):
         faults = []
         damaged = self._damaged + self._lost + self._failed
         if damaged:
-            faults.append(Note("damaged_frames", {"frames": damaged}))
+            faults.append(self._left_out(damaged))
         end = (self._clock.t or 0.0) + self._clock.step
         broken = self._file.fault or self._broken
         if broken is not None:

@@ -22,6 +22,7 @@ _MEANING: dict[Code, str] = {
     "deinterlaced": "that softens what is looked for",
     "tone_mapped": "the model has learned from the latter only",
     "damaged_frames": "what could not be read was not judged",
+    "frames_without_memory": "what was left out was not judged: free memory, or allow more",
     "damaged_after": "what could not be read was not judged",
     "cut_short": "what could not be read was not judged",
     "stopped": "what comes after is not known",

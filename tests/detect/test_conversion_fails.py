@@ -14,8 +14,9 @@ from minimeso import Detector, PictureError
 from minimeso.media import video
 from minimeso.media.to_rgb import Converter
 from minimeso.media.video import open_clip
+from minimeso.notes import Note
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 
 
 @pytest.fixture
@@ -23,14 +24,19 @@ def path(tmp_path: Path) -> Path:
     return clip_file(tmp_path, size=(96, 80))
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, seconds: float, spared: int = 0) -> None:
+def failing(
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    spared: int = 0,
+    error: type[Exception] = ValueError,
+) -> None:
     """Every conversion takes so long; all but the first ``spared`` fail."""
     rgb, calls = Converter.rgb, iter(range(10**6))
 
     def fails(self: Converter, frame: Any) -> Any:
         time.sleep(seconds)
         if next(calls) >= spared:
-            raise ValueError("no such pixel format")
+            raise error("no such pixel format")
         return rgb(self, frame)
 
     monkeypatch.setattr(Converter, "rgb", fails)
@@ -60,6 +66,30 @@ def test_one_frame_that_converts_is_judged(path: Path, monkeypatch: pytest.Monke
     verdict = Detector(constant_detector(3.0), crops=True).check(path, every_frame=True)
     assert (verdict.status, verdict.frames_scored) == ("partial", 1)
     assert verdict.notes[0].code == "damaged_frames" and verdict.notes[0].values == {"frames": 9}
+
+
+def test_want_of_memory_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody need copy or download a clip again whose frames only found no room."""
+    detector = Detector(constant_detector(3.0), crops=True)
+    with monkeypatch.context() as patch:
+        failing(patch, 0.0, spared=1, error=MemoryError)
+        verdict = detector.check(path, every_frame=True)
+    assert verdict.status == "partial"
+    assert verdict.notes[0] == Note("frames_without_memory", {"frames": 9})
+
+    for error in (
+        av.error.MemoryError(12, "Cannot allocate memory"),
+        av.error.BlockingIOError(11, "Resource temporarily unavailable"),  # no threads
+    ):
+
+        def full(self: Any, frames: Any, error: Exception = error) -> Any:
+            raise error
+
+        monkeypatch.setattr(video._File, "_deinterlaced", full)  # what the decoder gives
+        verdict = detector.check(path, every_frame=True)
+        assert verdict.status == "unreadable" and verdict.note is not None
+        assert "too little memory: 1" in verdict.note
+        assert verdict.note.endswith(": free memory, or allow more")
 
 
 def test_frames_that_are_converted_after_the_end(

@@ -220,12 +220,13 @@ def test_join_wants_pieces() -> None:
 def test_what_was_done_to_the_frames_of_all_pieces_is_said_once() -> None:
     """Of interlaced clips, and of HDR: those of phones are."""
     remarks = (Note("deinterlaced"), Note("tone_mapped"))
-    faults = (Note("damaged_frames", {"frames": 2}),)
+    faults = tuple(Note(c, {"frames": 2}) for c in ("damaged_frames", "frames_without_memory"))
     pieces = [
         Piece(Span(0, n, None), Findings(None, True), None, {}, faults, remarks) for n in range(3)
     ]
     whole = joined(pieces)
-    assert whole.remarks == remarks and whole.faults == (Note("damaged_frames", {"frames": 6}),)
+    assert whole.remarks == remarks
+    assert whole.faults == tuple(Note(note.code, {"frames": 6}) for note in faults)
 
 
 def test_a_span_beyond_the_end(tmp_path: Path) -> None:
