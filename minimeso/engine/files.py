@@ -12,6 +12,7 @@ import os
 import stat
 from typing import Any
 
+from ..beside import make_beside, move_to, name_beside
 from ..errors import ModelError, OutputError
 
 
@@ -65,40 +66,39 @@ def parse_object(text: bytes, where: str, what: str) -> dict[str, Any]:
 def check_not_over(path: str | os.PathLike[str], *others: str | os.PathLike[str]) -> None:
     """``OutputError`` if a file that is written to ``path`` would take the place of another one,
     by whatever name or link."""
-    place = os.path.realpath(path)
     for other in others:
-        is_same = place == os.path.realpath(other)
-        with contextlib.suppress(OSError):  # one of them is not there
-            is_same = is_same or os.path.samefile(place, other)  # noqa: PTH121 (case may not count)
+        is_same = False
+        with contextlib.suppress(OSError):  # one of them is not there, or the current folder
+            is_same = os.path.realpath(path) == os.path.realpath(other)
+            is_same = is_same or os.path.samefile(path, other)  # noqa: PTH121 (case may not count)
         if is_same:
             what = f"{os.fsdecode(path)}: would take the place of {os.fsdecode(other)}"
             raise OutputError(f"{what}: name another one")
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write at once or not at all; a link is followed, what was there before is replaced.
+    """Write at once or not at all; a link is followed, what was there before is replaced, and its
+    rights stay.
 
     Raises:
         OutputError: there is a folder, pipe or device, which root could replace, too.
         OSError: the folder cannot be written.
     """
-    import tempfile  # not above: who only loads models need not wait for these two
-    from pathlib import Path
+    from pathlib import Path  # not above: who only loads models need not wait for it
 
     given, path = path, Path(os.path.realpath(path))  # Path.resolve fails on links in a circle
     if path.exists() and not path.is_file():
         raise OutputError(f"{os.fsdecode(given)}: is no regular file: name another one")
-    # not the file's own name: that may be as long as a name can be
+    temporary = name_beside(str(path))
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    except OSError as error:
-        error.filename = os.fspath(given)  # nobody knows the name of the temporary one
-        raise
-    try:
+        try:
+            handle, rights = make_beside(temporary, str(path))
+        except OSError as error:
+            error.filename = os.fspath(given)  # nobody knows the name of the temporary one
+            raise
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        Path(temporary).chmod(0o644)  # mkstemp makes it private
-        Path(temporary).replace(path)
+        move_to(str(path), temporary, rights)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

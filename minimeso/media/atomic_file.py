@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
+from ..beside import make_beside, move_to, name_beside
 from ..errors import OutputError
 
 
 class AtomicFile:
-    """A temporary file that becomes ``path`` on ``keep``, and vanishes on ``discard``.
+    """A temporary file that becomes ``path`` on ``keep``, and vanishes on ``discard``, or with this
+    object, which a signal may end before anybody else has it.
 
     Args:
-        path: where the file goes; a link is followed, what was there before is replaced.
+        path: where the file goes; a link is followed, what was there before is replaced, and its
+            rights stay.
         not_over: files that must not be replaced, such as the one that is being read.
 
     Attributes:
@@ -26,17 +29,19 @@ class AtomicFile:
             missing or cannot be written.
     """
 
+    temporary = ""
+
     def __init__(
         self, path: str | os.PathLike[str], not_over: tuple[str | os.PathLike[str], ...] = ()
     ) -> None:
         self.path = os.fsdecode(path)
+        self._process = os.getpid()
         try:
             # Path.resolve has an error of its own for links in a circle
             self._place = Path(os.path.realpath(self.path))
             self._check(not_over)
-            handle, self.temporary = tempfile.mkstemp(
-                dir=self._place.parent, prefix=".", suffix=f".part{self._place.suffix}"
-            )
+            self.temporary = name_beside(str(self._place), self._place.suffix)
+            handle, self._rights = make_beside(self.temporary, str(self._place))
         except (OSError, ValueError) as error:
             raise self.failed(error) from None
         os.close(handle)
@@ -73,12 +78,19 @@ class AtomicFile:
             OutputError: it cannot be put there; it is discarded then.
         """
         try:
-            Path(self.temporary).chmod(0o644)  # mkstemp makes it private
-            Path(self.temporary).replace(self._place)
+            move_to(str(self._place), self.temporary, self._rights)
+            self.temporary = ""
         except OSError as error:
             self.discard()
             raise self.failed(error) from None
 
     def discard(self) -> None:
         """Remove what was written; nothing if it is in its place already."""
-        Path(self.temporary).unlink(missing_ok=True)
+        if self.temporary:
+            Path(self.temporary).unlink(missing_ok=True)
+            self.temporary = ""
+
+    def __del__(self) -> None:
+        if self.temporary and self._process == os.getpid():  # not in a fork, whose parent writes
+            with contextlib.suppress(OSError):
+                self.discard()

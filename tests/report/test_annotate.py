@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from support.detectors import photo
 from support.seen import THRESHOLDS, face, frame
 
 from minimeso import OutputError
+from minimeso.media.atomic_file import AtomicFile
 from minimeso.report.annotate import Annotation
 from minimeso.report.drawing import draw_faces
 
@@ -230,12 +234,60 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     assert names(tmp_path) == ["folder.png"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+def test_files_are_as_private_as_those_that_the_person_makes(tmp_path: Path) -> None:
+    """A page and a copy show faces: a mask that hides new files from others hides them, too, and
+    what was private before stays so."""
+    code = """if True:
+        import os, sys
+        from minimeso.engine.files import write_file
+        from minimeso.media.atomic_file import AtomicFile
+        os.umask(int(sys.argv[1], 8))
+        os.chdir(sys.argv[2])
+        open("theirs", "w").close()
+        for name in ("new", "shared", "hidden", "read-only"):
+            for ending in (".html", ".npz"):
+                if name != "new":
+                    open(name + ending, "w").close()
+                    rights = {"shared": 0o664, "hidden": 0o600, "read-only": 0o444}[name]
+                    os.chmod(name + ending, rights)
+            file = AtomicFile(name + ".html")
+            with open(file.temporary, "w") as page:
+                page.write("x")
+            file.keep()
+            write_file(name + ".npz", b"x")
+    """
+    for mask in ("022", "077", "002", "777"):
+        folder = tmp_path / mask
+        folder.mkdir()
+        subprocess.run([sys.executable, "-c", code, mask, str(folder)], check=True)
+        rights = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+        usual = rights.pop("theirs")
+        assert rights == {
+            name + ending: right
+            for name, right in (
+                ("new", usual), ("shared", 0o664), ("hidden", 0o600), ("read-only", 0o444)
+            )
+            for ending in (".html", ".npz")
+        }  # fmt: skip
+
+
+def test_a_file_that_nobody_could_keep_or_discard_goes_with_its_object(tmp_path: Path) -> None:
+    """As where a signal ends the program just after it was made; a fork removes nothing."""
+    file = AtomicFile(tmp_path / "a.html")
+    assert names(tmp_path) == [Path(file.temporary).name]
+    del file
+    assert not names(tmp_path)
+    file = AtomicFile(tmp_path / "a.html")
+    file._process += 1
+    del file
+    assert len(names(tmp_path)) == 1
+
+
 def test_a_device_is_not_replaced() -> None:
     if not Path("/dev/null").exists():
         pytest.skip("no devices here")
     link = Path("/dev/null")
-    from minimeso.media.atomic_file import AtomicFile
-
     with pytest.raises(OutputError, match="no regular file"):
         AtomicFile(link)
     assert not link.is_file()
