@@ -40,6 +40,9 @@ _MAX_STREAM_BYTES = 1 << 28
 #: the way: phones take 200 megapixels, which would fill 600 MB.
 MOST_PIXELS = 50_000_000
 _REDUCTIONS = (1, 2, 4, 8)
+#: Formats that take so many times the memory of others while they are decoded (7 to 12 bytes a
+#: pixel), and may have so many times fewer pixels.
+_TIMES_MEMORY = {"WEBP": 2, "JPEG2000": 3}
 #: What a picture that is read from an open file is called.
 STREAM = "-"
 _SAVE_AS = "save it as JPEG or PNG"
@@ -70,7 +73,8 @@ def read_picture(source: object, max_pixels: int | None = None) -> Picture:
         source: path of a file (``str`` or path-like), bytes of one, open binary file, Pillow image,
             or array: uint8 or float in [0, 1], of shape (H, W, 3), (H, W, 4) with alpha, or (H, W).
         max_pixels: a larger JPEG file is decoded at a half to an eighth of its size, other files
-            are refused; by default those above ``MOST_PIXELS``, and what Pillow takes for a bomb.
+            are refused; by default those above ``MOST_PIXELS``, and what Pillow takes for a bomb
+            (half as many pixels for WebP, a third for JPEG 2000).
 
     Raises:
         PictureError: a file or Pillow image cannot be read; names the file, the reason and
@@ -216,7 +220,7 @@ def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
         raise Unreadable(missing(name))
     file.seek(0)
     whole: float = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
-    most: float = max_pixels or whole
+    most: float = max_pixels or whole / _TIMES_MEMORY.get(name, 1)
     try:
         if name == "JXL":  # its plugin decodes all as soon as it opens a file
             _check_pixels(math.prod(jxl_size(file)), most)

@@ -180,6 +180,33 @@ def test_pages_of_a_tiff_are_told_and_not_counted(tmp_path: Path) -> None:
     assert (read_picture(buffer.getvalue()).pixels == photo()).all()
 
 
+def lossless_webp(width: int, height: int) -> bytes:
+    data = b"\x2f" + (width - 1 | height - 1 << 14).to_bytes(4, "little") + bytes(20)
+    chunk = b"VP8L" + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+
+
+def wide_jp2(width: int, height: int) -> bytes:
+    """A codestream without boxes around it."""
+    file = io.BytesIO()
+    Image.fromarray(photo()).save(file, "JPEG2000", no_jp2=True)
+    data = bytearray(file.getvalue())
+    at = data.index(b"\xff\x51") + 6
+    data[at : at + 8] = struct.pack(">II", width, height)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("make", "most"), [(lossless_webp, 89_478_485), (wide_jp2, 59_652_323)])
+def test_formats_that_take_more_memory_may_have_fewer_pixels(
+    make: Callable[[int, int], bytes], most: int
+) -> None:
+    """34 bytes of WebP took 2.9 GB, 700 of JPEG 2000 4.4."""
+    with pytest.raises(PictureError, match=f"more than {most} pixels, taken for a bomb: scale"):
+        read_picture(make(10_000, most // 10_000 + 1))
+    with pytest.raises(PictureError, match="more than 89 pixels"):  # what is asked for counts
+        read_picture(make(10, 9), 89)
+
+
 def test_only_a_jpeg_of_one_scan_is_decoded_at_a_part_of_any_size() -> None:
     for kind, components, one in ((0xC0, 3, True), (0xC1, 3, True), (0xC0, 1, False),
                                   (0xC2, 3, False), (0xC9, 3, False)):  # fmt: skip
