@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 from ..notes import Note
 from .clip import MAX_ANIMATED_PIXELS, Clip, Convert
 from .formats import SIGNATURE_BYTES
-from .joined import start_of_second
+from .joined import others
 from .opening import check_size, text_of
 from .pictures import Unreadable, identify, pillow_silence, reason_of, remedy_of
 from .pixels import rgb_of_image
@@ -47,7 +47,7 @@ class Animation(Clip):
         self.path = name
         self._file = file
         try:
-            is_joined = start_of_second(file, file.read(SIGNATURE_BYTES)) is not None
+            is_joined = bool(others(file, file.read(SIGNATURE_BYTES)).starts)
             file.seek(0)
             with pillow_silence:
                 self._image = identify(file)

@@ -1,20 +1,23 @@
-"""Joined: files of several clips one behind the other, as ``cat`` makes them, of which FFmpeg reads
-the first and says nothing of the others, or takes bytes of theirs for frames.
+"""Joined: files of several clips one behind the other, as ``cat`` makes them.
 
-Told by going from part to part of the first one; those of MP4 and MOV files are counted elsewhere
-(``sample_tables``).  Of AVI, Matroska, MPEG, GIF and streams without a container FFmpeg reads all.
+Of most kinds FFmpeg reads the first and says nothing of the others, or takes bytes of theirs for
+frames.  Of AVI and Matroska it reads all, as if they were described as the first one is; of MPEG,
+GIF and streams without a container all.  Told by going from part to part; those of MP4 and MOV
+files are counted elsewhere (``sample_tables``).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import IO, NamedTuple
 
 #: Parts that are looked at, hours of a clip; where there are more, nothing is said.
 MOST_PARTS = 1 << 21
+#: Clips behind the first that are looked at.
+MOST_OTHERS = 16
 _HEAD_BYTES = 24
-_LEAST_BYTES = 8  # of a part
 _SECTOR = 4096
 
 
@@ -35,6 +38,7 @@ class _Kind(NamedTuple):
         part: from how a part begins to its length; ``None`` where there is only one.
         again: where in a file its name stands beside the signature, and that name.
         surplus: bytes that a usual writer counts beyond the end of a part.
+        goes_on: whether FFmpeg reads what is behind the first clip, too.
     """
 
     signature: bytes
@@ -42,11 +46,23 @@ class _Kind(NamedTuple):
     part: Callable[[bytes], int] | None
     again: tuple[int, bytes] = (0, b"")
     surplus: int = 0
+    goes_on: bool = False
 
 
 def _riff(head: bytes) -> int:
     size = _little(head, 4, 8)
     return 8 + size + size % 2
+
+
+def _ebml(head: bytes) -> int:
+    """Of an element of Matroska; its head alone where it does not say how long it is."""
+    at = 9 - head[0].bit_length()
+    if at > 8 or len(head) < at + 8 or not head[at]:
+        return 0
+    end = at + 9 - head[at].bit_length()
+    most = (1 << 7 * (end - at)) - 1
+    size = _big(head, at, end) & most
+    return end if size == most else end + size
 
 
 _KINDS = (
@@ -66,44 +82,54 @@ _KINDS = (
         None,
     ),
     _Kind(b"FWS", lambda file: _little(file, 4, 8), None),
+    _Kind(b"RIFF", _riff, _riff, (8, b"AVI "), goes_on=True),
+    _Kind(b"\x1a\x45\xdf\xa3", _ebml, _ebml, goes_on=True),
 )
 
 
-def start_of_second(file: IO[bytes], start: bytes) -> int | None:
-    """Where the second of several clips begins in a file that begins so.
+class Others(NamedTuple):
+    """Where the clips behind the first one begin, ``MOST_OTHERS`` at most, and whether FFmpeg reads
+    them, too."""
+
+    starts: tuple[int, ...] = ()
+    are_read: bool = False
+
+
+def others(file: IO[bytes], start: bytes) -> Others:
+    """The other clips of a file that begins so; none where the first does not say where it ends.
 
     Args:
         file: is left anywhere.
         start: ``formats.SIGNATURE_BYTES`` of it.
-
-    Returns:
-        ``None`` if there is none, FFmpeg reads it, too, or the first does not say where it ends.
 
     Raises:
         OSError: the file cannot be read.
     """
     for kind in _KINDS:
         if _begins(start, kind):
-            return _second(file, kind, kind.first(start))
-    return None
+            most = MOST_OTHERS if kind.goes_on else 1
+            return Others(tuple(islice(_starts(file, kind, start), most)), kind.goes_on)
+    return Others()
 
 
 def _begins(head: bytes, kind: _Kind) -> bool:
     return head.startswith(kind.signature) and head.startswith(kind.again[1], kind.again[0])
 
 
-def _second(file: IO[bytes], kind: _Kind, at: int) -> int | None:
+def _starts(file: IO[bytes], kind: _Kind, start: bytes) -> Iterator[int]:
     length = file.seek(0, os.SEEK_END)
+    at = kind.first(start)
     for _ in range(MOST_PARTS):
-        if not _LEAST_BYTES <= at < length:
-            break
+        if not 0 < at < length:
+            return
         for place in dict.fromkeys((at - kind.surplus, at)):
             file.seek(place)
             head = file.read(_HEAD_BYTES)
             if _begins(head, kind):
-                return place
+                yield place
+                at = place
+                break
         size = kind.part(head) if kind.part is not None else 0
-        if size < _LEAST_BYTES:
-            break
+        if size < 1:
+            return
         at += size
-    return None

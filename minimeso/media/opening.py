@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from .clip import MAX_ANIMATED_PIXELS, MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box
 from .formats import ANIMATED, format_of
-from .joined import start_of_second
+from .joined import MOST_OTHERS, others
 from .pictures import Unreadable
 from .sample_tables import MAX_SAMPLES, promises
 
@@ -26,6 +26,10 @@ _NO_CLIPS = (
     "hls", "dash", "webm_dash_manifest", "concat", "sdp", "rtsp", "rtp", "sap", "imf", "avisynth",
     "vapoursynth", "lavfi", "image2", "ffmetadata", "tty", "bin", "xbin", "adf", "idf",
 )  # fmt: skip
+
+#: Codecs whose frames tell all that a decoder must know, and those that do so in an AVI file.
+_TOLD_IN_FRAMES = ("mjpeg", "vp8", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video")
+_TOLD_IN_AVI = ("h264", "hevc", "mpeg4")
 
 _COPY_AGAIN = "copy or download it again"
 _SAVE_AS = "save it as JPEG, PNG or MP4"
@@ -44,9 +48,9 @@ class NamelessFile:
     PyAV prints exceptions that come while FFmpeg deals with another one, so none leave it.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], begin: int = 0, end: int | None = None) -> None:
         self.file = file
-        self.end: int | None = None  # where the file ends for FFmpeg
+        self.begin, self.end = begin, end  # where the file begins and ends for FFmpeg
         self.fault: str | None = None
         self.most_pixels = MAX_PIXELS  # of a frame
         self.is_joined = False  # has another clip behind the first, which is not read
@@ -63,13 +67,15 @@ class NamelessFile:
     def seek(self, offset: int, whence: int) -> int:
         try:
             if whence == os.SEEK_END and self.end is not None:
-                offset, whence = self.end + offset, os.SEEK_SET
-            return self.file.seek(offset, whence)
+                offset, whence = self.end - self.begin + offset, os.SEEK_SET
+            if whence == os.SEEK_SET:
+                offset += self.begin
+            return self.file.seek(offset, whence) - self.begin
         except (OSError, ValueError, OverflowError):  # to where no file reaches
             return -1
 
     def tell(self) -> int:
-        return self.file.tell()
+        return self.file.tell() - self.begin
 
 
 def open_container(file: NamelessFile, start: bytes) -> InputContainer:
@@ -106,8 +112,9 @@ def _check_promises(file: NamelessFile, start: bytes) -> None:
     """``Unreadable`` for tables that FFmpeg would fill gigabytes with; read before it does."""
     try:
         samples, file.is_joined = promises(file.file)
-        file.end = start_of_second(file.file, start)
-        file.is_joined |= file.end is not None
+        found = others(file.file, start)
+        if found.starts and not (found.are_read and _are_alike(file.file, found.starts)):
+            file.end, file.is_joined = found.starts[0], True
         file.file.seek(0)
     except (OSError, ValueError) as error:
         raise Unreadable(_damaged(text_of(error))) from None
@@ -115,6 +122,34 @@ def _check_promises(file: NamelessFile, start: bytes) -> None:
         raise Unreadable(
             f"promises {samples} samples, more than {MAX_SAMPLES}, taken for a bomb: {_SAVE_AS}"
         )
+
+
+def _are_alike(file: IO[bytes], starts: tuple[int, ...]) -> bool:
+    """Whether clips that are joined can be read as one: all are described as the first is."""
+    if len(starts) == MOST_OTHERS:  # there may be more
+        return False
+    ends = (*starts, None)
+    first, *rest = (
+        _description(NamelessFile(file, begin, end))
+        for begin, end in zip((0, *starts), ends, strict=True)
+    )
+    return first is not None and all(other == first for other in rest)
+
+
+def _description(file: NamelessFile) -> tuple[object, ...] | None:
+    """What frames of the picture track need to be known for; ``None`` if there is none."""
+    try:
+        file.seek(0, os.SEEK_SET)
+        with _probe(file) as container:
+            stream = best_stream(container, file)
+            codec = stream.codec_context
+            track = stream.index, codec.name
+            is_avi = container.format.name == "avi"
+            if codec.name in _TOLD_IN_FRAMES or (is_avi and codec.name in _TOLD_IN_AVI):
+                return track
+            return *track, codec.width, codec.height, codec.pix_fmt, codec.extradata
+    except Exception:  # whatever PyAV raises: who reads it has words
+        return None
 
 
 def _probe(file: NamelessFile) -> InputContainer:

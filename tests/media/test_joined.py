@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.clips import animation_bytes, clip_bytes, made, numbered, read
 
 from minimeso.media import joined
-from minimeso.media.joined import start_of_second
+from minimeso.media.joined import Others, others
 from minimeso.notes import Note
 
 #: Muxer, encoder, pixel format, size.
@@ -47,7 +47,7 @@ def test_that_only_the_first_is_read_is_said(
         _, numbers, clip = read(tmp_path / str(number), every_frame=True)
         assert (numbers, clip.fault) == (list(range(10)), None)
         assert (Note("first_clip_only") in clip.remarks) == (number > 0)
-        assert start_of_second(io.BytesIO(data), data[:256]) == (len(one) if number else None)
+        assert others(io.BytesIO(data), data[:256]).starts == (len(one),) * (number > 0)
 
 
 def test_of_animated_webp_browsers_show_the_first(tmp_path: Path) -> None:
@@ -82,8 +82,9 @@ def test_a_large_second_clip_is_not_read_from_its_middle_on(tmp_path: Path) -> N
 def test_whatever_follows_it_comes_to_an_end(kind: int, data: bytes, zeros: bool) -> None:
     layout = joined._KINDS[kind]
     whole = layout.signature + (bytes(24) if zeros else b"") + data
-    found = start_of_second(io.BytesIO(whole), whole[:256])
-    assert found is None or (0 < found < len(whole) and whole[found:].startswith(layout.signature))
+    places = [0, *others(io.BytesIO(whole), whole[:256]).starts]
+    assert all(whole[place:].startswith(layout.signature) for place in places)
+    assert sorted(set(places)) == places and len(places) <= 1 + joined.MOST_OTHERS
 
 
 def test_very_many_parts_take_no_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +92,55 @@ def test_very_many_parts_take_no_minutes(monkeypatch: pytest.MonkeyPatch) -> Non
     head = b"FLV\x01\x05\0\0\0\x09\0\0\0\0"
     for count, found in ((900, True), (1100, False)):
         data = head + bytes(15) * count + head
-        assert (start_of_second(io.BytesIO(data), data[:256]) is not None) == found
+        assert bool(others(io.BytesIO(data), data[:256]).starts) == found
 
 
 def test_a_file_that_says_little_of_itself_is_no_fault() -> None:
     data = clip_bytes("flv", "flv", pix_fmt="yuv420p")
     for cut in range(4, len(data), 7):
-        assert start_of_second(io.BytesIO(data[:cut]), data[:cut][:256]) is None
+        assert others(io.BytesIO(data[:cut]), data[:cut][:256]) == Others()
+
+
+AVI = ("avi", "mpeg4", None), ("avi", "mjpeg", "yuvj420p"), ("avi", "libx264", "yuv420p")
+MATROSKA = (
+    ("matroska", "libx264", "yuv420p"),
+    ("matroska", "ffv1", "yuv420p"),
+    ("webm", "libvpx", "yuv420p"),
+)
+
+
+@pytest.mark.parametrize("one", [*AVI, *MATROSKA])
+@pytest.mark.parametrize("large", [False, True])
+def test_only_what_is_described_alike_is_read_as_one(
+    one: tuple[str, str, str | None], large: bool, tmp_path: Path
+) -> None:
+    """Frames of the second were decoded as if they were of the first: damaged, or noise."""
+    size = (128, 96) if large else (64, 48)
+    first = clip_of(*one, (64, 48), 0, 10)
+    for other in AVI if one in AVI else MATROSKA:
+        (tmp_path / "clip").write_bytes(first + clip_of(*other, size, 100, 7))
+        _, numbers, clip = read(tmp_path / "clip", every_frame=True)
+        alike = one == other and not (large and one in MATROSKA[:2])
+        assert numbers == [*range(10), *(range(100, 107) if alike else ())]
+        assert clip.fault is None
+        assert (Note("first_clip_only") in clip.remarks) == (not alike)
+
+
+def test_one_clip_in_many_parts_is_no_joined_one(tmp_path: Path) -> None:
+    """What browsers record says of nothing how long it is."""
+    live = {"live": "1"}
+    for count in (1, 2, joined.MOST_OTHERS + 1):
+        data = clip_bytes("webm", "libvpx", pix_fmt="yuv420p", container_options=live)
+        found = others(io.BytesIO(data * count), data[:256])
+        assert found == Others(tuple(len(data) * n for n in range(1, count))[:16], True)
+        (tmp_path / "clip").write_bytes(data * count)
+        _, numbers, clip = read(tmp_path / "clip", every_frame=True)
+        assert numbers == list(range(10)) * (count if count < joined.MOST_OTHERS else 1)
+        assert (Note("first_clip_only") in clip.remarks) == (count > joined.MOST_OTHERS)
+
+
+def test_the_others_may_be_damaged(tmp_path: Path) -> None:
+    first, other = (clip_of("avi", "mpeg4", None, (64, 48), n, 10) for n in (0, 100))
+    (tmp_path / "clip").write_bytes(first + other[:60])
+    _, numbers, clip = read(tmp_path / "clip", every_frame=True)
+    assert numbers == list(range(10)) and Note("first_clip_only") in clip.remarks
