@@ -55,6 +55,8 @@ def fold(proto: Any, name: str, version: int, inputs: list[Any]) -> list[Array]:
     ]
     outputs = [onnx.ValueInfoProto(name=output) for output in proto.output if output]
     graph = onnx.helper.make_graph([proto], "constant", inferred, outputs)
+    if proto.op_type == "DequantizeLinear":  # whose older definitions ``onnx`` does not run
+        version = max(version, 19)
     opset = [onnx.helper.make_opsetid("", version)]
     model = onnx.helper.make_model(graph, opset_imports=opset)
     try:

@@ -181,6 +181,7 @@ def pool(node: Node, op: str) -> Value:
     ones = [1] * len(shape)
     stride, dilation = (layers.pair(node.get(n, ones), 1) for n in ("strides", "dilations"))
     node.get("storage_order")
+    auto = text_of(node.get("auto_pad", b"NOTSET"))
     more: dict[str, Any] = {"dilation": list(dilation)}
     if op == "avg_pool2d":
         if dilation != (1, 1):
@@ -193,7 +194,8 @@ def pool(node: Node, op: str) -> Value:
         _padding(node, x, kernel, stride, dilation),
         kernel_size=list(kernel),
         stride=list(stride),
-        ceil_mode=bool(node.get("ceil_mode", 0)),
+        # which does not round what has no padding: so says ONNX
+        ceil_mode=bool(node.get("ceil_mode", 0)) and auto != "VALID",
         **more,
     )
 

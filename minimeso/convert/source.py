@@ -100,8 +100,12 @@ class Node:
         """An input that is computed."""
         found = self.inputs[place] if self.has(place) else None
         if not isinstance(found, Value):
-            what = "missing" if found is None else "a constant"
-            raise GraphError(f"input {place} is {what}, not a value")
+            if found is None:
+                raise GraphError(f"input {place} is missing, not a value")
+            raise GraphError(
+                f"input {place} is a constant, and of constants this is not worked out here: store"
+                " its result in the source"
+            )
         return found
 
     def constant(self, place: int, what: str) -> Array:

@@ -42,6 +42,7 @@ def _sliced(node: Node) -> Array:
 
 
 def _same(node: Node) -> Array:
+    node.get("memory_format")
     return needed(node, "self")
 
 
@@ -49,6 +50,36 @@ def _cast(node: Node) -> Array:
     for name in ("non_blocking", "copy"):
         node.get(name)
     return _typed(node, needed(node, "self"))
+
+
+def _narrowed(node: Node) -> Array:
+    x, dim, start = (needed(node, "self"), int(node.get("dim")), int(node.get("start")))
+    start += x.shape[dim] if start < 0 else 0
+    part = slice(start, start + int(node.get("length")))
+    return x[(slice(None),) * (dim % x.ndim) + (part,)]
+
+
+def _repeated(node: Node) -> Array:
+    x, counts = needed(node, "self"), ints(node.get("repeats", node.get("dims")))
+    kept = [1] * (len(counts) - x.ndim) + list(x.shape)
+    counts = [1] * (len(kept) - len(counts)) + counts
+    _checked([size * count for size, count in zip(kept, counts, strict=True)])
+    return np.tile(x, counts)
+
+
+def _product(other: str) -> Callable[[Node], Array]:
+    return lambda node: np.asarray(needed(node, "self") @ needed(node, other))
+
+
+def _parted(node: Node) -> list[Array]:
+    """``chunk`` and ``split``."""
+    x, dim = needed(node, "self"), int(node.get("dim", 0))
+    size, count = x.shape[dim], node.get("chunks")
+    sizes = node.get("split_size", node.get("split_sizes"))
+    if not isinstance(sizes, list):
+        each = int(sizes) if count is None else -(-size // int(count))
+        sizes = [min(each, size - at) for at in range(0, size, each)]
+    return np.split(x, np.cumsum(ints(sizes))[:-1], dim)
 
 
 def _over(how: Callable[..., Array]) -> Callable[[Node], Array]:
@@ -268,6 +299,23 @@ FOLDED: dict[str, Reader] = {
     "transpose.int": lambda node: needed(node, "self").swapaxes(
         int(node.get("dim0")), int(node.get("dim1"))
     ),
+    "t.default": lambda node: needed(node, "self").T,
+    "numpy_T.default": lambda node: needed(node, "self").T,
+    "mT.default": lambda node: needed(node, "self").swapaxes(-1, -2),
+    "mv.default": _product("vec"),
+    "dot.default": _product("tensor"),
+    "vdot.default": _product("other"),
+    "mm.default": _product("mat2"),
+    "matmul.default": _product("other"),
+    "flip.default": lambda node: np.flip(needed(node, "self"), tuple(ints(node.get("dims")))),
+    "repeat.default": _repeated,
+    "tile.default": _repeated,
+    "narrow.default": _narrowed,
+    "chunk.default": _parted,
+    "split.Tensor": _parted,
+    "split_with_sizes.default": _parted,
+    "split.sizes": _parted,
+    "unbind.int": lambda node: list(np.moveaxis(needed(node, "self"), int(node.get("dim", 0)), 0)),
     "slice.Tensor": _sliced,
     "select.int": lambda node: needed(node, "self").take(
         int(node.get("index")), int(node.get("dim"))

@@ -144,9 +144,14 @@ def native_group_norm(node: Node) -> Value:
 
 
 def instance_norm(node: Node) -> Value:
-    for name in ("momentum", "cudnn_enabled", "running_mean", "running_var"):
+    for name in ("momentum", "cudnn_enabled"):
         node.get(name)
-    node.only("use_input_stats", True)
+    mean, var = array(node, "running_mean"), array(node, "running_var")
+    if not node.get("use_input_stats", True) and mean is not None and var is not None:
+        return layers.batch_norm(
+            node.build, first(node), array(node, "weight"), array(node, "bias"), mean, var,
+            float(node.get("eps", 1e-5)),
+        )  # fmt: skip
     return layers.group_norm(
         node.build, first(node), None, array(node, "weight"), array(node, "bias"),
         float(node.get("eps", 1e-5)),

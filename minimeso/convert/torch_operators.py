@@ -17,11 +17,15 @@ from .view import Value
 
 def _arithmetic(op: str) -> Reader:
     def read(node: Node) -> Operand:
-        node.only("alpha", 1)
+        alpha = np.float64(node.get("alpha", 1))
         first, second = (
             o if isinstance(o, (Value, np.ndarray)) else np.asarray(o, np.float64)
             for o in (node.get("self"), node.get("other"))
         )
+        if alpha != 1 and isinstance(second, Value):
+            second = affine(node.build, second, alpha, np.float64(0))
+        elif alpha != 1:
+            second = np.asarray(alpha * second)
         if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
             return np.asarray(_OF_CONSTANTS[op](first, second))
         return binary(node.build, op, first, second)
@@ -124,9 +128,8 @@ def _cast(node: Node) -> Value:
 
 
 def _rsub(node: Node) -> Value:
-    node.only("alpha", 1)
-    other = np.asarray(node.get("other"), np.float64)
-    return affine(node.build, first(node), np.float64(-1), other)
+    other, alpha = np.asarray(node.get("other"), np.float64), float(node.get("alpha", 1))
+    return affine(node.build, first(node), np.float64(-alpha), other)
 
 
 def _glu(node: Node) -> Value:
@@ -167,6 +170,7 @@ _BASE: dict[str, Reader] = {
     "adaptive_avg_pool1d.default": lambda node: torch_layers.adaptive(node, "avg_pool2d"),
     "adaptive_avg_pool2d.default": lambda node: torch_layers.adaptive(node, "avg_pool2d"),
     "_adaptive_avg_pool2d.default": lambda node: torch_layers.adaptive(node, "avg_pool2d"),
+    "adaptive_max_pool1d.default": lambda node: torch_layers.adaptive(node, "max_pool2d"),
     "adaptive_max_pool2d.default": lambda node: torch_layers.adaptive(node, "max_pool2d"),
     "mean.dim": lambda node: torch_layers.reduce(node, "avg"),
     "mean.default": lambda node: torch_layers.reduce(node, "avg"),
@@ -191,6 +195,7 @@ _BASE: dict[str, Reader] = {
     "flatten.using_ints": torch_shapes.flatten,
     "permute.default": lambda node: first(node).permuted(ints(node.get("dims"))),
     "transpose.int": torch_shapes.transpose,
+    "t.default": lambda node: first(node).permuted(list(range(len(first(node).axes)))[::-1]),
     "squeeze.default": torch_shapes.squeeze,
     "squeeze.dim": torch_shapes.squeeze,
     "squeeze.dims": torch_shapes.squeeze,
@@ -263,6 +268,8 @@ _BASE: dict[str, Reader] = {
     "gelu.default": _gelu,
     "dropout.default": _dropout,
     "feature_dropout.default": _dropout,
+    "alpha_dropout.default": _dropout,
+    "feature_alpha_dropout.default": _dropout,
     "contiguous.default": _identity,
     "clone.default": _identity,
     "detach.default": _identity,
@@ -279,19 +286,25 @@ _BASE: dict[str, Reader] = {
 VIEWS = frozenset(
     {
         "view.default", "reshape.default", "_unsafe_view.default", "flatten.using_ints",
-        "unflatten.int", "permute.default", "transpose.int", "squeeze.default", "squeeze.dim",
-        "squeeze.dims", "unsqueeze.default", "slice.Tensor", "narrow.default", "select.int",
-        "chunk.default", "split.Tensor", "split_with_sizes.default", "split.sizes", "unbind.int",
-        "contiguous.default", "to.dtype", "to.dtype_layout", "expand.default", "expand_as.default",
-        "reshape_as.default", "view_as.default", "to.device",
+        "unflatten.int", "permute.default", "transpose.int", "t.default", "squeeze.default",
+        "squeeze.dim", "squeeze.dims", "unsqueeze.default", "slice.Tensor", "narrow.default",
+        "select.int", "chunk.default", "split.Tensor", "split_with_sizes.default", "split.sizes",
+        "unbind.int", "contiguous.default", "to.dtype", "to.dtype_layout", "expand.default",
+        "expand_as.default", "reshape_as.default", "view_as.default", "to.device",
     }
 )  # fmt: skip
 #: Operators whose result is their argument itself.
-SAME = frozenset({"detach.default", "alias.default", "dropout.default", "feature_dropout.default"})
+SAME = frozenset(
+    {
+        "detach.default", "alias.default", "dropout.default", "feature_dropout.default",
+        "alpha_dropout.default", "feature_alpha_dropout.default",
+    }
+)  # fmt: skip
 #: Operators that may have results of integers: they keep them, or their integers are places.
 OF_INTEGERS = VIEWS | SAME | {
     "max_pool2d_with_indices.default",
-    "argmax.default", "max.dim", "min.dim", "adaptive_max_pool2d.default", "cat.default",
+    "argmax.default", "max.dim", "min.dim", "adaptive_max_pool1d.default",
+    "adaptive_max_pool2d.default", "cat.default",
     "concat.default", "stack.default", "clone.default", "lift_fresh_copy.default",
     "_to_copy.default",
 }  # fmt: skip

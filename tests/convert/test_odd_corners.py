@@ -114,6 +114,31 @@ def test_padding_before_a_mean_that_is_rounded_up(tmp_path: Path) -> None:
     np.testing.assert_allclose(ran(path, x)[0, 0], line * line[:, None])
 
 
+@pytest.mark.parametrize("opset", [11, 22])
+def test_valid_windows_are_whole(opset: int, tmp_path: Path) -> None:
+    """ONNX: of 9 lines 4 pairs, rounded up or not."""
+    pool = node("MaxPool", "x", "y", kernel_shape=[2, 3], strides=[2, 3], auto_pad="VALID",
+                ceil_mode=1)  # fmt: skip
+    x = RANDOM.random((1, 3, 9, 11), np.float32)
+    found = ran(written(tmp_path, [pool], {}, [1, 3, 9, 11], opset), x)
+    wanted = x[:, :, :8, :9].reshape(1, 3, 4, 2, 3, 3).max((3, 5))
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("opset", [10, 13, 18, 21])
+def test_weights_of_bytes(opset: int, tmp_path: Path) -> None:
+    shape = () if opset < 13 else (3,)
+    scale, zero = np.abs(RANDOM.standard_normal(shape)), RANDOM.integers(-5, 5, shape)
+    steps = RANDOM.integers(-128, 127, (3, 8, 8))
+    constants = {"q": steps.astype(np.int8), "s": scale, "z": zero.astype(np.int8)}
+    nodes = [node("DequantizeLinear", "q s z", "w", **({"axis": 0} if shape else {})),
+             node("Mul", "x w", "y")]  # fmt: skip
+    x = RANDOM.random((1, 3, 8, 8), np.float32)
+    wanted = x * (steps - zero[..., None, None]) * scale[..., None, None]
+    path = written(tmp_path, nodes, constants, [1, 3, 8, 8], opset)
+    np.testing.assert_allclose(ran(path, x), wanted, rtol=1e-5)
+
+
 def test_more_padding_than_half_of_a_window(tmp_path: Path) -> None:
     nodes = [
         node("Pad", "x pads", "p"),

@@ -26,6 +26,7 @@ def converted(function: Callable[..., Any], example: Any) -> tuple[Any, Any]:
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("counts", torch.tensor([1, 2, 3, 4]))
+            self.register_buffer("square", torch.randn(4, 4))
 
         def forward(self, x: Any) -> Any:
             return function(self, x)
@@ -51,6 +52,20 @@ EQUAL: dict[str, Callable[..., Any]] = {
     "more zeros than half of a window": lambda m, x: F.avg_pool2d(F.pad(x, (2, 2, 2, 2)), 3, 1),
     "zeros, and rounded up": lambda m, x: F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 2, 2, 0, True),
     "a constant of integers": lambda m, x: x * m.counts.float()[:, None, None],
+    "so much of another": lambda m, x: torch.sub(torch.add(x, x.flip(3), alpha=2), -3, alpha=0.5),
+    "so much of it": lambda m, x: torch.rsub(x, 3, alpha=0.5),
+    "turned weights": lambda m, x: x * (m.square @ m.square.t() @ m.square.mT).mean(),
+    "cut weights": lambda m, x: (
+        x * m.square.chunk(3, 1)[1].sum() * m.square.split([1, 3])[1].narrow(1, -2, 2).mean()
+        + m.square.unbind(1)[2].flip(0)[:, None, None] * m.square.split(3)[0].std()
+    ),
+    "repeated weights": lambda m, x: x * m.square.repeat(2, 1, 3)[1, 2, :4, None, None],
+    "weights in another order": lambda m, x: F.conv2d(
+        x, m.square[..., None, None].contiguous(memory_format=torch.channels_last).clone()
+    ),
+    "a product of weights": lambda m, x: x * m.square.mv(m.square[0]).dot(m.square.T[1]),
+    "dropouts of SELU": lambda m, x: F.alpha_dropout(F.feature_alpha_dropout(x, 0.5, False), 0.5),
+    "a window of all": lambda m, x: F.adaptive_max_pool1d(x.flatten(2), 1),
 }  # fmt: skip
 
 
@@ -65,6 +80,26 @@ def test_bytes() -> None:
     check(lambda m, x: x.float() / 255, example)
     with pytest.raises(ConvertError, match=r"'add' .add.Tensor.: computes with integers"):
         converted(lambda m, x: (x + 200).float(), example)  # of bytes 200 + 100 is 44
+
+
+def test_an_instance_norm_by_stored_statistics() -> None:
+    layer = nn.InstanceNorm2d(4, affine=True, track_running_stats=True)
+    layer(3 * torch.rand(2, 4, 8, 8) + 1)  # which is in training mode
+    x = torch.rand(1, 4, 8, 8)
+    found = Session(convert_module(layer.eval(), x), threads=1).run(x.numpy())
+    np.testing.assert_allclose(found, layer(x).detach().numpy(), atol=1e-5)
+
+
+def test_weights_divided_by_their_norm() -> None:
+    layer = nn.utils.parametrizations.spectral_norm(nn.Conv2d(4, 5, 3)).eval()
+    x = torch.rand(1, 4, 8, 8)
+    found = Session(convert_module(layer, x), threads=1).run(x.numpy())
+    np.testing.assert_allclose(found, layer(x).detach().numpy(), atol=1e-5)
+
+
+def test_what_is_not_worked_out_of_constants_is_told() -> None:
+    with pytest.raises(ConvertError, match=r"erf.* is a constant, .* store its result"):
+        converted(lambda m, x: x * m.square.erf()[0, 0], torch.rand(1, 4, 8, 8))
 
 
 HALVES: dict[str, Callable[..., Any]] = {
