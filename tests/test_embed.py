@@ -401,6 +401,40 @@ def test_a_clip_as_bytes(tmp_path: Path) -> None:
         assert detector.check(raw).to_json() == wanted
 
 
+# --- what NumPy does about overflow ------------------------------------------------------
+
+
+def test_a_program_that_raises_float_errors(tmp_path: Path) -> None:
+    """``np.seterr`` holds for the whole thread: with it an underflow was an error of every file."""
+    rgb = PIXELS
+    frames = [rgb, rgb[:, ::-1], rgb[:200]]
+    detector, finder = Detector(threads=1), FaceFinder(threads=1)
+    graph = Graph("tiny")
+    x = graph.node("conv2d", graph.input("x", (3, 8, 8)), out_channels=2, kernel_size=3)
+    graph.output(graph.node("batch_norm", x))
+    pictures = np.ones((1, 3, 8, 8), np.float32)
+
+    def everything() -> list[Any]:
+        found: list[Any] = [
+            detector.check(PORTRAIT).to_json(),
+            detector.check(rgb / 255).to_json(),
+            list(detector.stream(frames)),
+            finder.find(rgb),
+        ]
+        for value in (1e-40, 1.0, 3e38):
+            weights = {n: np.full(s, value, np.float32) for n, s in graph.parameters().items()}
+            found.append(str(Session(graph, weights).run(pictures)))
+            save_model(Model("tiny", graph, weights), tmp_path / "tiny.npz")
+            found.append(str(Session(tmp_path / "tiny.npz").run(pictures)))
+        return found
+
+    expected = everything()
+    with np.errstate(all="raise"):
+        assert everything() == expected
+        with pytest.raises(FloatingPointError):
+            np.float32(1e-30) * np.float32(1e-30)  # the program's own numbers
+
+
 # --- memory ------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from ..checks import is_number
 from ..engine import Model, Session
+from ..engine.float_errors import usual_float_errors, with_usual_float_errors
 from ..errors import InputError, PictureError
 from ..hints import later
 from ..locks import Lock
@@ -167,6 +168,7 @@ class Detector:
         """How likely it is that somebody in a file is swapped, before it is looked at."""
         return self._rule.prior
 
+    @with_usual_float_errors
     def check(
         self,
         source: Source,
@@ -223,6 +225,7 @@ class Detector:
             return unreadable(path, reason, self.model.name, self.prior)
         return self._judge_picture(picture, path, on_frame)
 
+    @with_usual_float_errors
     def check_piece(
         self,
         source: str | os.PathLike[str] | BinaryIO | io.IOBase,
@@ -258,6 +261,7 @@ class Detector:
                 analyzer.findings.frames_read = 0
         return analyzer.piece(span, faults, clip.remarks)
 
+    @with_usual_float_errors
     def join(self, pieces: Sequence[Piece], path: str | None = None) -> Verdict:
         """The verdict about a clip of this path, all of whose pieces were judged, by this detector
         or by equal ones; in time.
@@ -293,8 +297,10 @@ class Detector:
         analyzer = Analyzer(self.networks, self._rule, self.finder, self._covers)
         for number, frame in enumerate(frames):
             self._check_open()
-            cropped = analyzer.crop_faces(number / rate, picture_in_memory(frame).pixels)
-            yield from analyzer.live(analyzer.judge([cropped])[0])
+            with usual_float_errors():
+                cropped = analyzer.crop_faces(number / rate, picture_in_memory(frame).pixels)
+                faces = list(analyzer.live(analyzer.judge([cropped])[0]))
+            yield from faces
 
     def _judge_picture(
         self, picture: Picture, path: str | None, on_frame: OnFrame | None

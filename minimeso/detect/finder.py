@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ..checks import is_number
 from ..engine import Model, Session
 from ..engine.exact import distance
+from ..engine.float_errors import with_usual_float_errors
 from ..errors import InputError, ModelError
 from ..locks import Lock
 from ..media.pixels import Pixels
@@ -148,6 +149,7 @@ class FaceFinder:
         found._canvases, found._lock = Canvases(), Lock()
         return found
 
+    @with_usual_float_errors
     def find(self, picture: Pixels) -> tuple[FoundFace, ...]:
         """All faces in a picture, best score first.
 

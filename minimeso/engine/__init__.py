@@ -6,7 +6,7 @@
 ``native`` the border to C, ``session`` the front door, ``profile`` where time goes,
 ``files``, ``storage``, ``model_file`` and ``library`` models on disk, ``paths`` the C there,
 ``reference`` a network by definition, ``exact`` sums and functions of the same bits on every
-machine.
+machine, ``float_errors`` what NumPy does about overflow meanwhile.
 """
 
 from . import bindings as _bindings  # noqa: F401 (it may refuse NumPy, so it comes first)

@@ -24,6 +24,7 @@ from ..checks import is_integer, is_number
 from ..errors import GraphError, ModelError
 from .archive import entries
 from .files import parse_object, read_file, write_file
+from .float_errors import with_usual_float_errors
 from .graph import Graph, Weights
 from .storage import DTYPES, FORMAT_WITH_SMALL_TYPES, Dtype, Widened, stored
 
@@ -100,6 +101,7 @@ class Model:
         return self.thresholds is not None
 
 
+@with_usual_float_errors
 def save_model(
     model: Model,
     path: str | os.PathLike[str],

