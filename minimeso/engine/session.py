@@ -344,6 +344,8 @@ def _read_input(name: str, x: npt.ArrayLike, declared: Sequence[int | None]) -> 
     as_bytes = array.dtype == np.uint8 and len(declared) == 3
     if array.dtype != np.float32 and not as_bytes:
         hint = ": use x.astype(np.float32)" if array.dtype.kind in "fiub" else ""
+        if array.dtype.kind in "iu" and len(declared) == 3:  # from 0 to 255, as a rule
+            hint = ": pictures are uint8 (N, H, W, C), or float32 (N, C, H, W) from 0 to 1"
         raise InputError(f"input {name!r} is {array.dtype}, not float32 or uint8{hint}")
     wanted = (*declared[1:], declared[0]) if as_bytes else tuple(declared)
     said = f"input {name!r} has shape {array.shape}" + (" of bytes" if as_bytes else "")

@@ -151,6 +151,8 @@ def open_regular(path: str) -> IO[bytes]:
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (the caller closes it)
     except OSError as error:
         remedy = _REMEDIES.get(type(error), "check the name and the disk")
+        if isinstance(error, FileNotFoundError) and "://" in path:
+            remedy = "nothing is fetched, so save what is at the address and name that file"
         raise Unreadable(f"{error.strerror or error}: {remedy}") from None
     except ValueError as error:  # a null byte in the name
         raise Unreadable(f"{error}: check the name") from None

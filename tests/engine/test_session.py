@@ -221,6 +221,7 @@ def test_several_inputs_and_outputs() -> None:
         (np.zeros((1, 4, 8, 8), np.float32), "the network wants"),
         (np.zeros((1, 3, 0, 8), np.float32), "the network wants"),
         (np.zeros((1, 3, 8, 8)), "astype"),
+        (np.zeros((1, 8, 8, 3), np.int64), r"int64, .*: pictures are uint8 \(N, H, W, C\), or"),
         (np.zeros((1, 3, 8, 8), np.complex64), "complex64"),
         (np.zeros((1, 8, 8, 4), np.uint8), r"of bytes, the network wants \('N', 'any', 'any', 3\)"),
         (np.zeros((1, 3, 8, 8), np.uint8), r"of bytes, the network wants"),

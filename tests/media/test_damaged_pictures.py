@@ -61,6 +61,8 @@ def test_missing_path(tmp_path: Path) -> None:
     refused(tmp_path / "nothing.jpg", "No such file")
     refused("", "No such file")
     refused("a\0b.jpg", "null")
+    with pytest.raises(PictureError, match="save what is at the address and name that file"):
+        read_picture("https://example.org/a.jpg")
 
 
 def test_path_through_a_file(tmp_path: Path) -> None:
