@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from ..detect.prior import EVEN
 from ..detect.verdict import Interval, Verdict, unreadable
-from ..errors import PictureError
+from ..errors import OutputError, PictureError
 from ..media.clip import Clip
 from ..media.kinds import is_clip
 from ..media.pictures import Unreadable
@@ -51,6 +51,8 @@ class Job:
         self._progress = Progress(total)
         self._report: Report | None = None
         self._origin: Origin | None = None  # of standard input
+        #: Why there is no copy: said behind the verdict, which may have taken hours.
+        self._not_written: Exception | None = None
         self._is_told = bool(options.json or options.report is not None)
         if options.report is not None:
             from ..media.atomic_file import AtomicFile
@@ -87,6 +89,8 @@ class Job:
         self._results[verdict.verdict or verdict.status] += 1
         if verdict.verdict is not None:
             self.counts[verdict.verdict] += 1
+        if self._not_written is not None:
+            raise self._not_written
 
     def _origin_of(self, source: Input) -> Origin | None:
         """Which file it was, where somebody is told: reading it once more takes its time."""
@@ -142,10 +146,18 @@ class Job:
                 return self.stopped
 
             if clip is not None:
-                return self._detector.check(clip, on_frame=on_frame)
-            return self._detector.check(
-                file, fps=options.fps, every_frame=options.every_frame, on_frame=on_frame
-            )
+                verdict = self._detector.check(clip, on_frame=on_frame)
+            else:
+                verdict = self._detector.check(
+                    file, fps=options.fps, every_frame=options.every_frame, on_frame=on_frame
+                )
+            try:
+                stack.close()  # writes the copy, which is read from the file once more
+            except PictureError as error:
+                self._not_written = OutputError(f"{options.annotate}: cannot be written: {error}")
+            except (OutputError, MemoryError) as error:
+                self._not_written = error
+            return verdict
 
     def _unreadable(self, path: str, reason: str) -> Verdict:
         return unreadable(path, reason, self._detector.model.name, self._detector.prior)

@@ -324,6 +324,31 @@ def test_outputs_that_cannot_be_written(
     assert clip.read_bytes()[4:8] == b"ftyp"
 
 
+@pytest.mark.parametrize("fault", ["the disk is full", "the clip is gone", "memory is short"])
+def test_a_copy_that_cannot_be_written_takes_no_verdict_along(
+    model: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured,
+    fault: str,
+) -> None:  # fmt: skip
+    """It is written when the clip was judged, which may have taken hours."""
+    source, copy, page = tmp_path / "a.mp4", tmp_path / "copy.mp4", tmp_path / "page.html"
+    source.write_bytes(clip.read_bytes())
+
+    def fail(*_: object, **__: object) -> None:
+        if fault == "the clip is gone":
+            source.unlink()
+            raise minimeso.PictureError(f"{source}: No such file or directory: check the name")
+        raise MemoryError if fault == "memory is short" else OSError(28, "No space left on device")
+
+    patched = "whole_clip.open_clip" if fault == "the clip is gone" else "writers.ClipWriter.write"
+    monkeypatch.setattr(f"minimeso.report.{patched}", fail)
+    arguments = ["--annotate", str(copy), "--report", str(page), "--model", model]
+    assert main(["detect", str(source), *arguments]) == (70 if "memory" in fault else 4)
+    found = capsys.readouterr()
+    assert found.out.startswith("fake") and page.exists()
+    assert ("memory" if "memory" in fault else f"{copy}: cannot be written: ") in found.err
+    assert not copy.exists() and not list(tmp_path.glob(".*"))
+
+
 def test_outputs_take_no_strangers_place(
     model: str, clip: Path, tmp_path: Path, capsys: Captured
 ) -> None:
