@@ -109,16 +109,10 @@ class Job:
         file: str | Stream = path
         self._origin = None
         if path == STDIN and options.size is None:
-            from ..media.streams import stream_of
-
             try:
-                file = stream_of(cast(io.BufferedReader, sys.stdin.buffer))
+                file = self._stdin()
             except Unreadable as error:
                 return self._unreadable(path, str(error))
-            if self._is_told:  # before it is judged, which closes it
-                from ..media.origin import origin_of
-
-                self._origin = origin_of(file)
         title = path if self._total == 1 else f"{number}/{self._total} {path}"
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(ClipProgress(title))
@@ -138,11 +132,17 @@ class Job:
                 bar.show(frame.t, done)
                 if self._report is not None:
                     self._report.add(frame)
-                if options.annotate is not None:
+                if options.annotate is not None and self._not_written is None:
+                    is_first = annotation is None
                     if annotation is None:  # only now is it sure that there is something to write
                         annotation = self._annotation(path, clip, bar)
                         stack.enter_context(annotation)
-                    annotation.add(frame)
+                    try:
+                        annotation.add(frame)
+                    except OutputError as error:
+                        if is_first:  # better said at once
+                            raise
+                        self._not_written = error
                 return self.stopped
 
             if clip is not None:
@@ -158,6 +158,16 @@ class Job:
             except (OutputError, MemoryError) as error:
                 self._not_written = error
             return verdict
+
+    def _stdin(self) -> Stream:
+        from ..media.streams import stream_of
+
+        file = stream_of(cast(io.BufferedReader, sys.stdin.buffer))
+        if self._is_told:  # before it is judged, which closes it
+            from ..media.origin import origin_of
+
+            self._origin = origin_of(file)
+        return file
 
     def _unreadable(self, path: str, reason: str) -> Verdict:
         return unreadable(path, reason, self._detector.model.name, self._detector.prior)

@@ -121,6 +121,7 @@ class Annotation:
 
     def discard(self) -> None:
         """Give up; nothing is left behind."""
+        self._frames = 0  # closed after all, it makes none
         self._writer.abort()
         self._file.discard()
 

@@ -24,6 +24,7 @@ import minimeso
 from minimeso.cli import main
 from minimeso.detect.verdict import SeenFrame
 from minimeso.media.pictures import read_picture
+from minimeso.report.writers import ClipWriter
 
 av = pytest.importorskip("av")
 
@@ -347,6 +348,28 @@ def test_a_copy_that_cannot_be_written_takes_no_verdict_along(
     assert found.out.startswith("fake") and page.exists()
     assert ("memory" if "memory" in fault else f"{copy}: cannot be written: ") in found.err
     assert not copy.exists() and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("written", [0, 3])
+def test_a_pipe_is_judged_to_its_end_whatever_becomes_of_the_copy(
+    model: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured,
+    written: int,
+) -> None:  # fmt: skip
+    """What comes through it comes once; but what is wrong from the first frame on is said then."""
+    real, copy, calls = ClipWriter.write, tmp_path / "copy.mp4", iter(range(99))
+
+    def full(self: ClipWriter, t: float, picture: Image.Image) -> None:
+        if next(calls) >= written:
+            raise OSError(28, "No space left on device")
+        real(self, t, picture)
+
+    monkeypatch.setattr(ClipWriter, "write", full)
+    with clip.open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        assert main(["detect", "-", "--annotate", str(copy), "--model", model]) == 4
+    found = capsys.readouterr()
+    assert found.out.startswith("fake") == (written > 0)
+    assert f"{copy}: cannot be written: No space left" in found.err and not list(tmp_path.iterdir())
 
 
 def test_outputs_take_no_strangers_place(
