@@ -12,7 +12,8 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-_P, _R = ParamSpec("_P"), TypeVar("_R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def usual_float_errors() -> np.errstate:
