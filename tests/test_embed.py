@@ -122,6 +122,22 @@ def test_a_copied_model_shares_its_weights_and_not_its_card(copied: Callable[[An
         assert TINY.meta == {"by": ["us"]}
 
 
+class Quarter(FaceFinder):
+    """Has a constructor of its own, and an attribute."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(min_face=50, threads=1)
+        self.part = part
+
+
+def test_a_finder_of_ones_own_comes_back(copied: Callable[[Any], Any]) -> None:
+    with Detector(small_detector("small", 1), finder=Quarter("left"), threads=1) as detector:
+        for again in (copied(Quarter("left")), copied(detector).finder):
+            assert isinstance(again, Quarter) and again.part == "left"
+            assert (again.min_face, again.session.threads) == (50, 1)
+            assert again.find(PIXELS) == FaceFinder(min_face=50, threads=1).find(PIXELS)
+
+
 def test_a_finder_comes_back(copied: Callable[[Any], Any]) -> None:
     finder = FaceFinder(min_face=50, threshold=0.7, doubt=False, threads=1)
     again = copied(finder)

@@ -122,10 +122,11 @@ class FaceFinder:
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings: dict[str, Any] = {
-            name: getattr(self, name) for name in ("min_face", "threshold", "doubt")
-        }
-        return partial(type(self), self.session.model, **settings, **self._given), ()
+        return partial(_made, type(self), self.session.model, self._settings()), ()
+
+    def _settings(self) -> dict[str, Any]:
+        """Attributes, those of a derived class, too, without what each finder has for itself."""
+        return {k: v for k, v in vars(self).items() if k not in ("session", "_canvases", "_lock")}
 
     def close(self) -> None:
         """Give threads and memory back; nothing is found any more."""
@@ -140,14 +141,9 @@ class FaceFinder:
         self.close()
 
     def with_threads(self, threads: int) -> FaceFinder:
-        """The same finder on another number of threads; they share the weights, and whatever else
-        a finder of one's own has."""
-        found = object.__new__(type(self))  # whatever the constructor of a derived class asks for
-        found.__dict__.update(self.__dict__)
-        found.session = Session(self.session.model, threads=threads, isa=self.session.isa)
-        found._given = {"threads": threads, "isa": self.session.isa}
-        found._canvases, found._lock = Canvases(), Lock()
-        return found
+        """The same finder on another number of threads; they share weights and attributes."""
+        given = {"threads": threads, "isa": self.session.isa}
+        return _made(type(self), self.session.model, {**self._settings(), "_given": given})
 
     @with_usual_float_errors
     def find(self, picture: Pixels) -> tuple[FoundFace, ...]:
@@ -359,6 +355,15 @@ class FaceFinder:
         cells[:, 1::2] += left
         cells[:, 2::2] += top
         return cells
+
+
+def _made(kind: type[_Own], model: Model, settings: dict[str, Any]) -> _Own:
+    """A finder, whatever the constructor of its class asks for."""
+    found = kind.__new__(kind)
+    vars(found).update(settings)
+    found.session = Session(model, **found._given)
+    found._canvases, found._lock = Canvases(), Lock()
+    return found
 
 
 def _of_one_rotation(faces: Sequence[FoundFace]) -> tuple[FoundFace, ...]:
