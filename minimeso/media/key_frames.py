@@ -75,6 +75,8 @@ def _spans(file: IO[bytes], seconds: float, least: float) -> list[Span]:
         duration = duration_of(container, stream)
         if duration is None or duration < least or not _has_index(container):
             return []
+        if nameless.goes_on:  # a seek would find the first clip only
+            return []
         first = next(container.decode(stream), None)
         if first is None or first.pts is None or not stream.time_base:
             return []

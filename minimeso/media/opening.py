@@ -54,6 +54,7 @@ class NamelessFile:
         self.fault: str | None = None
         self.most_pixels = MAX_PIXELS  # of a frame
         self.is_joined = False  # has another clip behind the first, which is not read
+        self.goes_on = False  # has others that are read, too, each with times of its own
 
     def read(self, size: int) -> bytes:
         try:
@@ -113,7 +114,8 @@ def _check_promises(file: NamelessFile, start: bytes) -> None:
     try:
         samples, file.is_joined = promises(file.file)
         found = others(file.file, start)
-        if found.starts and not (found.are_read and _are_alike(file.file, found.starts)):
+        file.goes_on = found.are_read and bool(found.starts) and _are_alike(file.file, found.starts)
+        if found.starts and not file.goes_on:
             file.end, file.is_joined = found.starts[0], True
         file.file.seek(0)
     except (OSError, ValueError) as error:

@@ -55,6 +55,16 @@ def test_the_pieces_have_every_frame_once(tmp_path: Path, name: str, fps: float 
     assert pieces == whole and counted == read
 
 
+def test_joined_clips_are_not_cut(tmp_path: Path) -> None:
+    """Each has times of its own: a piece would have frames of both, and most of the second none."""
+    path = long_clip(tmp_path, name="long.mkv")
+    assert len(spans(str(path), 3.0, least=5.0)) == 3
+    path.write_bytes(path.read_bytes() * 2)
+    assert not spans(str(path), 3.0, least=5.0)
+    with open_clip(path, None, True) as clip:
+        assert len(list(clip)) == clip.frames_read and not clip.faults and not clip.remarks
+
+
 def test_open_groups_of_pictures(tmp_path: Path) -> None:
     """Frames that are shown before a key frame, and lie behind it, belong to the piece before."""
     path = long_clip(tmp_path, **{"x264-params": "open-gop=1"})
