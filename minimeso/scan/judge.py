@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import os
 import pickle
 import platform
@@ -149,8 +150,17 @@ class Judge:
             yield path
             return
         fs, place = filesystem(path)
-        with fs.open(place, "rb") as file:
-            yield file
+        with _asking():
+            file = fs.open(place, "rb")
+        with file:
+            watched = _Watched(file)
+            try:
+                yield watched
+            except (OSError, PictureError):
+                if watched.fault is None:
+                    raise
+        if watched.fault is not None:  # else what was read until then would be taken for the clip
+            raise PictureError(f"{watched.fault}: try again with --retry")
 
     @contextlib.contextmanager
     def _fetched(self, job: Job, alive: Alive) -> Iterator[tuple[str, int, str]]:
@@ -178,6 +188,42 @@ class Judge:
         said, detector = reason.partition("\n")[0][:300], self._detector
         verdict = unreadable(path, said, detector.model.name, detector.prior)
         return outcome_of(verdict, path, None, entry.bytes, entry.stamp, self._settings.key)
+
+
+class _Watched(io.BufferedIOBase):
+    """A file behind an address.
+
+    Attributes:
+        fault: what went wrong with its server first; who reads it sees where the file ends then.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.fault: str | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            data: bytes = self._file.read(-1 if size is None else size)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever its package raises
+            self.fault = self.fault or reason_of(error)
+            raise OSError(self.fault) from None
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        place: int = self._file.seek(offset, whence)
+        return place
+
+    def tell(self) -> int:
+        place: int = self._file.tell()
+        return place
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,42 @@ def test_a_long_clip_at_an_address(tmp_path: Path) -> None:
     assert local.file is not None and remote.file is not None and local.file["status"] == "ok"
     for key in ("p_fake", "sha256", "frames_read", "persons"):
         assert local.file[key] == remote.file[key]
+
+
+class Failing(io.BytesIO):
+    """A file whose server stops answering in its middle."""
+
+    def __init__(self, data: bytes, error: Exception) -> None:
+        super().__init__(data)
+        self.error, self.left = error, len(data) // 2
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise self.error
+        return data
+
+
+@pytest.mark.parametrize("error", [OSError("reset"), RuntimeError("SlowDown")])
+def test_a_server_that_fails_is_no_end_of_the_clip(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict about what came until then was kept as that of the clip, and never made anew."""
+    data = talking(tmp_path, 8).read_bytes()
+    fs = filesystem("memory")
+    fs.pipe_file("/clips/failing.mp4", data)
+    address = "memory://clips/failing.mp4"
+    judge = OpenJudge(Settings(fast=True, piece=2.0))(None)
+    cut = judge(Job(Entry(address)), lambda: None)
+    assert isinstance(cut, Cut)
+    monkeypatch.setattr(type(fs), "open", lambda *_: Failing(data, error))
+    found = judge(Job(Entry(address), work=Work(cut, len(cut.spans) - 1)), lambda: None)
+    monkeypatch.undo()
+    fs.rm("/clips", recursive=True)
+    assert isinstance(found, Outcome) and found.file is not None
+    assert found.file["status"] == "unreadable"
+    assert found.file["reason"] == f"{error}: try again with --retry"
 
 
 def judged_by_hand(path: str, settings: Settings, damage: bytes | None = None) -> Outcome:
