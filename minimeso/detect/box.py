@@ -35,3 +35,9 @@ def iou(one: AnyBox, other: AnyBox) -> float:
     if wide <= 0 or high <= 0:
         return 0.0
     return wide * high / max(one[2] * one[3] + other[2] * other[3] - wide * high, 1e-12)
+
+
+def is_part(box: AnyBox, whole: AnyBox) -> bool:
+    """Whether the middle of a box lies in another one."""
+    x, y = center(box)
+    return 0 <= x - whole[0] <= whole[2] and 0 <= y - whole[1] <= whole[3]

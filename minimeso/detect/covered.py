@@ -14,15 +14,15 @@ import numpy as np
 
 from ..engine import Session
 from ..media.partial import AnyPixels, around
-from .beside import Beside
 from .decode import FoundFace
 from .framing import resized_crop, square
+from .late_session import LateSession
 
 MODEL = "covers"
 _PARTS = ("eyes", "mouth")
 
 
-class Covers(Beside):
+class Covers(LateSession):
     """Sees covers; one per detector.
 
     Args:

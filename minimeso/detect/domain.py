@@ -19,14 +19,14 @@ import numpy.typing as npt
 from ..checks import is_number
 from ..engine import Model, Session
 from ..errors import ModelError
-from .beside import Beside
+from .late_session import LateSession
 
 Array = npt.NDArray[np.float32]
 #: Nothing is stranger than that; a limit beyond says nothing of any face.
 _MOST = 1e4
 
 
-class Domain(Beside):
+class Domain(LateSession):
     """Tells strangers from faces like those of training, by what the thorough network computed.
 
     Args:

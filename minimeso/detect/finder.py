@@ -24,7 +24,7 @@ from ..engine.float_errors import with_usual_float_errors
 from ..errors import InputError, ModelError
 from ..locks import Lock
 from ..media.pixels import Pixels
-from .box import Box, center, iou
+from .box import center, iou, is_part
 from .canvas import CELL, Canvases, filling, in_cells
 from .decode import Array, FoundFace, decode, faces_of, rotate_back
 from .near import NEAR_FACE, NEAR_WIDEST, check_face, reach_of
@@ -176,7 +176,7 @@ class FaceFinder:
         close = self._close_up(picture, rotation)
         if close is None:
             return faces
-        parts = [face for face in faces if _is_part(face.box, close.box)]
+        parts = [face for face in faces if is_part(face.box, close.box)]
         if any(face.score >= close.score for face in parts):
             return faces
         return (close, *(face for face in faces if face not in parts))
@@ -374,12 +374,6 @@ def _of_one_rotation(faces: Sequence[FoundFace]) -> tuple[FoundFace, ...]:
         return ()
     kept = [f for f in faces if f.rotation == best.rotation or f.score >= _SURELY_TURNED]
     return tuple(sorted(kept, key=lambda face: -face.score))
-
-
-def _is_part(box: Box, whole: Box) -> bool:
-    """Whether the middle of a box lies in another one."""
-    x, y = center(box)
-    return 0 <= x - whole[0] <= whole[2] and 0 <= y - whole[1] <= whole[3]
 
 
 def _check_picture(picture: Pixels) -> None:

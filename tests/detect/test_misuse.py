@@ -17,8 +17,8 @@ from support.detectors import photo, random_detector, small_domain, small_pair
 
 import minimeso
 from minimeso import Detector, FaceFinder, FoundFace, InputError, PictureError, SeenFrame, Session
-from minimeso.detect import beside
 from minimeso.detect import detector as module
+from minimeso.detect import late_session
 from minimeso.detect.covered import Covers
 from minimeso.detect.domain import Domain
 from minimeso.media.key_frames import Span
@@ -178,7 +178,7 @@ def test_a_small_network_is_opened_once(kind: str, monkeypatch: pytest.MonkeyPat
             all_here.wait()
             return part._opened()
 
-        monkeypatch.setattr(beside, "Session", slowly)
+        monkeypatch.setattr(late_session, "Session", slowly)
         with ThreadPoolExecutor(threads) as pool:
             assert list(pool.map(session_of, range(threads))) == opened * threads
         part.close()

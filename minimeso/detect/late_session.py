@@ -1,4 +1,4 @@
-"""Beside: a small network that takes turns with a larger one, opened when it is first needed."""
+"""Late sessions: small networks that take turns with a larger one, opened when first needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..errors import InputError
 from ..locks import Lock
 
 
-class Beside:
+class LateSession:
     """A network that runs in the memory of another one.
 
     Args:
