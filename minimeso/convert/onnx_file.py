@@ -25,10 +25,12 @@ from .source import (
     Converted,
     Node,
     Preparation,
+    Step,
     add_input,
     convert_node,
     damage_told,
     finished,
+    is_channels_last,
     refuse,
     with_size,
 )
@@ -43,6 +45,8 @@ _OF_INTEGERS = frozenset(
     {"Cast", "Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice",
      "Split", "Concat", "Gather"}
 )  # fmt: skip
+#: What keeps elements where they are, of a picture before it is turned.
+_KEEPS = frozenset({"Cast", "Identity", "Add", "Sub", "Mul", "Div", "Clip"})
 #: Oldest opset whose operators are read as they are meant.
 _OLDEST = 6
 
@@ -129,14 +133,19 @@ def _convert(
         left -= array.nbytes
     build = Builder()
     inputs: dict[str, Value] = {}
+    reading: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for source in node.input:
+            reading.setdefault(source, []).append(node)
     for entry in graph.input:
         if entry.name not in values:
-            inputs[entry.name] = given = _input(build, graph, entry, size)
+            inputs[entry.name] = given = _input(build, reading, entry, size)
             of_bytes = entry.type.tensor_type.elem_type == _onnx().TensorProto.UINT8
             wanted = preparation.for_bytes() if of_bytes else preparation
             values[entry.name] = wanted.apply(build, given)
     left = SIZE_LIMIT  # once more, for what is worked out of them
-    integers: set[str] = set()  # names of values that are, here floats
+    # names of values that are, here floats
+    integers = {e.name for e in graph.input if e.type.tensor_type.elem_type not in FLOATS}
     used = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
     for number, node in enumerate(graph.node):
         whole = not integers.isdisjoint(node.input)
@@ -214,7 +223,9 @@ def _external(tensor: Any, folder: Path | None, elements: int) -> Array:
     return little.reshape(tuple(tensor.dims))
 
 
-def _input(build: Builder, graph: Any, entry: Any, size: tuple[int, int] | None) -> Value:
+def _input(
+    build: Builder, reading: Mapping[str, list[Any]], entry: Any, size: tuple[int, int] | None
+) -> Value:
     kind = entry.type.tensor_type
     if not entry.type.HasField("tensor_type") or not kind.HasField("shape"):
         raise GraphError(f"input {entry.name[:80]!r} is no tensor of a known rank")
@@ -222,29 +233,40 @@ def _input(build: Builder, graph: Any, entry: Any, size: tuple[int, int] | None)
         dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
         for dim in kind.shape.dim
     ]
-    readers = [node for node in graph.node if entry.name in node.input]
-    if kind.elem_type not in FLOATS and not all(_casts(node) for node in readers):
+    readers = reading.get(entry.name, [])
+    if kind.elem_type not in FLOATS and not all(map(_takes_integers, readers)):
         raise GraphError(
             f"input {entry.name[:80]!r} is of integers or of no numbers at all; the engine computes"
             " in float32: put a Cast to float behind it"
         )
-    nhwc = len(sizes) == 4 and bool(readers) and all(_turns(node) for node in readers)
+    nhwc = is_channels_last(
+        entry.name,
+        sizes,
+        lambda name: (
+            Step(node.output, _turns(node), node.op_type in _KEEPS)
+            for node in reading.get(name, ())
+        ),
+    )
     sizes = with_size(sizes, (1, 2) if nhwc else (2, 3), size)
     build.where = entry.name
     batched = True if any(node.op_type in _BATCHED for node in readers) else None
     return add_input(build, entry.name, sizes, nhwc, batched)
 
 
-def _casts(node: Any) -> bool:
-    """Whether it makes floats of what it reads."""
-    return node.op_type == "Cast" and all(a.i in FLOATS for a in node.attribute if a.name == "to")
+def _takes_integers(node: Any) -> bool:
+    """Whether it makes floats of what it reads, or moves it."""
+    if node.op_type == "Cast":
+        return all(a.i in FLOATS for a in node.attribute if a.name == "to")
+    return node.op_type in _OF_INTEGERS
 
 
 def _turns(node: Any) -> bool:
     """Whether it makes (N, C, H, W) of (N, H, W, C)."""
-    return node.op_type == "Transpose" and [
-        list(attribute.ints) for attribute in node.attribute
-    ] == [[0, 3, 1, 2]]
+    return (
+        node.op_type == "Transpose"
+        and node.domain in ("", "ai.onnx")
+        and [list(attribute.ints) for attribute in node.attribute] == [[0, 3, 1, 2]]
+    )
 
 
 def _results(

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from ..engine import Graph
 from ..errors import ConvertError
 from .keras_file import KerasFile
-from .torch_program import PREFIX, Program, reads
+from .torch_entries import PREFIX, makes, reads
+from .torch_program import Program
 from .torch_values import OF_SIZES, of_sizes, value_of
 from .view import Value, flat
 
@@ -173,7 +174,7 @@ def _run_node(entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
     target = str(entry["target"])
     if target in OF_SIZES:
         return of_sizes(entry, values)
-    if not target.startswith(PREFIX):
+    if not target.startswith(PREFIX) or not makes(entry):  # or it asserts the source's types
         return {}
     packet, _, overload = target.removeprefix(PREFIX).partition(".")
     function = getattr(getattr(torch.ops.aten, packet), overload)

@@ -7,7 +7,7 @@ import contextlib
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +25,8 @@ SIZE_LIMIT = 1 << 30
 MOST_NODES = 1 << 15
 
 
+#: Most nodes between an input and where its channels come first.
+_MOST_STEPS = 64
 #: Largest number of a mean or std.
 _MOST_OF_A_MEAN = 1e30
 #: Most channels of a picture that is prepared: each becomes a sum of all.
@@ -188,6 +190,30 @@ def with_size(
             height, width = (sizes[p] or "any" for p in places)
             raise GraphError(f"its pictures are {width}x{height} already: leave --size away")
     return [size[places.index(i)] if i in places else n for i, n in enumerate(sizes)]
+
+
+class Step(NamedTuple):
+    """A node that reads an input: the names of what it makes, and whether it turns (N, H, W, C) to
+    (N, C, H, W), or keeps all elements where they are."""
+
+    makes: Sequence[str]
+    turns: bool
+    keeps: bool
+
+
+def is_channels_last(
+    name: str, sizes: Sequence[Size], readers: Callable[[str], Iterable[Step]]
+) -> bool:
+    """Whether an input is of (N, H, W, C): each way from it comes to where that is turned."""
+    names, turned, seen = [name], False, 0
+    while names and len(sizes) == 4:
+        for step in readers(names.pop()):
+            seen += 1
+            if seen > _MOST_STEPS or not (step.turns or step.keeps or not step.makes):
+                return False
+            turned = turned or step.turns
+            names += [] if step.turns else step.makes
+    return turned
 
 
 def add_input(

@@ -195,6 +195,8 @@ _BASE: dict[str, Reader] = {
     "flatten.using_ints": torch_shapes.flatten,
     "permute.default": lambda node: first(node).permuted(ints(node.get("dims"))),
     "transpose.int": torch_shapes.transpose,
+    "movedim.int": torch_shapes.movedim,
+    "movedim.intlist": torch_shapes.movedim,
     "t.default": lambda node: first(node).permuted(list(range(len(first(node).axes)))[::-1]),
     "squeeze.default": torch_shapes.squeeze,
     "squeeze.dim": torch_shapes.squeeze,
@@ -286,7 +288,8 @@ _BASE: dict[str, Reader] = {
 VIEWS = frozenset(
     {
         "view.default", "reshape.default", "_unsafe_view.default", "flatten.using_ints",
-        "unflatten.int", "permute.default", "transpose.int", "t.default", "squeeze.default",
+        "unflatten.int", "permute.default", "transpose.int", "movedim.int", "movedim.intlist",
+        "t.default", "squeeze.default",
         "squeeze.dim", "squeeze.dims", "unsqueeze.default", "slice.Tensor", "narrow.default",
         "select.int", "chunk.default", "split.Tensor", "split_with_sizes.default", "split.sizes",
         "unbind.int", "contiguous.default", "to.dtype", "to.dtype_layout", "expand.default",
@@ -298,6 +301,14 @@ SAME = frozenset(
     {
         "detach.default", "alias.default", "dropout.default", "feature_dropout.default",
         "alpha_dropout.default", "feature_alpha_dropout.default",
+    }
+)  # fmt: skip
+#: Operators that keep elements where they are, of a picture before it is turned.
+KEEPS = frozenset(
+    {
+        "to.dtype", "to.dtype_layout", "_to_copy.default", "contiguous.default", "clone.default",
+        "detach.default", "alias.default", "clamp.default", "add.Tensor", "sub.Tensor",
+        "mul.Tensor", "div.Tensor", "add.Scalar", "sub.Scalar", "mul.Scalar", "div.Scalar",
     }
 )  # fmt: skip
 #: Operators that may have results of integers: they keep them, or their integers are places.

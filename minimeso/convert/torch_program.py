@@ -29,11 +29,13 @@ from .source import (
     convert_node,
     damage_told,
     finished,
+    is_channels_last,
     with_size,
 )
 from .torch_aliases import Aliases, cut_of
 from .torch_arguments import INTEGERS, TRAINS
 from .torch_constants import FOLDED, MADE, rounded, shares
+from .torch_entries import PREFIX, first_name, makes, module_of, reads, step
 from .torch_operators import IN_PLACE, OF_INTEGERS, READERS, SAME, VIEWS
 from .torch_values import OF_SIZES, of_sizes, value_of
 from .view import Value
@@ -43,7 +45,6 @@ _DTYPES = {1: "u1", 2: "i1", 3: "i2", 4: "i4", 5: "i8", 6: "f2", 7: "f4", 8: "f8
            13: "u2"}  # fmt: skip
 #: A bfloat16 is the upper half of a float32.
 _BYTES, _BFLOAT16, _INTEGERS = 1, 13, range(1, 6)
-PREFIX = "torch.ops.aten."
 #: Parts of a network in a context of PyTorch: programs of their own.
 _CONTEXTS = {
     "torch.ops.higher_order.wrap_with_autocast": "torch.autocast",
@@ -270,7 +271,7 @@ def _convert(
         kinds = [program.dtypes.get(output) for output in outputs]
         whole = any(kind in _INTEGERS for kind in kinds)
         if whole and folded is READERS and node.op in READERS and node.op not in OF_INTEGERS:
-            counts = "num_batches_tracked" in _first_name(entry)  # of a batch norm that trains
+            counts = "num_batches_tracked" in first_name(entry)  # of a batch norm that trains
             raise GraphError(f"node {node.name!r} ({node.op}): {TRAINS if counts else INTEGERS}")
         results = [
             rounded(result, kind, node.inputs)
@@ -285,17 +286,23 @@ def _convert(
                 )
         values.update(zip(outputs, results, strict=False))
         made.update(zip(outputs, results, strict=False))
-        shape = getattr(values.get(_first_name(entry)), "shape", ())
-        changed = _changed(aliases, node, _first_name(entry), outputs, number, shape)
+        shape = getattr(values.get(first_name(entry)), "shape", ())
+        changed = _changed(aliases, node, first_name(entry), outputs, number, shape)
         values.update(dict.fromkeys(changed, results[0] if results else None))
     return finished(build, name, values, inputs, program.outputs, made)
 
 
 def _add_inputs(program: Program, build: Builder, size: tuple[int, int] | None) -> dict[str, Value]:
     found = {}
+    reading: dict[str, list[Any]] = {}
+    for entry in program.nodes:
+        for source in reads(entry):
+            reading.setdefault(source, []).append(entry)
     for given in program.names:
-        sizes = with_size(list(program.sizes.get(given, [])), (2, 3), size)
-        found[given] = add_input(build, given, sizes, False)
+        sizes = list(program.sizes.get(given, []))
+        last = is_channels_last(given, sizes, lambda name: map(step, reading.get(name, ())))
+        sizes = with_size(sizes, (1, 2) if last else (2, 3), size)
+        found[given] = add_input(build, given, sizes, last)
     return found
 
 
@@ -325,35 +332,10 @@ def _is_known(node: Node) -> bool:
     return all(isinstance(part, np.ndarray) for part in parts)
 
 
-def _first_name(entry: Mapping[str, Any]) -> str:
-    arguments = entry["inputs"]
-    first = arguments[0]["arg"].get("as_tensor") if arguments else None
-    return str(first["name"]) if first else ""
-
-
 def _last_uses(program: Program) -> dict[str, int]:
     """Where each value is read last."""
     last = {name: number for number, entry in enumerate(program.nodes) for name in reads(entry)}
     return last | dict.fromkeys(program.outputs, len(program.nodes))
-
-
-def reads(entry: Mapping[str, Any]) -> list[str]:
-    """Names of the tensors that a node reads."""
-    arguments = [argument.get("arg") for argument in entry.get("inputs", ())]
-    return [name for argument in arguments for name in _names(argument)]
-
-
-def _names(argument: Any) -> list[str]:
-    if not isinstance(argument, dict):
-        return []
-    found = []
-    for kind, content in argument.items():
-        entries = content if isinstance(content, list) else [content]
-        if kind == "as_optional_tensors":
-            found += [name for entry in entries for name in _names(entry)]
-        elif kind.startswith("as_tensor"):
-            found += [str(e["name"]) for e in entries if isinstance(e, dict) and "name" in e]
-    return found
 
 
 def _node(
@@ -363,25 +345,8 @@ def _node(
     target = str(entry["target"])
     op = target.removeprefix(PREFIX) if target.startswith(PREFIX) else target
     arguments = {str(a["name"]): value_of(a["arg"], values) for a in entry["inputs"]}
-    outputs: list[str] = []
-    for result in entry["outputs"]:
-        for kind, content in result.items():
-            entries = content if isinstance(content, list) else [content]
-            if kind in ("as_tensor", "as_tensors"):
-                outputs += [str(one["name"]) for one in entries]
-            elif kind in ("as_sym_int", "as_sym_bool"):
-                outputs.append(str(content["as_name"]))
+    outputs = makes(entry)
     name = str(entry.get("name") or (outputs[0] if outputs else target))
-    module = _module(entry)
+    module = module_of(entry)
     node = Node(op, module or name, list(arguments.values()), arguments, build, 0, len(outputs))
     return node, outputs
-
-
-def _module(entry: Mapping[str, Any]) -> str:
-    """The path of the layer of ``torch.nn`` that a node belongs to, which its arrays are named
-    after."""
-    stack = str(entry.get("metadata", {}).get("nn_module_stack", ""))
-    parts = stack.rpartition(";")[2].split(",")
-    if len(parts) >= 3 and parts[2].startswith("torch.nn.modules.") and "container" not in parts[2]:
-        return parts[1].removeprefix("L['self'].")
-    return ""

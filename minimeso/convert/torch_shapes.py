@@ -42,6 +42,17 @@ def transpose(node: Node) -> Value:
     return x.permuted(order)
 
 
+def movedim(node: Node) -> Value:
+    x = first(node)
+    sources, targets = (
+        [x.axis_number(number) for number in ints(node.get(name))]
+        for name in ("source", "destination")
+    )
+    placed = dict(zip(targets, sources, strict=True))
+    left = iter([i for i in range(len(x.axes)) if i not in sources])
+    return x.permuted([placed[i] if i in placed else next(left) for i in range(len(x.axes))])
+
+
 def squeeze(node: Node) -> Value:
     x = first(node)
     dim = node.get("dim")

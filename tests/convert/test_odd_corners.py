@@ -343,6 +343,41 @@ def test_a_network_for_bytes_gets_bytes(tmp_path: Path) -> None:
     np.testing.assert_allclose(Session(said).run(x), x.transpose(0, 3, 1, 2) / 255 * 2 / 255, 1e-5)
 
 
+TURN = node("Transpose", "f", "t", perm=[0, 3, 1, 2])
+CAST = node("Cast", "x", "f", to=TensorProto.FLOAT)
+LAST = {
+    "turned": [node("Transpose", "x", "c", perm=[0, 3, 1, 2]),
+               node("Cast", "c", "t", to=TensorProto.FLOAT)],
+    "behind a cast": [CAST, TURN],
+    "behind a preparation": [node("Cast", "x", "a", to=TensorProto.FLOAT),
+                             node("Sub", "a mean", "b"), node("Div", "b most", "f"), TURN],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_channels_last_of_bytes(name: str, tmp_path: Path) -> None:
+    """As TensorFlow's networks have it: bytes of a picture, whose channels are turned later."""
+    constants = {"w": RANDOM.standard_normal((4, 3, 2, 2)), "mean": [1.0, 2, 3], "most": 255.0}
+    path = written(tmp_path, [*LAST[name], node("Conv", "t w", "y")], constants, ["N", "H", "W", 3])
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    path.write_bytes(model.SerializeToString())
+    assert convert_file(path).graph.inputs == {"x": (3, None, None)}
+    assert convert_file(path, size=(8, 6)).graph.inputs == {"x": (3, 8, 6)}
+    x = RANDOM.integers(0, 256, (2, 8, 6, 3)).astype(np.uint8)
+    (wanted,) = ReferenceEvaluator(model).run(None, {"x": x})
+    np.testing.assert_allclose(ran(path, x), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_channels_that_are_read_last_elsewhere_stay_where_they_are(tmp_path: Path) -> None:
+    nodes = [
+        node("Identity", "x", "f"), TURN, node("ReduceMax", "x", "m", axes=[3], keepdims=0),
+        node("ReduceMax", "t", "n", axes=[1], keepdims=0), node("Add", "m n", "y"),
+    ]  # fmt: skip
+    path = written(tmp_path, nodes, {}, [1, 8, 6, 3])
+    assert convert_file(path).graph.inputs == {"x": (8, 6, 3)}
+
+
 @pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.DOUBLE])
 def test_a_reference_of_another_type(kind: int, tmp_path: Path) -> None:
     path, target, reference = (

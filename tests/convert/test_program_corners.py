@@ -147,6 +147,29 @@ def test_constants_of_integers_stay_whole_in_a_reference(tmp_path: Path) -> None
     assert main(["verify", target, reference]) == 0
 
 
+LAST: dict[str, Callable[..., Any]] = {
+    "turned": lambda m, x: x.permute(0, 3, 1, 2).float(),
+    "moved": lambda m, x: torch.movedim(x.float(), -1, 1),
+    "behind a preparation": lambda m, x: ((x.float() - 3) / m.counts[:3]).permute(0, 3, 1, 2) + 1,
+}
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_channels_last(name: str, tmp_path: Path) -> None:
+    """The picture is (3, H, W) here, and its bytes are (H, W, 3), as those of every picture."""
+    for example in (torch.rand(1, 8, 6, 3), torch.randint(0, 256, (1, 8, 6, 3)).byte()):
+        model, module = converted(LAST[name], example)
+        assert model.graph.inputs == {"x": (3, 8, 6)}
+        given = example.numpy()
+        given = given if given.dtype == np.uint8 else given.transpose(0, 3, 1, 2)
+        found = Session(model, threads=1).run(np.ascontiguousarray(given))
+        np.testing.assert_allclose(found, module(example).numpy(), rtol=1e-5, atol=1e-6)
+    path, target, reference = (str(tmp_path / n) for n in ("m.pt2", "m.npz", "r.npz"))
+    torch.export.save(torch.export.export(module, (example,)), path)
+    assert main(["convert", path, target, "--reference", reference]) == 0
+    assert main(["verify", target, reference]) == 0
+
+
 def test_the_end_of_a_long_axis() -> None:
     """Longer than any side of a picture."""
     with pytest.raises(ConvertError, match="'end' must lie in"):  # not cut off at 1 << 20
