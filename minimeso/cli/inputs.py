@@ -15,6 +15,10 @@ STDIN = "-"
 DEFAULT_RATE = 25.0
 
 
+#: Windows' shells leave wildcards to the programs.
+_SHELL_EXPANDS_NOTHING = os.name == "nt"
+
+
 class Input(NamedTuple):
     """Something to judge.
 
@@ -33,7 +37,7 @@ def find_inputs(paths: Sequence[str]) -> list[Input]:
 
     inputs: list[Input] = []
     skipped: Counter[str] = Counter()
-    for path in paths:
+    for path in _expanded(paths) if _SHELL_EXPANDS_NOTHING else paths:
         if path == STDIN:
             closed = sys.stdin is None
             inputs.append(
@@ -50,3 +54,15 @@ def find_inputs(paths: Sequence[str]) -> list[Input]:
     if skipped:
         message(f"not looked at: {counted(skipped)}")
     return inputs
+
+
+def _expanded(paths: Sequence[str]) -> list[str]:
+    """Paths in place of wildcards; what none matches stays, and is said not to be there."""
+    from glob import glob, has_magic
+
+    found: list[str] = []
+    for path in paths:
+        is_pattern = has_magic(path) and not os.path.lexists(path)  # [1] may be a name
+        here = glob(path) if is_pattern else []  # noqa: PTH207 (Path changes how they are written)
+        found += sorted(here) or [path]
+    return found

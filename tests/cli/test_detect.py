@@ -297,6 +297,23 @@ def test_folder(model: str, folder: Path, capsys: Captured) -> None:
     assert [v["status"] for v in verdicts] == ["ok", "ok", "ok", "unreadable"]
 
 
+def test_wildcards_of_windows(
+    model: str, folder: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose shells leave them to the programs; a name may have such letters, too."""
+    monkeypatch.setattr("minimeso.cli.inputs._SHELL_EXPANDS_NOTHING", True)
+    shutil.copy(folder / "b.jpg", folder / "[b].jpg")
+    (folder / "[a]").mkdir()
+    asked = ["*b*.jpg", "[b].jpg", "?.none", "[a]"]
+    paths = [str(folder / name) for name in asked]
+    assert main(["detect", "--crops", "--json", "--model", model, *paths]) == 3
+    found = capsys.readouterr()
+    rows = [json.loads(row)["path"] for row in found.out.splitlines()]
+    names = ["[b].jpg", "b.jpg", "[b].jpg", "?.none"]
+    assert rows == [str(folder / name) for name in names]
+    assert f"{folder / '[a]'}: no pictures or clips in it" in found.err
+
+
 def test_empty_folder(model: str, tmp_path: Path, capsys: Captured) -> None:
     assert main(["detect", "--crops", "--model", model, str(tmp_path)]) == 3
     output = capsys.readouterr()
