@@ -340,6 +340,10 @@ def test_bytes_and_whatever_can_be_read(tmp_path: Path) -> None:
         for source in (*sources, Upload(data)):
             assert detector.check(source).to_json() == wanted, source  # type: ignore[arg-type]
         assert not raw.closed
+    used = io.BytesIO(data)
+    assert detector.check(used).to_json() == wanted
+    again = detector.check(used)
+    assert again.status == "unreadable" and again.note is not None and "seek(0)" in again.note
     assert detector.check(b"").status == "unreadable"
     assert detector.check(b"no picture").status == "unreadable"
     with io.StringIO("x") as text, tempfile.SpooledTemporaryFile(mode="w+") as other:

@@ -65,6 +65,8 @@ def stream_of(file: io.BufferedIOBase) -> Stream:
         if file.seekable() and not file.tell():
             return Stream(cast(IO[bytes], file), is_ours=False)
         start = _begin(file)
+        if not start and file.seekable() and file.tell():
+            raise Unreadable("it was read to its end before: go back by seek(0)")
         if not start:
             raise Unreadable("nothing comes from it: give a picture or clip")
         if format_of(start) is None and not begins_like_a_clip(start):
