@@ -18,6 +18,11 @@ def is_integer(value: Any) -> TypeGuard[int]:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+def is_flag(value: Any) -> bool:
+    """Whether it says yes or no: no text, of which ``"no"`` and ``"0"`` would say yes."""
+    return not isinstance(value, (str, bytes))
+
+
 def float_of(value: Any) -> float:
     """A real number as a float, of a fraction the nearest one: NaN for what is no number, infinity
     for an integer beyond all floats."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from ..checks import is_number
+from ..checks import is_flag, is_number
 from ..engine import Model, Session
 from ..engine.float_errors import usual_float_errors, with_usual_float_errors
 from ..errors import InputError, PictureError
@@ -70,7 +70,7 @@ class Detector:
     Raises:
         ModelError: a model is missing, damaged, no detector or no face finder.
         GraphError: the weights of a ``Model`` do not fit its graph.
-        InputError: ``prior``, ``min_face`` or ``max_pixels`` makes no sense.
+        InputError: ``fast``, ``crops``, ``prior``, ``min_face`` or ``max_pixels`` makes no sense.
         EngineError: the instruction set is not available.
     """
 
@@ -87,6 +87,9 @@ class Detector:
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
+        for name, value in (("fast", fast), ("crops", crops)):
+            if not is_flag(value):
+                raise InputError(f"{name} {value!r}: give True or False")
         self.model: Model | Pair = find_detector(model, fast)
         self.networks = open_networks(self.model, threads, isa)
         spread = spread_of(self.model.calibration, self.model.name)

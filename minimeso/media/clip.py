@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from ..checks import float_of, is_number
+from ..checks import float_of, is_flag, is_number
 from ..errors import InputError, PictureError
 from ..notes import Code, Note, joined
 from .partial import AnyPixels, PartialFrame
@@ -249,6 +249,8 @@ class Clip(ABC):
 
 def checked_fps(fps: float | None, every_frame: bool) -> float | None:
     """How many frames a second to take, None for all; ``InputError`` if that makes no sense."""
+    if not is_flag(every_frame):
+        raise InputError(f"every_frame {every_frame!r}: give True or False")
     if every_frame:
         if fps is not None:
             raise InputError(f"fps {fps} and every frame: choose one of them")

@@ -55,6 +55,16 @@ def test_settings_that_are_no_numbers(value: Any) -> None:
         FaceFinder(threshold=value)
 
 
+@pytest.mark.parametrize("no", ["no", "0", "False", b""])
+def test_text_is_neither_yes_nor_no(detector: Detector, no: Any) -> None:
+    """As settings of a file or of the environment are: with them the fast network judged alone."""
+    with pytest.raises(InputError, match=r"every_frame .*: give True or False"):
+        detector.check(photo(), every_frame=no)
+    for name in ("fast", "crops"):
+        with pytest.raises(InputError, match=f"{name} .*: give True or False"):
+            Detector(random_detector(), **{name: no})
+
+
 @pytest.mark.parametrize("most", [math.inf, 1e6, np.int64(10**6)])
 def test_most_pixels_may_be_any_number(most: Any) -> None:
     assert Detector(random_detector(), crops=True, max_pixels=most).check(photo()).status == "ok"
