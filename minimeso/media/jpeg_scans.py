@@ -20,7 +20,7 @@ _FILL = 0xFF
 _ALONE = (0x00, 0x01, *range(0xD0, 0xDA))
 #: Segments and bytes between them that are looked at before the first scan; there may be more.
 _MOST_SEGMENTS = 4096
-_END = b"\xff\xd9"
+_BEGINNING, _END = b"\xff\xd8\xff", b"\xff\xd9"
 #: Zeros at the end of a file that are looked into; behind the end of a picture there may be any
 #: number, and something else in front of them, as the clip of a moving photograph.
 _EMPTY, _PIECE = 1024, 1 << 20
@@ -81,6 +81,25 @@ def has_empty_end(file: IO[bytes]) -> bool:
             if left:
                 break
         return not _ends(file, end)
+    finally:
+        file.seek(place)
+
+
+def has_another(file: IO[bytes]) -> bool:
+    """Whether another picture begins right where this one ends, as in a stream of a camera or of
+    ``cat``, of which Pillow knows nothing; the file stays where it was."""
+    place = file.tell()
+    try:
+        if _SCAN not in _segments(file):
+            return False
+        last = b""
+        while piece := file.read(_PIECE):
+            at = (last + piece).find(_END)
+            if at >= 0:
+                behind = (last + piece)[at + 2 : at + 5]
+                return (behind + file.read(3 - len(behind))) == _BEGINNING
+            last = piece[-1:]
+        return False
     finally:
         file.seek(place)
 

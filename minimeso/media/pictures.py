@@ -26,7 +26,8 @@ from . import tiff
 from .binary import binary_of
 from .compression import doubt_about
 from .formats import SIGNATURE_BYTES, format_of, missing, opener
-from .jpeg_scans import has_empty_end, has_one_scan
+from .joined import others
+from .jpeg_scans import has_another, has_empty_end, has_one_scan
 from .jxl_size import jxl_size
 from .pixels import Pixels, rgb_of_array, rgb_of_image, strips
 
@@ -189,7 +190,8 @@ def _check_regular(status: os.stat_result) -> None:
 
 def _decode(file: IO[bytes], max_pixels: int | None) -> Picture:
     with identify(file, max_pixels) as image:
-        notes = (Note("first_frame_only"),) if has_frames(image) else ()
+        is_first = has_frames(image) or _is_joined(image, file)
+        notes = (Note("first_frame_only"),) if is_first else ()
         by = _reduce(image, max_pixels)
         if by > 1:
             notes = (*notes, Note("reduced", {"by": by}))
@@ -269,6 +271,19 @@ def has_frames(image: Image.Image) -> bool:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # the second frame is damaged: never mind, the first one is wanted
         return False
+
+
+def _is_joined(image: Image.Image, file: IO[bytes]) -> bool:
+    """Whether another picture of its kind stands right behind it, as in a stream of a camera."""
+    if image.format == "JPEG":
+        return has_another(file)
+    if image.format not in ("PNG", "WEBP"):
+        return False
+    place = file.tell()
+    file.seek(0)
+    found = others(file, file.read(SIGNATURE_BYTES))
+    file.seek(place)
+    return bool(found.starts)
 
 
 def _load(image: Image.Image) -> str | None:

@@ -1,0 +1,76 @@
+"""Streams of pictures, one behind the other: the first is judged, and that is said."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+from support.clips import clip_bytes
+from support.detectors import photo
+
+from minimeso.media import jpeg_scans
+from minimeso.media.pictures import read_picture
+
+
+def jpeg(**options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(photo()).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def with_a_small_copy() -> bytes:
+    exif = b"Exif\0\0" + jpeg() + jpeg()
+    return jpeg(exif=exif)
+
+
+def codes(data: bytes) -> list[str]:
+    return [note.code for note in read_picture(data).notes]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 5, 1 << 20])
+@pytest.mark.parametrize(
+    "data", [jpeg(), jpeg(progressive=True), jpeg(subsampling=0, quality=95), with_a_small_copy()]
+)
+def test_what_is_behind_the_first_is_told(
+    data: bytes, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jpeg_scans, "_PIECE", piece)
+    assert codes(data + data) == ["first_frame_only"]
+    for behind in (b"", b"\0" * 9, b"\xff", b"\xff\xd8", b"\0" + data, b"\0\0\0\x18ftypmp42"):
+        assert codes(data + behind) == []
+
+
+def test_a_camera_sends_such_a_stream() -> None:
+    data = clip_bytes("mjpeg", "mjpeg", pix_fmt="yuvj420p")
+    found = read_picture(data)
+    assert [note.code for note in found.notes] == ["first_frame_only"] and found.complete
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_others_may_be_joined_too(kind: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(photo()).save(file, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    data = file.getvalue()
+    one, two = read_picture(data), read_picture(data + data)
+    assert (one.notes, [note.code for note in two.notes]) == ((), ["first_frame_only"])
+    assert (one.pixels == photo()).all() and (two.pixels == photo()).all()
+    assert codes(data + b"more") == []
+
+
+def test_two_pictures_of_one_phone_are_one() -> None:
+    """The second of an MPO file is another size of the first, or its depth."""
+    file = io.BytesIO()
+    image = Image.fromarray(photo())
+    image.save(file, "MPO", save_all=True, append_images=[image.rotate(180)])
+    assert codes(file.getvalue()) == []
+
+
+def test_wherever_it_is_cut() -> None:
+    data = jpeg() * 2
+    for cut in range(0, len(data), 13):
+        file = io.BytesIO(data[:cut])
+        file.seek(min(cut, 5))
+        assert jpeg_scans.has_another(file) == (cut >= len(data) // 2 + 3)
+        assert file.tell() == min(cut, 5)
