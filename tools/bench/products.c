@@ -1,10 +1,12 @@
-/* Matrix products of 1x1 convolutions in float32, and in 16-bit integers whose sums have 32 bits.
+/* Matrix products of 1x1 convolutions in float32, and in something smaller.
 
-   y[o][p] = sum over c of w[o][c] x[c][p]. In integers two channels lie side by side, so that one
-   instruction (pmaddwd) does two multiplications and an addition for each pixel.
+   y[o][p] = sum over c of w[o][c] x[c][p]. Of what is smaller DEPTH channels lie side by side,
+   whose products one instruction adds to a sum of 32 bits: two integers of 16 bits (pmaddwd, with
+   AVX-512 vpdpwssd), two bfloat16 (-DBFLOAT16: vdpbf16ps) or four of 8 bits (-DBYTES: vpdpbusd; x
+   has no sign, as behind a ReLU6).
 
-   Usage: products INPUTS OUTPUTS PIXELS TURNS, prints nanoseconds: medians of float32, of integers,
-   and of rounding x to integers, which is to be added. */
+   Usage: products INPUTS OUTPUTS PIXELS TURNS, prints nanoseconds: medians of float32, of what is
+   smaller, and of rounding x to it, which is to be added. */
 
 #define _POSIX_C_SOURCE 199309L
 #include <immintrin.h>
@@ -14,7 +16,21 @@
 #include <string.h>
 #include <time.h>
 
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+enum { LANES = 16, TALL = 8 };
+typedef __m512 floats;
+typedef __m512i ints;
+#define F(name) _mm512_##name##_ps
+#define I(name) _mm512_##name##_epi32
+#define LOAD_I(p) _mm512_loadu_si512(p)
+#define STORE_I(p, v) _mm512_storeu_si512(p, v)
+#define DOT(sum, v, a) _mm512_dpwssd_epi32(sum, v, a)
+#define TO_INTS(v) _mm512_cvtps_epi32(v)
+#define TO_FLOATS(v) _mm512_cvtepi32_ps(v)
+#define PAIRS(low, high) _mm512_mask_blend_epi16(0xaaaaaaaa, low, _mm512_slli_epi32(high, 16))
+#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define HOLD(a, b) __asm__("" : "+v"(a), "+v"(b))
+#elif defined(__AVX2__)
 enum { LANES = 8, TALL = 6 };
 typedef __m256 floats;
 typedef __m256i ints;
@@ -22,7 +38,7 @@ typedef __m256i ints;
 #define I(name) _mm256_##name##_epi32
 #define LOAD_I(p) _mm256_loadu_si256((const __m256i *)(p))
 #define STORE_I(p, v) _mm256_storeu_si256((__m256i *)(p), v)
-#define MADD(a, b) _mm256_madd_epi16(a, b)
+#define DOT(sum, v, a) _mm256_add_epi32(_mm256_madd_epi16(v, a), sum)
 #define TO_INTS(v) _mm256_cvtps_epi32(v)
 #define TO_FLOATS(v) _mm256_cvtepi32_ps(v)
 #define PAIRS(low, high) _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa)
@@ -35,7 +51,7 @@ typedef __m128i ints;
 #define I(name) _mm_##name##_epi32
 #define LOAD_I(p) _mm_loadu_si128((const __m128i *)(p))
 #define STORE_I(p, v) _mm_storeu_si128((__m128i *)(p), v)
-#define MADD(a, b) _mm_madd_epi16(a, b)
+#define DOT(sum, v, a) _mm_add_epi32(_mm_madd_epi16(v, a), sum)
 #define TO_INTS(v) _mm_cvtps_epi32(v)
 #define TO_FLOATS(v) _mm_cvtepi32_ps(v)
 #define PAIRS(low, high)                                                                           \
@@ -43,10 +59,27 @@ typedef __m128i ints;
 #define MULTIPLY_ADD(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
 #endif
 
-enum { WIDE = 2, STEP = WIDE * LANES };
+/* What a level of x is: as many as sums of 2,000 products, weights up to 127, fit into 32 bits. */
+#if defined(BYTES)
+enum { DEPTH = 4, LEVELS = 255 };
+#undef DOT
+#define DOT(sum, v, a) _mm512_dpbusd_epi32(sum, a, v)
+#elif defined(BFLOAT16)
+enum { DEPTH = 2, LEVELS = 6 };
+#undef DOT
+#define DOT(sum, v, a) (ints) _mm512_dpbf16_ps((floats)(sum), (__m512bh)(v), (__m512bh)(a))
+#undef TO_FLOATS
+#define TO_FLOATS(v) ((floats)(v))
+#else
+enum { DEPTH = 2, LEVELS = 8191 };
+#endif
 
+enum { WIDE = 2, STEP = WIDE * LANES, MOST = 127 };
+
+#ifndef HOLD
 /* Or gcc computes all products first and has no registers left for the sums. */
 #define HOLD(a, b) __asm__("" : "+x"(a), "+x"(b))
+#endif
 
 /* Weights lie as (OUTPUTS / TALL, taps, TALL), so that a tile reads them in one run. */
 static void in_floats(const float *x, const float *w, float *y, long inputs, long outputs,
@@ -74,23 +107,23 @@ static void in_floats(const float *x, const float *w, float *y, long inputs, lon
         }
 }
 
-static void in_integers(const int32_t *x, const int32_t *w, const float *scale, float *y,
-                        long inputs, long outputs, long pixels)
+static void smaller(const int32_t *x, const int32_t *w, const float *scale, float *y, long inputs,
+                    long outputs, long pixels)
 {
-    long pairs = inputs / 2;
+    long taps = inputs / DEPTH;
     for (long o = 0; o < outputs; o += TALL)
         for (long p = 0; p < pixels; p += STEP) {
             ints sums[TALL][WIDE];
             for (int i = 0; i < TALL; i++)
                 for (int j = 0; j < WIDE; j++)
                     sums[i][j] = I(set1)(0);
-            const int32_t *weight = w + o * pairs, *from = x + p;
-            for (long c = 0; c < pairs; c++, weight += TALL, from += pixels) {
+            const int32_t *weight = w + o * taps, *from = x + p;
+            for (long c = 0; c < taps; c++, weight += TALL, from += pixels) {
                 ints a = LOAD_I(from), b = LOAD_I(from + LANES);
                 for (int i = 0; i < TALL; i++) {
                     ints v = I(set1)(weight[i]);
-                    sums[i][0] = I(add)(MADD(v, a), sums[i][0]);
-                    sums[i][1] = I(add)(MADD(v, b), sums[i][1]);
+                    sums[i][0] = DOT(sums[i][0], v, a);
+                    sums[i][1] = DOT(sums[i][1], v, b);
                     HOLD(sums[i][0], sums[i][1]);
                 }
             }
@@ -101,17 +134,48 @@ static void in_integers(const int32_t *x, const int32_t *w, const float *scale, 
         }
 }
 
-/* Two channels of floats to pairs of 16 bits, times a power of two. */
-static void rounded(const float *x, int32_t *to, long inputs, long pixels, float scale)
+/* DEPTH channels of floats side by side, rounded. */
+static void rounded(const float *x, int32_t *to, long inputs, long pixels)
 {
-    floats times = F(set1)(scale);
-    for (long c = 0; c < inputs; c += 2)
+    floats times = F(set1)(LEVELS / 6.0f);
+    for (long c = 0; c < inputs; c += DEPTH)
         for (long p = 0; p < pixels; p += LANES) {
             const float *from = x + c * pixels + p;
+            ints together;
+#if defined(BYTES)
+            together = I(set1)(0);
+            for (int i = DEPTH; i--;) {
+                ints part = TO_INTS(F(mul)(times, F(loadu)(from + i * pixels)));
+                together = _mm512_or_si512(_mm512_slli_epi32(together, 8), part);
+            }
+#elif defined(BFLOAT16)
+            (void)times;
+            __m512bh both = _mm512_cvtne2ps_pbh(F(loadu)(from + pixels), F(loadu)(from));
+            ints high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64((ints)both, 1));
+            ints low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256((ints)both));
+            together = PAIRS(low, high);
+#else
             ints low = TO_INTS(F(mul)(times, F(loadu)(from)));
             ints high = TO_INTS(F(mul)(times, F(loadu)(from + pixels)));
-            STORE_I(to + c / 2 * pixels + p, PAIRS(low, high));
+            together = PAIRS(low, high);
+#endif
+            STORE_I(to + c / DEPTH * pixels + p, together);
         }
+}
+
+/* A weight in so few bits. */
+static uint32_t bits_of(int value)
+{
+#if defined(BYTES)
+    return (uint8_t)value;
+#elif defined(BFLOAT16)
+    float exact = (float)value; /* of eight bits, so it is a bfloat16 */
+    uint32_t bits;
+    memcpy(&bits, &exact, sizeof bits);
+    return bits >> 16;
+#else
+    return (uint16_t)value;
+#endif
 }
 
 static double now(void)
@@ -142,9 +206,6 @@ static void *array(long count)
     return found;
 }
 
-/* What a level of x is, and of w; with 13 bits and 8 the sums of 2,000 products fit into 32. */
-enum { LEVELS = 8191, MOST = 127 };
-
 int main(int count, char **arguments)
 {
     if (count != 5)
@@ -152,11 +213,12 @@ int main(int count, char **arguments)
     long inputs = atol(arguments[1]), outputs = atol(arguments[2]), pixels = atol(arguments[3]);
     int turns = atoi(arguments[4]);
     long rows = (outputs + TALL - 1) / TALL * TALL;
-    if (inputs < 2 || inputs % 2 || inputs > 2000 || outputs < 1 || pixels % STEP || turns < 1)
+    if (inputs < DEPTH || inputs % DEPTH || inputs > 2000 || outputs < 1 || pixels % STEP ||
+        turns < 1)
         return 2;
     float *x = array(inputs * pixels), *w = array(rows * inputs), *scale = array(rows);
     float *y = array(rows * pixels), *z = array(rows * pixels);
-    int32_t *xi = array(inputs / 2 * pixels), *wi = array(rows * inputs / 2);
+    int32_t *xi = array(inputs / DEPTH * pixels), *wi = array(rows * inputs / DEPTH);
     double *took = malloc(3 * (size_t)turns * sizeof *took);
     if (!took)
         return 2;
@@ -172,18 +234,18 @@ int main(int count, char **arguments)
             state = state * 1664525u + 1013904223u;
             int value = (int)(state >> 24) % (2 * MOST + 1) - MOST;
             w[o / TALL * TALL * inputs + c * TALL + o % TALL] = 0.01f * (float)value;
-            int32_t *pair = wi + o / TALL * TALL * (inputs / 2) + c / 2 * TALL + o % TALL;
-            uint32_t bits = (uint32_t)(uint16_t)(int16_t)value << (c % 2 * 16);
-            *pair = (int32_t)((uint32_t)*pair | bits);
+            long tap = o / TALL * TALL * (inputs / DEPTH) + c / DEPTH * TALL + o % TALL;
+            uint32_t bits = bits_of(value) << (c % DEPTH * (32 / DEPTH));
+            wi[tap] = (int32_t)((uint32_t)wi[tap] | bits);
         }
     }
     for (int turn = 0; turn < turns; turn++) {
         double start = now();
         in_floats(x, w, y, inputs, rows, pixels);
         double second = now();
-        rounded(x, xi, inputs, pixels, LEVELS / 6.0f);
+        rounded(x, xi, inputs, pixels);
         double third = now();
-        in_integers(xi, wi, scale, z, inputs, rows, pixels);
+        smaller(xi, wi, scale, z, inputs, rows, pixels);
         took[turn] = second - start;
         took[2 * turns + turn] = third - second;
         took[turns + turn] = now() - third;
