@@ -6,6 +6,7 @@ import functools
 import os
 from typing import IO, TYPE_CHECKING, Any
 
+from ..notes import Note
 from .clip import MAX_ANIMATED_PIXELS, MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box
 from .formats import ANIMATED, format_of
@@ -53,7 +54,7 @@ class NamelessFile:
         self.begin, self.end = begin, end  # where the file begins and ends for FFmpeg
         self.fault: str | None = None
         self.most_pixels = MAX_PIXELS  # of a frame
-        self.is_joined = False  # has another clip behind the first, which is not read
+        self.remarks: tuple[Note, ...] = ()  # what of it is read
         self.goes_on = False  # has others that are read, too, each with times of its own
 
     def read(self, size: int) -> bytes:
@@ -112,11 +113,13 @@ def _clips() -> str:
 def _check_promises(file: NamelessFile, start: bytes) -> None:
     """``Unreadable`` for tables that FFmpeg would fill gigabytes with; read before it does."""
     try:
-        samples, file.is_joined = promises(file.file)
+        samples, is_joined = promises(file.file)
         found = others(file.file, start)
         file.goes_on = found.are_read and bool(found.starts) and _are_alike(file.file, found.starts)
         if found.starts and not file.goes_on:
-            file.end, file.is_joined = found.starts[0], True
+            file.end, is_joined = found.starts[0], True
+        if is_joined:
+            file.remarks += (Note("first_clip_only"),)
         file.file.seek(0)
     except (OSError, ValueError) as error:
         raise Unreadable(_damaged(text_of(error))) from None
@@ -193,6 +196,8 @@ def best_stream(container: InputContainer, file: NamelessFile) -> VideoStream:
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
+    if len(moving) > 1:
+        file.remarks += (Note("largest_track_only"),)
     best = max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
     check_size(best.codec_context.width, best.codec_context.height, file.most_pixels)
     return best

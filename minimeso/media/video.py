@@ -165,8 +165,7 @@ class _File(Clip):
         self._packets_read = self._packets_shown = self._lost = self._damaged = 0
         self._drifts_from: float | None = None  # since when frames are damaged
         self._broken: str | None = None
-        if self._file.is_joined:
-            self._remark("first_clip_only")
+        self.remarks = self._file.remarks
         self._counts_packets = self._skips = self._may_skip(stream)
         if self._skips:
             decoder.skip_frame = "NONREF"

@@ -32,6 +32,7 @@ from minimeso import PictureError
 from minimeso.media import opening
 from minimeso.media.formats import PICTURE_ENDINGS
 from minimeso.media.video import CLIP_ENDINGS, is_clip, open_clip
+from minimeso.notes import Note
 
 av = pytest.importorskip("av")
 
@@ -82,7 +83,8 @@ def test_the_best_of_several_tracks(tmp_path: Path) -> None:
         for stream in streams:
             container.mux(stream.encode(None))
     assert read(path, every_frame=True)[1] == list(range(5))
-    assert read(path)[2].size == (128, 96)
+    clip = read(path)[2]
+    assert clip.size == (128, 96) and clip.remarks == (Note("largest_track_only"),)
 
 
 @pytest.mark.parametrize(
