@@ -46,6 +46,8 @@ _REDUCTIONS = (1, 2, 4, 8)
 _TIMES_MEMORY = {"WEBP": 2, "JPEG2000": 3}
 #: What a picture that is read from an open file is called.
 STREAM = "-"
+#: In segments of a JPEG that tell of others behind it, such as how bright or how far each pixel is.
+_PARTS = b"MPF\0", b"ns.google.com/photos/"
 _SAVE_AS = "save it as JPEG or PNG"
 _COPY_AGAIN = "copy or download it again"
 _COPY_OR_SAVE = f"copy it again, or {_SAVE_AS}"
@@ -274,9 +276,11 @@ def has_frames(image: Image.Image) -> bool:
 
 
 def _is_joined(image: Image.Image, file: IO[bytes]) -> bool:
-    """Whether another picture of its kind stands right behind it, as in a stream of a camera."""
+    """Whether another picture of its kind stands right behind it, as in a stream of a camera, that
+    is no part of it."""
     if image.format == "JPEG":
-        return has_another(file)
+        told = (data for _, data in getattr(image, "applist", ()))
+        return not any(mark in data for data in told for mark in _PARTS) and has_another(file)
     if image.format not in ("PNG", "WEBP"):
         return False
     place = file.tell()

@@ -67,6 +67,23 @@ def test_two_pictures_of_one_phone_are_one() -> None:
     assert codes(file.getvalue()) == []
 
 
+@pytest.mark.parametrize(
+    ("marker", "content"),
+    [
+        (0xE2, b"MPF\0MM\0*"),
+        (
+            0xE1,
+            b"http://ns.adobe.com/xap/1.0/\0<x C='http://ns.google.com/photos/1.0/container/'/>",
+        ),
+    ],
+)
+def test_what_belongs_to_a_photograph_is_no_other(marker: int, content: bytes) -> None:
+    """How bright each pixel is on a better screen (Ultra HDR), or how far away."""
+    data, part = jpeg(), jpeg()
+    segment = bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+    assert codes(data[:2] + segment + data[2:] + part) == []
+
+
 def test_wherever_it_is_cut() -> None:
     data = jpeg() * 2
     for cut in range(0, len(data), 13):
