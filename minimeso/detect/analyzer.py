@@ -313,8 +313,11 @@ class Analyzer:
     def live(self, frame: SeenFrame) -> Iterator[LiveFace]:
         """What is known of the persons of a frame right after it was judged."""
         for seen in frame.faces:
-            moments = self.findings.persons.get(seen.track)
-            last = moments[-_counting(moments) :] if moments else []
+            moments, last = self.findings.persons.get(seen.track), []
+            if moments:
+                first = max(len(moments) - _counting(moments), 0)
+                last = moments[first:]
+                moments.forget(first)
             person = self.findings.track(self._rule, seen.track, last) if last else None
             yield LiveFace(
                 frame.t, seen.track, box_inside(seen.face, frame.pixels), seen.p_fake, seen.reason,

@@ -9,13 +9,16 @@ as there.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import overload
 
 from ..engine.exact import sigmoid
 from .box import Box
 from .verdict import Moment
+
+#: Fewer frames stay: what is behind them has to move each time.
+_FORGOTTEN_AT_ONCE = 256
 
 
 class Moments(Sequence[Moment]):
@@ -31,6 +34,7 @@ class Moments(Sequence[Moment]):
         self._times, self._boxes, self._scores = array("d"), array("i"), array("d")
         self._looks, self._logits = array("q"), array("d")
         self._strangeness = 0.0  # of all looks together
+        self._gone = 0  # first frames that were forgotten; places count them
 
     def append(self, t: float, box: Box, score: float) -> None:
         """Add the next frame.
@@ -73,12 +77,24 @@ class Moments(Sequence[Moment]):
         """Whether all looks together say that the person is unlike the faces of training."""
         return self._strangeness > 0
 
+    def forget(self, before: int) -> None:
+        """Frames before this place are asked for no more: those that no other needs go.  A person
+        may be before a camera for days."""
+        looks = bisect_right(self._looks, before)
+        if self._weight is not None:  # what lies between two looks needs both
+            before = self._looks[looks - 1] if looks else 0
+        count = before - self._gone
+        if count >= _FORGOTTEN_AT_ONCE:
+            del self._times[:count], self._boxes[: 4 * count], self._scores[:count]
+            del self._looks[: max(looks - 1, 0)], self._logits[: max(looks - 1, 0)]
+            self._gone = before
+
     def times(self) -> array[float]:
-        """Seconds of every frame."""
+        """Seconds of every frame that is not forgotten."""
         return self._times
 
     def __len__(self) -> int:
-        return len(self._times)
+        return self._gone + len(self._times)
 
     @overload
     def __getitem__(self, index: int) -> Moment: ...
@@ -88,13 +104,16 @@ class Moments(Sequence[Moment]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]
-        x, y, width, height = self._boxes[4 * index : 4 * index + 4]
+        place = index - self._gone
+        if place < 0:
+            raise IndexError("a frame that was forgotten")
+        x, y, width, height = self._boxes[4 * place : 4 * place + 4]
         box = Box(x, y, width, height)
         if self._weight is None:
-            return Moment(self._times[index], box, self._scores[index])
+            return Moment(self._times[place], box, self._scores[place])
         logit, looked = self._thorough(index)
-        p_fake = sigmoid(self._scores[index] + self._weight * logit)
-        return Moment(self._times[index], box, p_fake, looked)
+        p_fake = sigmoid(self._scores[place] + self._weight * logit)
+        return Moment(self._times[place], box, p_fake, looked)
 
     def _thorough(self, index: int) -> tuple[float, bool]:
         """What the thorough network says of a frame, or would, and whether it looked at it."""
@@ -103,7 +122,8 @@ class Moments(Sequence[Moment]):
             return self._logits[after], True
         if after in (0, len(self._looks)):
             return self._logits[max(after - 1, 0)], False
-        t, left, right = (self._times[i] for i in (index, *self._looks[after - 1 : after + 1]))
+        places = (index, *self._looks[after - 1 : after + 1])
+        t, left, right = (self._times[place - self._gone] for place in places)
         share = (t - left) / (right - left) if right > left else 0.5
         before, behind = self._logits[after - 1 : after + 1]
         return before + share * (behind - before), False

@@ -16,7 +16,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
-from support.detectors import constant_detector, photo, png_header, random_detector, saved
+from support.detectors import (
+    constant_detector,
+    photo,
+    png_header,
+    random_detector,
+    saved,
+    small_pair,
+)
 
 import minimeso
 from minimeso import (
@@ -32,7 +39,9 @@ from minimeso import (
     Track,
     Verdict,
 )
+from minimeso.detect.box import Box
 from minimeso.detect.framing import resized_crop, square, whole
+from minimeso.detect.moments import Moments
 from minimeso.detect.prior import shift, shifted
 from minimeso.detect.verdict import Moment, SeenFrame, judge
 from minimeso.media.pictures import read_picture
@@ -339,6 +348,41 @@ def test_a_stream_of_many_frames_a_second_calls_somebody_fake() -> None:
     detector = Detector(constant_detector(4.0), crops=True, threads=1)
     words = [face.verdict for face in detector.stream([PHOTO] * 700, 400)]
     assert words == ["uncertain"] * 600 + ["fake"] * 100
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_a_stream_of_days_keeps_few_frames(thorough: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says what it would say if it kept all of them."""
+    model = small_pair() if thorough else random_detector()
+    detector = Detector(model, crops=True, threads=1)
+    rng = np.random.default_rng(3)
+    frames = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(40)]
+    places = rng.integers(0, len(frames), 400)
+    kept = []
+    monkeypatch.setattr("minimeso.detect.analyzer._LIVE_MOMENTS", 50)
+    monkeypatch.setattr("minimeso.detect.moments._FORGOTTEN_AT_ONCE", 20)
+    forget = Moments.forget
+
+    def watched(self: Moments, before: int) -> None:
+        forget(self, before)
+        kept.append(len(self.times()))
+        assert len(self) == len(kept)
+
+    monkeypatch.setattr(Moments, "forget", watched)
+    found = list(detector.stream((frames[place] for place in places), 40))
+    assert max(kept) < 150 < len(found)
+    monkeypatch.setattr(Moments, "forget", lambda self, before: None)
+    assert found == list(detector.stream((frames[place] for place in places), 40))
+
+
+def test_frames_that_were_forgotten_are_not_others() -> None:
+    moments = Moments()
+    for number in range(700):
+        moments.append(number / 10, Box(number, 0, 9, 9), 0.5)
+    moments.forget(300)
+    assert len(moments) == 700 and moments[300].box.x == 300 and moments[-1].box.x == 699
+    with pytest.raises(IndexError, match="forgotten"):
+        moments[299]
 
 
 def test_uncertain_says_why() -> None:
