@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from .verdict import OnFrame, SeenFrame, Verdict
 
 #: Frames that wait before each thread: one, because a frame of 1920 x 1080 takes 6 MB.
 _PREFETCHED_FRAMES = 1
+#: Frames that are judged together hold no more, by much: thirty of 8K would be 3.6 GB.
+_MOST_BYTES = 1 << 29
 
 
 def judge_frames(
@@ -43,10 +45,13 @@ def judge_frames(
         prefetch(_cropped_frames(analyzer, frames, clip), _PREFETCHED_FRAMES) as cropped,
     ):
         for few in _in_batches(cropped, analyzer.at_once):
-            if _is_enough(analyzer.judge(few), clip, on_frame, so_far):
+            seen = analyzer.judge(few)
+            few.clear()  # it would be held until the next ones are there
+            if _is_enough(seen, clip, on_frame, so_far):
                 frames.stop()  # or a quiet pipe would be waited for
                 notes = (Note("stopped"),)
                 break
+            del seen
     if clip.was_stopped and not notes:
         notes = (Note("stopped"),)
     analyzer.findings.doubt, analyzer.findings.frames_read = clip.doubt, clip.frames_read
@@ -83,6 +88,16 @@ def _cropped_frames(
 
 
 def _in_batches(items: Iterable[CroppedFrame], size: int) -> Iterator[list[CroppedFrame]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
+    """So many frames together, or fewer that are large or have many faces."""
+    batch: list[CroppedFrame] = []
+    held = 0
+    for item in items:
+        batch.append(item)
+        crops = (*item.crops, *item.wider)
+        held += math.prod(item.pixels.shape) + sum(crop.nbytes for crop in crops)
+        del item, crops  # else they would be there until the next one is
+        if len(batch) >= size or held >= _MOST_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
         yield batch

@@ -1,4 +1,4 @@
-"""Crowds: pictures with very many faces are judged in little memory, to the bits of all at once."""
+"""Crowds: very many faces, and large frames, are judged in little memory, to the same bits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from support.memory import peak_of
 
 import minimeso
 from minimeso import Detector, FaceFinder, FoundFace, SeenFrame
-from minimeso.detect.analyzer import Analyzer
+from minimeso.detect.analyzer import Analyzer, CroppedFrame
 from minimeso.detect.box import Box
+from minimeso.detect.reading import _in_batches
 from minimeso.media.pictures import read_picture
 
 PIXELS = read_picture(Path(minimeso.__file__).parent / "samples" / "portrait.jpg").pixels
@@ -68,3 +69,19 @@ def test_a_crowd_takes_little_memory() -> None:
             peaks.append(peak_of(lambda: detector.check(PIXELS, on_frame=lambda *_: None))[1])
             crop = 4 * 3 * np.prod(detector.session.graph.inputs["image"][1:])
     assert peaks[1] - peaks[0] < 20 * crop
+
+
+@pytest.mark.parametrize(
+    ("shape", "crops", "most"),
+    [((1080, 1920, 3), 1, 32), ((4608, 8192, 3), 1, 5), ((1080, 1920, 3), 32, 18)],
+)
+def test_frames_that_are_judged_together_fit_into_memory(
+    shape: tuple[int, ...], crops: int, most: int
+) -> None:
+    """Thirty-two, as on sixty-four cores, of 8K would be 3.6 GB."""
+    pixels, crop = np.broadcast_to(np.uint8(0), shape), np.zeros((3, 256, 256), np.float32)
+    frames = [CroppedFrame(t, pixels, (), (crop,) * crops) for t in range(70)]
+    batches = list(_in_batches(iter(frames), 32))
+    assert [frame.t for batch in batches for frame in batch] == list(range(70))
+    assert [len(batch) for batch in batches[:-1]] == [most] * (len(batches) - 1)
+    assert 0 < len(batches[-1]) <= most
