@@ -1,14 +1,15 @@
 """Joined: files of several clips one behind the other, as ``cat`` makes them.
 
 Of most kinds FFmpeg reads the first and says nothing of the others, or takes bytes of theirs for
-frames.  Of AVI and Matroska it reads all, as if they were described as the first one is; of MPEG,
-GIF and streams without a container all.  Told by going from part to part; those of MP4 and MOV
+frames.  Of AVI, Matroska and GIF it reads all, as if they were described as the first one is; of
+MPEG and streams without a container all.  Told by going from part to part; those of MP4 and MOV
 files are counted elsewhere (``sample_tables``).
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import IO, NamedTuple
@@ -18,6 +19,9 @@ MOST_PARTS = 1 << 21
 #: Clips behind the first that are looked at.
 MOST_OTHERS = 16
 _HEAD_BYTES = 24
+#: The end of a GIF and the beginning of another; in its pixels these bytes are next to impossible.
+_GIF_BEHIND_GIF = re.compile(rb"\x3bGIF8[79]a")
+_PIECE_BYTES = 1 << 20
 _SECTOR = 4096
 
 
@@ -105,6 +109,10 @@ def others(file: IO[bytes], start: bytes) -> Others:
     Raises:
         OSError: the file cannot be read.
     """
+    if start.startswith(b"GIF8"):
+        starts = tuple(islice(_starts_of_gifs(file), MOST_OTHERS))
+        heads = {_head_of_gif(file, at) for at in (0, *starts)}
+        return Others(starts, len(heads) == 1)
     for kind in _KINDS:
         if _begins(start, kind):
             most = MOST_OTHERS if kind.goes_on else 1
@@ -133,3 +141,24 @@ def _starts(file: IO[bytes], kind: _Kind, start: bytes) -> Iterator[int]:
         if size < 1:
             return
         at += size
+
+
+def _starts_of_gifs(file: IO[bytes]) -> Iterator[int]:
+    """A GIF consists of parts of 255 bytes at most: going from one to the next would take long."""
+    file.seek(0)
+    at, left = 0, b""
+    while piece := file.read(_PIECE_BYTES):
+        data = left + piece
+        end = file.tell()
+        for found in _GIF_BEHIND_GIF.finditer(data):
+            yield at - len(left) + found.start() + 1
+        file.seek(end)
+        at, left = end, data[-6:]
+
+
+def _head_of_gif(file: IO[bytes], at: int) -> bytes:
+    """Size and colours, which FFmpeg takes from the first."""
+    file.seek(at)
+    head = file.read(13 + 3 * 256)
+    colours = 3 << (head[10] & 7) + 1 if len(head) > 10 and head[10] & 0x80 else 0
+    return head[6 : 13 + colours]

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from PIL.Image import Palette
 from support.clips import animation_bytes, clip_bytes, made, numbered, read
 
 from minimeso.media import joined
 from minimeso.media.joined import Others, others
+from minimeso.media.video import open_clip
 from minimeso.notes import Note
 
 #: Muxer, encoder, pixel format, size.
@@ -144,3 +147,28 @@ def test_the_others_may_be_damaged(tmp_path: Path) -> None:
     (tmp_path / "clip").write_bytes(first + other[:60])
     _, numbers, clip = read(tmp_path / "clip", every_frame=True)
     assert numbers == list(range(10)) and Note("first_clip_only") in clip.remarks
+
+
+def gif(*colours: str, size: tuple[int, int] = (16, 16)) -> bytes:
+    images = [Image.new("RGB", size, c).convert("P", palette=Palette.ADAPTIVE) for c in colours]
+    file = io.BytesIO()
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=100)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("piece", [3, 1 << 20])
+@pytest.mark.parametrize("large", [False, True])
+def test_a_gif_has_its_own_colours(
+    large: bool, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg took those of the first for the second, too: blue came out red."""
+    monkeypatch.setattr(joined, "_PIECE_BYTES", piece)
+    one, other = gif("red", "lime"), gif("blue", "yellow", size=(32, 32) if large else (16, 16))
+    for data, count, is_said in ((one, 2, False), (one + one, 4, False), (one + other, 2, True)):
+        (tmp_path / "clip").write_bytes(data)
+        with open_clip(tmp_path / "clip", every_frame=True) as clip:
+            seen = [tuple(pixels[4, 4]) for _, pixels in clip]
+        assert seen == [(255, 0, 0), (0, 255, 0)] * (count // 2)
+        assert (Note("first_clip_only") in clip.remarks) == is_said and clip.fault is None
+    found = others(io.BytesIO(one + one + other), one)
+    assert found == Others((len(one), 2 * len(one)), False)
