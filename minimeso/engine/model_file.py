@@ -101,7 +101,6 @@ class Model:
         return self.thresholds is not None
 
 
-@with_usual_float_errors
 def save_model(
     model: Model,
     path: str | os.PathLike[str],
@@ -129,6 +128,7 @@ def save_model(
     write_file(path, _packed(model, os.fspath(path), size_limit, dtype))
 
 
+@with_usual_float_errors
 def _packed(model: Model, where: str, size_limit: int, dtype: Dtype) -> bytes:
     """The bytes of a model file, after they have been read back as ``load_model`` would."""
     for what, value in (("meta", model.meta), ("calibration", model.calibration)):
