@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from .builder import NEEDS_SIZE, Array, Builder, Made, data
+from .builder import NEEDS_SIZE, Array, Builder, Made
 from .view import Atom, Atoms, Value, axis, flat, size_of
 
 #: Such that its sum with the variance is exactly 1: a batch norm that scales and shifts only.
@@ -105,7 +105,7 @@ def matched(build: Builder, a: Value, b: Value) -> tuple[Value, Value]:
 def _whole(build: Builder, value: Value, number: int) -> Value:
     """With one atom along an axis."""
     own = value.axes[number]
-    others = [x for x in data(value) if id(x) not in set(map(id, own))]
+    others = [x for x in flat(value.stored) if id(x) not in set(map(id, own))]
     value = build.stored(value, [own, tuple(others[:-1]), tuple(others[-1:])])
     (atom,) = axis(size_of(own))
     axes = (*value.axes[:number], (atom,), *value.axes[number + 1 :])

@@ -45,17 +45,10 @@ def concat(build: Builder, values: Sequence[Value], number: int) -> Value:
         for i, (p, q) in enumerate(zip(first.shape, value.shape, strict=True)):
             if i != number and p != q:
                 raise GraphError(f"joins {first.shape} and {value.shape} along axis {number}")
-    parts = []
-    for value in values:
-        hidden = replace(value, axes=_without(value, number))
-        reference = replace(first, axes=_without(first, number))
-        changed, hidden = matched(build, reference, hidden)
-        if changed is not reference:
-            first = replace(changed, axes=_with(changed, first, number))
-        parts.append(replace(hidden, axes=_with(hidden, value, number)))
+    first, *others = _cut_alike(build, values, number)
     groups = _rest_groups(first, number)
     names = []
-    for part in parts:
+    for part in (first, *others):
         twin = {
             id(p): q
             for i in range(len(first.axes))
@@ -68,6 +61,21 @@ def concat(build: Builder, values: Sequence[Value], number: int) -> Value:
     made = axis(build.shapes[name][0])
     axes = (*first.axes[:number], made, *first.axes[number + 1 :])
     return Value(name, (made, *groups), axes)
+
+
+def _cut_alike(build: Builder, values: Sequence[Value], number: int) -> list[Value]:
+    """All with their axes, but that one, cut as those of the first."""
+    parts = list(values)
+    for _ in values:  # each may cut the first anew, and with it those before
+        first = parts[0]
+        for i, part in enumerate(parts[1:], 1):
+            whole = replace(parts[0], axes=_without(parts[0], number))
+            changed, hidden = matched(build, whole, replace(part, axes=_without(part, number)))
+            parts[0] = replace(changed, axes=_with(changed, parts[0], number))
+            parts[i] = replace(hidden, axes=_with(hidden, part, number))
+        if parts[0].axes == first.axes:
+            break
+    return parts
 
 
 def _without(value: Value, number: int) -> tuple[Atoms, ...]:

@@ -253,6 +253,28 @@ def test_a_batch_of_any_size_is_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose(ran(written(tmp_path, nodes, constants), x), wanted, rtol=1e-5)
 
 
+CUTS = {
+    "a": [node("Relu", "x", "a")],
+    "b": [node("Reshape", "x two_three", "b1"), node("Transpose", "b1", "b2", perm=[0, 1, 3, 2]),
+          node("Reshape", "b2 whole", "b")],
+    "c": [node("Reshape", "x three_two", "c1"), node("Transpose", "c1", "c2", perm=[0, 1, 3, 2]),
+          node("Reshape", "c2 whole", "c")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["a b", "b a", "b c", "a b c", "a c a b", "c b a c"])
+def test_values_whose_axes_were_cut_differently_are_joined(order: str, tmp_path: Path) -> None:
+    nodes = [*CUTS["a"], *CUTS["b"], *CUTS["c"], node("Concat", order, "y", axis=1)]
+    constants = {
+        "two_three": np.array([0, 0, 2, 3]), "three_two": np.array([0, 0, 3, 2]),
+        "whole": np.array([0, 0, 6]),
+    }  # fmt: skip
+    path = written(tmp_path, nodes, constants, [1, 4, 6])
+    x = RANDOM.random((1, 4, 6), np.float32)
+    (wanted,) = ReferenceEvaluator(onnx.load(path)).run(None, {"x": x})
+    np.testing.assert_array_equal(ran(path, x[:, :, None])[:, :, 0], wanted)
+
+
 def test_an_output_that_is_named_twice(tmp_path: Path) -> None:
     """Both are there, as in the source."""
     path = written(tmp_path, [node("Relu", "x", "y"), node("Identity", "y", "z")])
