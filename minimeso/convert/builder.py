@@ -48,7 +48,7 @@ class Made(NamedTuple):
 
 
 #: Steps of longer formulas that the engine has only as a whole (``patterns``).
-PSEUDO = frozenset({"erf", "sqrt"})
+PSEUDO = frozenset({"erf", "sqrt", "reciprocal"})
 
 
 @dataclass
@@ -234,7 +234,11 @@ class Builder:
 NEEDS_SIZE = "needs a picture of one size: give it with --size WIDTHxHEIGHT"
 #: They belong to no node of the source.
 MOVES = frozenset({"reshape", "permute", "flatten", "channel_shuffle"})
-_WHOLE = {"erf": "GELU", "sqrt": "a layer norm and x / |x|"}
+_WHOLE = {
+    "erf": "GELU",
+    "sqrt": "a layer norm and x / |x|",
+    "reciprocal": "a layer norm and x / |x|",
+}
 
 
 def data(value: Value) -> Atoms:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import GraphError
-from . import layers, moving
+from . import layers, moving, patterns
 from .basics import activate, affine
 from .builder import NEEDS_SIZE, Array, Builder, Operand
 from .elementwise import binary
@@ -136,6 +136,16 @@ def _constant(build: Builder, like: Value, number: int, constant: Array) -> Valu
     none = layers.linear(build, like.permuted(order), weight, None)
     none = none.permuted([order.index(i) for i in range(rank)])
     return affine(build, none, np.float64(1), np.asarray(constant, np.float64))
+
+
+def rms_norm(build: Builder, x: Value, count: int, weight: Array | None, eps: float) -> Value:
+    """x / sqrt(mean(x x) + eps) over the last ``count`` axes, times the weights."""
+    axes = range(len(x.axes) - count, len(x.axes))
+    if not count or None in [x.shape[i] for i in axes]:
+        raise GraphError(NEEDS_SIZE)
+    refuse_batch([x.axes[i] for i in axes])
+    found = patterns.by_root_mean_square(build, x, axes, eps)
+    return found if weight is None else affine(build, found, weight, _ZERO)
 
 
 def length(build: Builder, x: Value, numbers: Sequence[int], keepdims: bool) -> Value:

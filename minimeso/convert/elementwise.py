@@ -60,13 +60,15 @@ def binary(build: Builder, op: str, a: Operand, b: Operand) -> Value:
             return _with_constant(build, op, b, a)
         if op == "sub":
             return affine(build, b, np.float64(-1), a)
+        if (a == 1).all() and a.size == 1:
+            return reciprocal(build, b)
         raise GraphError("a constant divided by a value")
     own = a
     a = _unspread(build, a, b)
     b = _unspread(build, b, a) if a is own else b
-    found = patterns.product(build, a, b) if op == "mul" else None
-    if op == "div":
-        found = patterns.normalized(build, a, b) or patterns.by_length(build, a, b)
+    found = patterns.divided(build, a, b) if op == "div" else None
+    if op == "mul":
+        found = patterns.product(build, a, b) or patterns.times_root(build, a, b)
     if found is not None:
         return found
     first, second = aligned(build, a, b)
@@ -74,6 +76,11 @@ def binary(build: Builder, op: str, a: Operand, b: Operand) -> Value:
     name = build.emit(op, [first.name, second.name])
     build.terms[name] = (op, a, b)
     return replace(whole, name=name)
+
+
+def reciprocal(build: Builder, x: Value) -> Value:
+    """1 / x, of which ``patterns.times_root`` is known alone."""
+    return activate(build, "reciprocal", x)
 
 
 def _unspread(build: Builder, a: Value, b: Value) -> Value:

@@ -170,6 +170,15 @@ def layer_norm(node: Node) -> Value:
     return layers.layer_norm(node.build, x, count, spread, shift, node.get("epsilon", 1e-5))
 
 
+def rms_norm(node: Node) -> Value:
+    node.get("stash_type")
+    x = node.value()
+    count = len(x.axes) - x.axis_number(node.get("axis", -1))
+    return composed.rms_norm(
+        node.build, x, count, node.constant(1, "scale"), node.get("epsilon", 1e-5)
+    )
+
+
 # --- windows --------------------------------------------------------------------------------
 
 
@@ -181,7 +190,14 @@ def pool(node: Node, op: str) -> Value:
     ones = [1] * len(shape)
     stride, dilation = (layers.pair(node.get(n, ones), 1) for n in ("strides", "dilations"))
     node.get("storage_order")
-    auto = text_of(node.get("auto_pad", b"NOTSET"))
+    ceil = bool(node.get("ceil_mode", 0))
+    if ceil and text_of(node.get("auto_pad", b"NOTSET")) == "VALID":
+        for size, k, s, d in zip(layers.spatial(x), kernel, stride, dilation, strict=True):
+            if size is None or (size - d * (k - 1) - 1) % s:
+                raise GraphError(
+                    "rounds up ('ceil_mode') with 'auto_pad' VALID, which ONNX Runtime does and"
+                    " ONNX does not: write it with 'pads'"
+                )
     more: dict[str, Any] = {"dilation": list(dilation)}
     if op == "avg_pool2d":
         if dilation != (1, 1):
@@ -194,8 +210,7 @@ def pool(node: Node, op: str) -> Value:
         _padding(node, x, kernel, stride, dilation),
         kernel_size=list(kernel),
         stride=list(stride),
-        # which does not round what has no padding: so says ONNX
-        ceil_mode=bool(node.get("ceil_mode", 0)) and auto != "VALID",
+        ceil_mode=ceil,
         **more,
     )
 

@@ -10,7 +10,7 @@ from ..errors import GraphError
 from . import composed, onnx_layers, onnx_shapes
 from .basics import activate, affine
 from .builder import Operand
-from .elementwise import as_deep, binary, clamp, hardsigmoid, prelu
+from .elementwise import as_deep, binary, clamp, hardsigmoid, prelu, reciprocal
 from .onnx_resize import resize
 from .source import Node, Reader, text_of
 from .view import Value
@@ -167,6 +167,7 @@ READERS: dict[str, Reader] = {
     "Neg": _times(-1),
     "Pow": _pow,
     "Sqrt": lambda node: activate(node.build, "sqrt", node.value()),
+    "Reciprocal": lambda node: reciprocal(node.build, node.value()),
     "Erf": lambda node: activate(node.build, "erf", node.value()),
     "Min": lambda node: _bound(node, "min"),
     "Max": lambda node: _bound(node, "max"),
@@ -195,6 +196,7 @@ READERS: dict[str, Reader] = {
     "InstanceNormalization": onnx_layers.instance_norm,
     "GroupNormalization": onnx_layers.group_norm,
     "LayerNormalization": onnx_layers.layer_norm,
+    "RMSNormalization": onnx_layers.rms_norm,
     "MaxPool": lambda node: onnx_layers.pool(node, "max_pool2d"),
     "AveragePool": lambda node: onnx_layers.pool(node, "avg_pool2d"),
     "GlobalAveragePool": lambda node: onnx_layers.over_map(node, "avg"),
@@ -231,4 +233,4 @@ READERS: dict[str, Reader] = {
 }
 
 #: Of these there are only the formulas that they are part of.
-PARTS = frozenset({"Erf", "Sqrt", "ReduceL2"})
+PARTS = frozenset({"Erf", "Sqrt", "ReduceL2", "Reciprocal"})

@@ -7,6 +7,7 @@ nothing else reads them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -138,6 +139,21 @@ def normalized(build: Builder, a: Value, b: Value) -> Value | None:
     return made.permuted([order.index(i) for i in range(rank)])
 
 
+def divided(build: Builder, a: Value, b: Value) -> Value | None:
+    """x divided by the root of a mean: a layer norm, or x by its own length."""
+    return normalized(build, a, b) or by_length(build, a, b)
+
+
+def times_root(build: Builder, a: Value, b: Value) -> Value | None:
+    """The same where x is multiplied by 1 / the root."""
+    for x, f in ((a, b), (b, a)):
+        made = made_by(build, f.name, "reciprocal")
+        found = divided(build, x, replace(f, name=made.inputs[0])) if made is not None else None
+        if found is not None:
+            return found
+    return None
+
+
 def by_length(build: Builder, a: Value, b: Value) -> Value | None:
     """x / sqrt(s mean(x x) + eps), the root not below some tiny number: a layer norm of x and -x,
     the mean of which is 0."""
@@ -160,11 +176,15 @@ def by_length(build: Builder, a: Value, b: Value) -> Value | None:
         return None
     if square.axes != x.axes or b.axes != spread:
         return None
+    found = by_root_mean_square(build, x, axes, eps / scale)
+    return affine(build, found, np.float64(1 / (factor * math.sqrt(scale))), _ZERO)
+
+
+def by_root_mean_square(build: Builder, x: Value, axes: Sequence[int], eps: float) -> Value:
+    """x / sqrt(mean(x x) + eps), over some axes."""
     rank, first = len(x.axes), axes[0]
     both = moving.concat(build, [x, affine(build, x, np.float64(-1), _ZERO)], first)
     order = [*(i for i in range(rank) if i not in axes), *axes]
-    eps = max(eps / scale, _NO_EPS)
-    made = layer_norm(build, both.permuted(order), len(axes), None, None, eps)
+    made = layer_norm(build, both.permuted(order), len(axes), None, None, max(eps, _NO_EPS))
     made = made.permuted([order.index(i) for i in range(rank)])
-    half = moving.narrow(build, made, first, 0, x.shape[first] or 1)
-    return affine(build, half, np.float64(1 / (factor * math.sqrt(scale))), _ZERO)
+    return moving.narrow(build, made, first, 0, x.shape[first] or 1)

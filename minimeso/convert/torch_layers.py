@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import GraphError
 from . import composed, layers, moving
 from .source import Node
@@ -124,6 +126,14 @@ def layer_norm(node: Node) -> Value:
         node.build, first(node), count, array(node, "weight"), array(node, "bias"),
         float(node.get("eps", 1e-5)),
     )  # fmt: skip
+
+
+def rms_norm(node: Node) -> Value:
+    x, count, eps = first(node), len(ints(node.get("normalized_shape"))), node.get("eps")
+    least = float(np.finfo(np.float32).eps)  # of what it computes in
+    return composed.rms_norm(
+        node.build, x, count, array(node, "weight"), least if eps is None else float(eps)
+    )
 
 
 def group_norm(node: Node) -> Value:

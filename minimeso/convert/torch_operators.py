@@ -9,7 +9,7 @@ from ..errors import GraphError
 from . import composed, moving, torch_layers, torch_shapes
 from .basics import activate, affine
 from .builder import Operand
-from .elementwise import binary, clamp, prelu
+from .elementwise import binary, clamp, prelu, reciprocal
 from .source import Node, Reader
 from .torch_arguments import TRAINS, first, ints, needed, to_floats
 from .view import Value
@@ -159,6 +159,7 @@ _BASE: dict[str, Reader] = {
     "_native_batch_norm_legit_no_training.default": torch_layers.batch_norm,
     "layer_norm.default": torch_layers.layer_norm,
     "native_layer_norm.default": torch_layers.layer_norm,
+    "rms_norm.default": torch_layers.rms_norm,
     "native_group_norm.default": torch_layers.native_group_norm,
     "group_norm.default": torch_layers.group_norm,
     "instance_norm.default": torch_layers.instance_norm,
@@ -249,6 +250,8 @@ _BASE: dict[str, Reader] = {
     "sigmoid.default": _plain("sigmoid"),
     "sqrt.default": _plain("sqrt"),
     "erf.default": _plain("erf"),
+    "reciprocal.default": lambda node: reciprocal(node.build, first(node)),
+    "rsqrt.default": lambda node: reciprocal(node.build, activate(node.build, "sqrt", first(node))),
     "tanh.default": _plain("tanh"),
     "silu.default": _plain("swish"),
     "mish.default": _plain("mish"),
@@ -333,4 +336,9 @@ IN_PLACE = frozenset(
 READERS = {**_BASE, **{name: _BASE[name.replace("_.", ".", 1)] for name in IN_PLACE}}
 
 #: Of these there are only the formulas that they are part of.
-PARTS = frozenset({"erf.default", "linalg_vector_norm.default", "sqrt.default"})
+PARTS = frozenset(
+    {
+        "erf.default", "linalg_vector_norm.default", "sqrt.default", "rsqrt.default",
+        "reciprocal.default",
+    }
+)  # fmt: skip

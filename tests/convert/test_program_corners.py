@@ -48,6 +48,12 @@ def check(function: Callable[..., Any], example: Any) -> None:
 
 # --- types and axes -------------------------------------------------------------------------
 
+
+def centred(_: Any, x: Any) -> Any:
+    x = x - x.mean(1, keepdim=True)
+    return (1 / torch.sqrt((x * x).mean(1, keepdim=True) + 1e-5)) * x
+
+
 EQUAL: dict[str, Callable[..., Any]] = {
     "more zeros than half of a window": lambda m, x: F.avg_pool2d(F.pad(x, (2, 2, 2, 2)), 3, 1),
     "zeros, and rounded up": lambda m, x: F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 2, 2, 0, True),
@@ -64,6 +70,11 @@ EQUAL: dict[str, Callable[..., Any]] = {
         x, m.square[..., None, None].contiguous(memory_format=torch.channels_last).clone()
     ),
     "a product of weights": lambda m, x: x * m.square.mv(m.square[0]).dot(m.square.T[1]),
+    "x / |x|, of two axes": lambda m, x: F.rms_norm(x, x.shape[2:], eps=1e-3),
+    "x / |x|, written out": lambda m, x: (
+        x * torch.rsqrt(x.pow(2).mean(1, keepdim=True) + 1e-5) * m.square[0, :, None, None]
+    ),
+    "a layer norm, written out": centred,
     "dropouts of SELU": lambda m, x: F.alpha_dropout(F.feature_alpha_dropout(x, 0.5, False), 0.5),
     "a window of all": lambda m, x: F.adaptive_max_pool1d(x.flatten(2), 1),
 }  # fmt: skip
@@ -188,6 +199,13 @@ def test_a_batch_of_any_size_is_not_mixed() -> None:
 
 
 REFUSED: dict[str, tuple[Callable[..., Any], tuple[int, ...], str]] = {
+    "a root of another": (
+        lambda m, x: x.flip(3) * torch.rsqrt(x.pow(2).mean(1, keepdim=True) + 1),
+        (1, 4, 8, 8),
+        "'rsqrt': sqrt is known in a layer norm",
+    ),
+    "1 / x": (lambda m, x: 1 / (x + 1), (1, 4, 8, 8), "reciprocal is known in a layer norm"),
+    "2 / x": (lambda m, x: m.counts[1].float() / (x + 1), (1, 4, 8, 8), "divided by a value"),
     "softplus that ends early": (lambda m, x: F.softplus(x, 1, 0.1), (1, 4, 8, 8), "a threshold"),
     "a window without a batch": (lambda m, x: F.max_pool2d(x, 3, 1, 1), (1, 8, 8), "in a batch"),
     "a mean without a batch": (lambda m, x: F.adaptive_avg_pool2d(x, 1), (1, 8, 8), "in a batch"),
