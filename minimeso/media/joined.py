@@ -2,8 +2,9 @@
 
 Of most kinds FFmpeg reads the first and says nothing of the others, or takes bytes of theirs for
 frames.  Of AVI, Matroska and GIF it reads all, as if they were described as the first one is; of
-MPEG and streams without a container all.  Told by going from part to part; those of MP4 and MOV
-files are counted elsewhere (``sample_tables``).
+MPEG and streams without a container all, but for transport streams of several codecs
+(``ts_tables``).  Told by going from part to part; those of MP4 and MOV files are counted elsewhere
+(``sample_tables``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import IO, NamedTuple
+
+from .ts_tables import change_of_codec
 
 #: Parts that are looked at, hours of a clip; where there are more, nothing is said.
 MOST_PARTS = 1 << 21
@@ -113,6 +116,9 @@ def others(file: IO[bytes], start: bytes) -> Others:
         starts = tuple(islice(_starts_of_gifs(file), MOST_OTHERS))
         heads = {_head_of_gif(file, at) for at in (0, *starts)}
         return Others(starts, len(heads) == 1)
+    change = change_of_codec(file, start)
+    if change:
+        return Others((change,))
     for kind in _KINDS:
         if _begins(start, kind):
             most = MOST_OTHERS if kind.goes_on else 1

@@ -14,6 +14,7 @@ from support.clips import animation_bytes, clip_bytes, made, numbered, read
 
 from minimeso.media import joined
 from minimeso.media.joined import Others, others
+from minimeso.media.ts_tables import change_of_codec
 from minimeso.media.video import open_clip
 from minimeso.notes import Note
 
@@ -172,3 +173,33 @@ def test_a_gif_has_its_own_colours(
         assert (Note("first_clip_only") in clip.remarks) == is_said and clip.fault is None
     found = others(io.BytesIO(one + one + other), one)
     assert found == Others((len(one), 2 * len(one)), False)
+
+
+CODECS = ("libx264", "mpeg2video", "libx265")
+
+
+@pytest.mark.parametrize("disc", [{}, {"mpegts_m2ts_mode": "1"}])
+@pytest.mark.parametrize("one", CODECS)
+def test_transport_streams_of_several_codecs(
+    one: str, disc: dict[str, str], tmp_path: Path
+) -> None:
+    """Of the first nothing came, or of the second, and nothing was said."""
+    made_of = {"pix_fmt": "yuv420p", "container_options": disc}
+    first = made("mpegts", one, frames=10, **made_of)
+    for codec in CODECS:
+        frames = [numbered(100 + number) for number in range(7)]
+        (tmp_path / "clip").write_bytes(first + made("mpegts", codec, frames=frames, **made_of))
+        _, numbers, clip = read(tmp_path / "clip", every_frame=True)
+        assert numbers == [*range(10), *(range(100, 107) if codec == one else ())]
+        assert (Note("first_clip_only") in clip.remarks) == (codec != one) and clip.fault is None
+
+
+@given(data=st.binary(max_size=900), places=st.lists(st.integers(0, 899), max_size=6))
+def test_tables_that_are_none(data: bytes, places: list[int]) -> None:
+    whole = bytearray((b"G@" + data).ljust(5 * 188, b"G"))
+    for place in places:
+        whole[place] = 0x47
+    for at in range(0, len(whole), 188):
+        whole[at] = 0x47
+    found = change_of_codec(io.BytesIO(whole), bytes(whole[:256]))
+    assert found is None or (found % 188 == 0 and 0 < found < len(whole))
