@@ -40,6 +40,8 @@ from .track_score import MOST_LOGIT
 FORMAT = 1
 SIZE_LIMIT = 1 << 20
 ENDING = ".json"
+#: The pair; as the name of a single network it is that of the fast one.
+_DEFAULT = "default"
 #: Files beside the manifest, whatever the system takes for a separator.
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}\.npz")
 _MOST_WEIGHT = 100.0
@@ -107,9 +109,17 @@ def bundled_pairs() -> dict[str, str]:
 
 
 def detector_path(name_or_path: str | os.PathLike[str]) -> str:
-    """The file of the bundled pair or model of that name; any other path as it is."""
+    """The file of the bundled pair or model of that name; any other path as it is.
+
+    Raises:
+        ModelError: the package is not whole: half of the default pair would judge alone.
+    """
     name = os.fspath(name_or_path)
-    return bundled_pairs().get(name) or model_path(name)
+    pairs = bundled_pairs()
+    if name == _DEFAULT and name not in pairs:
+        what = f"{name}{ENDING} is missing in the package"
+        raise ModelError(f"{name}: {what}: install minimeso again")
+    return pairs.get(name) or model_path(name)
 
 
 def open_networks(

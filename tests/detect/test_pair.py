@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.detectors import constant_detector, saved, saved_pair, small_detector, small_pair
 
-from minimeso import Graph, Model, ModelError, Session
+from minimeso import Detector, Graph, Model, ModelError, Session
+from minimeso.cli import main
 from minimeso.detect.pair import (
     FORMAT,
     SIZE_LIMIT,
@@ -106,6 +107,17 @@ def test_a_bundled_pair_goes_before_a_short_name(
         assert isinstance(find_detector("both"), Pair) and "both" in bundled_pairs()
     finally:
         (folder / "default.json").unlink()
+
+
+def test_a_package_without_its_pair_does_not_judge_by_half_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The fast network alone is wrong more often, and nothing said so."""
+    monkeypatch.setattr("minimeso.detect.pair.bundled_pairs", dict)
+    with pytest.raises(ModelError, match=r"default\.json is missing in the package: install"):
+        Detector(threads=1)
+    assert main(["detect", "a.jpg"]) == 2
+    assert "install minimeso again" in capsys.readouterr().err
 
 
 def test_bundled_pairs_can_be_used() -> None:
