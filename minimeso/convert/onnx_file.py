@@ -133,6 +133,7 @@ def _convert(
         left -= array.nbytes
     build = Builder()
     inputs: dict[str, Value] = {}
+    integers: set[str] = set()  # names of values that are, here floats
     reading: dict[str, list[Any]] = {}
     for node in graph.node:
         for source in node.input:
@@ -140,12 +141,12 @@ def _convert(
     for entry in graph.input:
         if entry.name not in values:
             inputs[entry.name] = given = _input(build, reading, entry, size)
-            of_bytes = entry.type.tensor_type.elem_type == _onnx().TensorProto.UINT8
+            kind = entry.type.tensor_type.elem_type
+            integers |= set() if kind in FLOATS else {entry.name}
+            of_bytes = kind == _onnx().TensorProto.UINT8
             wanted = preparation.for_bytes() if of_bytes else preparation
             values[entry.name] = wanted.apply(build, given)
     left = SIZE_LIMIT  # once more, for what is worked out of them
-    # names of values that are, here floats
-    integers = {e.name for e in graph.input if e.type.tensor_type.elem_type not in FLOATS}
     used = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
     for number, node in enumerate(graph.node):
         whole = not integers.isdisjoint(node.input)

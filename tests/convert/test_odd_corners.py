@@ -403,6 +403,18 @@ def test_channels_last_of_bytes(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(ran(path, x), wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_constants_that_are_named_among_the_inputs(tmp_path: Path) -> None:
+    """As older exporters did; a shape of integers makes no integers of what has it."""
+    nodes = [node("ReduceMax", "x", "m", axes=[2, 3]), node("Expand", "m s", "y")]
+    path = written(tmp_path, nodes, {"s": np.array([1, 3, 8, 8])}, [1, 3, 8, 8], 13)
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("s", TensorProto.INT64, [4]))
+    path.write_bytes(model.SerializeToString())
+    x = RANDOM.random((1, 3, 8, 8), np.float32)
+    wanted = np.broadcast_to(x.max((2, 3), keepdims=True), x.shape)
+    np.testing.assert_array_equal(ran(path, x), wanted)
+
+
 def test_channels_that_are_read_last_elsewhere_stay_where_they_are(tmp_path: Path) -> None:
     nodes = [
         node("Identity", "x", "f"), TURN, node("ReduceMax", "x", "m", axes=[3], keepdims=0),
