@@ -35,6 +35,8 @@ from minimeso.media.combs import combed_blocks
 from minimeso.media.compression import _quantiser
 from minimeso.media.containers import Clock, begins_like_a_clip, ends_early, last_whole_box
 from minimeso.media.formats import format_of
+from minimeso.media.joined import others
+from minimeso.media.jpeg_scans import has_another
 from minimeso.media.jumbf import Cbor, credentials_of
 from minimeso.media.origin import jpeg_boxes, origin_of
 from minimeso.media.outer_boxes import gif_applications, riff_chunks, uuid_boxes
@@ -217,6 +219,10 @@ def container(data: bytes) -> None:
     begins_like_a_clip(data[:256])
     for look in (ends_early, last_whole_box):
         look(io.BytesIO(data))
+    found = others(io.BytesIO(data), data[:256])
+    places = (0, *found.starts)
+    assert all(a < b < len(data) for a, b in itertools.pairwise(places)), places
+    has_another(io.BytesIO(data))
     file = io.BytesIO(data)
     contents = [content for _, content in uuid_boxes(file, len(data))]
     contents += riff_chunks(file, len(data), b"C2PA")
