@@ -27,7 +27,17 @@ from conftest import random_weights
 from support.detectors import constant_detector, small_detector
 
 import minimeso
-from minimeso import Detector, EngineError, FaceFinder, Graph, InputError, Model, Session, errors
+from minimeso import (
+    Detector,
+    EngineError,
+    FaceFinder,
+    Graph,
+    InputError,
+    Model,
+    ModelError,
+    Session,
+    errors,
+)
 from minimeso.engine import find_model, library
 from minimeso.engine.model_file import save_model
 from minimeso.media.pictures import read_picture
@@ -419,6 +429,20 @@ def test_a_clip_as_bytes(tmp_path: Path) -> None:
     assert detector.check(path.read_bytes()).to_json() == wanted
     with path.open("rb", buffering=0) as raw:
         assert detector.check(raw).to_json() == wanted
+
+
+# --- models ------------------------------------------------------------------------------
+
+
+def test_what_is_saved_is_a_model_and_goes_where_it_is_read_from(tmp_path: Path) -> None:
+    target: Any = os.fsencode(tmp_path / "pair.npz")  # load_model takes bytes, too
+    with Detector(threads=1) as detector:
+        models: list[Any] = [detector.model, detector.session.graph, None]
+        for model in models:
+            with pytest.raises(ModelError, match="is no Model: of a pair, save each network"):
+                save_model(model, target)
+        save_model(detector.session.model, target)
+        assert minimeso.load_model(target).name == detector.session.model.name
 
 
 # --- what NumPy does about overflow ------------------------------------------------------

@@ -86,15 +86,16 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """
     from pathlib import Path  # not above: who only loads models need not wait for it
 
-    given, path = path, Path(os.path.realpath(path))  # Path.resolve fails on links in a circle
+    given = os.fsdecode(path)
+    path = Path(os.path.realpath(given))  # Path.resolve fails on links in a circle
     if path.exists() and not path.is_file():
-        raise OutputError(f"{os.fsdecode(given)}: is no regular file: name another one")
+        raise OutputError(f"{given}: is no regular file: name another one")
     temporary = name_beside(str(path))
     try:
         try:
             handle, rights = make_beside(temporary, str(path))
         except OSError as error:
-            error.filename = os.fspath(given)  # nobody knows the name of the temporary one
+            error.filename = given  # nobody knows the name of the temporary one
             raise
         with os.fdopen(handle, "wb") as file:
             file.write(data)

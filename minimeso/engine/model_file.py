@@ -125,12 +125,16 @@ def save_model(
     """
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}: give one of {', '.join(DTYPES)}")
-    write_file(path, _packed(model, os.fspath(path), size_limit, dtype))
+    write_file(path, _packed(model, os.fsdecode(path), size_limit, dtype))
 
 
 @with_usual_float_errors
 def _packed(model: Model, where: str, size_limit: int, dtype: Dtype) -> bytes:
     """The bytes of a model file, after they have been read back as ``load_model`` would."""
+    if not isinstance(model, Model):
+        raise ModelError(
+            f"{where}: a {type(model).__name__} is no Model: of a pair, save each network"
+        )
     for what, value in (("meta", model.meta), ("calibration", model.calibration)):
         if not isinstance(value, dict) and (value is not None or what == "meta"):
             raise ModelError(f"{where}: {what!r} is {value!r}, not a dict")
