@@ -155,9 +155,10 @@ def _convert(
                 f"node {node.name!r} ({node.op_type}): computes with integers; the engine computes"
                 " in float32: put a Cast to float before it"
             )
-        if node.op_type == "ArgMax" or (whole and node.op_type != "Cast"):
-            integers.update(node.output)
         results = _results(node, number, version, build, values, used)
+        if node.op_type == "ArgMax" or (whole and node.op_type != "Cast"):
+            made = zip(node.output, results, strict=False)
+            integers.update(output for output, result in made if isinstance(result, Value))
         left -= sum(result.nbytes for result in results if isinstance(result, np.ndarray))
         if left < 0:
             raise GraphError(
@@ -258,7 +259,7 @@ def _takes_integers(node: Any) -> bool:
     """Whether it makes floats of what it reads, or moves it."""
     if node.op_type == "Cast":
         return all(a.i in FLOATS for a in node.attribute if a.name == "to")
-    return node.op_type in _OF_INTEGERS
+    return node.op_type in _OF_INTEGERS | {"Shape"}
 
 
 def _turns(node: Any) -> bool:

@@ -415,6 +415,24 @@ def test_constants_that_are_named_among_the_inputs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ran(path, x), wanted)
 
 
+def test_the_size_of_a_picture_of_bytes_is_none_of_its_bytes(tmp_path: Path) -> None:
+    """What is worked out of it is read by operators that take no integers."""
+    nodes = [
+        node("Shape", "x", "s"), node("Slice", "s two four", "hw"),
+        node("Cast", "x", "f", to=TensorProto.FLOAT),
+        node("MaxPool", "f", "p", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Concat", "one_three hw", "sizes", axis=0),
+        helper.make_node("Resize", ["p", "", "", "sizes"], ["r"], mode="linear"),
+        node("Reshape", "r s", "q"), node("Relu", "q", "y"),
+    ]  # fmt: skip
+    constants = {"two": np.array([2]), "four": np.array([4]), "one_three": np.array([1, 3])}
+    path = written(tmp_path, nodes, constants, [1, 3, 8, 8])
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    path.write_bytes(model.SerializeToString())
+    assert [n.op for n in convert_file(path).graph.nodes][-2:] == ["resize", "relu"]
+
+
 def test_channels_that_are_read_last_elsewhere_stay_where_they_are(tmp_path: Path) -> None:
     nodes = [
         node("Identity", "x", "f"), TURN, node("ReduceMax", "x", "m", axes=[3], keepdims=0),
