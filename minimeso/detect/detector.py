@@ -6,9 +6,10 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..checks import is_flag, is_number
+from ..closing import Closing
 from ..engine import Model, Session
 from ..engine.float_errors import usual_float_errors, with_usual_float_errors
 from ..errors import InputError, PictureError
@@ -38,10 +39,8 @@ else:
     Span = later("minimeso.media.key_frames", "Span")
     Piece = later("minimeso.detect.pieces", "Piece")
 
-_Own = TypeVar("_Own", bound="Detector")
 
-
-class Detector:
+class Detector(Closing):
     """Judges pictures and clips: was a face in it swapped?
 
     Args:
@@ -140,12 +139,6 @@ class Detector:
             for part in (*networks[1:], finder, covers):
                 if part is not None:
                     part.close()
-
-    def __enter__(self: _Own) -> _Own:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _check_open(self) -> None:
         if self._closed:

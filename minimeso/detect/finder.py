@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..checks import is_number
+from ..closing import Closing
 from ..engine import Model, Session
 from ..engine.exact import distance
 from ..engine.float_errors import with_usual_float_errors
@@ -71,7 +72,7 @@ _CLOSE_SIDE, _CLOSE_BORDER = 96, 48
 _CLOSE_FILLED = 0.5
 
 
-class FaceFinder:
+class FaceFinder(Closing):
     """Finds faces in pictures.
 
     Args:
@@ -133,12 +134,6 @@ class FaceFinder:
         self.session.close()
         with self._lock:
             self._canvases.clear()
-
-    def __enter__(self: _Own) -> _Own:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def with_threads(self, threads: int) -> FaceFinder:
         """The same finder on another number of threads; they share weights and attributes."""

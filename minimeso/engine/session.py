@@ -7,12 +7,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from ..checks import is_integer
+from ..closing import Closing
 from ..errors import GraphError, InputError
 from ..hints import later
 from ..locks import Lock
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 else:
     Profile = later("minimeso.engine.profile", "Profile")
 
-_Own = TypeVar("_Own", bound="Session")
 Array = npt.NDArray[np.float32]
 
 _MAX_PLANS = 16
@@ -48,7 +48,7 @@ _prepare_lock = Lock()
 _IMAGES_PER_CALL = 64
 
 
-class Session:
+class Session(Closing):
     """A network that runs on the C engine.
 
     Args:
@@ -122,12 +122,6 @@ class Session:
             if self._pool is not None:
                 self._pool.close()
                 self._pool = None
-
-    def __enter__(self: _Own) -> _Own:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     @property
     def graph(self) -> Graph:

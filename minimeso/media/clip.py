@@ -10,10 +10,10 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from ..checks import float_of, is_flag, is_number
+from ..closing import Closing
 from ..errors import InputError, PictureError
 from ..notes import Code, Note, joined
 from .partial import AnyPixels, PartialFrame
@@ -51,7 +51,7 @@ def parts_of(convert: Convert) -> AnyPixels | None:
     return convert() if found is None else found
 
 
-class Clip(ABC):
+class Clip(Closing, ABC):
     """Frames of a clip or a pipe: an iterator of ``Timed``, and a context manager.
 
     Times grow strictly.  Of each stretch of 1 / fps seconds the first intact frame is given, so the
@@ -203,17 +203,6 @@ class Clip(ABC):
     def __del__(self) -> None:
         self.close()  # PyAV's objects hold each other, so nothing else would free them soon
 
-    def __enter__(self) -> Clip:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _stretch_of(self, t: float) -> int:
         # 1e-6: 0.25 s in a file that counts in 1/90000 s is not always 0.25 s
         return int((t + 1e-6) * self._fps) if self._fps else -1
@@ -236,7 +225,7 @@ class Clip(ABC):
             if self._ended:
                 self._sum_up()
 
-    def _sum_up(self) -> None:  # noqa: B027 (a pipe promises nothing that could be missing)
+    def _sum_up(self) -> None:
         """Say in ``faults`` what is missing, now that the last frame has gone by.
 
         ``_counting`` is held.

@@ -10,8 +10,9 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from types import TracebackType
 from typing import Generic, TypeVar
+
+from ..closing import Closing
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def prefetch(iterable: Iterable[T], depth: int) -> Prefetch[T]:
     return Prefetch(iterable, depth)
 
 
-class Prefetch(Generic[T]):
+class Prefetch(Closing, Generic[T]):
     """What ``prefetch`` returns: an iterator and context manager."""
 
     def __init__(self, iterable: Iterable[T], depth: int) -> None:
@@ -69,17 +70,6 @@ class Prefetch(Generic[T]):
     def close(self) -> None:
         """Stop, and wait until the thread has ended."""
         self._end()
-
-    def __enter__(self) -> Prefetch[T]:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Queue(Generic[T]):
