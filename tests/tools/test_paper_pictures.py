@@ -24,14 +24,15 @@ from support.cifar import flat_tiles, jpeg, label_table, write_cifar  # noqa: E4
 
 from minimeso import Session, load_model  # noqa: E402
 from tools.convert import __main__ as convert_command  # noqa: E402
-from tools.paper import classify, figure3, images, pages, stages, table5  # noqa: E402
+from tools.paper import classify, figure3, images, pages, table5  # noqa: E402
 from tools.paper.__main__ import main  # noqa: E402
 from tools.paper.results import Budget, ResultsError  # noqa: E402
 from tools.train import trainer  # noqa: E402
+from tools.train.device import bfloat16_is_fast  # noqa: E402
 from tools.train.trainer import Epoch  # noqa: E402
 
 CPU = torch.device("cpu")
-PRECISION = stages.precision(CPU)
+PRECISION = "bf16" if bfloat16_is_fast(CPU) else "fp32"
 
 
 def idx(values: np.ndarray) -> bytes:
