@@ -484,7 +484,13 @@ def test_odd_names(model: str, tmp_path: Path, environment: dict[str, str]) -> N
 def start(*arguments: str) -> subprocess.Popen[bytes]:
     """``python -m minimeso`` with ``arguments``, left running."""
     command = [*COMMAND, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # a shell's background jobs, and what they start, ignore Ctrl-C
+    heeded = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, heeded)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
