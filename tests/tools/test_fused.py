@@ -105,7 +105,7 @@ def test_networks_as_module_by_module(
     ours = _passes(network, x, gradient)
     run, blocks = fused.run, []
     monkeypatch.setattr(fused, "run", lambda *given: blocks.append(given) or run(*given))
-    with torch.no_grad():
+    with torch.no_grad(), fused.judging():
         judged = network.eval()(x)
         monkeypatch.setattr(fused, "applies", lambda *_: False)
         own = network(x)
@@ -150,10 +150,10 @@ def test_pictures_share_what_only_gradients_want(monkeypatch: pytest.MonkeyPatch
     library = SimpleNamespace(fused_scratch=ours.library.fused_scratch, fused_forward=forward)
     monkeypatch.setattr(fused, "kernels", lambda: fused.Kernels(ours.ffi, library))
     network, x = _small(), torch.rand(8, 3, 16, 16)
-    with torch.no_grad():
+    with torch.no_grad(), fused.judging():
         network(x)
     assert len(seen) <= torch.get_num_threads()
-    with torch.inference_mode():
+    with torch.inference_mode(), fused.judging():
         network.eval()(x)
     seen.clear()
     network.train()(x)
@@ -176,7 +176,7 @@ def test_whatever_the_default_type_is() -> None:
 def test_arrays_of_another_type_are_pytorchs(dtype: torch.dtype) -> None:
     """Which refuses them; read as float32 they would be anything."""
     network = _small().eval().to(dtype)
-    with torch.no_grad(), pytest.raises(RuntimeError, match="type"):
+    with torch.no_grad(), fused.judging(), pytest.raises(RuntimeError, match="type"):
         network(torch.rand(1, 3, 16, 16))
 
 
@@ -199,7 +199,7 @@ def test_a_fork_has_threads_of_its_own() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), fused.judging(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
             network(x)
             child = os.fork()
@@ -218,7 +218,7 @@ def test_a_fork_has_threads_of_its_own() -> None:
 @pytest.mark.parametrize("kind", ["export", "trace"])
 def test_programs_are_made_of_pytorchs_operations(kind: str) -> None:
     network, x = _small().eval(), torch.rand(2, 3, 16, 16)
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), fused.judging(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of tracing, which is old
         if kind == "export":
             program = torch.export.export(network, (x,)).module()
@@ -247,7 +247,7 @@ def test_whoever_watches_sees(kind: str) -> None:
 def test_of_equal_values_the_first_gets_the_gradient() -> None:
     network = _network([nn.Conv2d(1, 16, 3, padding=1), nn.ReLU()], "relu", 2)
     x = torch.zeros(1, 1, 8, 16, requires_grad=True)
-    with torch.no_grad():
+    with torch.no_grad(), fused.judging():
         network.body[0].weight.zero_()
         network.body[0].weight[:, 0, 1, 1] = 1.0  # as it is
         network.body[0].bias.fill_(1.0)
@@ -256,11 +256,23 @@ def test_of_equal_values_the_first_gets_the_gradient() -> None:
     assert x.grad[0, 0, 0, 0] != x.grad[0, 0, 0, 1] == x.grad[0, 0, 1, 0] == x.grad[0, 0, 1, 1]
 
 
+def test_what_is_compared_with_is_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine was compared with these kernels where no layer was watched, and PyTorch's times
+    were theirs."""
+    monkeypatch.setattr(fused, "run", None)
+    network = networks.build("meso4", "relu").eval()
+    x = torch.rand(1, 3, 256, 256)
+    with torch.inference_mode():
+        network(x)
+        with fused.judging(), pytest.raises(TypeError, match="NoneType"):
+            network(x)
+
+
 def test_not_a_number_stays_one() -> None:
     network = networks.build("meso4", "relu", dropout=0.0).eval()
     x = torch.rand(1, 3, 256, 256)
     x[0, 1, 100, 101] = float("nan")
-    with torch.no_grad():
+    with torch.no_grad(), fused.judging():
         assert torch.isnan(network(x)).all()
 
 
@@ -269,7 +281,7 @@ def test_large_values_as_pytorch() -> None:
         module = networks.activation_module(activation)
         network = _network([nn.Conv2d(1, 16, 3, padding=1), module], activation, 2).eval()
         x = torch.linspace(-200, 200, 128).view(1, 1, 8, 16)
-        with torch.no_grad():
+        with torch.no_grad(), fused.judging():
             network.body[0].weight.zero_()
             network.body[0].weight[:, 0, 1, 1] = 1.0
             network.body[1 + 1].reset_parameters()

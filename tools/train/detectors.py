@@ -27,6 +27,7 @@ from torch.nn import functional
 from tools.train import (
     batches,
     faces,
+    fused,
     groups,
     metrics,
     networks,
@@ -133,7 +134,7 @@ def logits(
 ) -> Tensor:
     """What it says of every face, in float32: (N,). `seen`: batches that are on the device."""
     network.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), fused.judging():
         parts = [network(part.to(device))[:, 0] for part in seen or _seen(data)]
         return torch.cat(parts).float().cpu()
 

@@ -11,7 +11,9 @@ networks and where a network is traced or exported PyTorch's own operations are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -66,9 +68,24 @@ def kernels() -> Kernels | None:
     return load(SOURCE, _DEFINITIONS, ("-mavx2", "-mfma") if "avx2" in available_isas() else ())
 
 
+_JUDGING: ContextVar[bool] = ContextVar("judging", default=False)
+
+
+@contextlib.contextmanager
+def judging() -> Iterator[None]:
+    """In it networks that are not in training are computed here, too, where no gradient is wanted.
+
+    Nowhere else: what tests and benchmarks compare with are PyTorch's operations.
+    """
+    token = _JUDGING.set(True)
+    try:
+        yield
+    finally:
+        _JUDGING.reset(token)
+
+
 def applies(x: Tensor, block: Block) -> bool:
-    """Whether `block` should be computed here for a batch: in training, or where no gradient is
-    wanted."""
+    """Whether `block` should be computed here for a batch: in training, or by `judging`."""
     if torch.compiler.is_compiling():
         return False
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # PyTorch's is bare
@@ -81,7 +98,7 @@ def applies(x: Tensor, block: Block) -> bool:
         return False
     height, width = x.shape[2:]
     fits = height % block.pool == 0 and width % block.pool == 0 and width % _LANES == 0
-    asked = block.norm.training or not torch.is_grad_enabled()
+    asked = block.norm.training or (_JUDGING.get() and not torch.is_grad_enabled())
     return fits and asked and kernels() is not None
 
 
