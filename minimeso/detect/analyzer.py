@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..media.partial import AnyPixels, ConversionError, around, whole_of
 from ..media.pixels import Pixels
@@ -152,7 +152,8 @@ class Analyzer:
         """A face without its crop, which is cut once more where somebody wants to see it."""
         if seen.cut is None:
             return seen
-        return seen._replace(cut=partial(self._crop, pixels, seen.square, seen.face.rotation))
+        how = self._size, self._framing["resample"], self._networks.fast.isa
+        return seen._replace(cut=partial(_crop, how, pixels, seen.square, seen.face.rotation))
 
     def crop_faces(self, t: float, pixels: AnyPixels) -> CroppedFrame:
         """Find the faces of the next frame, and crop those that can be judged.
@@ -222,10 +223,8 @@ class Analyzer:
 
     def _crop(self, pixels: AnyPixels, box: Box, rotation: int) -> Crop:
         """(3, H, W), as the networks want it."""
-        resample, isa = self._framing["resample"], self._networks.fast.isa
-        near = around(pixels, box)
-        crop: Crop = resized_crop(near, box, self._size, resample, isa, rotation=rotation)[0]
-        return crop
+        how = self._size, self._framing["resample"], self._networks.fast.isa
+        return _crop(how, pixels, box, rotation)
 
     def _too_many(self) -> Iterator[SeenFace]:
         """The faces of the last frame that are not followed."""
@@ -344,6 +343,13 @@ class Analyzer:
         rest = self._looks.rest()
         for look, found in zip(rest, self._looked(rest), strict=True):
             self.findings.moments(look.person).look(look.place, *found)
+
+
+def _crop(how: tuple[Any, ...], pixels: AnyPixels, box: Box, rotation: int) -> Crop:
+    """Of the module, not the analyzer, whose networks cannot be pickled."""
+    size, resample, isa = how
+    crop: Crop = resized_crop(around(pixels, box), box, size, resample, isa, rotation=rotation)[0]
+    return crop
 
 
 def _counting(moments: Moments) -> int:

@@ -136,7 +136,9 @@ class Detector(Closing):
         if self._for_clips is not None:
             rooms.append(self._for_clips)
         for networks, finder, covers in rooms:
-            for part in (*networks[1:], finder, covers):
+            if finder is not None:
+                FaceFinder.close(finder)  # a copy shares what its class closes with the one outside
+            for part in (*networks[1:], covers):
                 if part is not None:
                     part.close()
 

@@ -34,7 +34,7 @@ def check_frames(frames: object) -> None:
         raise InputError("frames are arrays, one after the other: a file is what check judges")
     if isinstance(frames, np.ndarray) and frames.ndim < 4:
         raise InputError(f"an array of shape {frames.shape} is one frame: give several, [x]")
-    if not isinstance(frames, Iterable):
+    if not isinstance(frames, Iterable) and not hasattr(type(frames), "__getitem__"):
         raise InputError(f"{type(frames).__name__} is no series of frames: give several, [x]")
 
 

@@ -1,10 +1,10 @@
 """Joined: files of several clips one behind the other, as ``cat`` makes them.
 
 Of most kinds FFmpeg reads the first and says nothing of the others, or takes bytes of theirs for
-frames.  Of AVI, Matroska and GIF it reads all, as if they were described as the first one is; of
-MPEG and streams without a container all, but for transport streams of several codecs
-(``ts_tables``).  Told by going from part to part; those of MP4 and MOV files are counted elsewhere
-(``sample_tables``).
+frames.  Of AVI and GIF it reads all, as if they were described as the first one is, and of Matroska
+all or, where segments say how long they are, two; of MPEG and streams without a container all, but
+for transport streams of several codecs (``ts_tables``).  Told by going from part to part; those of
+MP4 and MOV files are counted elsewhere (``sample_tables``).
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from typing import IO, NamedTuple
 from .ts_tables import change_of_codec
 
 #: Parts that are looked at, hours of a clip; where there are more, nothing is said.
-MOST_PARTS = 1 << 21
+MOST_PARTS = 1 << 19
 #: Clips behind the first that are looked at.
-MOST_OTHERS = 16
+MOST_OTHERS = 256
+#: How many times longer than its lead-in a broadcast is at least.
+_LEAD_IN = 8
 _HEAD_BYTES = 24
 #: The end of a GIF and the beginning of another; in its pixels these bytes are next to impossible.
 _GIF_BEHIND_GIF = re.compile(rb"\x3bGIF8[79]a")
@@ -118,16 +120,27 @@ def others(file: IO[bytes], start: bytes) -> Others:
         return Others(starts, len(heads) == 1)
     change = change_of_codec(file, start)
     if change:
-        return Others((change,))
+        # of a short lead-in FFmpeg knows nothing, but what it was recorded for is read
+        is_lead_in = _LEAD_IN * change < file.seek(0, os.SEEK_END)
+        return Others() if is_lead_in else Others((change,))
     for kind in _KINDS:
         if _begins(start, kind):
-            most = MOST_OTHERS if kind.goes_on else 1
-            return Others(tuple(islice(_starts(file, kind, start), most)), kind.goes_on)
+            starts = tuple(islice(_starts(file, kind, start), MOST_OTHERS if kind.goes_on else 1))
+            return Others(starts, kind.goes_on and not _stops(file, kind, start, len(starts)))
     return Others()
 
 
 def _begins(head: bytes, kind: _Kind) -> bool:
     return head.startswith(kind.signature) and head.startswith(kind.again[1], kind.again[0])
+
+
+def _stops(file: IO[bytes], kind: _Kind, start: bytes, count: int) -> bool:
+    """Whether FFmpeg stops behind the second clip: of Matroska whose segments say how long they
+    are."""
+    if kind.first is not _ebml or count < 2:
+        return False
+    file.seek(_ebml(start))
+    return _ebml(file.read(_HEAD_BYTES)) > 12  # its head alone has so many bytes
 
 
 def _starts(file: IO[bytes], kind: _Kind, start: bytes) -> Iterator[int]:

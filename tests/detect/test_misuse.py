@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -236,3 +238,43 @@ def test_a_finder_of_ones_own_finds_the_faces_of_clips_too() -> None:
             assert len(detector.check(both).tracks) == count
             assert len(detector.check(clip).tracks) == count
         assert len(finder.find(both)) == count  # it came from outside and is open still
+
+
+class WithPool(FaceFinder):
+    """Ends something of its own when it is closed."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.pool = {"open": True}
+
+    def close(self) -> None:
+        self.pool["open"] = False
+        super().close()
+
+
+def test_what_a_finder_from_outside_holds_stays_open(tmp_path: Path) -> None:
+    """The copy of it that finds faces of clips shares what it holds."""
+    finder = WithPool(threads=1)
+    with Detector(random_detector(), finder=finder, threads=1) as detector:
+        detector.check(clip_file(tmp_path, frames=2))
+    assert finder.pool["open"]
+    finder.close()
+
+
+def test_what_is_told_of_a_picture_can_be_sent_elsewhere() -> None:
+    """Its faces are cut anew, by a function that held the networks and their locks."""
+    told: list[SeenFrame] = []
+    with Detector(random_detector(), threads=1) as detector:
+        detector.check(PORTRAIT, on_frame=lambda frame, _: told.append(frame))
+    for other in (pickle.loads(pickle.dumps(told[0])), copy.deepcopy(told[0])):
+        assert other.faces and np.array_equal(other.faces[0].crop, told[0].faces[0].crop)
+
+
+def test_a_series_may_have_items_alone(detector: Detector) -> None:
+    class Frames:
+        def __getitem__(self, place: int) -> np.ndarray:
+            if place > 1:
+                raise IndexError(place)
+            return np.zeros((64, 64, 3), np.uint8)
+
+    assert len(list(detector.stream(Frames(), 5.0))) == 2

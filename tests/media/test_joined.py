@@ -72,6 +72,29 @@ def test_of_others_all_are_read(kind: str, tmp_path: Path) -> None:
     assert numbers == [*range(10), *range(100, 110)] and not clip.remarks
 
 
+@pytest.mark.parametrize("count", [2, 3, 20])
+@pytest.mark.parametrize("kind", ["avi", "matroska", "gif"])
+def test_many_are_all_read_or_it_is_said(kind: str, count: int, tmp_path: Path) -> None:
+    """Of Matroska FFmpeg left out the third and what followed, in silence; AVI and GIF beyond the
+    seventeenth made us leave out all but the first."""
+    codec, pix_fmt = {"gif": ("gif", "rgb8")}.get(kind, ("mpeg2video", "yuv420p"))
+    one = clip_of(kind, codec, pix_fmt, (64, 48), 0, 5)
+    (tmp_path / "clip").write_bytes(one * count)
+    _, numbers, clip = read(tmp_path / "clip", every_frame=True)
+    all_of_them = kind != "matroska" or count == 2
+    assert numbers == list(range(5)) * (count if all_of_them else 1) and clip.fault is None
+    assert (Note("first_clip_only") in clip.remarks) == (not all_of_them)
+
+
+def test_a_short_lead_in_is_not_all_that_is_read(tmp_path: Path) -> None:
+    """Broadcasts are recorded from a moment before they begin."""
+    lead_in = clip_of("mpegts", "mpeg1video", "yuv420p", (64, 48), 0, 3)
+    programme = clip_of("mpegts", "mpeg2video", "yuv420p", (64, 48), 100, 120)
+    (tmp_path / "clip").write_bytes(lead_in + programme)
+    _, numbers, clip = read(tmp_path / "clip", every_frame=True)
+    assert len(numbers) >= 120 and Note("first_clip_only") not in clip.remarks
+
+
 def test_a_large_second_clip_is_not_read_from_its_middle_on(tmp_path: Path) -> None:
     """FFmpeg takes the head of a second FLV for a part of 5 MB, and looks for frames behind it."""
     one, other = (clip_of("flv", "flv", "yuv420p", (64, 48), first, 10) for first in (0, 100))
@@ -136,7 +159,9 @@ def test_one_clip_in_many_parts_is_no_joined_one(tmp_path: Path) -> None:
     for count in (1, 2, joined.MOST_OTHERS + 1):
         data = clip_bytes("webm", "libvpx", pix_fmt="yuv420p", container_options=live)
         found = others(io.BytesIO(data * count), data[:256])
-        assert found == Others(tuple(len(data) * n for n in range(1, count))[:16], True)
+        assert found == Others(
+            tuple(len(data) * n for n in range(1, count))[: joined.MOST_OTHERS], True
+        )
         (tmp_path / "clip").write_bytes(data * count)
         _, numbers, clip = read(tmp_path / "clip", every_frame=True)
         assert numbers == list(range(10)) * (count if count < joined.MOST_OTHERS else 1)
