@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,13 @@ def compiles(program: str, *flags: str) -> bool:
     command = [*c_compiler(), *flags, "-x", "c", "-", "-o", os.devnull]
     done = subprocess.run(command, input=program.encode(), capture_output=True, check=False)
     return done.returncode == 0
+
+
+def run_sanitized(source: Path, includes: Path, program: Path) -> None:
+    """Compiles a program of C under the sanitizers and runs it; skips where there are none."""
+    if not compiles(SHUFFLES, *SANITIZE):
+        pytest.skip("this compiler has no sanitizers")
+    flags = ["-std=gnu11", "-O1", "-g", *SANITIZE, "-I", str(includes)]
+    for command in ([*c_compiler(), *flags, str(source), "-o", str(program)], [str(program)]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +10,10 @@ from unittest import mock
 import pytest
 
 torch = pytest.importorskip("torch")
-from support.compilers import SANITIZE, SHUFFLES, compiles, need_vectors  # noqa: E402
+from support.compilers import need_vectors, run_sanitized  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from tools.compiler import c_compiler  # noqa: E402
 from tools.train import depthwise  # noqa: E402
 
 #: Of a tensor's largest value: rounding of what is given and of sums.
@@ -154,10 +152,5 @@ def test_a_step_of_the_network_as_without_kernels() -> None:
 
 
 def test_nothing_is_touched_beside_the_arrays(tmp_path: Path) -> None:
-    if not compiles(SHUFFLES, *SANITIZE):
-        pytest.skip("this compiler has no sanitizers")
-    program, source = tmp_path / "planes", Path(__file__).with_name("depthwise_planes.c")
-    flags = ["-std=gnu11", "-O1", "-g", *SANITIZE, "-I", str(depthwise.SOURCE.parent)]
-    for command in ([*c_compiler(), *flags, str(source), "-o", str(program)], [str(program)]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    source = Path(__file__).with_name("depthwise_planes.c")
+    run_sanitized(source, depthwise.SOURCE.parent, tmp_path / "program")

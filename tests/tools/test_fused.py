@@ -3,7 +3,6 @@
 import copy
 import os
 import signal
-import subprocess
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,10 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 torch = pytest.importorskip("torch")
-from support.compilers import SANITIZE, SHUFFLES, compiles, need_vectors  # noqa: E402
+from support.compilers import need_vectors, run_sanitized  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from tools.compiler import c_compiler  # noqa: E402
 from tools.train import fused, networks  # noqa: E402
 from tools.train.patches import PatchLoss  # noqa: E402
 
@@ -306,10 +304,5 @@ def test_without_a_compiler_pytorchs_operations(
 
 
 def test_nothing_is_touched_beside_the_arrays(tmp_path: Path) -> None:
-    if not compiles(SHUFFLES, *SANITIZE):
-        pytest.skip("this compiler has no sanitizers")
-    program, source = tmp_path / "blocks", Path(__file__).with_name("fused_blocks.c")
-    flags = ["-std=gnu11", "-O1", "-g", *SANITIZE, "-I", str(fused.SOURCE.parent)]
-    for command in ([*c_compiler(), *flags, str(source), "-o", str(program)], [str(program)]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    source = Path(__file__).with_name("fused_blocks.c")
+    run_sanitized(source, fused.SOURCE.parent, tmp_path / "program")
