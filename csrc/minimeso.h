@@ -183,7 +183,7 @@ int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const 
 /* y[i] = activation(x[i]) for i < n, any n, x == y allowed; isa as for mm_run. */
 int mm_activate(int isa, int activation, float slope, const float *x, float *y, size_t n);
 
-enum { MM_FILTER_NEAREST, MM_FILTER_BILINEAR };
+enum { MM_FILTER_NEAREST, MM_FILTER_BILINEAR, MM_FILTER_BICUBIC_2X };
 
 /* A box of a picture, and the size that it is to get. */
 typedef struct {

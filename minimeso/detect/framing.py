@@ -68,7 +68,7 @@ def resized_crop(
         box: x, y, width and height.  The pixels that it covers, if only in part, are all that is
             looked at; outside the picture its edge pixels repeat.
         size: height and width of the result.
-        resample: ``bilinear`` or ``nearest``, both as Pillow does them, but not rounded to bytes.
+        resample: ``bilinear``, ``nearest`` or ``bicubic_2x``, see ``engine.native.resize``.
         isa: instruction set, as for ``Session``.
         out: (3, height, width) float32 where the result goes, one face of a batch.
         rotation: 90, 180 or 270: the face is turned clockwise by so much, see ``FoundFace``.

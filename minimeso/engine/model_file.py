@@ -34,7 +34,7 @@ SIZE_LIMIT = 64 << 20
 _JSON = "model.json"
 #: Share of its size to which an array must shrink to be compressed.
 _WORTH_INFLATING = 0.9
-_RESAMPLE = ("bilinear", "nearest")
+_RESAMPLE = ("bilinear", "nearest", "bicubic_2x")
 #: Format 1.0 of ``.npy`` (NumPy's ``lib/_format_impl.py``), for numbers.
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00(?s:..)"

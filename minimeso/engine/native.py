@@ -162,7 +162,9 @@ def resize(
         picture: (H, W, 3) uint8; a part of a larger picture is not copied.
         box: left, top, right and bottom edge in pixels.
         size: height and width of the result.
-        resample: ``bilinear``, which looks at pixels around the box, too, or ``nearest``.
+        resample: ``bilinear``, which looks at pixels around the box, too; ``nearest``; or
+            ``bicubic_2x``, as bilinear of a picture that is made twice as large by Pillow's bicubic
+            first, along each axis that grows.
         isa: instruction set, as in ``choose_isa``.
         out: where the result goes, also a part of a larger array whose rows are contiguous; fresh
             memory may cost as much time as the resize.

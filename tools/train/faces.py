@@ -131,23 +131,18 @@ def seen(
     picture: NDArray[np.uint8],
     square: Iterable[float],
     outside: str = "edge",
-    enlarged: bool = False,
+    resample: str = "",
 ) -> NDArray[np.float32]:
     """As `frame`, but as `minimeso.detect.framing` cuts in use: (3, 256, 256) from 0 to 1, not
-    rounded to bytes. A large network can learn the rounding by heart (`NOTES.md`). `enlarged`: twice
-    as large first (bicubic)."""
+    rounded to bytes. A large network can learn the rounding by heart (`NOTES.md`). `resample`: as
+    `FRAMING` has it where there is none."""
     x, y, width, height = square
     left, top, right, bottom = math.floor(x), math.floor(y), x + width, y + height
     columns = _lines(left, math.ceil(right), picture.shape[1], outside)
     rows = _lines(top, math.ceil(bottom), picture.shape[0], outside)
     part = picture[rows].take(columns, 1)
     box = x - left, y - top, right - left, bottom - top
-    if enlarged:
-        image = Image.fromarray(part)
-        size = 2 * image.width, 2 * image.height
-        part = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
-        box = 2 * box[0], 2 * box[1], 2 * box[2], 2 * box[3]
-    return resize(part, box, (SIZE, SIZE), FRAMING["resample"])
+    return resize(part, box, (SIZE, SIZE), resample or FRAMING["resample"])
 
 
 def _lines(start: int, stop: int, length: int, outside: str) -> NDArray[np.int64]:

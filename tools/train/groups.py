@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tools.train.batches import LOADERS, Batch, Batches, Change, worsened
 from tools.train.blends import self_blended
-from tools.train.faces import SIZE, Faces, seen
+from tools.train.faces import Faces, seen
 
 #: Sets in which the fake of a video is of the same frame as its real face, cut alike.
 SAME_FRAME = ("dfdc",)
@@ -171,11 +171,10 @@ def _by_threads(chunks: list[list[int]], gather: Gather) -> Iterator[_Gathered]:
 def _cut(
     picture: NDArray[np.uint8], square: NDArray[np.float64], change: Change
 ) -> NDArray[np.float32]:
-    """(3, 256, 256): a changed face as it is cut in use, every second one rounded to bytes, and of
-    small ones every second one enlarged first."""
+    """(3, 256, 256): a changed face as it is cut in use, every second one rounded to bytes, and
+    every second one cut by either filter."""
     worse, box = worsened(picture, square, change)
-    enlarged = change.seed & 2 != 0 and max(box[2:]) < SIZE
-    cut = seen(worse, box, change.outside, enlarged)
+    cut = seen(worse, box, change.outside, "bicubic_2x" if change.seed & 2 else "bilinear")
     if change.seed & 1:
         cut = np.rint(cut * 255) / np.float32(255)
     return cut[:, :, ::-1] if change.flip else cut
