@@ -34,7 +34,7 @@ SIZE_LIMIT = 64 << 20
 _JSON = "model.json"
 #: Share of its size to which an array must shrink to be compressed.
 _WORTH_INFLATING = 0.9
-_RESAMPLE = ("bilinear", "nearest", "bicubic_2x")
+RESAMPLE = ("bilinear", "nearest", "bicubic_2x")
 #: Format 1.0 of ``.npy`` (NumPy's ``lib/_format_impl.py``), for numbers.
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00(?s:..)"
@@ -53,7 +53,7 @@ class Model:
         weights: float32 arrays by ``node.parameter``, which stay as they are from the first session
             on; each time a new array where the file stores it in a smaller type.
         meta: architecture, activation, data, recipe, metrics, licence (free form).
-        framing: how a face is cut for a detector: ``resample`` (``bilinear`` or ``nearest``)
+        framing: how a face is cut for a detector: ``resample`` (as ``native.resize`` has it)
             and ``side`` (of the square that is cut, see ``minimeso.detect.framing``).
         calibration: how the probabilities were calibrated (free form).
         thresholds: ``real`` and ``fake``: at most the first is real, at least the second
@@ -295,7 +295,7 @@ def _check_detector(description: Mapping[str, Any], where: str) -> None:
     check_thresholds(thresholds, where)
     resample = framing.get("resample") if isinstance(framing, dict) else None
     side = _fraction(framing, "side", 10)
-    if resample not in _RESAMPLE or side is None or side < 0.1:
+    if resample not in RESAMPLE or side is None or side < 0.1:
         raise ModelError(f"{where}: 'framing' needs a resample filter and a side in 0.1..10")
 
 

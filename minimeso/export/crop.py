@@ -9,7 +9,7 @@ NAME = "minimeso_crop"
 _HEADER = f"""\
 /* {NAME}.h - cuts a box out of an RGB picture and scales it, made by minimeso {__version__}; do not
    edit.  The result has the bits that a detector's faces have in Python with that instruction set,
-   where their framing says bilinear. */
+   where their framing says bilinear or bicubic_2x. */
 #ifndef MINIMESO_CROP_H
 #define MINIMESO_CROP_H
 
@@ -28,13 +28,14 @@ typedef struct {{
        times as large. */
     double left, top, right, bottom;
     int64_t out_height, out_width;
+    int bicubic_2x; /* 0: bilinear; 1: where the box grows, of twice as many pixels by bicubic */
 }} {NAME}_box;
 
 /* Bytes of workspace that a box needs, a multiple of 64; 0: it is none, or too large. */
 size_t {NAME}_bytes(const {NAME}_box *box);
 
-/* The box as (3, out_height, out_width) from 0 to 1, bilinear: lines lie `line` floats apart,
-   channels `plane`.  isa: NULL for the fastest, or scalar, sse2, avx2, avx512, neon, simd128.
+/* The box as (3, out_height, out_width) from 0 to 1: lines lie `line` floats apart, channels
+   `plane`.  isa: NULL for the fastest, or scalar, sse2, avx2, avx512, neon, simd128.
    workspace: 64-byte aligned.  0, or a negative number where something is wrong. */
 int {NAME}_run(const {NAME}_box *box, const char *isa, float *out, int64_t plane, int64_t line,
                void *workspace);
@@ -106,7 +107,7 @@ static size_t lay_out_crop(const {NAME}_box *box, const part_t *part, mm_crop *c
                       .bottom = (float)(box->bottom - (double)part->top),
                       .out_height = box->out_height,
                       .out_width = box->out_width,
-                      .filter = MM_FILTER_BILINEAR}};
+                      .filter = box->bicubic_2x ? MM_FILTER_BICUBIC_2X : MM_FILTER_BILINEAR}};
     const size_t needed = mm_resize_bytes(crop);
     if (!needed || (uint64_t)bytes > SIZE_MAX / 4)
         return 0;

@@ -74,7 +74,7 @@ static void check_crop(void)
                  .line_bytes = 3 * width + random_below(40),
                  .out_height = random_side(),
                  .out_width = random_side(),
-                 .filter = random_below(4) ? MM_FILTER_BILINEAR : MM_FILTER_NEAREST};
+                 .filter = (int32_t)random_below(MM_FILTER_BICUBIC_2X + 1)};
     size_t bytes = (size_t)((height - 1) * c.line_bytes + 3 * width);
     uint8_t *pixels = memory(bytes, 0);
     for (size_t i = 0; i < bytes; i++)
@@ -176,7 +176,7 @@ static void check_refusals(void)
             fail("strides taken", &c);
     free(workspace);
     c = good;
-    c.filter = 2;
+    c.filter = MM_FILTER_BICUBIC_2X + 1;
     refuse(c, "filter taken");
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minimeso.engine.model_file import RESAMPLE
 from minimeso.errors import GraphError
 from minimeso.networks import ACTIVATION_SETTINGS, NETWORKS
 from tools import files
@@ -93,11 +94,7 @@ def _framing(path: Path, found: object, usual: float) -> dict[str, Any]:
     resample, side = (
         (found.get("resample"), found.get("side")) if isinstance(found, dict) else (0, 0)
     )
-    if (
-        resample not in ("bilinear", "nearest")
-        or not isinstance(side, float)
-        or not 0.1 <= side <= 10
-    ):
+    if resample not in RESAMPLE or not isinstance(side, float) or not 0.1 <= side <= 10:
         raise ConvertError(f"{path}: unknown framing {str(found)[:80]}")
     return {"resample": resample, "side": side}
 

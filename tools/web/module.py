@@ -44,7 +44,8 @@ def build(fast: Model, thorough: Model | None = None, *, simd: bool = True) -> b
         write(crop_files(), folder)
         for exported in exports:
             write(exported.files, folder)
-        flags = [f"-DFINDER_SIDE={FINDER_SIDE}", f"-DFACE_SIDE={side}"]
+        twice = (fast.framing or {}).get("resample") == "bicubic_2x"
+        flags = [f"-DFINDER_SIDE={FINDER_SIDE}", f"-DFACE_SIDE={side}", f"-DBICUBIC_2X={twice:d}"]
         if thorough is not None:
             flags.append("-DTHOROUGH")
         sources = [f"{name}.c" for name in (*(e.name for e in exports), "minimeso_crop")]

@@ -35,8 +35,8 @@ def make_page(detector: Model | Pair, *, simd: bool = True) -> str:
     fast = pair.fast if pair else detector
     assert isinstance(fast, Model)
     framing, limits = fast.framing or {}, detector.thresholds
-    if framing.get("resample") != "bilinear" or limits is None:
-        raise ToolError(f"{detector.name}: no detector whose faces are scaled bilinearly")
+    if framing.get("resample") not in ("bilinear", "bicubic_2x") or limits is None:
+        raise ToolError(f"{detector.name}: no detector whose faces are cut as a page can")
     module = build(fast, pair.thorough if pair else None, simd=simd)
     facts: dict[str, Any] = {
         "finder_side": FINDER_SIDE,
