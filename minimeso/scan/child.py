@@ -60,6 +60,13 @@ def receive(pipe: IO[bytes]) -> Any:
 
 def main() -> None:
     """Judge what comes, until nothing does."""
+    try:
+        _judge_all()
+    except BrokenPipeError:  # nobody hears the answer any more: that is no error to be told
+        os._exit(0)
+
+
+def _judge_all() -> None:
     with contextlib.suppress(AttributeError, ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started all this
     answers = os.fdopen(os.dup(1), "wb")

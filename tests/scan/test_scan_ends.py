@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
+import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -25,11 +28,11 @@ from support.stub_judges import Stub, verdict_of
 from minimeso.errors import EngineError, ModelError, OutputError
 from minimeso.scan import Limits, Scan, Settings, State, copies
 from minimeso.scan import run as module
-from minimeso.scan.child import _answer
+from minimeso.scan.child import _answer, send
 from minimeso.scan.dataset import Dataset, Writer
 from minimeso.scan.judge import Job, Judge, OpenJudge
 from minimeso.scan.pending import Pending
-from minimeso.scan.process import JudgeProcess
+from minimeso.scan.process import _CHILD, JudgeProcess, _with_path
 from minimeso.scan.schema import Outcome, given_up
 from minimeso.scan.source import Entry
 
@@ -51,6 +54,22 @@ def test_stopping_while_listing_is_no_end(tmp_path: Path, cluster: list[str]) ->
     assert state.stopped and not state.is_listed and state.total == 0
     again = Scan(entries, str(tmp_path), make=Stub()).run()
     assert again.is_listed and not again.stopped and again.total == 0
+
+
+def test_a_judge_whose_worker_is_gone_says_nothing() -> None:
+    """Stdin may still be open when its answer finds nobody: it wrote half a traceback then."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_with_path(sys.path),
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.close()
+        send(process.stdin, pickle.dumps((Stub(), None, Limits())))
+        assert process.stderr is not None and process.stderr.read() == b""
+        assert process.wait(60) == 0
 
 
 def test_entries_that_come_twice_are_judged_once(tmp_path: Path, cluster: list[str]) -> None:
