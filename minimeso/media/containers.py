@@ -10,6 +10,7 @@ from .clip import MAX_FPS
 from .sample_tables import MAX_PARTS
 
 if TYPE_CHECKING:
+    from av import Packet
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 _USUAL_RATE = 25.0
 #: How the outermost parts of an MP4 file are called, of which one is its first.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+#: Parts without which frames would be missing.  Behind the last part cameras append what is none
+#: (Insta360, Samsung), and its bytes say any length.
+_NEEDED = (b"moov", b"mdat", b"moof", b"styp", b"sidx", b"emsg", b"prft")
 _TAIL_BYTES = 1024
 _TS_PACKET = 188  # bytes of a packet of an MPEG transport stream, which begins with G
 #: How containers begin: offset, content.  Only to tell who lacks PyAV what the file is; FFmpeg
@@ -44,23 +48,52 @@ def rate_of(stream: VideoStream) -> float | None:
 
 def duration_of(container: InputContainer, stream: VideoStream) -> float | None:
     """Seconds of the picture track, else of the whole file."""
+    seconds = seconds_of(stream)
+    if seconds is None and container.duration:
+        seconds = container.duration / 1e6
+    return _positive(seconds or 0.0)
+
+
+def seconds_of(stream: VideoStream) -> float | None:
+    """Seconds of a track, 0 for a cover that was copied into a Matroska file; None if it does not
+    say."""
     if stream.duration and stream.time_base:
-        return _positive(float(stream.duration * stream.time_base))
+        return float(stream.duration * stream.time_base)
     hours, minutes, seconds = (stream.metadata.get("DURATION", "").split(":") + [""] * 3)[:3]
     try:
-        return _positive(3600 * int(hours) + 60 * int(minutes) + float(seconds))
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     except (ValueError, OverflowError):  # only Matroska has it
-        return _positive(container.duration / 1e6) if container.duration else None
+        return None
 
 
-def promised_frames(stream: VideoStream, kind: str) -> int:
-    """Packets that a file of this kind, by FFmpeg's name, says it has; 0 if it does not say."""
-    if kind == "gif":  # pictures that have no times are one packet
-        return 0
-    count: int = stream.frames
-    if kind.startswith("mov"):  # an edit list, as of a trimmed clip, leaves out some of its samples
-        count = min(count, len(getattr(stream, "index_entries", ())) or count)
-    return count
+class Promise:
+    """Packets that a file says it has, and those that have come.
+
+    Args:
+        stream: its picture track.
+        kind: FFmpeg's name of the container.
+    """
+
+    def __init__(self, stream: VideoStream, kind: str) -> None:
+        self._count: int = 0 if kind == "gif" else stream.frames  # a GIF may be one packet
+        self._share = 0.98
+        if kind.startswith("mov"):  # its index is exact
+            self._share = 1
+            # an edit list, as of a trimmed clip, leaves out some of its samples
+            self._count = min(self._count, len(getattr(stream, "index_entries", ())) or self._count)
+        self._is_avi = kind == "avi"
+        self._come = self._reached = 0
+
+    def count(self, packet: Packet) -> None:
+        """One has come."""
+        self._come += 1
+        if self._is_avi and packet.dts is not None:  # AVI numbers those that recording dropped, too
+            self._reached = max(self._reached, packet.dts + 1)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all have come, or it promised nothing."""
+        return max(self._come, self._reached) >= self._share * self._count
 
 
 def _positive(seconds: float) -> float | None:
@@ -136,7 +169,9 @@ def ends_early(file: IO[bytes]) -> bool:
 
 def _reaches(file: IO[bytes], start: bytes, length: int) -> int:
     if start[4:8] in _BOXES:
-        return _last_box(file, length)[1]
+        begin, end = _last_box(file, length)
+        file.seek(begin + 4)
+        return end if file.read(4) in _NEEDED else 0
     if start[:4] == b"RIFF":
         return 8 + int.from_bytes(start[4:8], "little")
     if start[:4] == b"\x1a\x45\xdf\xa3":

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..notes import Note
 from .clip import MAX_ANIMATED_PIXELS, MAX_PIXELS
-from .containers import begins_like_a_clip, ends_early, last_whole_box
+from .containers import begins_like_a_clip, ends_early, last_whole_box, seconds_of
 from .formats import ANIMATED, format_of
 from .joined import MOST_OTHERS, others
 from .pictures import Unreadable
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _BUFFER_BYTES = 1 << 16
+#: What is no longer is no clip where another track is.
+_STILL_SECONDS = 0.1
 #: What FFmpeg also opens and nobody means by a clip: lists of other files and addresses, scripts,
 #: text as pictures.
 _NO_CLIPS = (
@@ -196,11 +198,20 @@ def best_stream(container: InputContainer, file: NamelessFile) -> VideoStream:
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
-    if len(moving) > 1:
+    if len(known) > 1:
+        known = [track for track in known if not _is_still(track)] or known
+    if len(moving) > 1 and len(known) > 1:
         file.remarks += (Note("largest_track_only"),)
     best = max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
     check_size(best.codec_context.width, best.codec_context.height, file.most_pixels)
     return best
+
+
+def _is_still(track: VideoStream) -> bool:
+    """One frame, as of a cover that was copied into a Matroska or MOV file, which then says no more
+    what it is."""
+    seconds = seconds_of(track)
+    return track.frames == 1 or (seconds is not None and seconds <= _STILL_SECONDS)
 
 
 def check_size(width: int, height: int, most: int) -> None:

@@ -22,7 +22,7 @@ from .animation import Animation, check_canvas
 from .clip import DEFAULT_FPS, Clip, Convert, Timed, checked_fps
 from .combs import CombWatch
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
-from .containers import Clock, duration_of, ends_early, promised_frames, rate_of
+from .containers import Clock, Promise, duration_of, ends_early, rate_of
 from .deinterlace import Deinterlacer, can_deinterlace
 from .formats import ANIMATED, SIGNATURE_BYTES, format_of
 from .hdr import is_hdr
@@ -158,11 +158,11 @@ class _File(Clip):
         self.rate = rate_of(stream)
         self.duration = duration_of(self._container, stream)
         self._kind, self._unit = self._container.format.name, stream.time_base
-        self._promised = promised_frames(stream, self._kind)
+        self._promise = Promise(stream, self._kind)
         self._clock = Clock(self.rate, self.duration, kind=self._kind)
         self._is_over = False  # the span, though the clip goes on
         self.size, self._is_size_seen = (decoder.width, decoder.height), False
-        self._packets_read = self._packets_shown = self._lost = self._damaged = 0
+        self._packets_shown = self._lost = self._damaged = 0
         self._drifts_from: float | None = None  # since when frames are damaged
         self._broken: str | None = None
         self.remarks = self._file.remarks
@@ -290,7 +290,7 @@ class _File(Clip):
         if packet is None:
             self._packets = None
         else:
-            self._packets_read += 1
+            self._promise.count(packet)
             self._packets_shown += not packet.is_discard and self._in_span(packet.pts)
         try:
             self._pending.extend(self._deinterlaced(self._stream.codec_context.decode(packet)))
@@ -380,9 +380,7 @@ class _File(Clip):
             return not self._is_over
         if self._span is not None:  # what is promised is of the whole clip
             return ends_early(self._file.file)
-        # an index is exact; AVI also counts the frames that were dropped while recording
-        share = 1 if self._kind.startswith("mov") else 0.98
-        if self._packets_read < share * self._promised or ends_early(self._file.file):
+        if not self._promise.is_kept or ends_early(self._file.file):
             return True
         if self._kind not in _LENGTH_ONLY or self.duration is None:
             return False

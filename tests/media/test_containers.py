@@ -78,3 +78,24 @@ def test_a_length_beyond_all_numbers(tmp_path: Path) -> None:
     with open_clip(tmp_path / "a.mkv", every_frame=True) as clip:
         assert len(list(clip)) == 10 and (clip.duration is None or clip.duration < 1)
     assert origin_of(tmp_path / "a.mkv") is not None
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        b"\x12\x34\x56\x78\x9a\xbc\xde\xf0" * 100,
+        b"\0\0\x01\x0bSEFH" + bytes(64) + b"SEFT",
+        b"8db42d694ccc418790edff439fe026bf",
+        b"\xff" * 300,
+        bytes(300),
+        b"\x7f",
+    ],
+)
+def test_what_a_camera_appends_to_an_mp4_is_no_part_of_it(tmp_path: Path, trailer: bytes) -> None:
+    """Some write data of their own behind the last part, which say no length that one can trust."""
+    pytest.importorskip("av")
+    path = tmp_path / "a.mp4"
+    path.write_bytes(clip_bytes() + trailer)
+    with open_clip(path, every_frame=True) as clip:
+        assert len(list(clip)) == 10
+    assert clip.faults == ()

@@ -134,6 +134,23 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
     assert read(path)[1] == [0, 4, 7, 8] and clip.fault is None
 
 
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("mpeg4", None), ("mjpeg", "yuvj420p")])
+def test_an_avi_that_lacks_frames_in_its_middle_is_whole(
+    tmp_path: Path, codec: str, pix_fmt: str | None
+) -> None:
+    """What a recorder dropped is counted in the head of the file, and has no packet."""
+    stamps = [0, 1, 2, 100, 101, 102]
+    path = clip_file(
+        tmp_path, "a.avi", kind="avi", codec=codec, pix_fmt=pix_fmt, frames=6, stamps=stamps
+    )
+    times, numbers, clip = read(path, every_frame=True)
+    assert clip.faults == () and numbers == list(range(6))
+    assert times == pytest.approx([stamp / 25 for stamp in stamps])
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"idx1") - 100])
+    assert read(path, every_frame=True)[2].faults[0].code == "cut_short"
+
+
 @pytest.mark.parametrize("live", [False, True])
 def test_a_frame_may_stand_for_minutes(tmp_path: Path, live: bool) -> None:
     """As in what a browser records of a screen, which does not say how long it is."""

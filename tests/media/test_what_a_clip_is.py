@@ -87,6 +87,37 @@ def test_the_best_of_several_tracks(tmp_path: Path) -> None:
     assert clip.size == (128, 96) and clip.remarks == (Note("largest_track_only"),)
 
 
+@pytest.mark.parametrize("kind", ["matroska", "mov"])
+def test_a_cover_that_was_copied_is_no_clip_either(tmp_path: Path, kind: str) -> None:
+    """Copied into other containers (``ffmpeg -map 0 -c copy``) it is a track like others, and may
+    be larger than the clip."""
+    from av.stream import Disposition
+
+    path, copied = tmp_path / "clip.mp4", tmp_path / "copied"
+    with av.open(str(path), "w") as container:
+        moving: Any = container.add_stream("mpeg4", rate=25)
+        cover: Any = container.add_stream("mjpeg", rate=25)
+        moving.width, moving.height = SIZE
+        cover.width, cover.height, cover.pix_fmt = 640, 480, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        for stream, count in ((moving, 10), (cover, 1)):
+            for number in range(count):
+                picture = numbered(number, (stream.width, stream.height))
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+                frame.pts = number
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    with av.open(str(path)) as source, av.open(str(copied), "w", format=kind) as target:
+        tracks = [target.add_stream_from_template(stream) for stream in source.streams.video]
+        for packet in source.demux(video=(0, 1)):
+            if packet.size:
+                packet.stream = tracks[packet.stream.index]
+                target.mux(packet)
+    for file in (path, copied):
+        _, numbers, clip = read(file, every_frame=True)
+        assert numbers == list(range(10)) and clip.size == SIZE and clip.remarks == ()
+
+
 @pytest.mark.parametrize(
     "data",
     [
