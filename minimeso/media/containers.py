@@ -29,13 +29,19 @@ _SIGNATURES: tuple[tuple[int, bytes], ...] = (
     *((4, kind) for kind in _BOXES),
     (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"FLV\x01"), (0, b"OggS"), (0, b"G@"),
     (0, b"\0\0\x01\xba"), (0, b"\0\0\x01\xb3"), (0, b"\0\0\0\x01"), (0, b"\x30\x26\xb2\x75"),
-    (0, b"DKIF"), (0, b"YUV4MPEG2"), (0, b".RMF"), (0, b"\x06\x0e\x2b\x34"),
+    (0, b"DKIF"), (0, b"YUV4MPEG2"), (0, b".RMF"), (0, b"\x06\x0e\x2b\x34"), (0, b"\x1f\x07\0"),
+    (0, b"nut/multimedia container"), (0, b"\xb7\xd8\0\x20\x37\x49\xda\x11"),
 )  # fmt: skip
 
 
 def begins_like_a_clip(start: bytes) -> bool:
     """Whether a file that starts so is a clip (or sound in the same container)."""
-    return any(start.startswith(content, offset) for offset, content in _SIGNATURES)
+    if any(start.startswith(content, offset) for offset, content in _SIGNATURES):
+        return True
+    # a transport stream from any packet on; those of cameras (AVCHD) have four bytes before each
+    return any(
+        start[first::step][:2] == b"GG" for first, step in ((0, _TS_PACKET), (4, _TS_PACKET + 4))
+    )
 
 
 def rate_of(stream: VideoStream) -> float | None:

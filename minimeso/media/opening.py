@@ -36,6 +36,7 @@ _TOLD_IN_AVI = ("h264", "hevc", "mpeg4")
 
 _COPY_AGAIN = "copy or download it again"
 _SAVE_AS = "save it as JPEG, PNG or MP4"
+_UNKNOWN = f"neither a picture nor a clip of a known format: {_SAVE_AS}"
 
 
 def usual_time_base() -> Fraction:
@@ -96,8 +97,18 @@ def open_container(file: NamelessFile, start: bytes) -> InputContainer:
     except Exception as error:  # whatever PyAV raises
         if begins_like_a_clip(start) or format_of(start):
             raise Unreadable(_damaged(file.fault or text_of(error))) from None
-        raise Unreadable(f"neither a picture nor a clip of a known format: {_SAVE_AS}") from None
+        raise Unreadable(_UNKNOWN) from None
+    if container.format.name == "mjpeg" and not _begins_like_jpegs(start):
+        container.close()
+        raise Unreadable(_UNKNOWN)
     return container
+
+
+def _begins_like_jpegs(start: bytes) -> bool:
+    """Whether pictures may follow each other in a file that begins so.  FFmpeg finds some in a
+    document or a camera's raw file, too, and takes them for frames."""
+    rest = start.lstrip(b"\0\t\n\r \xef\xbb\xbf")
+    return not rest or rest.startswith(b"\xff\xd8") or b"image/jpeg" in start
 
 
 @functools.cache

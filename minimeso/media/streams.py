@@ -13,12 +13,15 @@ from typing import IO, cast
 from .binary import next_part
 from .containers import begins_like_a_clip
 from .formats import SIGNATURE_BYTES, format_of
-from .opening import text_of
+from .kinds import has_pyav
+from .opening import NamelessFile, best_stream, open_container, text_of
 from .pictures import Unreadable
 
 #: More is refused: an endless stream would fill the disk.
 _MAX_BYTES = 1 << 34
 _CHUNK_BYTES = 1 << 20
+#: What FFmpeg looks at where the beginning is none that is known here.
+_PROBED_BYTES = 1 << 20
 
 
 class Stream(io.BufferedIOBase):
@@ -70,18 +73,34 @@ def stream_of(file: io.BufferedIOBase) -> Stream:
         if not start:
             raise Unreadable("nothing comes from it: give a picture or clip")
         if format_of(start) is None and not begins_like_a_clip(start):
-            raise Unreadable("neither a picture nor a clip of a known format: give a file")
+            start += _more(file, _PROBED_BYTES)
+            _check_beginning(start)
         return _kept(file, start)
     except (OSError, ValueError) as error:  # ValueError: closed
         raise Unreadable(f"{text_of(error)}: give a file") from None
 
 
 def _begin(file: io.BufferedIOBase) -> bytes:
-    """Enough to tell what it is; one that does not wait gives less than was asked for."""
-    start = b""
-    while len(start) < SIGNATURE_BYTES and (part := next_part(file, SIGNATURE_BYTES - len(start))):
-        start += part
-    return start
+    """Enough to tell what it is."""
+    return _more(file, SIGNATURE_BYTES)
+
+
+def _more(file: io.BufferedIOBase, size: int) -> bytes:
+    """So many bytes, fewer at the end; one that does not wait gives less than was asked for."""
+    parts, left = [], size
+    while left and (part := next_part(file, left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _check_beginning(start: bytes) -> None:
+    """``Unreadable`` for what FFmpeg does not take for a clip, either: it may be endless."""
+    if not has_pyav():
+        raise Unreadable("neither a picture nor a clip of a known format: give a file")
+    file = NamelessFile(io.BytesIO(start))
+    with open_container(file, start[:SIGNATURE_BYTES]) as container:
+        best_stream(container, file)
 
 
 def _kept(file: io.BufferedIOBase, start: bytes) -> Stream:

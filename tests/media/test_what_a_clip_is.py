@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import io
 import os
 import random
 import struct
@@ -133,6 +134,41 @@ def test_neither_picture_nor_clip(tmp_path: Path, data: bytes) -> None:
         path = tmp_path / name
         path.write_bytes(data)
         refused(path, "neither|not a picture or clip|no clip")
+
+
+def jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(photo()).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"%PDF-1.7\n1 0 obj<</Subtype/Image/Filter/DCTDecode>>stream\n",
+        b"PK\3\4\x14\0\0\0\0\0" + bytes(20) + b"word/media/image1.jpeg",
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000),
+        b"FUJIFILMCCD-RAW 0201FF393101X-T30" + bytes(115),
+        b"IIRO\x08\0\0\0" + bytes(2000),
+    ],
+    ids=["pdf", "docx", "doc", "raf", "orf"],
+)
+def test_pictures_in_a_document_are_no_frames(tmp_path: Path, beginning: bytes) -> None:
+    """FFmpeg finds JPEGs wherever they lie, and a paper or a camera's raw file was judged by its
+    small pictures, as a clip of 25 a second."""
+    path = tmp_path / "document"
+    path.write_bytes(beginning + jpeg() + b"\nendstream\n" + jpeg())
+    refused(path, "neither a picture nor a clip of a known format")
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"\n", bytes(512), b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n"]
+)
+def test_what_cameras_put_before_each_picture(tmp_path: Path, beginning: bytes) -> None:
+    path = tmp_path / "camera"
+    path.write_bytes((beginning + jpeg()) * 3)
+    with open_clip(path, every_frame=True) as clip:
+        assert len(list(clip)) == 3
 
 
 @pytest.mark.parametrize(
