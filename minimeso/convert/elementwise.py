@@ -11,7 +11,7 @@ from ..errors import GraphError
 from . import moving, patterns
 from .basics import activate, affine, along_channels, matched
 from .builder import Array, Builder, Operand
-from .view import Value, flat
+from .view import Value, flat, same_batch
 
 
 def clamp(build: Builder, x: Value, low: float | None, high: float | None) -> Value:
@@ -63,6 +63,7 @@ def binary(build: Builder, op: str, a: Operand, b: Operand) -> Value:
         if (a == 1).all() and a.size == 1:
             return reciprocal(build, b)
         raise GraphError("a constant divided by a value")
+    same_batch([a, b])
     own = a
     a = _unspread(build, a, b)
     b = _unspread(build, b, a) if a is own else b

@@ -10,7 +10,20 @@ from ..errors import GraphError
 from . import layers
 from .basics import activate, leading, matched
 from .builder import NEEDS_SIZE, Builder, data
-from .view import OPEN_BATCH, Atom, Atoms, Size, Value, axis, flat, refuse_batch, size_of
+from .view import (
+    OPEN,
+    OPEN_BATCH,
+    Atom,
+    Atoms,
+    Size,
+    Value,
+    axis,
+    flat,
+    in_order,
+    refuse_batch,
+    same_batch,
+    size_of,
+)
 
 #: Behind the last element of any axis.
 TO_THE_END = sys.maxsize
@@ -23,9 +36,11 @@ def reshape(build: Builder, x: Value, shape: Sequence[int | None]) -> Value:
         return found
     whole = build.vector(x)
     atom = axis(size_of(whole.stored[0]))
-    batch = tuple(a for a in flat(x.axes) if a.is_batch)
-    if x.axes and x.axes[0] is OPEN_BATCH:
-        batch = OPEN_BATCH
+    atoms = in_order(x.axes)
+    batch = tuple(a for a in atoms if a.is_batch)
+    if tuple(atoms[: len(batch)]) != batch:
+        refuse_batch([batch])
+    batch = OPEN_BATCH if batch == (OPEN,) else batch
     found = Value(whole.name, (atom,), (batch, atom)).reshaped(shape)
     if found is None:
         raise GraphError(f"{x.shape} does not fit the shape {tuple(shape)}")
@@ -41,6 +56,7 @@ def concat(build: Builder, values: Sequence[Value], number: int) -> Value:
     if any(len(value.axes) != len(first.axes) for value in others):
         raise GraphError("joins values of different ranks")
     refuse_batch([value.axes[number] for value in values])
+    same_batch(values)
     for value in others:
         for i, (p, q) in enumerate(zip(first.shape, value.shape, strict=True)):
             if i != number and p != q:
@@ -146,6 +162,7 @@ def expanded(build: Builder, x: Value, shape: Sequence[Size]) -> Value:
             raise GraphError(NEEDS_SIZE)
         if i == 0 and len(wanted) > 1:
             raise GraphError("expands the batch: the engine sees each picture alone")
+        refuse_batch([x.axes[i]])
         new.append((Atom(size),))
     more = flat(new)
     if not more:

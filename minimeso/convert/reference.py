@@ -16,7 +16,7 @@ from .keras_file import KerasFile
 from .torch_entries import PREFIX, makes, reads
 from .torch_program import Program
 from .torch_values import OF_SIZES, of_sizes, value_of
-from .view import Value, flat
+from .view import OPEN, Value, flat
 
 #: Most values of a layer that are stored.
 SAMPLES = 96
@@ -43,6 +43,8 @@ def as_stored(value: Value, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
             batch += [len(sizes)] if size != 1 else []
             sizes += [size] if size != 1 else []
         for atom in atoms:
+            if atom is OPEN:
+                continue
             if atom.is_batch:
                 batch.append(len(sizes))
             places[id(atom)] = len(sizes)

@@ -308,6 +308,7 @@ class Preparation(NamedTuple):
 def as_output(build: Builder, value: Value) -> Value:
     """A value as the network returns it: (N, ...) in the order of its axes, as far as the engine
     has so many."""
+    value = value.without_mark()
     batched = len(value.axes) != 3 or not value.axes[0] or value.axes[0][0].is_batch
     axes = value.axes[1:] if batched and value.axes else value.axes
     if batched and any(not atom.is_batch for atom in flat(value.axes[:1])):

@@ -12,7 +12,7 @@ from .basics import activate
 from .builder import NEEDS_SIZE, Operand
 from .source import Node, integers
 from .torch_arguments import first, ints, needed
-from .view import Value, resolved
+from .view import OPEN_BATCH, Value, resolved
 
 
 def reshape(node: Node) -> Value:
@@ -56,9 +56,10 @@ def movedim(node: Node) -> Value:
 def squeeze(node: Node) -> Value:
     x = first(node)
     dim = node.get("dim")
-    if dim is None:
-        return x.squeezed(None)
-    return x.squeezed([n for n in ints(dim) if x.shape[x.axis_number(n)] == 1])
+    numbers = range(len(x.axes)) if dim is None else map(x.axis_number, ints(dim))
+    # a batch of any size is exported for more than one picture
+    gone = [n for n in numbers if x.shape[n] == 1 and x.axes[n] is not OPEN_BATCH]
+    return x.squeezed(gone)
 
 
 def cut(node: Node) -> Value:

@@ -39,6 +39,8 @@ class _OpenBatch(tuple[Atom, ...]):
 
 #: The batch of a source that takes any: an axis like others of size 1, but nothing goes along it.
 OPEN_BATCH: Atoms = _OpenBatch()
+#: Stands for it in an axis that a reshape made of it and of others.
+OPEN = Atom(1, is_batch=True)
 
 
 def axis(size: Size) -> Atoms:
@@ -58,13 +60,40 @@ def size_of(atoms: Sequence[Atom]) -> Size:
 
 def refuse_batch(axes: Sequence[Atoms]) -> None:
     """``GraphError`` where the batch is one of the axes along which something goes."""
-    if any(own is OPEN_BATCH or any(atom.is_batch for atom in own) for own in axes):
-        raise GraphError("works along the batch: the engine sees each picture alone")
+    if any(map(_is_batch, axes)):
+        raise GraphError(_ALONG)
+
+
+_ALONG = "works along the batch: the engine sees each picture alone"
+
+
+def _is_batch(own: Atoms) -> bool:
+    return own is OPEN_BATCH or any(atom.is_batch for atom in own)
+
+
+def same_batch(values: Sequence[Value]) -> None:
+    """``GraphError`` where values, their last axes below each other, have the batch in different
+    axes: each picture would meet each."""
+    places = [
+        {i - len(value.axes) for i, own in enumerate(value.axes) if _is_batch(own)}
+        for value in values
+    ]
+    if any(one and other and one != other for one in places[:1] for other in places[1:]):
+        raise GraphError(_ALONG)
 
 
 def flat(groups: Sequence[Atoms]) -> Atoms:
     """All atoms in order."""
     return tuple(atom for group in groups for atom in group)
+
+
+def in_order(axes: Sequence[Atoms]) -> list[Atom]:
+    """All atoms, among them one for an open batch."""
+    atoms: list[Atom] = []
+    for atom in flat([(OPEN,) if own is OPEN_BATCH else own for own in axes]):
+        if atom is not OPEN or atom not in atoms[-1:]:
+            atoms.append(atom)
+    return atoms
 
 
 @dataclass(frozen=True)
@@ -112,6 +141,14 @@ class Value:
                 raise GraphError(f"axes {tuple(numbers)} of {self.shape} are not all of size 1")
         return replace(self, axes=tuple(a for i, a in enumerate(self.axes) if i not in gone))
 
+    def without_mark(self) -> Value:
+        """With no trace of an open batch in other axes."""
+        axes = [
+            own if own is OPEN_BATCH else tuple(atom for atom in own if atom is not OPEN)
+            for own in self.axes
+        ]
+        return replace(self, axes=tuple(axes))
+
     def unsqueezed(self, numbers: Sequence[int]) -> Value:
         """With new axes of size 1 at these places of the result."""
         rank = len(self.axes) + len(numbers)
@@ -135,11 +172,13 @@ class Value:
             raise GraphError(f"{tuple(shape)} would have no elements")
         value: Value = self
         axes: list[Atoms] = []
-        left = list(flat(self.axes))
-        if self.axes and self.axes[0] is OPEN_BATCH and shape and shape[0] == 1:
-            axes.append(OPEN_BATCH)
-        for size in shape[len(axes) :]:
+        left = in_order(self.axes)
+        for number, size in enumerate(shape):
             taken: list[Atom] = []
+            if size == 1 and left[:1] == [OPEN]:
+                left.pop(0)
+                axes.append(OPEN_BATCH)
+                continue
             while size_of(taken) != size:
                 if not left:
                     return None
@@ -158,8 +197,11 @@ class Value:
                     left[:0] = pieces
                 else:
                     return None
+            if taken and left[:1] == [OPEN] and shape[number + 1 : number + 2] != [1]:
+                taken.append(OPEN)  # it may belong here, or to the next
             axes.append(tuple(taken))
-        return None if left else Value(value.name, value.stored, tuple(axes))
+        rest = [atom for atom in left if atom is not OPEN]
+        return None if rest else Value(value.name, value.stored, tuple(axes))
 
 
 def replaced(group: Atoms, atom: Atom, pieces: Atoms) -> Atoms:
