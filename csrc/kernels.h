@@ -147,15 +147,18 @@ typedef void mm_transpose_fn(const float *x, ptrdiff_t stride, float *y, size_t 
 /* MM_LANES lines of the output, l < MM_LANES, and their three channels, c < 3:
    out[c * out_plane + l * out_stride + i] = (sum over k < count, in that order, of
        weight[i * count + k] * x[(3 * (first[i] + k) + c) * MM_LANES + l]) / 255, count >= 1
-   for i < width.  The quotient is exact where the sum is 0, 1, ..., 255.  Tables, too, hold what
-   belongs to width rounded up to MM_LANES.  out does not overlap the rest. */
+   for i < width, the sum cut to 0..255 and with `rounding` added and subtracted.  The quotient is
+   exact where the sum is 0, 1, ..., 255.  Tables, too, hold what belongs to width rounded up to
+   MM_LANES.  out does not overlap the rest. */
 typedef struct {
     const float *x, *weight;
     const int32_t *first;
     float *out;
     ptrdiff_t out_plane, out_stride;
     size_t count, width;
+    float rounding; /* 0, or MM_TO_WHOLE, which leaves whole numbers (to even where in doubt) */
 } mm_resample_x;
+#define MM_TO_WHOLE 12582912.0f /* 1.5 * 2^23 */
 
 typedef void mm_resample_x_fn(const mm_resample_x *s);
 

@@ -191,7 +191,8 @@ typedef struct {
     int64_t height, width, line_bytes;
     float left, top, right, bottom; /* edges in pixels, 0 <= left < right <= width */
     int64_t out_height, out_width;
-    int32_t filter; /* MM_FILTER_.. */
+    int32_t filter;  /* MM_FILTER_.. */
+    int32_t rounded; /* to whole levels of 255, as in a picture of bytes */
 } mm_crop;
 
 /* Bytes of workspace for a crop; 0: its box or a size is impossible, or more than size_t. */

@@ -225,15 +225,6 @@ static void resample_line(const work_t *w, int64_t y, float *line)
     w->kernels->resample_y(w->tail, MM_LANES, weight, (size_t)count, line + whole, MM_LANES);
 }
 
-/* A cubic overshoots. */
-static void clamp(float *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        float most = x[i] < 1.0f ? x[i] : 1.0f;
-        x[i] = most > 0.0f ? most : 0.0f;
-    }
-}
-
 /* MM_LANES lines of the output, from line y on. */
 static void crop_lines(const work_t *w, int64_t y, float *out)
 {
@@ -252,11 +243,9 @@ static void crop_lines(const work_t *w, int64_t y, float *out)
                        .out_stride = (ptrdiff_t)stride,
                        .out_plane = (ptrdiff_t)(direct ? w->plane : MM_LANES * stride),
                        .count = (size_t)w->x.count,
-                       .width = (size_t)width};
+                       .width = (size_t)width,
+                       .rounding = w->crop->rounded ? MM_TO_WHOLE : 0.0f};
     w->kernels->resample_x(&s);
-    for (int64_t c = 0; c < 3 && (w->y.twice || w->x.twice); c++)
-        for (int64_t l = 0; l < lines; l++)
-            clamp(s.out + c * s.out_plane + l * s.out_stride, width);
     for (int64_t c = 0; c < 3 && !direct; c++)
         for (int64_t l = 0; l < lines; l++)
             memcpy(out + c * w->plane + (y + l) * w->line, w->rows + (c * MM_LANES + l) * stride,

@@ -23,7 +23,7 @@ from .covered import Covers
 from .decode import FoundFace
 from .finder import FaceFinder
 from .findings import Findings
-from .framing import resized_crop, square, whole
+from .framing import cut, square, whole
 from .moments import Moments
 from .pair import Networks, Pair, input_size, logit
 from .quality import SMALLEST, fault, goodness
@@ -152,7 +152,7 @@ class Analyzer:
         """A face without its crop, which is cut once more where somebody wants to see it."""
         if seen.cut is None:
             return seen
-        how = self._size, self._framing["resample"], self._networks.fast.isa
+        how = self._size, self._framing, self._networks.fast.isa
         return seen._replace(cut=partial(_crop, how, pixels, seen.square, seen.face.rotation))
 
     def crop_faces(self, t: float, pixels: AnyPixels) -> CroppedFrame:
@@ -223,7 +223,7 @@ class Analyzer:
 
     def _crop(self, pixels: AnyPixels, box: Box, rotation: int) -> Crop:
         """(3, H, W), as the networks want it."""
-        how = self._size, self._framing["resample"], self._networks.fast.isa
+        how = self._size, self._framing, self._networks.fast.isa
         return _crop(how, pixels, box, rotation)
 
     def _too_many(self) -> Iterator[SeenFace]:
@@ -347,8 +347,8 @@ class Analyzer:
 
 def _crop(how: tuple[Any, ...], pixels: AnyPixels, box: Box, rotation: int) -> Crop:
     """Of the module, not the analyzer, whose networks cannot be pickled."""
-    size, resample, isa = how
-    crop: Crop = resized_crop(around(pixels, box), box, size, resample, isa, rotation=rotation)[0]
+    size, framing, isa = how
+    crop: Crop = cut(around(pixels, box), box, size, framing, isa, rotation=rotation)[0]
     return crop
 
 

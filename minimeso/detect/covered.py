@@ -15,7 +15,7 @@ import numpy as np
 from ..engine import Session
 from ..media.partial import AnyPixels, around
 from .decode import FoundFace
-from .framing import resized_crop, square
+from .framing import cut, square
 from .late_session import LateSession
 
 MODEL = "covers"
@@ -50,8 +50,8 @@ class Covers(LateSession):
         assert height is not None and width is not None
         crops = np.empty((len(faces), 3, height, width), np.float32)
         for crop, face in zip(crops, faces, strict=True):
-            box, resample = square(face, framing), framing["resample"]
+            box = square(face, framing)
             near = around(pixels, box)
-            resized_crop(near, box, (height, width), resample, session.isa, crop, face.rotation)
+            cut(near, box, (height, width), framing, session.isa, crop, face.rotation)
         limits = [calibration["limits"][part] for part in _PARTS]
         return [bool((p > limits).any()) for p in session.run(crops)]

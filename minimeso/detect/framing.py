@@ -52,6 +52,20 @@ def square(face: FoundFace, framing: Mapping[str, Any]) -> Box:
     )
 
 
+def cut(
+    picture: Pixels,
+    box: AnyBox,
+    size: tuple[int, int],
+    framing: Mapping[str, Any],
+    isa: str | None = None,
+    out: npt.NDArray[np.float32] | None = None,
+    rotation: int = 0,
+) -> npt.NDArray[np.float32]:
+    """``resized_crop`` as the framing of a model says."""
+    rounded = framing.get("dtype") == "uint8"
+    return resized_crop(picture, box, size, framing["resample"], isa, out, rotation, rounded)
+
+
 def resized_crop(
     picture: Pixels,
     box: AnyBox,
@@ -60,6 +74,7 @@ def resized_crop(
     isa: str | None = None,
     out: npt.NDArray[np.float32] | None = None,
     rotation: int = 0,
+    rounded: bool = False,
 ) -> npt.NDArray[np.float32]:
     """The inside of ``box``, squeezed to ``size``.
 
@@ -72,6 +87,7 @@ def resized_crop(
         isa: instruction set, as for ``Session``.
         out: (3, height, width) float32 where the result goes, one face of a batch.
         rotation: 90, 180 or 270: the face is turned clockwise by so much, see ``FoundFace``.
+        rounded: to bytes.
 
     Returns:
         (1, 3, height, width) from 0 to 1.
@@ -91,7 +107,7 @@ def resized_crop(
     for _ in range(rotation // 90):
         edges = inside.shape[0] - edges[3], edges[0], inside.shape[0] - edges[1], edges[2]
         inside = np.rot90(inside, -1)
-    return resize(inside, edges, size, resample, isa, out)[None]
+    return resize(inside, edges, size, resample, isa, out, rounded)[None]
 
 
 def _inside(picture: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:

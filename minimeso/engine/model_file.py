@@ -29,12 +29,16 @@ from .graph import Graph, Weights
 from .storage import DTYPES, FORMAT_WITH_SMALL_TYPES, Dtype, Widened, stored
 
 #: The newest format.  Files of float32 alone are written as the first, which old readers know.
-FORMAT = 2
+FORMAT = 3
+#: From which on faces may be cut in ways that older readers do not know.
+_FORMAT_WITH_ROUNDED_FACES = 3
 SIZE_LIMIT = 64 << 20
 _JSON = "model.json"
 #: Share of its size to which an array must shrink to be compressed.
 _WORTH_INFLATING = 0.9
 RESAMPLE = ("bilinear", "nearest", "bicubic_2x")
+#: What a face is rounded to before the network sees it as float32 from 0 to 1.
+CROP_DTYPES = ("float32", "uint8")
 #: Format 1.0 of ``.npy`` (NumPy's ``lib/_format_impl.py``), for numbers.
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00(?s:..)"
@@ -53,8 +57,9 @@ class Model:
         weights: float32 arrays by ``node.parameter``, which stay as they are from the first session
             on; each time a new array where the file stores it in a smaller type.
         meta: architecture, activation, data, recipe, metrics, licence (free form).
-        framing: how a face is cut for a detector: ``resample`` (as ``native.resize`` has it)
-            and ``side`` (of the square that is cut, see ``minimeso.detect.framing``).
+        framing: how a face is cut for a detector: ``resample`` (as ``native.resize`` has it),
+            ``side`` (of the square that is cut, see ``minimeso.detect.framing``) and ``dtype``
+            (``uint8`` if the face is rounded to bytes; ``float32``, as without it, if not).
         calibration: how the probabilities were calibrated (free form).
         thresholds: ``real`` and ``fake``: at most the first is real, at least the second
             is fake, between them uncertain.  A model with thresholds is a detector.
@@ -139,7 +144,7 @@ def _packed(model: Model, where: str, size_limit: int, dtype: Dtype) -> bytes:
         if not isinstance(value, dict) and (value is not None or what == "meta"):
             raise ModelError(f"{where}: {what!r} is {value!r}, not a dict")
     description = {
-        "format": 1 if dtype == "float32" else FORMAT_WITH_SMALL_TYPES,
+        "format": _format(model, dtype),
         "name": model.name,
         "graph": model.graph.to_json(),
         "meta": model.meta,
@@ -217,7 +222,24 @@ def _model_of(arrays: dict[str, Any], where: str) -> Model:
     except GraphError as error:
         raise ModelError(f"{where}: {error}") from None
     _check_detector(description, where)
+    if model.is_detector and _is_newly_cut(model) and version < _FORMAT_WITH_ROUNDED_FACES:
+        raise ModelError(
+            f"{where}: 'framing' says what format {version} has not: save the model again, or say "
+            f"format {_FORMAT_WITH_ROUNDED_FACES}"
+        )
     return model
+
+
+def _format(model: Model, dtype: Dtype) -> int:
+    """The oldest that has what a model needs."""
+    if model.is_detector and _is_newly_cut(model):
+        return _FORMAT_WITH_ROUNDED_FACES
+    return 1 if dtype == "float32" else FORMAT_WITH_SMALL_TYPES
+
+
+def _is_newly_cut(model: Model) -> bool:
+    framing = model.framing if isinstance(model.framing, dict) else {}
+    return "dtype" in framing or framing.get("resample") == "bicubic_2x"
 
 
 def check_head(description: Mapping[str, Any], newest: int, where: str) -> tuple[int, str]:
@@ -293,10 +315,12 @@ def _check_detector(description: Mapping[str, Any], where: str) -> None:
     if thresholds is None:
         return
     check_thresholds(thresholds, where)
-    resample = framing.get("resample") if isinstance(framing, dict) else None
+    known = framing if isinstance(framing, dict) else {}
     side = _fraction(framing, "side", 10)
-    if resample not in RESAMPLE or side is None or side < 0.1:
+    if known.get("resample") not in RESAMPLE or side is None or side < 0.1:
         raise ModelError(f"{where}: 'framing' needs a resample filter and a side in 0.1..10")
+    if known.get("dtype", "float32") not in CROP_DTYPES:
+        raise ModelError(f"{where}: 'framing' has a dtype that is none of {', '.join(CROP_DTYPES)}")
 
 
 def check_thresholds(thresholds: Any, where: str) -> None:

@@ -155,8 +155,9 @@ def resize(
     resample: str,
     isa: str | None = None,
     out: npt.NDArray[np.float32] | None = None,
+    rounded: bool = False,
 ) -> npt.NDArray[np.float32]:
-    """A box of a picture, scaled as Pillow's ``Image.resize`` does it, but not rounded to bytes.
+    """A box of a picture, scaled as Pillow's ``Image.resize`` does it, but not rounded between.
 
     Args:
         picture: (H, W, 3) uint8; a part of a larger picture is not copied.
@@ -168,6 +169,7 @@ def resize(
         isa: instruction set, as in ``choose_isa``.
         out: where the result goes, also a part of a larger array whose rows are contiguous; fresh
             memory may cost as much time as the resize.
+        rounded: to bytes, in the end.
 
     Returns:
         (3, height, width) from 0 to 1.
@@ -187,6 +189,7 @@ def resize(
     crop.line_bytes = picture.strides[0]
     crop.left, crop.top, crop.right, crop.bottom = box
     crop.out_height, crop.out_width = size
+    crop.rounded = rounded
     crop.filter = getattr(lib, f"MM_FILTER_{resample.upper()}")
     workspace = _scratch.workspace  # held: at the end of a process those of its threads go
     needed = lib.mm_resize_bytes(crop)

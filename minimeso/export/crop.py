@@ -29,6 +29,7 @@ typedef struct {{
     double left, top, right, bottom;
     int64_t out_height, out_width;
     int bicubic_2x; /* 0: bilinear; 1: where the box grows, of twice as many pixels by bicubic */
+    int rounded;    /* 1: to whole levels of 255 */
 }} {NAME}_box;
 
 /* Bytes of workspace that a box needs, a multiple of 64; 0: it is none, or too large. */
@@ -107,7 +108,8 @@ static size_t lay_out_crop(const {NAME}_box *box, const part_t *part, mm_crop *c
                       .bottom = (float)(box->bottom - (double)part->top),
                       .out_height = box->out_height,
                       .out_width = box->out_width,
-                      .filter = box->bicubic_2x ? MM_FILTER_BICUBIC_2X : MM_FILTER_BILINEAR}};
+                      .filter = box->bicubic_2x ? MM_FILTER_BICUBIC_2X : MM_FILTER_BILINEAR,
+                      .rounded = box->rounded}};
     const size_t needed = mm_resize_bytes(crop);
     if (!needed || (uint64_t)bytes > SIZE_MAX / 4)
         return 0;

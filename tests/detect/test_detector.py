@@ -110,7 +110,7 @@ def test_the_whole_picture_is_squeezed_as_pillow_does() -> None:
     assert np.array_equal(crop[0], expected) and crop.dtype == np.float32
 
 
-@pytest.mark.parametrize("resample", ["bilinear", "nearest"])
+@pytest.mark.parametrize("resample", ["bilinear", "nearest", "bicubic_2x"])
 def test_a_box_sees_nothing_around_it(resample: str) -> None:
     for box in ((10, 20, 30, 50), (10.25, 20.5, 29.5, 49.0)):
         other = 255 - PHOTO
@@ -207,6 +207,15 @@ def test_framing_of_the_model_is_used() -> None:
     nearest = Detector(random_detector(framing=framing), crops=True, threads=1)
     crop = by_pillow(PHOTO, (256, 256), "nearest").transpose(1, 2, 0)
     assert nearest.check(PHOTO).p_fake == float(nearest.session.run(crop[None])[0])
+
+
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic_2x"])
+def test_faces_are_rounded_to_bytes_where_the_model_says_so(resample: str) -> None:
+    framing = {"resample": resample, "side": 2.3, "dtype": "uint8"}
+    rounding = Detector(random_detector(framing=framing), crops=True, threads=1)
+    exact = resized_crop(PHOTO, whole(PHOTO), (256, 256), resample)[0]
+    crop = np.rint(255 * exact).astype(np.uint8).transpose(1, 2, 0)
+    assert rounding.check(PHOTO).p_fake == float(rounding.session.run(crop[None])[0])
 
 
 def test_a_picture_of_the_right_size_is_seen_as_it_is(detector: Detector) -> None:

@@ -422,6 +422,25 @@ def test_flipped_bytes_never_crash(
         assert "flipped.npz" in str(error)
 
 
+@pytest.mark.parametrize(
+    "framing",
+    [
+        {"resample": "bicubic_2x", "side": 2.3},
+        {"resample": "bilinear", "side": 2.3, "dtype": "uint8"},
+    ],
+)
+def test_how_faces_are_cut_needs_a_format_that_has_it(
+    write: Callable[..., Path], tmp_path: Path, framing: dict[str, Any]
+) -> None:
+    """An older reader would cut them in another way, and say nothing."""
+    save_model(dataclasses.replace(tiny(), framing=framing), tmp_path / "new.npz")
+    assert _stored(tmp_path / "new.npz")[0]["format"] == 3
+    assert load_model(tmp_path / "new.npz").framing == framing
+    for version in (1, 2):
+        with pytest.raises(ModelError, match=f"'framing' says what format {version} has not"):
+            load_model(write(lambda d: d.update(framing=framing, format=version), {}))  # noqa: B023
+
+
 def _node(description: dict[str, Any], name: str) -> dict[str, Any]:
     node: dict[str, Any] = next(n for n in description["graph"]["nodes"] if n["name"] == name)
     return node
@@ -498,6 +517,8 @@ def _attribute(node: str, /, **values: Any) -> Callable[[dict[str, Any]], None]:
         (lambda d: d.update(thresholds={"real": 0.9, "fake": 0.1}), "thresholds"),
         (lambda d: d.update(thresholds={"real": "0", "fake": 1}), "thresholds"),
         (lambda d: d.update(thresholds=[0.4, 0.6]), "thresholds"),
+        (lambda d: d.update(framing={"resample": "nearest", "side": 2, "dtype": "int8"}), "dtype"),
+        (lambda d: d.update(framing={"resample": "nearest", "side": 2, "dtype": []}), "dtype"),
         (lambda d: d.update(framing=None), "framing"),
         (lambda d: d.update(framing={"resample": "magic", "side": 2}), "framing"),
         (lambda d: d.update(framing={"resample": "nearest", "side": -1}), "framing"),

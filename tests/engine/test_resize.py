@@ -289,6 +289,19 @@ def test_unknown_isa() -> None:
         resize(noise(4, 4), (0, 0, 4, 4), (4, 4), "bilinear", "mmx")
 
 
+@given(st.data(), SIDES, SIDES, st.sampled_from(["bilinear", "nearest", "bicubic_2x"]))
+def test_rounded_to_bytes(data: st.DataObject, height: int, width: int, resample: str) -> None:
+    """The same levels as rounded afterwards, but where one lies half way to a rounding error."""
+    picture = noise(height, width, 3)
+    (left, right), (top, bottom) = data.draw(edges(width)), data.draw(edges(height))
+    for isa in available_isas():
+        exact = resize(picture, (left, top, right, bottom), (19, 23), resample, isa)
+        found = resize(picture, (left, top, right, bottom), (19, 23), resample, isa, rounded=True)
+        levels = np.rint(255 * found)
+        assert np.array_equal(found, levels / np.float32(255))
+        assert np.abs(levels - 255 * exact.astype(np.float64)).max() < 0.5001
+
+
 def test_from_several_threads() -> None:
     pictures = [noise(100 + 7 * i, 300 - 11 * i, i) for i in range(16)]
 

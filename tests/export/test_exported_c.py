@@ -204,9 +204,9 @@ static uint8_t picture[40 * 50 * 3];
 static float out[3 * 32 * 24];
 int main(int argc, char **argv)
 {
-    if (argc < 7 || fread(picture, sizeof picture, 1, stdin) != 1) return 2;
+    if (argc < 8 || fread(picture, sizeof picture, 1, stdin) != 1) return 2;
     minimeso_crop_box box = {picture, 40, 50, 150, atof(argv[2]), atof(argv[3]),
-                             atof(argv[4]), atof(argv[5]), 32, 24, atoi(argv[6])};
+                             atof(argv[4]), atof(argv[5]), 32, 24, atoi(argv[6]), atoi(argv[7])};
     char *workspace = aligned_alloc(64, minimeso_crop_bytes(&box));
     if (minimeso_crop_run(&box, argv[1], out, 32 * 24, 24, workspace)) return 3;
     fwrite(out, sizeof out, 1, stdout);
@@ -216,7 +216,7 @@ int main(int argc, char **argv)
                                {1, -INFINITY, 9, 9}, {-90, -90, 111, 9}, {1, 1, 1e300, 2}};
     for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) {
         const double *e = edges[i];
-        const minimeso_crop_box none = {picture, 40, 50, 150, e[0], e[1], e[2], e[3], 32, 24, 0};
+        const minimeso_crop_box none = {picture, 40, 50, 150, e[0], e[1], e[2], e[3], 32, 24, 0, 0};
         if (minimeso_crop_bytes(&none)) return 6;
         if (minimeso_crop_run(&none, NULL, out, 32 * 24, 24, workspace) >= 0) return 7;
     }
@@ -237,12 +237,11 @@ def test_a_crop_is_that_of_a_detector(tmp_path: Path) -> None:
     for box in ((3.1, 1.5, 44.0, 38.2), (-20.3, -7.7, 60.1, 31.9), (30.0, 12.7, 44.4, 60.0),
                 (-75.0, -3.0, 200.0, 99.0), (0.0, 0.0, 50.0, 40.0)):  # fmt: skip
         edges = [repr(edge) for edge in (*box[:2], box[0] + box[2], box[1] + box[3])]
-        for isa, (twice, resample) in product(
-            available_isas(), enumerate(("bilinear", "bicubic_2x"))
-        ):
-            wanted = resized_crop(picture, box, (32, 24), resample, isa)
-            found = run(tmp_path / "main", isa, *edges, str(twice), data=picture.tobytes())
-            assert found == wanted.tobytes(), (box, isa, resample)
+        for isa, twice, rounded in product(available_isas(), "01", "01"):
+            resample = "bicubic_2x" if int(twice) else "bilinear"
+            wanted = resized_crop(picture, box, (32, 24), resample, isa, rounded=rounded == "1")
+            found = run(tmp_path / "main", isa, *edges, twice, rounded, data=picture.tobytes())
+            assert found == wanted.tobytes(), (box, isa, resample, rounded)
 
 
 @pytest.mark.parametrize("compiler", ("gcc", "clang"))

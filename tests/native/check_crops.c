@@ -74,7 +74,8 @@ static void check_crop(void)
                  .line_bytes = 3 * width + random_below(40),
                  .out_height = random_side(),
                  .out_width = random_side(),
-                 .filter = (int32_t)random_below(MM_FILTER_BICUBIC_2X + 1)};
+                 .filter = (int32_t)random_below(MM_FILTER_BICUBIC_2X + 1),
+                 .rounded = (int32_t)random_below(2)};
     size_t bytes = (size_t)((height - 1) * c.line_bytes + 3 * width);
     uint8_t *pixels = memory(bytes, 0);
     for (size_t i = 0; i < bytes; i++)

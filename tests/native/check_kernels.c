@@ -284,7 +284,8 @@ static void check_resample_x(mm_resample_x_fn *plain, mm_resample_x_fn *fast, si
                        .count = count,
                        .width = n,
                        .out_plane = (ptrdiff_t)(MM_LANES * room),
-                       .out_stride = (ptrdiff_t)room};
+                       .out_stride = (ptrdiff_t)room,
+                       .rounding = random_below(2) ? MM_TO_WHOLE : 0.0f};
     plain(&s);
     s.out = b;
     fast(&s);

@@ -115,7 +115,7 @@ def test_release_calibrates_and_tells_its_limits(
     assert card.cell({"fake_above_its_real_twin": None}, "fake_above_its_real_twin") == (
         "there are no pairs"
     )
-    assert model.framing == {"resample": "bilinear", "side": 2.1}
+    assert model.framing == faces.FRAMING
     assert model.thresholds == {"real": 0.2, "fake": 0.8}
     assert model.calibration is not None
     assert model.calibration["small_faces"] == {"below": 107.0, "shift": pytest.approx(5, abs=5)}

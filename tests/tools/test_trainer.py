@@ -213,7 +213,7 @@ def test_checkpoint_converts(
     images = faces.load(archive, "val", cache).framed[:2]
     with torch.inference_mode():
         wanted = torch.sigmoid(network.eval()(batches.to_float(torch.tensor(images))))[:, 0]
-    assert load_model(model).framing == {"resample": "bilinear", "side": 2.1}
+    assert load_model(model).framing == faces.FRAMING
     assert Session(model, threads=1).run(images) == pytest.approx(wanted.numpy(), abs=1e-5)
 
     capsys.readouterr()

@@ -95,8 +95,7 @@ def _logits(network: nn.Module, model: Model, split: faces.Faces) -> NDArray[np.
     cutting = model.framing or faces.FRAMING
     size = (faces.SIZE, faces.SIZE)
     crops = [
-        framing.resized_crop(face.picture, face.square, size, cutting["resample"])
-        for face in pasted.as_trained(split)
+        framing.cut(face.picture, face.square, size, cutting) for face in pasted.as_trained(split)
     ]
     found = []
     with torch.inference_mode():

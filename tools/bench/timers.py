@@ -30,7 +30,7 @@ STAGES = (
     ("minimeso.detect.analyzer", "fault", "refuse"),
     ("minimeso.detect.analyzer", "goodness", "refuse"),
     ("minimeso.detect.covered", "Covers.see", "see covers"),
-    ("minimeso.detect.analyzer", "resized_crop", "crop"),
+    ("minimeso.detect.analyzer", "cut", "crop"),
     ("minimeso.detect.analyzer", "Analyzer.judge", "score"),
     ("minimeso.detect.analyzer", "Analyzer._looked", "look with the thorough network"),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minimeso.engine.model_file import RESAMPLE
+from minimeso.engine.model_file import CROP_DTYPES, RESAMPLE
 from minimeso.errors import GraphError
 from minimeso.networks import ACTIVATION_SETTINGS, NETWORKS
 from tools import files
@@ -91,12 +91,16 @@ def _framing(path: Path, found: object, usual: float) -> dict[str, Any]:
     """How training cut its faces; older checkpoints do not say so, they saw the usual side."""
     if found is None:
         return {"resample": "bilinear", "side": usual}
-    resample, side = (
-        (found.get("resample"), found.get("side")) if isinstance(found, dict) else (0, 0)
-    )
-    if resample not in RESAMPLE or not isinstance(side, float) or not 0.1 <= side <= 10:
+    known = found if isinstance(found, dict) else {}
+    resample, side, dtype = (known.get(key) for key in ("resample", "side", "dtype"))
+    if (
+        resample not in RESAMPLE
+        or not isinstance(side, float)
+        or not 0.1 <= side <= 10
+        or dtype not in (None, *CROP_DTYPES)
+    ):
         raise ConvertError(f"{path}: unknown framing {str(found)[:80]}")
-    return {"resample": resample, "side": side}
+    return {"resample": resample, "side": side, **({"dtype": dtype} if dtype else {})}
 
 
 def _recognise(path: Path, arrays: Arrays, activation: str) -> str:

@@ -94,8 +94,7 @@ def values_of(session: Session, layer: str, views: Iterable[Face]) -> Array:
     views, parts, size = iter(views), [], (faces.SIZE, faces.SIZE)
     while batch := list(islice(views, _BATCH)):
         crops = [
-            framing.resized_crop(face.picture, face.square, size, cutting["resample"], session.isa)
-            for face in batch
+            framing.cut(face.picture, face.square, size, cutting, session.isa) for face in batch
         ]
         found = session.run(np.concatenate(crops), outputs=[layer])[layer]
         parts.append(found.reshape(len(batch), -1).astype(np.float64))

@@ -43,7 +43,7 @@ from tools.errors import ToolError
 SIZE = 256
 #: How a face is cut, in training and in use; it becomes part of the model file.
 FRAME_SIDE = 2.1
-FRAMING: dict[str, Any] = {"resample": "bilinear", "side": FRAME_SIDE}
+FRAMING: dict[str, Any] = {"resample": "bilinear", "side": FRAME_SIDE, "dtype": "uint8"}
 # Where the finder finds nothing: the whole crop is about so many times the length that `side`
 # counts in (median over the training faces), and the face is in its middle.
 CROP_SIDE = 2.3
@@ -133,16 +133,17 @@ def seen(
     outside: str = "edge",
     resample: str = "",
 ) -> NDArray[np.float32]:
-    """As `frame`, but as `minimeso.detect.framing` cuts in use: (3, 256, 256) from 0 to 1, not
-    rounded to bytes. A large network can learn the rounding by heart (`NOTES.md`). `resample`: as
-    `FRAMING` has it where there is none."""
+    """As `frame`, but as `minimeso.detect.framing` cuts in use: (3, 256, 256) from 0 to 1, rounded
+    once. A large network can learn the rounding by heart (`NOTES.md`). `resample`: as `FRAMING` has
+    it where there is none."""
     x, y, width, height = square
     left, top, right, bottom = math.floor(x), math.floor(y), x + width, y + height
     columns = _lines(left, math.ceil(right), picture.shape[1], outside)
     rows = _lines(top, math.ceil(bottom), picture.shape[0], outside)
     part = picture[rows].take(columns, 1)
     box = x - left, y - top, right - left, bottom - top
-    return resize(part, box, (SIZE, SIZE), resample or FRAMING["resample"])
+    how = resample or FRAMING["resample"]
+    return resize(part, box, (SIZE, SIZE), how, rounded=FRAMING["dtype"] == "uint8")
 
 
 def _lines(start: int, stop: int, length: int, outside: str) -> NDArray[np.int64]:

@@ -171,10 +171,7 @@ def _by_threads(chunks: list[list[int]], gather: Gather) -> Iterator[_Gathered]:
 def _cut(
     picture: NDArray[np.uint8], square: NDArray[np.float64], change: Change
 ) -> NDArray[np.float32]:
-    """(3, 256, 256): a changed face as it is cut in use, every second one rounded to bytes, and
-    every second one cut by either filter."""
+    """(3, 256, 256): a changed face as it is cut in use, every second one by another filter."""
     worse, box = worsened(picture, square, change)
     cut = seen(worse, box, change.outside, "bicubic_2x" if change.seed & 2 else "bilinear")
-    if change.seed & 1:
-        cut = np.rint(cut * 255) / np.float32(255)
     return cut[:, :, ::-1] if change.flip else cut

@@ -73,11 +73,11 @@ def scores(
     views = iter(views)
     while batch := list(islice(views, BATCH)):
         crops = [
-            framing.resized_crop(
+            framing.cut(
                 face.picture,
                 face.square if wider == 1 else scaled(face.square, wider),
                 size,
-                cutting["resample"],
+                cutting,
                 rotation=face.rotation,
             )
             for face in batch

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import special
 
 from minimeso import Model, load_model
+from minimeso.engine.model_file import RESAMPLE
 from tools import files
 from tools.convert import checkpoints, models
 from tools.errors import exit_status
@@ -75,25 +75,12 @@ SMALLER: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
 }
 
 
-def enlarged(split: faces.Faces, view: str) -> Iterator[pasted.Face]:
-    """The faces under a view, and then the picture twice as large before they are cut (bicubic)."""
-    for picture, (x, y, width, height), *rest in VIEWS[view](split):
-        image = Image.fromarray(picture)
-        image = image.resize((2 * image.width, 2 * image.height), Image.Resampling.BICUBIC)
-        square = (2 * x, 2 * y, 2 * width, 2 * height)
-        yield pasted.Face(np.asarray(image), square, *rest)
-
-
 #: What is measured alone: nothing is fitted on it.
 ODD: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
     f"palette of {colours} colours": partial(harmed, harm="palette", amount=colours)
     for colours in (256, 64)
 }
-#: The faces of each view, enlarged.
-ENLARGED: dict[str, Callable[[faces.Faces], Iterator[pasted.Face]]] = {
-    f"{view}, enlarged": partial(enlarged, view=view) for view in VIEWS
-}
-EVERY = VIEWS | SMALLER | ODD | ENLARGED
+EVERY = VIEWS | SMALLER | ODD
 
 
 def logits(
@@ -179,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--set", choices=GROUPED, default="all")
     add("--views", nargs="+", choices=EVERY, default=["as trained"], metavar="VIEW",
         help=f"of {', '.join(EVERY)}; default: as trained")  # fmt: skip
+    add("--resample", choices=RESAMPLE, help="cut faces by this filter, not by that of the network")
     add("--mirrored", action="store_true", help="of the mirror images, too, and of the mean")
     add("--wider", type=float, default=1.0, metavar="TIMES",
         help="so many times as wide as the square, too, and the mean of all")  # fmt: skip
@@ -188,6 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         split = sources.load(options.data, options.set, "val", options.cache)
         for path in options.networks:
             model = read(path)
+            if options.resample:
+                framing = {**faces.FRAMING, **(model.framing or {}), "resample": options.resample}
+                model = replace(model, framing=framing)
             for view in options.views:
                 seen = {}
                 for wider in dict.fromkeys((1.0, options.wider)):

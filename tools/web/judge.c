@@ -128,7 +128,8 @@ EXPORT(cut) int32_t cut(double x, double y, double w, double h)
                                    .bottom = y + h,
                                    .out_height = FACE_SIDE,
                                    .out_width = FACE_SIDE,
-                                   .bicubic_2x = BICUBIC_2X};
+                                   .bicubic_2x = BICUBIC_2X,
+                                   .rounded = ROUNDED};
     const size_t bytes = minimeso_crop_bytes(&box);
     void *workspace = bytes ? reach(behind_picture(), bytes) : 0;
     return workspace ? minimeso_crop_run(&box, 0, face, FACE_SIDE * FACE_SIDE, FACE_SIDE, workspace)

@@ -44,8 +44,13 @@ def build(fast: Model, thorough: Model | None = None, *, simd: bool = True) -> b
         write(crop_files(), folder)
         for exported in exports:
             write(exported.files, folder)
-        twice = (fast.framing or {}).get("resample") == "bicubic_2x"
-        flags = [f"-DFINDER_SIDE={FINDER_SIDE}", f"-DFACE_SIDE={side}", f"-DBICUBIC_2X={twice:d}"]
+        framing = fast.framing or {}
+        cut = {
+            "BICUBIC_2X": framing.get("resample") == "bicubic_2x",
+            "ROUNDED": framing.get("dtype") == "uint8",
+        }
+        flags = [f"-DFINDER_SIDE={FINDER_SIDE}", f"-DFACE_SIDE={side}"]
+        flags += [f"-D{name}={value:d}" for name, value in cut.items()]
         if thorough is not None:
             flags.append("-DTHOROUGH")
         sources = [f"{name}.c" for name in (*(e.name for e in exports), "minimeso_crop")]
