@@ -121,8 +121,8 @@ def test_release_calibrates_and_tells_its_limits(
     assert model.calibration["small_faces"] == {"below": 107.0, "shift": pytest.approx(5, abs=5)}
     text = target.with_suffix(".md").read_text()
     precision = model.meta["recipe"]["precision"]
-    install, again, _ = model.meta["commands"]
-    assert "[train,video]" in install and f"--precision {precision} --seed 0" in again
+    install, train, _ = model.meta["commands"]
+    assert "[train,video]" in install and f"--precision {precision} --seed 0" in train
     assert sum(count for _, _, count in model.meta["metrics"]["val"]["reliability"]) == 8
     first = target.with_suffix(".md").read_bytes(), target.with_suffix(".svg").read_bytes()
     assert card.main([str(target)]) == 0
@@ -130,6 +130,10 @@ def test_release_calibrates_and_tells_its_limits(
         target.with_suffix(".md").read_bytes(),
         target.with_suffix(".svg").read_bytes(),
     )
+    assert release.main([str(target), str(tmp_path / "again.npz"), *options]) == 0
+    again = load_model(tmp_path / "again.npz")
+    assert again.calibration == model.calibration and again.thresholds == model.thresholds
+    assert again.meta == model.meta
     for view in views.VIEWS:
         assert view in model.calibration["fitted_on"]
         if view != "as trained":

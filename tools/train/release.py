@@ -290,6 +290,8 @@ def read_trained(path: Path, name: str) -> Model:
     Raises:
         ConvertError: it is none, or says too little.
     """
+    if path.suffix == ".npz":
+        return _uncalibrated(load_model(path), name)
     model = models.to_model(checkpoints.checkpoint_arrays(path), name)
     if not model.is_detector or not {"recipe", "metrics"} <= model.meta.keys():
         raise source.ConvertError(f"{path}: not a checkpoint of tools.train with its recipe")
@@ -299,6 +301,19 @@ def read_trained(path: Path, name: str) -> Model:
             " older version, train it anew"
         )
     return model
+
+
+def _uncalibrated(model: Model, name: str) -> Model:
+    """A model as it was before it was released, to be released anew: calibrated on faces that are
+    cut in another way, say."""
+    meta = model.meta
+    if not {"architecture", "activation", "recipe", "best_epoch"} <= meta.keys():
+        raise source.ConvertError(f"{model.name}: not a model of tools.train.release")
+    weights = {k: array for k, array in model.weights.items() if not k.startswith("calibration.")}
+    graph = source.graph_of(meta["architecture"], meta["activation"], source.TORCH_EPS, weights)
+    graph.name = name
+    meta = {**meta, "metrics": {"epoch": meta["best_epoch"]}}
+    return replace(model, name=name, graph=graph, weights=weights, meta=meta)
 
 
 def rounded(model: Model, dtype: Dtype) -> Model:
@@ -314,7 +329,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.train.release", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("checkpoint", type=Path, help="best.pt of tools.train")
+    parser.add_argument(
+        "checkpoint", type=Path, help="best.pt of tools.train, or a model to be released anew"
+    )
     parser.add_argument("destination", type=Path, help="the model file to write")
     parser.add_argument("--data", type=Path, required=True, help="folder with the faces")
     parser.add_argument("--cache", type=Path, required=True, help="folder for decoded faces")
