@@ -202,14 +202,14 @@ class Builder:
         spatial = value.axes[2:] if len(value.axes) == 4 else ((), value.axes[2])
         return self.stored(value, [value.axes[1], *spatial])
 
-    def finish(self, name: str, outputs: Mapping[str, str]) -> tuple[Graph, dict[str, Array]]:
+    def finish(self, name: str, outputs: Sequence[str]) -> tuple[Graph, dict[str, Array]]:
         """The graph of what the outputs need, and its arrays.
 
         Args:
             name: of the network.
-            outputs: what an output is called in the source -> its node.
+            outputs: their nodes, no two the same.
         """
-        needed = set(outputs.values())
+        needed = set(outputs)
         for node, made in reversed(self.nodes.items()):
             if node in needed:
                 needed.update(made.inputs)
@@ -227,7 +227,7 @@ class Builder:
                 )
             graph.node(made.op, *made.inputs, name=node, **made.attributes)
             weights.update({f"{node}.{part}": array for part, array in made.arrays.items()})
-        graph.output(*dict.fromkeys(outputs.values()))
+        graph.output(*outputs)
         return graph, weights
 
 

@@ -358,17 +358,17 @@ def finished(
         inputs, outputs: of the source.
         made: what they stood for when they were computed, where that may be something else.
     """
-    results: dict[str, str] = {}
+    results: list[str] = []
     values, changed = dict(values), dict(made if made is not None else values)
     for output in outputs:
         value = values.get(output)
         if not isinstance(value, Value):
             raise GraphError(f"output {output!r} does not depend on the picture")
         found = as_output(build, value)
-        if found.name in build.inputs or found.name in results.values():  # a node for each
+        if found.name in build.inputs or found.name in results:  # a node for each
             shape = [-1 if size is None else size for size in build.shapes[found.name]]
             found = replace(found, name=build.emit("reshape", [found.name], shape=shape))
-        results[output] = found.name
+        results.append(found.name)
         values[output] = found
         changed[output] = found
     if not results:

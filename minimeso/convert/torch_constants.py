@@ -160,6 +160,11 @@ def _each(how: Callable[[Array], Array]) -> Callable[[Node], Array]:
     return lambda node: np.asarray(how(needed(node, "self")))
 
 
+def _real(how: Callable[[Array], Array]) -> Callable[[Node], Array]:
+    """The same with results that are no integers: of bytes NumPy has them in 16 bits."""
+    return _each(lambda x: how(x if x.dtype.kind == "f" else x.astype(np.float32)))
+
+
 #: Most elements of a constant that is made.
 _MOST_ELEMENTS = 1 << 26
 #: ScalarType -> NumPy's; without one it is float32, or int64 of whole numbers.
@@ -235,18 +240,19 @@ def _expanded(node: Node) -> Array:
     return np.array(np.broadcast_to(x, shape))
 
 
-#: Types of 16 bits in the schema.
+#: Types of 16 bits in the schema, and integers.
 _FLOAT16, _BFLOAT16 = 6, 13
+_INTEGERS = {1: np.uint8, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64}
 
 
 def rounded(result: Any, kind: int | None, given: Sequence[Any]) -> Any:
-    """A constant as the type that the program says of it holds it, of 16 bits; computed in more, as
-    PyTorch does."""
-    if (
-        kind not in (_FLOAT16, _BFLOAT16)
-        or not isinstance(result, np.ndarray)
-        or shares(result, given)
-    ):
+    """A constant as the type that the program says of it holds it, of 16 bits or of integers;
+    computed in more, as PyTorch does."""
+    if not isinstance(result, np.ndarray) or shares(result, given):
+        return result
+    if kind in _INTEGERS and result.dtype != _INTEGERS[kind]:  # which are cut, and go round
+        return result.astype(np.int64).astype(_INTEGERS[kind])
+    if kind not in (_FLOAT16, _BFLOAT16):
         return result
     exact = result.astype(np.float32)
     if kind == _FLOAT16:
@@ -321,16 +327,16 @@ FOLDED: dict[str, Reader] = {
         int(node.get("index")), int(node.get("dim"))
     ),
     "neg.default": lambda node: -needed(node, "self"),
-    "exp.default": _each(np.exp),
+    "exp.default": _real(np.exp),
     "abs.default": _each(np.abs),
-    "log.default": _each(np.log),
-    "sqrt.default": _each(np.sqrt),
-    "rsqrt.default": _each(lambda x: 1 / np.sqrt(x)),
-    "reciprocal.default": _each(lambda x: 1 / x),
+    "log.default": _real(np.log),
+    "sqrt.default": _real(np.sqrt),
+    "rsqrt.default": _real(lambda x: 1 / np.sqrt(x)),
+    "reciprocal.default": _real(lambda x: 1 / x),
     "square.default": _each(np.square),
-    "tanh.default": _each(np.tanh),
+    "tanh.default": _real(np.tanh),
     "relu.default": _each(lambda x: np.maximum(x, 0)),
-    "sigmoid.default": _each(lambda x: 1 / (1 + np.exp(-x))),
+    "sigmoid.default": _real(lambda x: 1 / (1 + np.exp(-x))),
     "softplus.default": _softplus,
     "clamp.default": _clamped,
     "clamp_min.default": _clamped,

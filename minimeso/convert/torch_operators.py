@@ -3,12 +3,14 @@ leaves, and those that go element by element."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..errors import GraphError
 from . import composed, moving, torch_layers, torch_shapes
 from .basics import activate, affine
-from .builder import Operand
+from .builder import Array, Operand
 from .elementwise import binary, clamp, prelu, reciprocal
 from .source import Node, Reader
 from .torch_arguments import TRAINS, first, ints, needed, to_floats
@@ -33,7 +35,18 @@ def _arithmetic(op: str) -> Reader:
     return read
 
 
-_OF_CONSTANTS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
+def _divided(a: Array, b: Array) -> Array:
+    """Of bytes alone NumPy gives 16 bits."""
+    whole = "f" not in a.dtype.kind + b.dtype.kind
+    return np.asarray(np.divide(a, b, dtype=np.float64) if whole else np.divide(a, b))
+
+
+_OF_CONSTANTS: dict[str, Callable[[Array, Array], Array]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": _divided,
+}
 
 
 def _clamp(node: Node) -> Value:

@@ -75,9 +75,13 @@ def cut(node: Node) -> Value:
 
 
 def narrow(node: Node) -> Value:
-    start = int(node.get("start"))
-    end = start + int(node.get("length"))
-    return moving.narrow(node.build, first(node), int(node.get("dim")), start, end)
+    x, dim, start = first(node), int(node.get("dim")), int(node.get("start"))
+    if start < 0:
+        size = x.shape[x.axis_number(dim)]
+        if size is None:
+            raise GraphError(NEEDS_SIZE)
+        start += size
+    return moving.narrow(node.build, x, dim, start, start + int(node.get("length")))
 
 
 def select(node: Node) -> Value:

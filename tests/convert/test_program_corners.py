@@ -26,6 +26,7 @@ def converted(function: Callable[..., Any], example: Any) -> tuple[Any, Any]:
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("counts", torch.tensor([1, 2, 3, 4]))
+            self.register_buffer("bytes", torch.tensor([3, 5, 7, 250]).byte())
             self.register_buffer("square", torch.randn(4, 4))
 
         def forward(self, x: Any) -> Any:
@@ -58,6 +59,16 @@ EQUAL: dict[str, Callable[..., Any]] = {
     "more zeros than half of a window": lambda m, x: F.avg_pool2d(F.pad(x, (2, 2, 2, 2)), 3, 1),
     "zeros, and rounded up": lambda m, x: F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 2, 2, 0, True),
     "a constant of integers": lambda m, x: x * m.counts.float()[:, None, None],
+    "integers like others": lambda m, x: (
+        x * (torch.full_like(m.counts, 2.7) + m.counts.new_full((4,), 1.9) / 3)[:, None, None]
+    ),
+    "bytes that go round": lambda m, x: x * (m.bytes**2 / 7 + m.bytes.square())[:, None, None],
+    "roots and the like of bytes": lambda m, x: (
+        x * (m.bytes.sqrt() + m.bytes.log() / m.bytes.rsqrt())[:, None, None]
+        + (m.bytes.reciprocal() * (m.bytes[:3].exp() / 7).sum() + m.bytes.tanh())[:, None, None]
+        + (m.bytes[:2] / m.bytes[1:3]).sum().sigmoid()
+    ),
+    "the last lines": lambda m, x: x.narrow(2, -2, 2).narrow(-1, -3, 1),
     "so much of another": lambda m, x: torch.sub(torch.add(x, x.flip(3), alpha=2), -3, alpha=0.5),
     "so much of it": lambda m, x: torch.rsub(x, 3, alpha=0.5),
     "turned weights": lambda m, x: x * (m.square @ m.square.t() @ m.square.mT).mean(),
@@ -196,6 +207,20 @@ def test_a_batch_of_any_size_is_not_mixed() -> None:
     with pytest.raises(ConvertError, match=r"'mean' .mean.dim.: works along the batch"):
         convert_module(Centred().eval(), (torch.rand(2, 4, 8, 8),), dynamic_shapes=sizes)
     assert convert_module(Centred().eval(), (torch.rand(1, 4, 8, 8),)).graph.nodes
+
+
+def test_one_value_that_is_returned_twice() -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Any) -> Any:
+            y = x.relu()
+            return y, y, x.tanh(), x, x
+
+    x = torch.randn(1, 4, 8, 8)
+    model = convert_module(Twice().eval(), (x,))
+    found = Session(model, threads=1).run(x.numpy())
+    assert list(found) == list(model.graph.outputs)
+    for one, wanted in zip(found.values(), Twice()(x), strict=True):
+        np.testing.assert_allclose(one, wanted.numpy(), rtol=1e-6)
 
 
 REFUSED: dict[str, tuple[Callable[..., Any], tuple[int, ...], str]] = {
