@@ -24,6 +24,7 @@ from ..locks import Lock
 from ..notes import Note
 from . import tiff
 from .binary import binary_of
+from .code_points import CodePoints, hdr_points
 from .compression import doubt_about
 from .formats import SIGNATURE_BYTES, format_of, missing, opener
 from .joined import others
@@ -139,7 +140,9 @@ def _read_image(image: Image.Image) -> Picture:
             raise Unreadable(f"no pixels (size {image.size}): give another picture")
         with pillow_silence:
             image.load()
-            return Picture(rgb_of_image(image), doubt=doubt_about(image))
+            points = hdr_points(image)
+            notes = () if points is None else (Note("tone_mapped"),)
+            return Picture(_shown(image, points), notes=notes, doubt=doubt_about(image))
     except Exception as error:
         raise PictureError(f"{name}: {reason_of(error)}: convert it to RGB first") from None
 
@@ -197,21 +200,34 @@ def _decode(file: IO[bytes], max_pixels: int | None) -> Picture:
         by = _reduce(image, max_pixels)
         if by > 1:
             notes = (*notes, Note("reduced", {"by": by}))
+        points = hdr_points(image, file)
+        if points is not None:
+            notes = (*notes, Note("tone_mapped"))
         fault, is_jpeg = _load(image), _is_reducible(image)
         if fault is None and is_jpeg and has_empty_end(file):
             fault = "nothing but zeros at its end"
         doubt = doubt_about(image)
         if fault is None:
-            return Picture(rgb_of_image(image), True, notes, doubt)
+            return Picture(_shown(image, points), True, notes, doubt)
         if image.info.get("interlace"):  # of a PNG: a face with a grid of black would look fake
             raise Unreadable(f"{fault}, and what there is of it has gaps: {_COPY_AGAIN}")
         if image.format == "JPEG2000" or (is_jpeg and not has_one_scan(file)):
             doubt = doubt or Note("lost_scans")
-        pixels = rgb_of_image(_load_with_end(file, max_pixels) if is_jpeg else image)
+        pixels = _shown(_load_with_end(file, max_pixels) if is_jpeg else image, points)
     if _is_blank(pixels):
         raise Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_AGAIN}")
     note = Note("damaged_picture", {"reason": fault})
     return Picture(pixels, False, (*notes, note), doubt)
+
+
+def _shown(image: Image.Image, points: CodePoints | None) -> Pixels:
+    """The pixels of a loaded image as a usual screen shows them."""
+    pixels = rgb_of_image(image)
+    if points is not None:
+        from .hdr_pictures import map_picture  # hardly anybody needs it
+
+        map_picture(pixels, points)
+    return pixels
 
 
 def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:

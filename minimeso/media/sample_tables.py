@@ -52,7 +52,7 @@ def promises(file: IO[bytes]) -> Promises:
         ValueError: its description is larger than any that is read here.
     """
     total, has_movie, is_joined = 0, False, False
-    for kind, start, end in _parts(file):
+    for kind, start, end in outer_parts(file):
         if kind not in _OPENED:
             continue
         if end - start > MAX_DESCRIPTION:
@@ -66,7 +66,7 @@ def promises(file: IO[bytes]) -> Promises:
     return Promises(total, is_joined)
 
 
-def _parts(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
+def outer_parts(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
     """Kind, start and end of the content of the outermost parts, as FFmpeg finds them."""
     length = file.seek(0, os.SEEK_END)
     at = 0
