@@ -25,6 +25,7 @@ from .side_data import display_matrix
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 #: What AVFrame.colorspace and color_range say if they say nothing.
 _NO_COLOURS = 2, 0
@@ -38,6 +39,9 @@ _COLORSPACES = (1, 2, 5, 6)
 _COLOURS = ("colorspace", "color_range", "color_trc", "color_primaries")
 #: Ratios of width to height of a pixel that are believed; the widest in use is 3 (of SVCDs).
 _RATIOS = 0.25, 4.0
+#: Containers that say nothing of it: what their frames say counts, and changes, as where a
+#: broadcast goes from 4:3 to 16:9.
+_TELL_NO_RATIO = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "flv")
 _LINES_MIXED = 16
 #: Its rewritten half, called unstable because its interface may change.  Only for 4:4:4, which the
 #: older half converts in 3.4 ms a 1280 x 720 frame and this one in 0.7; only in the versions with
@@ -139,6 +143,31 @@ class Converter:
         return self._reformatter.reformat(
             frame, width, height, format=kind, interpolation=flags, threads=1
         )
+
+
+class Converters:
+    """The converter of each frame of a track: another one from where its pixels have another shape.
+
+    Args:
+        stream: the track.
+        kind: FFmpeg's name of the container.
+    """
+
+    def __init__(self, stream: VideoStream, kind: str) -> None:
+        self._codec = stream.codec_context
+        self._may_change = kind in _TELL_NO_RATIO
+        self._size = self._codec.width, self._codec.height
+        self._ratio = stream.sample_aspect_ratio
+        self._last = Converter(float(self._ratio or 0), self._size)
+
+    def of(self, frame: VideoFrame) -> Converter:
+        """That of a frame which the decoder has just given."""
+        if self._may_change:
+            size, ratio = (frame.width, frame.height), self._codec.sample_aspect_ratio
+            if (size, ratio) != (self._size, self._ratio):
+                self._size, self._ratio = size, ratio
+                self._last = Converter(float(ratio or 0), size)
+        return self._last
 
 
 def _has_alpha(name: str) -> bool:

@@ -34,7 +34,7 @@ from .pictures import STREAM, Unreadable, open_regular
 from .pixels import Pixels
 from .raw import raw_frames
 from .streams import Stream
-from .to_rgb import Converter
+from .to_rgb import Converter, Converters
 
 if TYPE_CHECKING:
     import av
@@ -151,13 +151,11 @@ class _File(Clip):
         self._deinterlacer: Deinterlacer | None = None
         self._stream: VideoStream | None = stream
         self._packets: Iterator[av.Packet] | None = self._container.demux(stream)
-        self._converter: Converter | None = Converter(
-            float(stream.sample_aspect_ratio or 0), (decoder.width, decoder.height)
-        )
         self._pending: deque[VideoFrame] = deque()
         self.rate = rate_of(stream)
         self.duration = duration_of(self._container, stream)
         self._kind, self._unit = self._container.format.name, stream.time_base
+        self._converters: Converters | None = Converters(stream, self._kind)
         self._promise = Promise(stream, self._kind)
         self._clock = Clock(self.rate, self.duration, kind=self._kind)
         self._is_over = False  # the span, though the clip goes on
@@ -340,8 +338,8 @@ class _File(Clip):
         self.doubt = self._quantisers.coarse()
         if is_palette(codec, frame.format.name, self._start):
             self.doubt = Note("palette")
-        converter = self._converter  # frames may be converted after the clip is closed
-        assert converter is not None
+        assert self._converters is not None
+        converter = self._converters.of(frame)  # which may be converted after the clip is closed
 
         def whole() -> Pixels | None:
             return self._converted(frame, converter)
@@ -389,7 +387,7 @@ class _File(Clip):
     def _release(self) -> None:
         with self._lock:
             container, self._container = self._container, None
-            self._stream = self._packets = self._converter = self._deinterlacer = None
+            self._stream = self._packets = self._converters = self._deinterlacer = None
             self._pending = deque()
             if container is not None:
                 container.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -184,6 +185,40 @@ def test_pixels_that_are_not_square(tmp_path: Path, ratio: str, size: tuple[int,
         found = next(clip).pixels
     assert found.shape == whole.shape and clip.size == size
     assert np.abs(found - whole.astype(int)).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("codec", "first", "second"),
+    [
+        ("mpeg2video", ("16/15", (720, 576)), ("64/45", (720, 576))),
+        ("libx264", ("1/1", (720, 576)), ("64/45", (720, 576))),
+        ("mpeg2video", ("16/15", (720, 576)), ("2/1", (512, 576))),
+    ],
+)
+def test_a_broadcast_may_change_its_shape(
+    tmp_path: Path, codec: str, first: tuple[str, Any], second: tuple[str, Any]
+) -> None:
+    """From 4:3 to 16:9 as advertisements and films alternate, with or without another size."""
+    parts, widths = [], []
+    for ratio, size in (first, second):
+
+        def set_up(stream: Any, ratio: str = ratio) -> None:
+            stream.codec_context.sample_aspect_ratio = Fraction(ratio)
+
+        parts.append(
+            made("mpegts", codec, "yuv420p", frames=50, size=size, set_up=set_up,
+                 options={"g": "10"})
+        )  # fmt: skip
+        widths.append(round(size[0] * Fraction(ratio)))
+    for order in (0, 1), (1, 0), (0, 1, 0):
+        path = tmp_path / "broadcast.ts"
+        path.write_bytes(b"".join(parts[number] for number in order))
+        with open_clip(path, every_frame=True) as clip:
+            found = [frame.pixels.shape[1] for frame in clip]
+        middles = [found[50 * place + 25] for place in range(len(order))]
+        assert middles == [widths[number] for number in order] and not clip.faults
+        changes = sum(a != b for a, b in itertools.pairwise(found))
+        assert changes == len(order) - 1 and len(found) >= 50 * len(order) - 4
 
 
 def test_squared_pixels_are_turned_afterwards(tmp_path: Path) -> None:
