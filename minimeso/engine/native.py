@@ -182,15 +182,7 @@ def resize(
         raise InputError(f"a picture is (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
     if picture.strides[1:] != (3, 1):
         picture = np.ascontiguousarray(picture)
-    address, _ = picture.__array_interface__["data"]
-    crop = ffi.new("mm_crop *")
-    crop.pixels = ffi.cast("uint8_t *", address)
-    crop.height, crop.width = picture.shape[:2]
-    crop.line_bytes = picture.strides[0]
-    crop.left, crop.top, crop.right, crop.bottom = box
-    crop.out_height, crop.out_width = size
-    crop.rounded = rounded
-    crop.filter = getattr(lib, f"MM_FILTER_{resample.upper()}")
+    crop = _crop(picture, box, size, resample, rounded)
     workspace = _scratch.workspace  # held: at the end of a process those of its threads go
     needed = lib.mm_resize_bytes(crop)
     if not needed:
@@ -211,6 +203,26 @@ def resize(
     )
     _check(code, "resize")
     return out
+
+
+def _crop(
+    picture: npt.NDArray[np.uint8],
+    box: tuple[float, float, float, float],
+    size: tuple[int, int],
+    resample: str,
+    rounded: bool,
+) -> Any:
+    """The same as the engine's struct, of a picture that the caller keeps."""
+    address, _ = picture.__array_interface__["data"]
+    crop = ffi.new("mm_crop *")
+    crop.pixels = ffi.cast("uint8_t *", address)
+    crop.height, crop.width = picture.shape[:2]
+    crop.line_bytes = picture.strides[0]
+    crop.left, crop.top, crop.right, crop.bottom = box
+    crop.out_height, crop.out_width = size
+    crop.rounded = rounded
+    crop.filter = getattr(lib, f"MM_FILTER_{resample.upper()}")
+    return crop
 
 
 def _takes_rows(out: npt.NDArray[Any], shape: tuple[int, int, int]) -> bool:
