@@ -312,6 +312,7 @@ def _load(image: Image.Image) -> str | None:
         image.load()
     except Exception as error:
         image.tile = []  # type: ignore[attr-defined]  # nothing more to decode: keep the pixels
+        tiff.turn(image)
         return reason_of(error)
     return None
 

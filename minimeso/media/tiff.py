@@ -69,6 +69,15 @@ def _of_16_bits(tile: Any, order: str) -> Any:
     return tile._make(made) if hasattr(tile, "_make") else made
 
 
+def turn(image: Image.Image) -> None:
+    """Turn upright what was decoded of a damaged one; Pillow does that with whole ones only, but
+    says of all how large they will be."""
+    if image.format == "TIFF":
+        from PIL import ImageOps
+
+        ImageOps.exif_transpose(image, in_place=True)
+
+
 def unsigned(image: Image.Image, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The values of deep grey, those of 32 bits without the sign that Pillow gives them."""
     if image.mode == "I" and image.format == "TIFF" and _field(image, _SIGN, 1) == _NO_SIGN:
