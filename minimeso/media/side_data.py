@@ -6,15 +6,21 @@ at stays in memory until the collector comes by: hundreds of megabytes later.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .filters import chain
 
 if TYPE_CHECKING:
+    from av import Packet
     from av.video.frame import VideoFrame
 
 
+#: ``AVEncryptionInfo`` as side data (libavutil/encryption_info.c): scheme, blocks that are
+#: encrypted and not, bytes of the key's name and of the first block, number of pairs (plain bytes,
+#: encrypted ones).
+_ENCRYPTION_BYTES = 24
 #: So many kinds of side data are looked for of which FFmpeg knows and PyAV does not.
 _NEWER = 16
 
@@ -38,6 +44,18 @@ def display_matrix(frame: VideoFrame) -> bytes:
     except Exception:  # FFmpeg's, many kinds: no filter takes such frames
         return b""
     return found if len(found) >= 36 else b""
+
+
+def is_encrypted(packet: Packet) -> bool:
+    """Whether bytes of a packet are encrypted (ISO/IEC 23001-7), told by their numbers; where there
+    are none, FFmpeg calls encrypted what may lie in the open."""
+    if not packet.has_sidedata("encryption_info"):
+        return False
+    data = bytes(packet.get_sidedata("encryption_info"))
+    head = struct.unpack_from(">6I", data) if len(data) >= _ENCRYPTION_BYTES else (0,) * 6
+    start = _ENCRYPTION_BYTES + head[3] + head[4]  # behind the key's name and the first block
+    pairs = data[start : start + 8 * head[5]]
+    return any(pairs[at + 4 : at + 8].strip(b"\0") for at in range(0, len(pairs), 8))
 
 
 def _listed(frame: VideoFrame, kind: str) -> bytes:

@@ -20,6 +20,7 @@ from .pictures import Unreadable
 #: More is refused: an endless stream would fill the disk.
 _MAX_BYTES = 1 << 34
 _CHUNK_BYTES = 1 << 20
+_NOTHING = "nothing comes from it: give a picture or clip"
 #: What FFmpeg looks at where the beginning is none that is known here.
 _PROBED_BYTES = 1 << 20
 
@@ -66,12 +67,16 @@ def stream_of(file: io.BufferedIOBase) -> Stream:
         return file
     try:
         if file.seekable() and not file.tell():
-            return Stream(cast(IO[bytes], file), is_ours=False)
+            stream = Stream(cast(IO[bytes], file), is_ours=False)
+            if not _more(file, 1):
+                raise Unreadable(_NOTHING)
+            stream.seek(0)
+            return stream
         start = _begin(file)
         if not start and file.seekable() and file.tell():
             raise Unreadable("it was read to its end before: go back by seek(0)")
         if not start:
-            raise Unreadable("nothing comes from it: give a picture or clip")
+            raise Unreadable(_NOTHING)
         if format_of(start) is None and not begins_like_a_clip(start):
             start += _more(file, _PROBED_BYTES)
             _check_beginning(start)

@@ -33,6 +33,7 @@ from .partial import Conversion
 from .pictures import STREAM, Unreadable, open_regular
 from .pixels import Pixels
 from .raw import raw_frames
+from .side_data import is_encrypted
 from .streams import Stream
 from .to_rgb import Converter, Converters
 
@@ -64,6 +65,8 @@ _MAX_ERRORS = 64
 _DRIFTS = 10.0
 #: Containers that promise a length and nothing by which one could tell better whether it is there.
 _LENGTH_ONLY = ("flv", "asf")
+#: Of a clip with copy protection, which decoders take for damage: what, and what to do.
+_ENCRYPTED = "encrypted", "give a copy without protection"
 _INSTALL = "needs PyAV: pip install 'minimeso[video]'"
 
 
@@ -320,6 +323,9 @@ class _File(Clip):
         while errors < _MAX_ERRORS:
             try:
                 for packet in self._packets or ():
+                    if packet.size and is_encrypted(packet):
+                        self._broken, self._remedy = _ENCRYPTED
+                        return None
                     if packet.size:
                         return packet
                 return None

@@ -15,6 +15,7 @@ from support.clips import (
     SIZE,
     clip_file,
     made,
+    number_of,
     numbered,
     read,
     refused,
@@ -227,3 +228,45 @@ def test_nothing_is_printed(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, *paths], capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def parts_of(data: bytes) -> list[bytes]:
+    """The outermost parts of an MP4 file."""
+    parts = []
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        parts.append(data[:size])
+        data = data[size:]
+    return parts
+
+
+PROTECTED = {
+    "encryption_scheme": "cenc-aes-ctr",
+    "encryption_key": "00112233445566778899aabbccddeeff",
+    "encryption_kid": "ffeeddccbbaa99887766554433221100",
+}
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
+def test_an_encrypted_clip_is_not_damaged(tmp_path: Path, codec: str) -> None:
+    """As shops rent them out (Common Encryption): noise may look like frames to a decoder."""
+    path = tmp_path / "rented.mp4"
+    path.write_bytes(made("mp4", codec, "yuv420p", frames=NOISY, container_options=PROTECTED))
+    refused(path, r"reading failed after 0.0 s \(encrypted\)\): give a copy without protection")
+
+
+def test_what_lies_in_the_open_is_given(tmp_path: Path) -> None:
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    plain, rented = (
+        parts_of(
+            made("mp4", "libx264", "yuv420p", frames=NOISY, options={"g": "10", "bf": "0"},
+                 container_options=fragments | more)
+        )
+        for more in ({}, PROTECTED)
+    )  # fmt: skip
+    path = tmp_path / "preview.mp4"
+    path.write_bytes(b"".join([*rented[:2], *plain[2:6], *rented[6:]]))
+    with open_clip(path, every_frame=True) as clip:
+        numbers = [number_of(frame.pixels) for frame in clip]
+    assert numbers == list(range(20))
+    assert clip.fault == "reading failed after 0.8 s (encrypted)"

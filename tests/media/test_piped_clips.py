@@ -90,3 +90,12 @@ def test_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "has_pyav", lambda: False)
     with pytest.raises(Unreadable, match="neither a picture nor a clip of a known format"):
         stream_of(io.BufferedReader(Pipe(io.BytesIO(b"some text" * 99).read)))
+
+
+def test_nothing_at_all(tmp_path: Any) -> None:
+    """An empty file on standard input, which can be sought, or a pipe."""
+    (tmp_path / "empty").write_bytes(b"")
+    with (tmp_path / "empty").open("rb") as file:
+        for nothing in (file, io.BufferedReader(Pipe(lambda _: b""))):
+            with pytest.raises(Unreadable, match="nothing comes from it"):
+                stream_of(nothing)
