@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine import Graph
-from ..engine.operators import OPERATORS, Shape
+from ..engine.operators import OPEN_SIZE, OPERATORS, Shape
 from ..errors import GraphError
 from .view import Atom, Atoms, Size, Value, flat, refuse_batch, size_of
 
@@ -115,13 +115,7 @@ class Builder:
         if self._bytes_left < 0:
             raise GraphError(f"arrays of all nodes together take over {_MOST_BYTES} bytes")
         shapes = [self.shapes[name] for name in inputs]
-        if op in PSEUDO:
-            shape = shapes[0]
-        else:
-            entry = OPERATORS[op]
-            values = entry.read_attributes(attributes)
-            shape = entry.infer(shapes, values)
-            _check(entry.parameters(shapes, values), kept)
+        shape = shapes[0] if op in PSEUDO else _shape(op, shapes, attributes, kept)
         name = self._free(self.where if op not in MOVES else f"{self.where}.{op}")
         self.nodes[name] = Made(op, tuple(inputs), dict(attributes), kept, self.where)
         self.shapes[name] = shape
@@ -253,6 +247,25 @@ def _key(group: Atoms) -> list[int]:
 def _place(groups: Sequence[Atoms], group: Atoms) -> int:
     """Where it is one of some groups, which are not all empty; -1 if it is none."""
     return next((i for i, one in enumerate(groups) if one and _key(one) == _key(group)), -1)
+
+
+def _shape(
+    op: str,
+    shapes: Sequence[Shape],
+    attributes: Mapping[str, Any],
+    arrays: Mapping[str, npt.NDArray[np.float32]],
+) -> Shape:
+    entry = OPERATORS[op]
+    values = entry.read_attributes(attributes)
+    try:
+        shape = entry.infer(shapes, values)
+        wanted = entry.parameters(shapes, values)
+    except GraphError as error:
+        if str(error) != OPEN_SIZE:
+            raise
+        raise GraphError(NEEDS_SIZE) from None
+    _check(wanted, arrays)
+    return shape
 
 
 def _check(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, Array]) -> None:

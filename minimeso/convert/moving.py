@@ -42,6 +42,8 @@ def reshape(build: Builder, x: Value, shape: Sequence[int | None]) -> Value:
         refuse_batch([batch])
     batch = OPEN_BATCH if batch == (OPEN,) else batch
     found = Value(whole.name, (atom,), (batch, atom)).reshaped(shape)
+    if found is None and None in (*x.shape, *shape):
+        raise GraphError(NEEDS_SIZE)
     if found is None:
         raise GraphError(f"{x.shape} does not fit the shape {tuple(shape)}")
     return found

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimeso import GraphError, Session
-from minimeso.convert import moving
+from minimeso.convert import layers, moving
 from minimeso.convert.builder import Builder
 from minimeso.convert.elementwise import binary
 from minimeso.convert.reference import as_stored
@@ -126,3 +126,22 @@ def test_what_the_engine_cannot_spread_is_refused() -> None:
         moving.narrow(build, batch, 0, 0, 1)
     with pytest.raises(GraphError, match="batch"):
         moving.softmax(build, batch, [0])
+
+
+def test_what_needs_a_size_says_how_to_give_it() -> None:
+    build = Builder()
+    build.where = "node"
+    x = add_input(build, "x", (1, 4, None, None), False)
+    last = x.permuted([0, 2, 3, 1])
+    for needs in (
+        lambda: moving.reshape(build, x, [1, 4, None]),
+        lambda: layers.layer_norm(build, last, 1, None, None, 1e-5),
+        lambda: moving.concat(build, [last, last], 1),
+        lambda: moving.softmax(build, x, [3]),
+        lambda: layers.mean(build, x, [2], False, "avg"),
+    ):
+        with pytest.raises(GraphError, match="give it with --size WIDTHxHEIGHT"):
+            needs()
+    with pytest.raises(GraphError, match="cannot be split into 3 groups"):
+        layers.conv(build, x, np.zeros((4, 1, 3, 3)), None, stride=(1, 1), padding=(0, 0, 0, 0),
+                    dilation=(1, 1), groups=3)  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 from ..layer import Function
 from . import activations, convolution, elementwise, normalization, order, pooling, shape
 from .attributes import MAX_EXTENT, Attribute
-from .operator import MAX_ELEMENTS, Attributes, Operator, Shape
+from .operator import MAX_ELEMENTS, OPEN_SIZE, Attributes, Operator, Shape
 
 #: Every operator by its name in graphs.
 OPERATORS: dict[str, Operator] = {
@@ -76,6 +76,7 @@ __all__ = [
     "ACTIVATIONS",
     "MAX_ELEMENTS",
     "MAX_EXTENT",
+    "OPEN_SIZE",
     "OPERATORS",
     "Attribute",
     "Attributes",

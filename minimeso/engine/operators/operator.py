@@ -167,10 +167,14 @@ def map_of(shape: Shape) -> tuple[int, int | None, int | None]:
     return channels, height, width
 
 
+#: Of what cannot be planned before the size of pictures is known.
+OPEN_SIZE = "needs a picture of fixed size: give the input's height and width"
+
+
 def known_channels(shape: Shape) -> int:
     """Channels (features); those of a flattened picture may be unknown."""
     if shape[0] is None:
-        raise GraphError("needs a picture of fixed size: give the input's height and width")
+        raise GraphError(OPEN_SIZE)
     return shape[0]
 
 

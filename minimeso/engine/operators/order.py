@@ -14,6 +14,7 @@ from ...errors import GraphError
 from ..layer import Layer
 from .attributes import MAX_EXTENT, Attribute, integer
 from .operator import (
+    OPEN_SIZE,
     Array,
     Arrays,
     Attributes,
@@ -48,7 +49,7 @@ def _infer_reshape(shapes: Shapes, a: Attributes) -> Shape:
     known = math.prod(d for d in wanted if d not in (-1, None))
     if None in shapes[0]:
         if len(wanted) == 3 and wanted[0] == -1:
-            raise GraphError("needs a picture of fixed size: give the input's height and width")
+            raise GraphError(OPEN_SIZE)
         return tuple(None if d == -1 else d for d in wanted)
     total = math.prod(d for d in shapes[0] if d is not None)
     if total % known or (-1 not in wanted and total != known):
