@@ -98,7 +98,8 @@ def _properties_of(item: int, table: bytes) -> list[int]:
         if found == item:
             mask = (1 << 8 * bytes_each - 1) - 1  # without "this one has to be understood"
             places = range(at, at + count * bytes_each, bytes_each)
-            return [int.from_bytes(table[at : at + bytes_each], "big") & mask for at in places]
+            found_here = (int.from_bytes(table[at : at + bytes_each], "big") for at in places)
+            return [number & mask for number in found_here if number & mask]  # 0: none
         at += count * bytes_each
     return []
 

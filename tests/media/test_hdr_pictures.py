@@ -145,14 +145,16 @@ def colr(transfer: int) -> bytes:
 
 def items(shown: int, wide_ids: bool = False, wide_numbers: bool = False) -> bytes:
     """Item 1 has a profile and usual levels, item 2 PQ, item 3 says nothing."""
-    of = {1: (1, 2, 4), 2: (1, 3), 3: (1,)}
+    of = {1: (1, 2, 4), 2: (1, 3), 3: (1, 0)}  # 0: no property
     number, item = ("H" if wide_numbers else "B"), ("I" if wide_ids else "H")
     table = b"".join(
         struct.pack(f">{item}B{len(numbers)}{number}", one, len(numbers), *numbers)
         for one, numbers in of.items()
     )
     ipma = struct.pack(">BBBBI", wide_ids, 0, 0, wide_numbers, 3) + table
-    properties = box(b"ispe", bytes(12)), box(b"colr", b"prof" + bytes(9)), colr(PQ), colr(SRGB)
+    properties = (
+        box(b"ispe", bytes(12)), box(b"colr", b"prof" + bytes(9)), colr(PQ), colr(SRGB), colr(HLG)
+    )  # fmt: skip
     pitm = struct.pack(f">BBBB{item}", wide_ids, 0, 0, 0, shown)
     meta = box(
         b"meta", bytes(4), box(b"pitm", pitm),
