@@ -364,7 +364,10 @@ def finished(
         value = values.get(output)
         if not isinstance(value, Value):
             raise GraphError(f"output {output!r} does not depend on the picture")
-        found = as_output(build, value)
+        try:
+            found = as_output(build, value)
+        except GraphError as error:
+            raise GraphError(f"output {output!r} of shape {value.shape}: {error}") from None
         if found.name in build.inputs or found.name in results:  # a node for each
             shape = [-1 if size is None else size for size in build.shapes[found.name]]
             found = replace(found, name=build.emit("reshape", [found.name], shape=shape))

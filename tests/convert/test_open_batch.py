@@ -139,6 +139,12 @@ def test_each_picture_with_each() -> None:
         moving.expanded(both.build, mean.permuted([1, 0]), [1, 5])
 
 
+def test_an_output_that_has_the_batch_elsewhere_is_named() -> None:
+    both = Both().permute([1, 0, 2, 3])
+    with pytest.raises(GraphError, match=r"output 'y' of shape \(4, 1, 6, 8\): works along"):
+        finished(both.build, "batch", {"y": both.value}, {"x": both.given}, ["y"])
+
+
 def test_axes_of_one_that_go_in_a_program() -> None:
     """`squeeze` leaves a batch of any size where it is."""
     torch = pytest.importorskip("torch")
