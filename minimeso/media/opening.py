@@ -206,12 +206,11 @@ def best_stream(container: InputContainer, file: NamelessFile) -> VideoStream:
         what = "only sound" if container.streams.audio else "nothing that moves"
         cover = " and a cover picture" if container.streams.video else ""
         raise Unreadable(f"no clip, {what}{cover} in it: give a file with a picture track")
+    moving = [track for track in moving if not _is_still(track)] or moving
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
-    if len(known) > 1:
-        known = [track for track in known if not _is_still(track)] or known
-    if len(moving) > 1 and len(known) > 1:
+    if len(moving) > 1:
         file.remarks += (Note("largest_track_only"),)
     best = max(known, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
     check_size(best.codec_context.width, best.codec_context.height, file.most_pixels)

@@ -119,6 +119,32 @@ def test_a_cover_that_was_copied_is_no_clip_either(tmp_path: Path, kind: str) ->
         assert numbers == list(range(10)) and clip.size == SIZE and clip.remarks == ()
 
 
+@pytest.mark.parametrize("count", [10, 1])
+def test_a_track_that_nobody_reads_is_not_passed_over_in_silence(
+    tmp_path: Path, count: int
+) -> None:
+    """Beside one that can be read, or behind a cover, which is not judged in its place."""
+    path = tmp_path / "clip.mov"
+    with av.open(str(path), "w") as container:
+        read_one: Any = container.add_stream("mpeg4", rate=25)
+        other: Any = container.add_stream("mjpeg", rate=25)
+        for stream in (read_one, other):
+            stream.width, stream.height = SIZE
+        other.pix_fmt = "yuvj420p"
+        for stream, frames in ((read_one, count), (other, 10)):
+            for number in range(frames):
+                frame = av.VideoFrame.from_ndarray(numbered(number), "rgb24")
+                frame.pts = number
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"jpeg", b"what"))
+    if count == 1:
+        refused(path, "a codec that the installed PyAV does not read")
+        return
+    _, numbers, clip = read(path, every_frame=True)
+    assert numbers == list(range(10)) and clip.remarks == (Note("largest_track_only"),)
+
+
 @pytest.mark.parametrize(
     "data",
     [
