@@ -105,10 +105,11 @@ def open_container(file: NamelessFile, start: bytes) -> InputContainer:
 
 
 def _begins_like_jpegs(start: bytes) -> bool:
-    """Whether pictures may follow each other in a file that begins so.  FFmpeg finds some in a
-    document or a camera's raw file, too, and takes them for frames."""
+    """Whether pictures may follow each other in a file that begins so, as what a camera answers to
+    a browser.  FFmpeg finds some in a document or a camera's raw file, too, and takes them for
+    frames."""
     rest = start.lstrip(b"\0\t\n\r \xef\xbb\xbf")
-    return not rest or rest.startswith(b"\xff\xd8") or b"image/jpeg" in start
+    return not rest or rest.startswith((b"\xff\xd8", b"HTTP/")) or b"image/jpeg" in start
 
 
 @functools.cache

@@ -187,12 +187,22 @@ def test_pictures_in_a_document_are_no_frames(tmp_path: Path, beginning: bytes) 
     refused(path, "neither a picture nor a clip of a known format")
 
 
+FRAME = b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n"
+ANSWER = (
+    b"HTTP/1.0 200 OK\r\nServer: camera\r\nCache-Control: no-store" + b", no-cache" * 20 +
+    b"\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n"
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "beginning", [b"\n", bytes(512), b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n"]
+    ("first", "beginning"), [(b"", b"\n"), (b"", bytes(512)), (b"", FRAME), (ANSWER, FRAME)]
 )
-def test_what_cameras_put_before_each_picture(tmp_path: Path, beginning: bytes) -> None:
+def test_what_cameras_put_before_each_picture(
+    tmp_path: Path, first: bytes, beginning: bytes
+) -> None:
+    """And before all of them, where an answer of HTTP is saved as it comes."""
     path = tmp_path / "camera"
-    path.write_bytes((beginning + jpeg()) * 3)
+    path.write_bytes(first + (beginning + jpeg()) * 3)
     with open_clip(path, every_frame=True) as clip:
         assert len(list(clip)) == 3
 
