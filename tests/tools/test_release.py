@@ -14,7 +14,7 @@ pytest.importorskip("tqdm")
 
 from support.made_faces import arguments  # noqa: E402
 
-from minimeso import FaceFinder, Graph, Model, Session, load_model  # noqa: E402
+from minimeso import FaceFinder, Graph, Model, Session, load_model, save_model  # noqa: E402
 from minimeso.networks import NETWORKS  # noqa: E402
 from tools.train import __main__ as train_command  # noqa: E402
 from tools.train import (  # noqa: E402
@@ -92,6 +92,30 @@ def test_the_shift_of_small_faces_is_found(
     )
     found = release.small_faces(Model("any", Graph("any"), {}), many, cache)
     assert found["shift"] == pytest.approx(1.3, abs=0.15)
+
+
+def test_a_model_released_anew_is_not_fitted_on_what_it_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights stay what they were, but not the type that they were stored in."""
+    meta = {"architecture": "meso4", "activation": "relu", "recipe": {}, "best_epoch": 3,
+            "left_out": ["forensics"], "dtype": "int8"}  # fmt: skip
+    model = replace(probe(), meta=meta, thresholds={"real": 0.2, "fake": 0.8})
+    save_model(model, tmp_path / "old.npz", dtype="int8")
+    asked = []
+
+    def calibrated(model: Model, val: None, cache: Path, leave_out: list[str]) -> Model:
+        asked.append(leave_out)
+        raise EOFError
+
+    monkeypatch.setattr(faces, "load", lambda *_: None)
+    monkeypatch.setattr(release, "calibrated", calibrated)
+    anew = release.read_trained(tmp_path / "old.npz", "anew")
+    assert "dtype" not in anew.meta
+    for said in (), ("dfdc",):
+        with pytest.raises(EOFError):
+            release.released(anew, tmp_path, tmp_path, None, None, leave_out=said)
+    assert asked == [["forensics"], ("dfdc",)]
 
 
 def test_release_calibrates_and_tells_its_limits(

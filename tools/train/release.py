@@ -250,6 +250,7 @@ def released(
 ) -> Model:
     """A converted checkpoint calibrated on val, with all that its card says in its `meta`."""
     chosen = model.meta["recipe"].get("set", "")
+    leave_out = leave_out or model.meta.get("left_out", ())
     val, test = (split_of(data, chosen, split, cache) for split in ("val", "test"))
     model = calibrated(replace(model, framing=dict(faces.FRAMING)), val, cache, leave_out)
     small = small_faces(model, val, cache, leave_out)
@@ -312,7 +313,8 @@ def _uncalibrated(model: Model, name: str) -> Model:
     weights = {k: array for k, array in model.weights.items() if not k.startswith("calibration.")}
     graph = source.graph_of(meta["architecture"], meta["activation"], source.TORCH_EPS, weights)
     graph.name = name
-    meta = {**meta, "metrics": {"epoch": meta["best_epoch"]}}
+    kept = {key: value for key, value in meta.items() if key != "dtype"}
+    meta = {**kept, "metrics": {"epoch": meta["best_epoch"]}}
     return replace(model, name=name, graph=graph, weights=weights, meta=meta)
 
 
@@ -344,7 +346,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="*",
         default=(),
         metavar="SOURCE",
-        help="sources whose val faces the network may have learned from: nothing is fitted on them",
+        help="sources whose val faces the network may have learned from: nothing is fitted on them"
+        " (default: of a model that is released anew, those that it names)",
     )
     parser.add_argument(
         "--dtype",
