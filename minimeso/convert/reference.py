@@ -16,7 +16,7 @@ from .keras_file import KerasFile
 from .torch_entries import PREFIX, makes, reads
 from .torch_program import Program
 from .torch_values import OF_SIZES, of_sizes, value_of
-from .view import OPEN, Value, flat
+from .view import OPEN, OPEN_BATCH, Value, flat
 
 #: Most values of a layer that are stored.
 SAMPLES = 96
@@ -32,6 +32,10 @@ def as_stored(value: Value, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         value: the view of the engine's tensor.
         array: of the shape of the view; an axis of size 1 may be the batch.
     """
+    if array.ndim == len(value.axes) - 1 and any(own is OPEN_BATCH for own in value.axes):
+        # a squeeze of one picture took it along
+        place = next(i for i, own in enumerate(value.axes) if own is OPEN_BATCH)
+        array = np.expand_dims(array, place)
     if array.ndim != len(value.axes):
         raise ValueError(f"an array of shape {array.shape} is no {value.shape}")
     sizes: list[int] = []

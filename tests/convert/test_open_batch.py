@@ -3,6 +3,7 @@ what goes along other axes may."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimeso import Session
-from minimeso.convert import convert_module, elementwise, layers, moving
+from minimeso.convert import (
+    convert_file,
+    convert_module,
+    elementwise,
+    layers,
+    moving,
+    write_reference,
+)
 from minimeso.convert.builder import Builder
 from minimeso.convert.source import add_input, finished
 from minimeso.convert.view import Value
@@ -164,3 +172,25 @@ def test_axes_of_one_that_go_in_a_program() -> None:
     np.testing.assert_allclose(found, Squeezes()(x).numpy(), rtol=1e-5)
     with pytest.raises(ConvertError, match="works along the batch"):
         convert_module(Softmax().eval(), x, dynamic_shapes=batch)
+
+
+def test_a_squeezed_output_of_one_picture_is_a_reference(tmp_path: Path) -> None:
+    """As most networks with one score end: PyTorch takes the batch along where it is 1."""
+    torch = pytest.importorskip("torch")
+
+    class Scores(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            x = x.mean((2, 3), keepdim=True).squeeze()
+            return x.mean(-1, keepdim=True).squeeze().sigmoid()
+
+    batch = ({0: torch.export.Dim("n")},)
+    program = torch.export.export(Scores(), (torch.rand(2, 3, 4, 5),), dynamic_shapes=batch)
+    path = tmp_path / "network.pt2"
+    torch.export.save(program, path)
+    model = convert_file(path)
+    write_reference(path, tmp_path / "reference.npz")
+    with np.load(tmp_path / "reference.npz") as stored:
+        found = Session(model, threads=1).run(stored["input"])
+        (output,) = model.graph.outputs
+        wanted = stored[f"output/{output}"].reshape(-1)
+        np.testing.assert_allclose(found.reshape(-1), wanted, rtol=1e-5)
