@@ -46,7 +46,7 @@ It will be worse there. {clips}
 {data} The faces are not in this repository.
 
 ## Framing
-The network sees a square around the face, scaled once to 256 x 256 (bilinear): its centre lies
+The network sees a square around the face, scaled once to 256 x 256 ({scaled}): its centre lies
 half way between the middle of the eyes and the middle of the mouth, its side is {side} times the
 larger of two distances, between the eyes and from eyes to mouth. Faces are found and cut so in
 training and in use: give `minimeso detect` whole pictures, not crops.
@@ -160,6 +160,15 @@ def group_table(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
+def _scaled(framing: Mapping[str, Any]) -> str:
+    words = ["bilinear"]
+    if framing.get("resample") == "bicubic_2x":
+        words[0] += ", a smaller one made twice as large by bicubic first"
+    if framing.get("dtype") == "uint8":
+        words.append("rounded to bytes")
+    return "; ".join(words)
+
+
 def _by_group(meta: Mapping[str, Any]) -> str:
     if "groups" not in meta["metrics"]["test"]:
         return ""
@@ -237,6 +246,7 @@ def text(model: Model) -> str:
         limits=LIMITS[layout],
         scales=pasted.SCALES,
         side=faces.FRAME_SIDE,
+        scaled=_scaled(model.framing or {}),
         published=_published(meta["published"]),
         clips=clips_table(meta["clips"]),
         recipe=", ".join(f"{key} {value}" for key, value in meta["recipe"].items()),

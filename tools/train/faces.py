@@ -43,7 +43,7 @@ from tools.errors import ToolError
 SIZE = 256
 #: How a face is cut, in training and in use; it becomes part of the model file.
 FRAME_SIDE = 2.1
-FRAMING: dict[str, Any] = {"resample": "bilinear", "side": FRAME_SIDE, "dtype": "uint8"}
+FRAMING: dict[str, Any] = {"resample": "bicubic_2x", "side": FRAME_SIDE, "dtype": "uint8"}
 # Where the finder finds nothing: the whole crop is about so many times the length that `side`
 # counts in (median over the training faces), and the face is in its middle.
 CROP_SIDE = 2.3
