@@ -22,7 +22,7 @@
    k]; tables have room for `out` rounded up to MM_LANES. */
 typedef struct {
     int64_t in, out, count;
-    int twice; /* of a picture that is twice as large first */
+    int twice;          /* of a picture that is twice as large first */
     double from, scale; /* output i lies at from + (i + 0.5) * scale */
     int32_t *first;
     float *weight;
@@ -95,8 +95,8 @@ static void fill_bilinear(const axis_t *a)
     }
 }
 
-/* Adds, `weight` times, what inputs count for in sample j of an axis twice as large; sums[0] is that
-   of input `first`.  Over an edge there is nothing. */
+/* Adds, `weight` times, what inputs count for in sample j of an axis twice as large; sums[0] is
+   that of input `first`.  Over an edge there is nothing. */
 static void add_sample(const axis_t *a, int64_t j, double weight, int64_t first, double *sums)
 {
     static const double cubic[4] = {-3.0 / 128, 29.0 / 128, 111.0 / 128, -9.0 / 128};
