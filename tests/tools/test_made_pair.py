@@ -18,7 +18,7 @@ from tools.train import calibrate, metrics, pair, pair_card, sources
 from tools.train.faces import Faces
 
 MODELS = Path(__file__).parents[2] / "minimeso" / "models"
-FAST, THOROUGH = "mesoinception4-mish", "mesoinception4-relu"
+FAST, THOROUGH = "mesoinception4-swish", "mesoinception4-relu"
 
 
 @pytest.fixture
