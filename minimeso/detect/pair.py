@@ -200,7 +200,11 @@ def save_pair(pair: Pair, path: str | os.PathLike[str]) -> None:
         "meta": pair.meta,
     }
     try:
-        text = json.dumps(description, indent=1, allow_nan=False)
+        lines = (
+            f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
+            for key, value in description.items()
+        )
+        text = "{\n" + ",\n".join(lines) + "\n}"  # a line each: indented, cards grow by a third
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{where}: the pair has a value that JSON has not: {error}") from None
     data = f"{text}\n".encode()

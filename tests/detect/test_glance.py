@@ -211,7 +211,7 @@ def test_the_networks_rest_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(analyzer_module, name, call)
 
-    for name in ("fault", "goodness", "resized_crop"):
+    for name in ("fault", "goodness", "cut"):
         counted(name)
     ran: list[int] = []
     monkeypatch.setattr(
@@ -220,7 +220,7 @@ def test_the_networks_rest_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     analyzer = analyzer_of(detector, world)
     for number in range(100):
         analyzer.judge([analyzer.crop_faces(number / FPS, world.frame(number / FPS))])
-    assert counts == {"fault": 20, "goodness": 20, "resized_crop": 20} and world.nears == 19
+    assert counts == {"fault": 20, "goodness": 20, "cut": 20} and world.nears == 19
     assert len(analyzer.findings.persons[1]) == 100
 
 
