@@ -131,7 +131,7 @@ def test_an_avif(tmp_path: Path) -> None:
     try:
         Image.fromarray(photo()).save(buffer, "AVIF")
     except (KeyError, OSError):  # before Pillow 11.3, or built without libavif
-        pytest.skip("this Pillow writes no AVIF")
+        pytest.skip("this Pillow writes no AVIF: before 11.3, or built without libavif")
     found = origin(tmp_path / "a.avif", buffer.getvalue() + uuid_box())
     assert (found.container, found.c2pa) == ("AVIF", FOUND)
 
