@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,8 @@ _NEW_SCALER_BLOCK = 64
 
 
 class Converter:
-    """Turns frames to RGB; keeps FFmpeg's scaler between them.
+    """Turns frames to RGB; keeps FFmpeg's scaler between them.  For any number of threads, one at a
+    time: whoever is told of a frame may convert it while faces are looked for in the next one.
 
     Args:
         pixel: width of a pixel over its height, as the file says; 0 if it says nothing.
@@ -70,9 +72,14 @@ class Converter:
         self._tone_mapper = ToneMapper()
         self._has_alpha = functools.cache(_has_alpha)
         self._turned: tuple[float | None, bytes] = None, b""
+        self._lock = threading.Lock()  # PyAV lets other threads run while FFmpeg's scaler does
 
     def rgb(self, frame: VideoFrame) -> Pixels:
         """(H, W, 3) uint8, upright; whatever PyAV raises if that cannot be."""
+        with self._lock:
+            return self._rgb(frame)
+
+    def _rgb(self, frame: VideoFrame) -> Pixels:
         has_alpha = self._has_alpha(frame.format.name)
         kind = "rgba" if has_alpha else "rgb24"
         matrix = self._matrix(frame)
@@ -101,6 +108,10 @@ class Converter:
 
     def part(self, frame: VideoFrame, lines: slice, pixels: slice) -> Pixels:
         """Some lines and pixels of a frame that ``has_parts``, from even ones on."""
+        with self._lock:
+            return self._part(frame, lines, pixels)
+
+    def _part(self, frame: VideoFrame, lines: slice, pixels: slice) -> Pixels:
         from av.video.frame import VideoFrame
 
         height, width = lines.stop - lines.start, pixels.stop - pixels.start
@@ -129,9 +140,10 @@ class Converter:
     def _matrix(self, frame: VideoFrame) -> bytes:
         """The display matrix, looked up anew only where the rotation changes."""
         rotation = getattr(frame, "rotation", 0)  # older PyAV has none: as in the first frame
-        if rotation != self._turned[0]:
-            self._turned = rotation, display_matrix(frame)
-        return self._turned[1]
+        turned = self._turned  # once: another thread may be at a frame that is turned otherwise
+        if rotation != turned[0]:
+            turned = self._turned = rotation, display_matrix(frame)
+        return turned[1]
 
     def _convert(self, frame: VideoFrame, kind: str, flags: int) -> VideoFrame:
         width, height = frame.width, frame.height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,24 @@ def test_what_is_looked_at_near_a_face() -> None:
         assert finder.find_near(picture, face, 0.5) == finder.find_near(other, face, 0.5)
         other[rows, columns] = 255
         assert finder.find_near(picture, face, 0.5) != finder.find_near(other, face, 0.5)
+
+
+@pytest.mark.parametrize("kind", ["yuv420p", "yuv444p"])
+def test_two_threads_of_one_clip(kind: str, converted: Converter) -> None:
+    """Who is told of a frame asks for its pixels while faces are looked for in the next one."""
+    noise = np.random.default_rng(0).integers(16, 236, (2, 512, 512, 3), dtype=np.uint8)
+    frames = [av.VideoFrame.from_ndarray(n, "rgb24").reformat(format=kind) for n in noise]
+    wanted = [Converter().rgb(frame) for frame in frames]
+    wrong: list[int] = []
+
+    def convert(number: int) -> None:
+        for _ in range(100):
+            found = partial(frames[number], converted).whole()
+            wrong.extend([number] * (not np.array_equal(found, wanted[number])))
+
+    threads = [threading.Thread(target=convert, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
