@@ -139,7 +139,6 @@ class Analyzer:
         Raises:
             ModelError: as from ``judge``.
         """
-        self.findings.pass_time(0.0)
         found, faces = self._found(0.0, pixels), []
         for start in range(0, len(found), self._few):
             cropped = self._cropped(0.0, pixels, found[start : start + self._few])
@@ -161,7 +160,6 @@ class Analyzer:
         Raises:
             ConversionError: the frame is a partial one, and cannot be converted.
         """
-        self.findings.pass_time(t)
         return self._cropped(t, pixels, self._found(t, pixels))
 
     def _cropped(
@@ -260,6 +258,7 @@ class Analyzer:
     def _remembered(self, frame: CroppedFrame, scores: Iterator[float]) -> _Remembered:
         """Remember what the fast network says of a frame, and choose what to look at."""
         places: list[int] = []
+        self.findings.pass_time(frame.t)  # not when its faces were found, maybe frames ahead
         looks = self._looks.pass_time(frame.t)
         judged = (seen for seen in frame.faces if seen.reason is None)
         for number, seen in enumerate(judged):

@@ -479,3 +479,21 @@ def test_several_persons_one_of_whom_leaves() -> None:
     counts = {len(t.frames): sum(m.thorough for m in t.frames) for t in tracks}
     assert len(tracks) == 2 and not left_out
     assert counts[32] >= 8 and 2 <= counts[min(counts)] <= 5
+
+
+def test_faces_that_are_found_ahead_of_their_judgement_count_for_nothing() -> None:
+    """Frames are searched in a thread of their own: how far it has come by then says nothing of who
+    was seen too short to be a person."""
+    world = World(
+        {1: lambda t: (80, 90, 70), 2: lambda t: (230, 90, 70) if t < 0.1 else None}, noise=3
+    )
+    detector = Detector(small_pair(), threads=1)
+    results = []
+    for ahead in (0, 2):
+        analyzer = analyzer_of(detector, world)
+        frames = [analyzer.crop_faces(n / 25, world.frame(n / 25)) for n in range(5 + ahead)]
+        analyzer.judge(frames[:5])
+        results.append(analyzer.findings.tracks(Rule(detector.model.thresholds or {})))
+    assert results[0] == results[1]
+    tracks, left_out = results[0]
+    assert len(tracks) == 1 and list(left_out) == ["too_short"]
