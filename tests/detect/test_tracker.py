@@ -70,6 +70,28 @@ def test_newcomers_are_found_within_the_second() -> None:
     assert seen[1] == {1: 200} and list(seen[2]) == [2] and seen[2][2] >= 112 - 25
 
 
+@pytest.mark.parametrize("fps", [240, 60, 25, 10])
+def test_who_comes_for_a_moment_is_seen_at_every_frame_as_at_four_a_second(fps: float) -> None:
+    """At four frames a second while nobody is there each of them is searched."""
+    for start in (5.0, 5.1, 5.2, 5.3, 5.4):
+
+        def path(t: float, start: float = start) -> tuple[float, float, float] | None:
+            return (160, 90, 40) if start <= t < start + 0.35 else None
+
+        seen = persons(World({1: path}), times(8, fps))
+        assert list(seen) == [1] and seen[1][1] >= 0.05 * fps, start
+
+
+def test_who_is_there_when_black_ends_is_seen_at_once() -> None:
+    """It is no cut, as a flash is none, but there may be another shot."""
+
+    def light(t: float) -> float:
+        return 1.0 if 3.33 <= t < 3.5 else 0.0
+
+    world = World({1: still(160, 90)}, light=light, hidden=lambda _, t: light(t) == 0)
+    assert persons(world, times(6)) == {1: {1: 4}}
+
+
 def test_a_hand_before_the_face_makes_no_second_person() -> None:
     world = World({1: still(160, 90)}, hidden=lambda person, t: 2 <= t < 2.8)
     assert persons(world, times(5)) == {1: {1: 105}}
