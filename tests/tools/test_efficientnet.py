@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from minimeso.cli import main  # noqa: E402
 from tools.convert import __main__ as convert_command  # noqa: E402
 from tools.convert import efficientnet, reference  # noqa: E402
 from tools.train import faces, teacher, weights  # noqa: E402
+from tools.train.trainer import TrainError  # noqa: E402
 
 BOUND = 2e-5  # of a layer's largest value, as for the MesoNets
 
@@ -102,7 +104,8 @@ def test_weights_become_a_detector(whole: bool, network: Any, tmp_path: Path) ->
     target = tmp_path / "thorough.npz"
     assert convert_command.main([str(tmp_path / "best.pt"), str(target)]) == 0
     model = load_model(target)
-    assert model.is_detector and model.framing == faces.FRAMING
+    assert model.is_detector  # who says nothing of the framing is older than that of today
+    assert model.framing == {"resample": "bilinear", "side": faces.FRAME_SIDE}
     assert model.meta["architecture"] == efficientnet.ARCHITECTURE
     assert model.meta["activation"] == "relu6"
     twin = teacher.Teacher(efficientnet.ARCHITECTURE).eval()
@@ -179,3 +182,24 @@ def test_teachers_named_twice_count_twice(network: Any, tmp_path: Path) -> None:
         torch.testing.assert_close(asked(x), (2 * network(x) + other(x)) / 3)
         alone = weights.teachers_of(paths[:1], torch.device("cpu"))
         torch.testing.assert_close(alone(x), network(x))
+
+
+def test_a_model_file_is_asked_by_the_engine(dump: tuple[str, str], tmp_path: Path) -> None:
+    path = Path(dump[0])
+    network = teacher.Teacher(efficientnet.ARCHITECTURE).eval()
+    network.load_state_dict(weights.with_counts(weights.read(path), network))
+    x = torch.rand(2, 3, 256, 256)
+    with torch.no_grad():
+        asked = weights.teachers_of([path], torch.device("cpu"))
+        said = asked(x.to(memory_format=torch.channels_last))
+        torch.testing.assert_close(said, network(x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_file_that_is_no_detector_teaches_nothing(tmp_path: Path) -> None:
+    finder = Path(str(resources.files("minimeso") / "models" / "yunet-s.npz"))
+    with pytest.raises(TrainError, match="no detector of faces; name another file"):
+        weights.teachers_of([finder], torch.device("cpu"))
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(finder.read_bytes()[:1000])
+    with pytest.raises(TrainError, match=r"damaged\.npz"):
+        weights.teachers_of([damaged], torch.device("cpu"))

@@ -46,6 +46,15 @@ class Face(NamedTuple):
     rotation: int = 0
 
 
+def logit_layer(model: Model) -> str:
+    """What a detector computes before it is calibrated."""
+    output = next(node for node in model.graph.nodes if node.name == model.graph.outputs[0])
+    (layer,) = output.inputs
+    if layer == "calibration":
+        (layer,) = (node.inputs[0] for node in model.graph.nodes if node.name == layer)
+    return layer
+
+
 def score(
     model: Model,
     views: Iterable[Face],

@@ -94,17 +94,15 @@ def logits(
     """What a network says of a split, or of the mirror images of its faces, cut so many times as
     wide as their squares, under a view of `EVERY`: (N,) logits, calibrated as the model is. Kept in
     `cache`: calibrating, measuring and making a pair ask the same."""
-    output = next(node for node in model.graph.nodes if node.name == model.graph.outputs[0])
-    layer = output.inputs[0]
-    if layer == "calibration":
-        (layer,) = (node.inputs[0] for node in model.graph.nodes if node.name == layer)
     of = f"{view.replace(' ', '-')}{'-mirrored' if mirrored else ''}"
     of += "" if wider == 1 else f"-{wider:g}"
     path = cache / f"logits-{_digest(model)}-{faces.digest(split)}-{of}.npy"
     if not path.exists():
         make = EVERY[view]
         with files.atomic_file(path) as part, part.open("wb") as file:
-            np.save(file, pasted.score(model, make(split), layer, mirrored, wider))
+            np.save(
+                file, pasted.score(model, make(split), pasted.logit_layer(model), mirrored, wider)
+            )
     raw: Array = faces.cached(path, np.float64)
     if raw.shape != (len(split),):
         raise faces.DataError(f"{path}: not the logits of these faces; delete it, it is a cache")
