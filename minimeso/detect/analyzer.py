@@ -242,7 +242,7 @@ class Analyzer:
         """Score the faces of some frames in one call of each network, and remember the scores.
 
         Raises:
-            ModelError: a network's result is not a number, because its weights overflow.
+            ModelError: a network's result is no number, as its weights overflow, or not in [0, 1].
         """
         crops = [
             crop

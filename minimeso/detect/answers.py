@@ -14,6 +14,9 @@ from ..errors import ModelError
 from .pair import Networks, logit
 from .verdict import Crop
 
+#: A sum of probabilities is rounded: so little beyond 0 and 1 is 0 and 1.
+_ROUNDED = 1e-5
+
 
 class Answer(NamedTuple):
     """What the thorough network says of a face, and how strange it looks to it, see ``domain``."""
@@ -23,10 +26,10 @@ class Answer(NamedTuple):
 
 
 def p_fakes(session: Session, crops: Sequence[Crop]) -> list[float]:
-    """What a network says of some faces.
+    """What a network says of some faces, each in [0, 1].
 
     Raises:
-        ModelError: it is not a number, because the weights overflow.
+        ModelError: it is not a number, because the weights overflow, or no probability.
     """
     found: list[float] = []
     for few in _few_at_once(session, crops):
@@ -57,8 +60,13 @@ def _few_at_once(session: Session, crops: Sequence[Crop]) -> Iterator[npt.NDArra
 
 
 def _checked(session: Session, found: list[float]) -> list[float]:
-    """``ModelError`` unless all are numbers."""
+    """``ModelError`` unless all are probabilities."""
+    name = session.model.name
     for p_fake in found:
         if not math.isfinite(p_fake):
-            raise ModelError(f"{session.model.name}: p_fake is {p_fake}: its weights overflow")
-    return found
+            raise ModelError(f"{name}: p_fake is {p_fake}: its weights overflow")
+        if not -_ROUNDED <= p_fake <= 1 + _ROUNDED:
+            raise ModelError(
+                f"{name}: p_fake is {p_fake:g}, no probability: let the network end in a sigmoid"
+            )
+    return [min(max(p_fake, 0.0), 1.0) for p_fake in found]

@@ -197,8 +197,8 @@ class Detector(Closing):
             PictureError: a Pillow image cannot be decoded.
             InputError: ``source`` is none of the above, an array of another kind, ``fps`` makes no
                 sense, a ``Clip`` was read or closed already, or the detector is closed.
-            ModelError: the network's result is not a number, because its weights overflow; the
-                picture is not to blame, so it gets no verdict.
+            ModelError: the network's result is not a number, because its weights overflow, or not
+                in [0, 1]; the picture is not to blame, so it gets no verdict.
         """
         self._check_open()
         checked_fps(fps, every_frame)

@@ -520,6 +520,31 @@ def test_weights_that_overflow_give_no_number() -> None:
         Detector(model, crops=True).check(PHOTO)
 
 
+@pytest.mark.parametrize("logit", [3.7, -2.0, 1.1])
+def test_a_network_without_a_sigmoid_gives_no_probability(logit: float) -> None:
+    graph = Graph("logits")
+    x = graph.node("flatten", graph.input("image", (3, 6, 8)))
+    graph.output(graph.node("linear", x, name="fc", out_features=1))
+    weights = {"fc.weight": np.zeros((1, 144), np.float32), "fc.bias": np.float32([logit])}
+    thresholds, framing = {"real": 0.1, "fake": 0.9}, {"resample": "nearest", "side": 2.3}
+    model = Model("logits", graph, weights, framing=framing, thresholds=thresholds)
+    with Detector(model, crops=True) as detector:
+        with pytest.raises(ModelError, match=f"logits: p_fake is {logit:g}, no prob.* a sigmoid"):
+            detector.check(PHOTO)
+        with pytest.raises(ModelError, match="no probability"):
+            next(detector.stream([PHOTO]))
+
+
+def test_a_sum_of_probabilities_may_be_rounded() -> None:
+    graph = Graph("sum")
+    x = graph.node("flatten", graph.input("image", (3, 6, 8)))
+    graph.output(graph.node("linear", x, name="fc", out_features=1))
+    weights = {"fc.weight": np.zeros((1, 144), np.float32), "fc.bias": np.float32([1.000001])}
+    thresholds, framing = {"real": 0.1, "fake": 0.9}, {"resample": "nearest", "side": 2.3}
+    model = Model("sum", graph, weights, framing=framing, thresholds=thresholds)
+    assert Detector(model, crops=True).check(PHOTO).p_fake == 1.0
+
+
 def test_public_names() -> None:
     assert minimeso.Detector is Detector
     for name in ("Detector", "Face", "FaceFinder", "FoundFace", "Track", "Verdict"):
