@@ -1,4 +1,7 @@
-"""Animations: WebP files that move, by Pillow; FFmpeg's decoder refuses them."""
+"""Animations that FFmpeg does not read as they are, by Pillow: WebP files, which its decoder
+refuses, and GIF files without times, of which it takes many pictures for one packet and decodes the
+first of them.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from typing import IO, TYPE_CHECKING
 
 from ..notes import Note
 from .clip import MAX_ANIMATED_PIXELS, Clip, Convert
+from .containers import ends_early
 from .formats import SIGNATURE_BYTES
 from .joined import others
-from .opening import check_size, text_of
+from .opening import NamelessFile, check_size, open_container, text_of
 from .pictures import Unreadable, identify, pillow_silence, reason_of, remedy_of
 from .pixels import rgb_of_image
 
@@ -37,12 +41,47 @@ def check_canvas(kind: str | None, start: bytes) -> None:
     check_size(width, height, MAX_ANIMATED_PIXELS)
 
 
+def animation_of(
+    kind: str | None, name: str, file: IO[bytes], fps: float | None, start: bytes
+) -> Animation | None:
+    """The clip of an animated picture, of the kind that ``format_of`` says, that Pillow must read.
+
+    Raises:
+        Unreadable: it is damaged, or its canvas too large.
+    """
+    check_canvas(kind, start)
+    if kind == "WEBP":
+        return Animation(name, file, fps)
+    if kind != "GIF":
+        return None
+    count = _pictures_in_fewer_packets(file, start)
+    return Animation(name, file, fps, count) if count else None
+
+
+def _pictures_in_fewer_packets(file: IO[bytes], start: bytes) -> int:
+    """How many pictures a GIF has of which FFmpeg would not show all; else 0."""
+    with open_container(NamelessFile(file), start) as container:
+        pictures = max((stream.frames for stream in container.streams.video), default=0)
+        try:
+            packets = sum(1 for packet in container.demux() if packet.size)
+        except Exception:  # damaged, which who reads it has words for
+            packets = pictures
+    file.seek(0)
+    return pictures if packets < pictures else 0
+
+
 class Animation(Clip):
-    """An animated WebP, by Pillow."""
+    """An animated WebP or GIF, by Pillow.
+
+    Args:
+        count: of its pictures; by default asked of Pillow, which walks through all of a GIF.
+    """
 
     _image: Image.Image | None = None
 
-    def __init__(self, name: str, file: IO[bytes], fps: float | None) -> None:
+    def __init__(
+        self, name: str, file: IO[bytes], fps: float | None, count: int | None = None
+    ) -> None:
         super().__init__(fps)
         self.path = name
         self._file = file
@@ -51,13 +90,15 @@ class Animation(Clip):
             file.seek(0)
             with pillow_silence:
                 self._image = identify(file)
-            self._count = int(getattr(self._image, "n_frames", 1))
+            self._count = int(getattr(self._image, "n_frames", 1)) if count is None else count
         except Unreadable:
             raise
         except Exception as error:  # Pillow's alarm for bombs, and whatever a plugin raises
             raise Unreadable(f"{reason_of(error)}: {remedy_of(error)}") from None
         self._t = 0.0
         self.size = self._image.size
+        if self._image.format == "GIF":
+            self.doubt = Note("palette")
         if is_joined:
             self.remarks = (Note("first_clip_only"),)
 
@@ -83,6 +124,11 @@ class Animation(Clip):
         pixels = rgb_of_image(self._image)  # here, as the next frame replaces this one
         self.size = pixels.shape[1], pixels.shape[0]  # EXIF may turn it
         return lambda: pixels
+
+    def _sum_up(self) -> None:
+        is_gif = self._image is not None and self._image.format == "GIF"
+        if is_gif and not self.faults and ends_early(self._file):
+            self.faults = (Note("cut_short", {"seconds": self._t, "whole": None}),)
 
     def _release(self) -> None:
         with self._lock:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, cast
 from ..errors import PictureError
 from ..notes import Code, Note
 from . import kinds
-from .animation import Animation, check_canvas
+from .animation import animation_of
 from .clip import DEFAULT_FPS, Clip, Convert, Timed, checked_fps
 from .combs import CombWatch
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
@@ -114,9 +114,9 @@ def _open(name: str, file: IO[bytes], fps: float | None, span: Span | None) -> C
     kind = format_of(start)
     if kind is not None and kind not in ANIMATED:
         raise Unreadable(f"a picture ({kind}), no clip: read it as one")
-    check_canvas(kind, start)
-    if kind == "WEBP":  # FFmpeg's decoder refuses animated ones
-        return Animation(name, file, fps)
+    animation = animation_of(kind, name, file, fps, start)
+    if animation is not None:
+        return animation
     return _File(name, file, fps, start, span)
 
 

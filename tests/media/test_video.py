@@ -6,7 +6,9 @@ import csv
 import math
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from support.detectors import photo
 from minimeso import InputError
 from minimeso.media import video
 from minimeso.media.video import is_clip, open_clip
+from minimeso.notes import Note
 
 pytest.importorskip("av")
 
@@ -274,9 +277,44 @@ def test_real_clips(real_clips: Path) -> None:
         assert len(times) == pytest.approx(clip.duration * 4, abs=1.5)
 
 
-def test_a_gif_whose_pictures_have_no_times_is_whole(tmp_path: Path) -> None:
-    """FFmpeg takes them for one packet, and shows the first."""
-    first, second = (Image.fromarray(numbered(number)) for number in (1, 2))
-    first.save(tmp_path / "still.gif", save_all=True, append_images=[second])
-    with open_clip(tmp_path / "still.gif") as clip:
-        assert [t for t, _ in clip] == [0.0] and clip.fault is None
+def gif_without_times(
+    path: Path, count: int = 6, *, timed: Sequence[int] = (), **options: Any
+) -> Path:
+    """A GIF as Pillow writes it where nobody says a duration: without the extension that has times,
+    by which FFmpeg tells pictures apart.  ``timed`` are the numbers of those that have it."""
+    frames = [Image.fromarray(numbered(n)).quantize(256) for n in range(count)]
+    durations = {"duration": [100 if n in timed else 0 for n in range(count)]} if timed else {}
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], **durations, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"loop": 0}, {"timed": (0, 3)}, {"timed": (1, 2, 3, 4, 5)}]
+)
+def test_a_gif_whose_pictures_have_no_times_moves(tmp_path: Path, options: dict[str, Any]) -> None:
+    """FFmpeg takes what has no times for one packet, and shows its first picture only."""
+    path = gif_without_times(tmp_path / "a.gif", **options)
+    times, numbers, clip = read(path, every_frame=True)
+    assert numbers == list(range(6)) and np.allclose(times, np.arange(6) / 10)
+    assert (clip.frames_read, clip.fault, clip.size) == (6, None, SIZE)
+    assert clip.doubt == Note("palette")
+
+
+def test_a_gif_without_times_that_is_cut_says_so(tmp_path: Path) -> None:
+    path = gif_without_times(tmp_path / "a.gif")
+    whole = path.read_bytes()
+    for share in (0.5, 0.95):
+        path.write_bytes(whole[: int(share * len(whole))])
+        _, numbers, clip = read(path, every_frame=True)
+        assert numbers == list(range(len(numbers))) and 0 < len(numbers) < 6 and clip.fault
+    path.write_bytes(whole[:-1])
+    _, numbers, clip = read(path, every_frame=True)
+    assert len(numbers) == 6 and clip.fault
+
+
+def test_two_gifs_without_times_are_the_first(tmp_path: Path) -> None:
+    path = gif_without_times(tmp_path / "a.gif")
+    path.write_bytes(2 * path.read_bytes())
+    _, numbers, clip = read(path, every_frame=True)
+    assert numbers[:6] == list(range(6))
+    assert len(numbers) == 12 or clip.remarks == (Note("first_clip_only"),)
