@@ -142,11 +142,14 @@ def reference_of(read: Read, seed: int) -> bytes:
     except Exception as error:  # of many kinds, with long texts
         text = str(error).strip().partition("\n")[0][:300]
         raise ConvertError(f"the source's own engine cannot run it: {text}") from error
-    outputs = {
-        view.name: as_stored(view, results[key])
-        for key, view in read.converted.values.items()
-        if key in results
-    }
+    outputs = {}
+    for key, view in read.converted.values.items():
+        if key in results:
+            try:
+                outputs[view.name] = as_stored(view, results[key])
+            except ValueError as error:
+                what = f"the source's own engine makes something else of {key[:80]!r}"
+                raise ConvertError(f"{what}: {error}") from None
     file = io.BytesIO()
     entries = reference_entries(graph, x, outputs)
     np.savez_compressed(file, allow_pickle=False, **entries)

@@ -1,6 +1,6 @@
 """Works out what an ONNX file computes from constants alone: shapes, mostly.
 
-By the operators' definitions in the package ``onnx``; only the ones listed here, whose results are
+By the operators' definitions (``onnx_definitions``); only the ones listed here, whose results are
 not much larger than their inputs, or are measured before.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import GraphError
 from .builder import Array
+from .onnx_definitions import evaluator
 
 #: Most elements of a constant that is worked out.
 _MOST_ELEMENTS = 1 << 26
@@ -39,7 +40,6 @@ def fold(proto: Any, name: str, version: int, inputs: list[Any]) -> list[Array]:
         GraphError: they do not fit it, or the result would be too large.
     """
     import onnx
-    import onnx.reference
 
     given = [np.asarray(array) for array in inputs if array is not None]
     makes_texts = any(a.name == "to" and a.i == onnx.TensorProto.STRING for a in proto.attribute)
@@ -60,9 +60,8 @@ def fold(proto: Any, name: str, version: int, inputs: list[Any]) -> list[Array]:
     opset = [onnx.helper.make_opsetid("", version)]
     model = onnx.helper.make_model(graph, opset_imports=opset)
     try:
-        evaluator = onnx.reference.ReferenceEvaluator(model)
         named = {s: a for s, a in zip(proto.input, inputs, strict=True) if s}
-        return [np.asarray(result) for result in evaluator.run(None, named)]
+        return [np.asarray(result) for result in evaluator(model).run(None, named)]
     except Exception as error:  # whatever NumPy raises where shapes do not fit
         raise GraphError(f"node {name!r} ({proto.op_type}): {str(error)[:200]}") from None
 
