@@ -2,7 +2,7 @@
 --cache DIR`.
 
 Faces of a split lie in larger pictures, as they are, made worse, and drawn by a script; those kinds
-that are marked "new" nothing was trained or chosen with. `minimeso.Detector` finds and judges them
+that are marked "new" nothing was trained with. `minimeso.Detector` finds and judges them
 as it does pictures. Beside what it says stands what the pair alone says, without the check. With
 `--pictures DIR` every picture of a folder is judged, with `--videos DIR` every clip.
 """

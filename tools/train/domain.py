@@ -43,7 +43,7 @@ FITTED = 3
 #: Share of the faces of each source of val that may lie above the limit, by a single look; and of
 #: those of each view.
 ALLOWED, ALLOWED_WORSE = 0.01, 0.02
-DECAY = 0.1
+DECAY = 0.01
 #: Faces of a view, and drawings of a kind that is learned from, and of others.
 OF_VIEW, OF_KIND, OF_HELD_OUT = 450, 100, 80
 #: What is wrong with every face of a view: by what, and how much.
