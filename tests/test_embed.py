@@ -372,6 +372,13 @@ class Gives:
         return self._part
 
 
+class Camera:
+    """As OpenCV has it: the next frame."""
+
+    def read(self) -> tuple[bool, None]:
+        return False, None
+
+
 class AsyncUpload:
     """As FastAPI and aiohttp have it."""
 
@@ -384,6 +391,8 @@ def test_what_does_not_read_bytes_is_the_callers_mistake(tmp_path: Path) -> None
     detector = Detector(constant_detector(2.0), crops=True, threads=1)
     with pytest.raises(InputError, match="AsyncUpload: its read is to be awaited"):
         detector.check(AsyncUpload())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="Camera: its read takes no number of bytes: "):
+        detector.check(Camera())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="Gives: its read gives int, no bytes"):
         detector.check(Gives(3))
     for buffering in (0, -1):

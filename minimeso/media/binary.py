@@ -24,7 +24,8 @@ def binary_of(source: Any) -> Any:
     """Bytes, and objects with ``read``, as a ``BufferedIOBase``; anything else as it is.
 
     Raises:
-        InputError: the object reads no bytes, but text, say, or what is to be awaited.
+        InputError: the object reads no bytes, but text, say, or what is to be awaited, or its
+            ``read`` takes no number of them.
     """
     if isinstance(source, memoryview) and source.ndim == 1 and source.itemsize == 1:
         source = source.tobytes()  # also where it has gaps
@@ -44,13 +45,18 @@ def binary_of(source: Any) -> Any:
 def _check_reads_bytes(file: Any) -> None:
     if isinstance(file, io.TextIOBase):
         raise InputError(_TEXT)
+    kind = type(file).__name__
     try:
         nothing = file.read(0)
     except io.UnsupportedOperation:
         raise InputError(_NOT_READABLE) from None
     except (OSError, ValueError):  # closed, say: who reads it has words for that
         return
-    kind = type(file).__name__
+    except MemoryError:
+        raise
+    except Exception as error:  # a ``read`` of another kind, as of a camera of OpenCV
+        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        raise InputError(f"{kind}: its read takes no number of bytes: {reason}") from None
     if isinstance(nothing, str):
         raise InputError(_TEXT)
     if isinstance(nothing, Awaitable):
@@ -58,9 +64,7 @@ def _check_reads_bytes(file: Any) -> None:
             nothing.close()  # or Python complains that nobody awaited it
         raise InputError(f"{kind}: its read is to be awaited: give what comes of it")
     if nothing is not None and not isinstance(nothing, (bytes, bytearray, memoryview)):
-        raise InputError(
-            f"{type(file).__name__}: its read gives {type(nothing).__name__}, no bytes"
-        )
+        raise InputError(f"{kind}: its read gives {type(nothing).__name__}, no bytes")
 
 
 def next_part(file: Any, size: int) -> bytes:
