@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Callable
 
 _all: weakref.WeakSet[Lock] = weakref.WeakSet()
 
@@ -17,35 +18,36 @@ _all: weakref.WeakSet[Lock] = weakref.WeakSet()
 class Lock:
     """A mutual exclusion lock, for ``with``.
 
+    Both ends of a ``with`` are those of a lock of Python's, which are no Python code: in a method
+    of ours Ctrl-C could come between the lock and its ``with``, and it would stay closed.
+
     Raises:
         RuntimeError: this very thread holds it, so that it would wait for itself for ever: a signal
             handler, or a destructor, came in between.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holder = 0  # no thread's number
+        self._lock = threading.RLock()  # which knows who holds it
         _all.add(self)
 
-    def __enter__(self) -> None:
-        this = threading.get_ident()
-        if self._holder == this:
+    @property
+    def __enter__(self) -> Callable[[], bool]:
+        """What takes the lock; asked for before it does."""
+        if self._lock._is_owned():  # type: ignore[attr-defined]  # as Condition asks it
             raise RuntimeError(
                 "minimeso is at work in this very thread, below a signal handler or destructor: "
                 "let that raise an exception or set a flag, and call it after the work has ended"
             )
-        self._lock.acquire()
-        self._holder = this
+        return self._lock.__enter__
 
-    def __exit__(self, *exception: object) -> None:
-        self._holder = 0
-        self._lock.release()
+    @property
+    def __exit__(self) -> Callable[..., None]:
+        return self._lock.__exit__
 
 
 def _open_all() -> None:
     for lock in list(_all):
-        lock._lock = threading.Lock()
-        lock._holder = 0
+        lock._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

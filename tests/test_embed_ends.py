@@ -8,9 +8,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from minimeso import locks
 from minimeso.locks import Lock
 
 #: One call of the engine after the other, each of some tenths of a second, by a thread that nobody
@@ -68,12 +71,52 @@ def test_a_lock_is_not_waited_for_by_who_holds_it() -> None:
         pass
     got = []
     with lock:
-        other = threading.Thread(target=lambda: got.append(lock.__enter__()))
+        other = threading.Thread(target=taken, args=(lock, got))
         other.start()
         time.sleep(0.05)
         assert not got
     other.join(10)
-    assert got == [None]
+    assert got == [1]
+
+
+def taken(lock: Lock, got: list[int]) -> None:
+    with lock:
+        got.append(1)
+
+
+def test_an_interrupt_leaves_no_lock_behind() -> None:
+    """Ctrl-C at any instruction of ours on the way into a lock, or out of it: the next one who
+    wanted it waited for ever."""
+    steps = 0
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        frame.f_trace_opcodes = frame.f_code.co_filename == locks.__file__
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    while True:
+        lock, got, left = Lock(), list[int](), steps + 1
+        try:
+            sys.settrace(interrupt)
+            with lock:
+                pass
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        other = threading.Thread(target=taken, args=(lock, got), daemon=True)
+        other.start()
+        other.join(10)
+        assert got == [1], f"interrupted at instruction {steps + 1}"
+        if left > 0:
+            break
+        steps += 1
+    assert steps > 5
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")

@@ -78,39 +78,42 @@ class _Queue(Generic[T]):
     def __init__(self, depth: int) -> None:
         self._depth = depth
         self._items: deque[T] = deque()
-        self._changed = threading.Condition()  # re-entrant: the collector may come in between
+        # re-entrant: the collector may come in between; held by itself, as the ``with`` of a
+        # condition is Python's, and Ctrl-C in there would leave it closed
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._over = False
         self._error: BaseException | None = None
 
     def wait_for_room(self) -> bool:
         """The thread's question before it makes an item; false if nobody wants one."""
-        with self._changed:
+        with self._lock:
             while not self._over and len(self._items) >= self._depth:
                 self._changed.wait()
             return not self._over
 
     def put(self, item: T) -> None:
-        with self._changed:
+        with self._lock:
             if not self._over:
                 self._items.append(item)
                 self._changed.notify_all()
 
     def finish(self, error: BaseException | None) -> None:
         """Nothing more comes; what was put before is still taken."""
-        with self._changed:
+        with self._lock:
             if not self._over:
                 self._over, self._error = True, error
                 self._changed.notify_all()
 
     def stop(self) -> None:
         """Nothing more is wanted."""
-        with self._changed:
+        with self._lock:
             self._over, self._error = True, None
             self._items.clear()
             self._changed.notify_all()
 
     def take(self) -> T:
-        with self._changed:
+        with self._lock:
             while not self._items and not self._over:
                 self._changed.wait(_SLICE)
             if self._items:
