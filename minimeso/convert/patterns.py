@@ -60,15 +60,16 @@ def _gelu(build: Builder, x: Value, f: Value) -> Value | None:
     own, *outer = scaled(build, x.name)
     if own != source or not _is((of_erf[0], of_erf[1]), of_erf[0], of_erf[0]):
         return None
-    scale = inner[0] * math.sqrt(2)  # of the source in x (1 + erf(x / sqrt 2))
-    if inner[1] or outer[1] or not scale:
+    scale, shift = (number * math.sqrt(2) for number in inner)  # of x in x (1 + erf(x / sqrt 2))
+    if not scale or not math.isclose(outer[1] * scale, outer[0] * shift, rel_tol=CLOSE):
         return None
-    if _is((scale, 0), 1, 0):
+    if _is((scale, shift), 1, 0):
         scale, argument = 1.0, replace(x, name=source)
-    elif _is((scale, 0), outer[0], 0):
+    elif _is((scale, shift), outer[0], outer[1]):
         scale, argument = outer[0], x
     else:
-        argument = affine(build, replace(x, name=source), np.float64(scale), _ZERO)
+        argument = replace(x, name=source)
+        argument = affine(build, argument, np.float64(scale), np.float64(shift))
     gelu = replace(x, name=build.emit("gelu", [argument.name]))
     factor = 2 * of_erf[0] * outer[0] / scale
     if abs(factor - 1) < CLOSE:

@@ -93,6 +93,23 @@ def test_a_formula_becomes_one_operator(name: str, tmp_path: Path) -> None:
     compare(path, tmp_path)
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, -0.5), (3.0, 1.0), (-2.0, 0.25)])
+@pytest.mark.parametrize("halved", ["h", "k"])
+def test_a_gelu_of_what_is_scaled_and_shifted(
+    halved: str, scale: float, shift: float, tmp_path: Path
+) -> None:
+    """Written out, GELU of x + 1 was refused: erf was known in a GELU of x alone."""
+    nodes = [
+        node("Mul", "x scale", "t"), node("Add", "t shift", "h"), node("Mul", "h half", "k"),
+        node("Mul", "h root", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"),
+        node("Mul", f"{halved} c", "y"),
+    ]  # fmt: skip
+    constants = {"root": 0.5**0.5, "one": 1.0, "half": 0.5, "scale": scale, "shift": shift}
+    path = written(tmp_path, nodes, constants)
+    assert operators(path)[:2] == ["batch_norm", "gelu"]
+    compare(path, tmp_path, (8, 8))
+
+
 def compare(path: Path, folder: Path, size: tuple[int, int] | None = None) -> None:
     """The output of the file against that of the definitions in the package ``onnx``."""
     model = convert_file(path, size=size)
