@@ -84,7 +84,7 @@ class _RawFrames(Clip):
         try:
             while not self._stopped and not select.select([self._file], [], [], _SLICE)[0]:
                 pass
-        except (OSError, ValueError):  # no file of the system, or Windows: just read
+        except (OSError, TypeError, ValueError):  # no file of the system, or Windows: just read
             pass
         if self._stopped:
             return 0

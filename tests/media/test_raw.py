@@ -105,6 +105,17 @@ def test_raw_frames_of_a_quiet_pipe_can_be_left() -> None:
     os.close(writing)
 
 
+def test_raw_frames_of_what_only_reads() -> None:
+    """An object of somebody's own, which the system knows nothing of."""
+
+    class Reads:
+        read = staticmethod(io.BytesIO(raw(4)).read)
+
+    file: Any = Reads()
+    with raw_frames(file, SIZE, 25, every_frame=True) as frames:
+        assert [number_of(f.pixels) for f in frames] == list(range(4))
+
+
 def test_raw_frames_of_a_pipe() -> None:
     file, writing = pipe()
 
