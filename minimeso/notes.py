@@ -29,7 +29,8 @@ from typing import Any, Literal
 #: ``fake_for_a_while`` (``start``, ``end``, ``p_fake`` of the most fake segment, ``others``: how
 #: many more there are), ``covered``: nothing was judged, and eyes or mouth of some faces were
 #: hidden, ``out_of_domain`` (``faces``: how many are unlike those that the networks learned from).
-#: Beside one of these, what it may come from: ``few_frames`` (``frames``), ``frames_disagree``
+#: Beside one of these, what it may come from: ``few_frames`` (``frames``), ``still`` (``frames``:
+#: the face does not move in them, as where a clip shows a photograph), ``frames_disagree``
 #: (``fake``, ``real``, ``frames``: how many), ``small_face`` (``pixels``).
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
 #: or ``None``).
@@ -41,11 +42,11 @@ Code = Literal[
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
     "compressed", "lost_scans", "palette", "fake_for_a_while", "covered", "out_of_domain",
-    "few_frames", "frames_disagree", "small_face",
+    "few_frames", "still", "frames_disagree", "small_face",
     "measured_elsewhere",
 ]  # fmt: skip
 #: The codes that say what an uncertain verdict may come from.
-CAUSES: frozenset[Code] = frozenset({"few_frames", "frames_disagree", "small_face"})
+CAUSES: frozenset[Code] = frozenset({"few_frames", "still", "frames_disagree", "small_face"})
 #: The codes that say why it is uncertain.
 DOUBTS: frozenset[Code] = CAUSES | {
     "between_thresholds",
@@ -140,6 +141,7 @@ _REMEDIES: dict[Code, str | Callable[..., str]] = {
     "few_frames": lambda frames: (
         "a clip of some seconds, or more pictures" if frames == 1 else _LONGER
     ),
+    "still": "a clip in which the person moves",
     "frames_disagree": "a steadier clip, or a look at the frames that differ (--report)",
     "small_face": "a larger picture of the face",
 }
@@ -238,6 +240,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "few_frames": (
         lambda frames: "there was one look only" if frames == 1 else f"{frames} frames show little"
     ),
+    "still": "in all {frames} frames the face hardly moves, as in a photograph".format,
     "frames_disagree": "of {frames} frames {fake} speak for fake and {real} against it".format,
     "small_face": "the face is small ({pixels} pixels)".format,
     "measured_elsewhere": _measured_elsewhere,

@@ -133,6 +133,7 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
     ),
     ("few_frames", {"frames": 1}, "there was one look only"),
     ("few_frames", {"frames": 7}, "7 frames show little"),
+    ("still", {"frames": 7}, "in all 7 frames the face hardly moves, as in a photograph"),
     (
         "frames_disagree",
         {"fake": 3, "real": 4, "frames": 9},

@@ -29,6 +29,7 @@ from .pair import Networks, Pair, input_size, logit
 from .quality import SMALLEST, fault, goodness
 from .rule import Rule
 from .size_correction import small_faces
+from .still import Stills
 from .thorough import WIDER, Look, Looks
 from .track_score import FAKE_SECONDS
 from .verdict import Crop, LiveFace, Reason, SeenFace, SeenFrame
@@ -51,8 +52,8 @@ class CroppedFrame(NamedTuple):
 
     ``crops`` are (3, H, W) float32 of the faces without a ``reason``, in their order; ``qualities``
     are theirs, see ``quality.goodness``, where a thorough network wants to know, ``wider`` the same
-    faces cut wider, where it wants to see them so, and ``held`` says which of them are those of the
-    frame before, see ``glance``.
+    faces cut wider, where it wants to see them so, ``held`` says which of them are those of the
+    frame before, see ``glance``, and ``moved`` which look otherwise than before, see ``still``.
     """
 
     t: float
@@ -62,6 +63,7 @@ class CroppedFrame(NamedTuple):
     qualities: tuple[float, ...] = ()
     wider: tuple[Crop, ...] = ()
     held: tuple[bool, ...] = ()
+    moved: tuple[bool, ...] = ()
 
 
 class _Cut(NamedTuple):
@@ -119,7 +121,7 @@ class Analyzer:
             self._tracker = Tracker(finder, piece_from=piece_from)
         self._numbers: dict[int, int] = {}  # of who is followed, the number as a person
         self._before: dict[int, _Cut] = {}  # the faces of the last frame, by who is followed
-        self._looks = Looks()
+        self._looks, self._stills = Looks(), Stills()
         threads = networks.fast.threads
         self._few = -(-_FACES_AT_ONCE // threads) * threads
         weight = self._combination.thorough if self._combination is not None else None
@@ -179,7 +181,13 @@ class Analyzer:
             tuple(cut.quality for cut in judged.values()),
             tuple(cut.wider for cut in judged.values() if cut.wider is not None),
             tuple(n in held for n in judged),
+            tuple(self._has_moved(pixels, cut.seen, n in held) for n, cut in judged.items()),
         )
+
+    def _has_moved(self, pixels: AnyPixels, seen: SeenFace, is_held: bool) -> bool:
+        if self._one_picture:
+            return True
+        return not is_held and self._stills.has_moved(seen.track, pixels, seen.face.box)
 
     def _cut(
         self, pixels: AnyPixels, track: int, face: FoundFace, box: Box, reason: Reason | None
@@ -276,7 +284,8 @@ class Analyzer:
                 wider = frame.wider[number] if frame.wider else None
                 look = Look(seen.track, len(moments), frame.crops[number], wider)
                 looks += self._looks.offer(frame.t, logit(p_fake), frame.qualities[number], look)
-            moments.append(frame.t, box_inside(seen.face, frame.pixels), score)
+            box = box_inside(seen.face, frame.pixels)
+            moments.append(frame.t, box, score, frame.moved[number])
         return _Remembered(frame, places, looks)
 
     def _looked(self, looks: Sequence[Look]) -> Iterator[Answer]:

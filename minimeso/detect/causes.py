@@ -5,6 +5,7 @@ A cause does not make a verdict uncertain; thresholds and interval do.  It is to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from ..notes import Note
@@ -19,7 +20,10 @@ SMALL = 100
 
 
 def causes(
-    frames: Sequence[Moment], effective: float, thresholds: Mapping[str, float]
+    frames: Sequence[Moment],
+    effective: float,
+    thresholds: Mapping[str, float],
+    views: float = math.inf,
 ) -> tuple[Note, ...]:
     """The causes that can be seen, the one that is most easily helped first.
 
@@ -28,10 +32,13 @@ def causes(
         effective: how many independent ones they are worth; fewer than the prior counts for are
             few.
         thresholds: ``real`` and ``fake``, of the model.
+        views: how many of all frames show the face otherwise than before.
     """
     notes = []
     count = len(frames)
-    if effective < SPREAD_WORTH:
+    if effective < SPREAD_WORTH and views <= effective and views < count:
+        notes.append(Note("still", {"frames": count}))
+    elif effective < SPREAD_WORTH:
         notes.append(Note("few_frames", {"frames": count}))
     fake = sum(moment.p_fake >= thresholds["fake"] for moment in frames)
     real = sum(moment.p_fake <= thresholds["real"] for moment in frames)

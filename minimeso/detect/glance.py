@@ -51,6 +51,11 @@ class Glance:
             np.clip(box[0] + _STEPS * box[2], 0, width - 1).astype(np.intp),
         )
         self._grey = self._seen(pixels)
+        self._is_luma = isinstance(pixels, PartialFrame)
+
+    def is_alike(self, other: Glance) -> bool:
+        """Whether both are of one kind of grey, and of frames of one size."""
+        return self._is_luma == other._is_luma and self._shape == other._shape
 
     def change(self, pixels: AnyPixels) -> float:
         """Grey levels by which the pixels of the cell that changed most differ in another frame, on

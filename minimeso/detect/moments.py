@@ -32,11 +32,12 @@ class Moments(Sequence[Moment]):
     def __init__(self, weight: float | None = None) -> None:
         self._weight = weight
         self._times, self._boxes, self._scores = array("d"), array("i"), array("d")
+        self._moved = array("b")
         self._looks, self._logits = array("q"), array("d")
         self._strangeness = 0.0  # of all looks together
         self._gone = 0  # first frames that were forgotten; places count them
 
-    def append(self, t: float, box: Box, score: float) -> None:
+    def append(self, t: float, box: Box, score: float, moved: bool = True) -> None:
         """Add the next frame.
 
         Args:
@@ -44,14 +45,17 @@ class Moments(Sequence[Moment]):
             box: of the face.
             score: of a single network p_fake; of a pair the logit without what the thorough
                 network adds.
+            moved: see ``Moment``.
         """
         self._times.append(t)
+        self._moved.append(moved)
         self._boxes.extend(map(int, box))
         self._scores.append(score)
 
     def repeat(self, t: float) -> None:
         """Add a frame at ``t`` seconds in which the face was taken over from the last one."""
         self._times.append(t)
+        self._moved.append(False)
         self._boxes.extend(self._boxes[-4:])
         self._scores.append(self._scores[-1])
 
@@ -69,6 +73,7 @@ class Moments(Sequence[Moment]):
         self._logits.extend(later._logits)
         self._strangeness += later._strangeness
         self._times.extend(later._times)
+        self._moved.extend(later._moved)
         self._boxes.extend(later._boxes)
         self._scores.extend(later._scores)
 
@@ -86,6 +91,7 @@ class Moments(Sequence[Moment]):
         count = before - self._gone
         if count >= _FORGOTTEN_AT_ONCE:
             del self._times[:count], self._boxes[: 4 * count], self._scores[:count]
+            del self._moved[:count]
             del self._looks[: max(looks - 1, 0)], self._logits[: max(looks - 1, 0)]
             self._gone = before
 
@@ -108,12 +114,12 @@ class Moments(Sequence[Moment]):
         if place < 0:
             raise IndexError("a frame that was forgotten")
         x, y, width, height = self._boxes[4 * place : 4 * place + 4]
-        box = Box(x, y, width, height)
+        box, moved = Box(x, y, width, height), bool(self._moved[place])
         if self._weight is None:
-            return Moment(self._times[place], box, self._scores[place])
+            return Moment(self._times[place], box, self._scores[place], moved=moved)
         logit, looked = self._thorough(index)
         p_fake = sigmoid(self._scores[place] + self._weight * logit)
-        return Moment(self._times[place], box, p_fake, looked)
+        return Moment(self._times[place], box, p_fake, looked, moved)
 
     def _thorough(self, index: int) -> tuple[float, bool]:
         """What the thorough network says of a frame, or would, and whether it looked at it."""

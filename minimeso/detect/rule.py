@@ -16,7 +16,7 @@ from ..notes import CAUSES, Code, Note
 from .causes import causes
 from .prior import EVEN, shift, shifted, some_fake
 from .segments import segments
-from .track_score import SPREAD, judge_track, summarize
+from .track_score import SPREAD, judge_track, summarize, views
 from .verdict import Interval, Moment, Segment, Track, Word
 
 #: A spread beyond says that a person's frames have nothing in common.
@@ -82,7 +82,8 @@ class Rule(NamedTuple):
         looked = [moment for moment in frames if moment.thorough] or frames
         times = [moment.t for moment in frames]
         scores = [moment.p_fake for moment in looked]
-        summary = summarize([moment.t for moment in looked], scores, self.spread, by)
+        most = views(frames)
+        summary = summarize([moment.t for moment in looked], scores, self.spread, by, most)
         p_fake = summary.p_fake if len(scores) > 1 or by else scores[0]
         low, high = summary.interval  # of a score that was cut, as the one itself is not
         interval = min(low, p_fake), max(high, p_fake)
@@ -100,7 +101,7 @@ class Rule(NamedTuple):
             word, doubts = "uncertain", (Note("out_of_domain", {"faces": 1}), *doubts)
         if doubts:
             looked = [moment for moment in frames if moment.thorough] or frames
-            doubts += causes(looked, summary.effective, self.thresholds)
+            doubts += causes(looked, summary.effective, self.thresholds, most)
         return Track(number, p_fake, interval, word, tuple(frames), doubts, parts)
 
     def file(

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.exact import exp, exps, log, logit, sigmoids
-from .track_score import MOST_LOGIT, SPREAD, SPREAD_WORTH, logits, summarize
+from .track_score import MOST_LOGIT, SPREAD, SPREAD_WORTH, logits, summarize, views
 from .verdict import Moment, Segment, Word, judge
 
 #: Logits, looks a second, seconds: fitted by ``python -m tools.bench.segments`` (``NOTES.md``).
@@ -60,7 +60,10 @@ def segments(
     found = []
     for first, last in _runs(swapped, times, max(GAP, _GAP_STEPS * step)):
         part = frames[first : last + 1]
-        summary = summarize([m.t for m in part], [m.p_fake for m in part], spread, by)
+        if not _is_of_its_own(frames, first, last):
+            continue
+        scores = [m.p_fake for m in part]
+        summary = summarize([m.t for m in part], scores, spread, by, views(part))
         if summary.p_fake <= 0.5:
             continue
         sure = judge(summary.p_fake, thresholds) == "fake" and summary.interval[0] >= 0.5
@@ -70,6 +73,14 @@ def segments(
         word: Word = "fake" if sure else "uncertain"
         found.append(Segment(float(start), float(end), summary.p_fake, summary.interval, word))
     return tuple(found)
+
+
+def _is_of_its_own(frames: Sequence[Moment], first: int, last: int) -> bool:
+    """Whether a run is the whole track, or the face moves in it: a photograph that looks fake for a
+    while is the one of before, cut a little otherwise."""
+    if first == 0 and last == len(frames) - 1:
+        return True
+    return any(moment.moved for moment in frames[max(first, 1) : last + 1])
 
 
 def _evidence(x: Array, times: Array, thresholds: Mapping[str, float], spread: float) -> Array:

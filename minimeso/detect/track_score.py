@@ -13,7 +13,8 @@ p_fake is sigmoid(m), m = mean(x).  Its 95 % interval is sigmoid(m -+ t * s / sq
   itself shows is cut by Geyer's initial monotone positive sequence (C. J. Geyer, "Practical Markov
   Chain Monte Carlo", Statistical Science 7, 1992, section 3.3).  A short track cannot show how long
   it remembers, so of this tau and that of r(k) = exp(-seconds / ``MEMORY_SECONDS``) the geometric
-  mean is taken, weighted n / tau - 1 to ``MEMORY_WORTH``;
+  mean is taken, weighted n / tau - 1 to ``MEMORY_WORTH``.  A face that does not move (``still``) is
+  worth no more than the times that it looked otherwise: frames of a photograph are one look;
 - s^2 = (nu_0 * s_0^2 + (n_eff - 1) * v) / (nu_0 + n_eff - 1): the variance v of the logits, itself
   corrected for what the mean of correlated values takes away, shrunk to a scaled inverse chi-square
   prior (A. Gelman et al., "Bayesian Data Analysis", 3rd ed., section 2.6), so that a track of one
@@ -27,7 +28,7 @@ wrong about a face is not in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ import numpy.typing as npt
 from ..engine import exact
 from ..engine.exact import dot, exp, exps, log, sigmoid
 from ..notes import Note
-from .verdict import Interval, Word, doubts_of_face, judge
+from .verdict import Interval, Moment, Word, doubts_of_face, judge
 
 #: Logits beyond are cut: p = 0.0009 and 0.9991, further than any calibration can vouch for.
 MOST_LOGIT = 7.0
@@ -85,7 +86,11 @@ class Summary(NamedTuple):
 
 
 def summarize(
-    times: Sequence[float], p_fake: Sequence[float], spread: float = SPREAD, by: float = 0.0
+    times: Sequence[float],
+    p_fake: Sequence[float],
+    spread: float = SPREAD,
+    by: float = 0.0,
+    most: float = math.inf,
 ) -> Summary:
     """All frames of a track as one probability.
 
@@ -94,6 +99,7 @@ def summarize(
         p_fake: calibrated probabilities, one a frame, at least one.
         spread: s_0 of the prior.
         by: what is added to every logit, once cut, see ``prior``.
+        most: independent frames that the track is worth at most, see ``views``.
 
     Raises:
         ValueError: there are no frames, or not as many times.
@@ -103,13 +109,18 @@ def summarize(
     x = logits(p_fake)
     count = len(x)
     mean = math.fsum(x) / count
-    effective = effective_frames(x, _usual_step(times))
+    effective = min(effective_frames(x, _usual_step(times)), most)
     freedom = SPREAD_WORTH + effective - 1
     shown = dot(x - mean, x - mean)  # its mean is s^2 * n * (1 - 1 / n_eff)
     variance = (SPREAD_WORTH * spread * spread + shown * effective / count) / freedom
     half = student_quantile(freedom) * math.sqrt(variance / effective)
     low, centre, high = (sigmoid(mean + by + v) for v in (-half, 0.0, half))
     return Summary(centre, (low, high), effective)
+
+
+def views(frames: Iterable[Moment]) -> int:
+    """How many frames show a face otherwise than before, one at least."""
+    return max(sum(moment.moved for moment in frames), 1)
 
 
 def student_quantile(freedom: float) -> float:

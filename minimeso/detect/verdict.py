@@ -39,16 +39,20 @@ class Moment(NamedTuple):
         p_fake: of this frame.
         thorough: of a pair of networks, whether the thorough one looked at this frame; if not, its
             part of ``p_fake`` comes from the looks before and after.
+        moved: whether the face looks otherwise than when it last did, see ``still``.
     """
 
     t: float
     box: Box
     p_fake: float
     thorough: bool = False
+    moved: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able data under the names of the attributes."""
-        return {**self._asdict(), "box": list(self.box)}
+        """JSON-able data under the names of the attributes but ``moved``."""
+        data = {**self._asdict(), "box": list(self.box)}
+        del data["moved"]
+        return data
 
 
 class Segment(NamedTuple):

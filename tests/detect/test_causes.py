@@ -31,6 +31,16 @@ def test_few_frames_are_few_independent_ones() -> None:
     assert found([0.5] * 40, effective=4.0) == []
 
 
+def test_a_still_is_told_instead_of_few_frames() -> None:
+    frames = [Moment(t / 4, Box(0, 0, 191, 200), 0.5) for t in range(8)]
+    for effective, views, code in [
+        (1.0, 1, "still"), (2.0, 2, "still"), (1.9, 2, "few_frames"), (8.0, 8, None), (5.0, 5, None)
+    ]:  # fmt: skip
+        found = [note.code for note in causes(frames, effective, THRESHOLDS, views)]
+        assert found == ([code] if code else []), (effective, views)
+    assert [n.code for n in causes(frames[:1], 1.0, THRESHOLDS, 1)] == ["few_frames"]
+
+
 @pytest.mark.parametrize(
     ("fake", "real", "disagree"), [(4, 4, True), (3, 20, False), (1, 0, False)]
 )
