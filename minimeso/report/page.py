@@ -17,6 +17,7 @@ from .card import as_html
 from .file import of_file
 from .persons import Person
 from .phrases import (
+    INDEX,
     NO_CARD,
     NO_MODEL,
     PRIVATE,
@@ -90,7 +91,7 @@ class Context(NamedTuple):
         thresholds: ``real`` and ``fake``; none where the model is not here.
         rule: how a verdict comes about, a sentence or two.
         limits: of the model in Markdown, if it has a card.
-        has_attributions: whether there are heat maps.
+        has_attributions: whether there are heat maps; ``None`` where no frame is shown at all.
         measured: how good the model was on sources that its training never saw.
         provenance: how the page was made: what, and its value.
         style: sheet that goes into the page.
@@ -99,7 +100,7 @@ class Context(NamedTuple):
     thresholds: Mapping[str, float]
     rule: str
     limits: str | None
-    has_attributions: bool
+    has_attributions: bool | None
     measured: Sequence[Note]
     provenance: Sequence[tuple[str, str]]
     style: str
@@ -333,4 +334,5 @@ def explanations(entries: Sequence[Entry], context: Context) -> Iterator[str]:
     yield "</dl></section>\n<section><h2>How this page was made</h2><dl class='made'>"
     for what, value in context.provenance:
         yield f"<dt>{escaped(what)}</dt><dd>{escaped(value)}</dd>"
-    yield f"</dl><p class='fine'>{PRIVATE}</p></section>\n"
+    private = INDEX if context.has_attributions is None else PRIVATE
+    yield f"</dl><p class='fine'>{private}</p></section>\n"

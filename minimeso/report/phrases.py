@@ -100,6 +100,11 @@ PRIVATE = (
     "Everything was computed on one computer and nothing was uploaded; the page holds all that it "
     "shows and asks for nothing. It shows faces of people: mind whom you give it to."
 )
+#: Of a page about files that may come from anywhere, and were judged by many computers.
+INDEX = (
+    "The page holds all that it shows and asks for nothing. It names files and shows none of them: "
+    "<code>minimeso detect FILE --report FILE.html</code> makes the page of one."
+)
 _PERSON = (
     "One face, followed through the clip. The most suspicious is number 1; who was seen too "
     "shortly or could not be judged has a dash, and who leaves and comes back may get a new "
@@ -131,8 +136,13 @@ _NO_ATTRIBUTION = (
 )
 
 
-def terms(clips: bool, has_attributions: bool) -> Iterator[tuple[str, str]]:
-    """What needs an explanation, as HTML, and the explanation."""
+def terms(clips: bool, has_attributions: bool | None) -> Iterator[tuple[str, str]]:
+    """What needs an explanation, as HTML, and the explanation.
+
+    Args:
+        clips: whether somebody was followed through one.
+        has_attributions: whether there are heat maps; ``None`` where no frame is shown at all.
+    """
     yield (
         "p_fake",
         "Probability, from 0 % (real) to 100 % (fake), that the face was swapped in, as the model "
@@ -143,6 +153,8 @@ def terms(clips: bool, has_attributions: bool) -> Iterator[tuple[str, str]]:
         yield "Timeline", _TIMELINE
         yield '<span class="key judged"></span> <span class="key out"></span>', _PRESENCE
     yield "Interval", _INTERVAL
+    if has_attributions is None:
+        return
     yield "Frames", "The box with the thick edge is the person, its number beside it."
     if has_attributions:
         yield '<span class="key fake">+</span> <span class="key real">&minus;</span>', _ATTRIBUTION
@@ -286,11 +298,16 @@ def _meaning(verdict: Verdict, measured: Sequence[Note]) -> Iterator[str]:
         f"the model sees it{taken}; in brackets stands its 95 % interval."
     )
     if measured and verdict.verdict != "uncertain":
-        yield (
-            "<strong>What verdicts of such a network were worth on sources of fakes that its "
-            f"training never saw:</strong> {'; '.join(escaped(str(note)) for note in measured)}. "
-            "An AUC of 0.5 is chance, 1 perfect."
-        )
+        yield worth(measured)
+
+
+def worth(measured: Sequence[Note]) -> str:
+    """How good a model was on sources that its training never saw."""
+    return (
+        "<strong>What verdicts of such a network were worth on sources of fakes that its "
+        f"training never saw:</strong> {'; '.join(escaped(str(note)) for note in measured)}. "
+        "An AUC of 0.5 is chance, 1 perfect."
+    )
 
 
 def amounts(verdict: Verdict, is_picture: bool, looks: int) -> str:

@@ -14,7 +14,7 @@ from ..media.atomic_file import AtomicFile
 from ..notes import Note, clock, in_words
 from ..report import page
 from ..report.card import limits
-from ..report.phrases import RULE, counted, escaped, percent
+from ..report.phrases import RULE, counted, escaped, percent, worth
 from .dataset import Dataset
 from .schema import Row
 from .settings import Settings
@@ -68,6 +68,8 @@ def _parts(dataset: Dataset, summary: Summary, when: dict[str, float]) -> Iterat
     more = summary.files - len(summary.suspects)
     if more:
         yield f"<p>{counted(more, 'less suspect file')} would make the page too long.</p>"
+    if context.measured and any(summary.results.get(kind) for kind in ("fake", "real")):
+        yield f"<p>{worth(context.measured)}</p>"
     yield "</section>\n"
     yield from page.explanations([], context)
     yield "</main></body></html>\n"
@@ -125,4 +127,4 @@ def _context(dataset: Dataset, summary: Summary) -> page.Context:
             f"{counted(count, 'file')} {key}" for key, count in summary.settings.items()
         )
         made.append(("Several settings", f"these are the commonest; {counts}"))
-    return page.Context(thresholds, RULE, card, False, measured, made, page.style())
+    return page.Context(thresholds, RULE, card, None, measured, made, page.style())

@@ -326,6 +326,21 @@ def test_a_page_of_damaged_settings(tmp_path: Path, capsys: Captured) -> None:
     assert "_settings/s.json: damaged" in capsys.readouterr().err
 
 
+def test_a_page_says_nothing_of_frames_and_where_they_were_judged(tmp_path: Path) -> None:
+    """It said that the model has no heat map, that one computer did everything and that the page
+    shows faces, and not what such verdicts are worth."""
+    from support.scans import outcome, write
+
+    write(tmp_path / "out", outcome("a")).describe("s", {"model": "default"})
+    page = tmp_path / "page.html"
+    main(["scan", "--summary", str(tmp_path / "out"), "--report", str(page)])
+    text = page.read_text(encoding="utf-8")
+    for said in ("heat map", "thick edge", "on one computer", "shows faces"):
+        assert said not in text, said
+    assert "It names files and shows none of them" in text and "Thresholds of this model" in text
+    assert "on sources of fakes that its training never saw" in text
+
+
 def test_a_page_without_its_model_names_no_thresholds(tmp_path: Path) -> None:
     """It lies on another machine, say; "fake from 100 %" stood there."""
     from support.scans import outcome, write
