@@ -50,6 +50,9 @@ _CONTEXTS = {
     "torch.ops.higher_order.wrap_with_autocast": "torch.autocast",
     "torch.ops.higher_order.wrap_with_set_grad_enabled": "torch.no_grad",
 }
+_SECOND = (
+    "its second result is used; known is the first (where the largest of an axis stand argmax says)"
+)
 _AGAIN = "export and save it again with PyTorch 2.8 or later"
 _MOST_JSON = 64 << 20
 
@@ -246,7 +249,8 @@ def _convert(
     for given, value in inputs.items():
         wanted = preparation.for_bytes() if program.dtypes.get(given) == _BYTES else preparation
         values[given] = wanted.apply(build, value)
-    aliases, left = Aliases(_last_uses(program)), SIZE_LIMIT
+    last, left = _last_uses(program), SIZE_LIMIT
+    aliases = Aliases(last)
     made: dict[str, Any] = {}
     for number, entry in enumerate(program.nodes):
         try:
@@ -277,6 +281,8 @@ def _convert(
             rounded(result, kind, node.inputs)
             for result, kind in zip(convert_node(node, folded), kinds, strict=False)
         ]
+        if any(output in last for output in outputs[len(results) :]):
+            raise GraphError(f"node {node.name!r} ({node.op}): {_SECOND}")
         if folded is not READERS:  # views of parameters take no memory
             own = [result for result in results if not shares(result, node.inputs)]
             left -= sum(result.nbytes for result in own)

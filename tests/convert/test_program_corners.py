@@ -242,3 +242,20 @@ def test_what_is_not_the_same_is_refused(name: str) -> None:
     function, shape, message = REFUSED[name]
     with pytest.raises(ConvertError, match=message):
         converted(function, torch.rand(shape))
+
+
+SECONDS: dict[str, Callable[..., Any]] = {
+    "where the largest of a window stand": lambda m, x: F.max_pool2d(x, 2, return_indices=True),
+    "of which a map is made again": lambda m, x: F.max_unpool2d(
+        *F.max_pool2d(x, 2, return_indices=True), 2
+    ),
+    "where the largest of an axis stand": lambda m, x: tuple(x.max(1)),
+    "where the smallest of an axis stand": lambda m, x: x.min(1).indices / 2.0,
+}
+
+
+@pytest.mark.parametrize("name", SECONDS)
+def test_a_second_result_that_is_used_is_named(name: str) -> None:
+    """It was said not to depend on the picture, or to be computed nowhere."""
+    with pytest.raises(ConvertError, match=r"'(max|min).*: its second result is used; known is"):
+        converted(SECONDS[name], torch.rand(1, 4, 6, 6))
