@@ -232,7 +232,7 @@ class Verdict:
         model: name of the model that judged.
         notes: what else a reader should know (why a file cannot be read, what was left out).
         tracks: every person that was judged, the most fake first.
-        frames_read: how many frames were decoded; 1 for a picture.
+        frames_read: how many frames went by, looked at or not; 1 for a picture.
         frames_scored: in how many of them at least one face was judged.
         left_out: how many faces (and tracks) were not judged, by ``Reason``.
         interval: 95 % interval of ``p_fake``; ``None`` where nothing was judged.
