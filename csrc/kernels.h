@@ -18,6 +18,8 @@
 #define MM_INLINE static __forceinline
 #elif defined(MM_EMULATED) /* by the checks: inlining emulated vectors takes minutes */
 #define MM_INLINE static
+#elif defined(MM_SMALL) /* see kernels_scalar.c */
+#define MM_INLINE static inline
 #else
 #define MM_INLINE static inline __attribute__((always_inline))
 #endif
