@@ -7,6 +7,7 @@ import os
 from typing import IO, TYPE_CHECKING
 
 from .clip import MAX_FPS
+from .formats import format_of
 from .sample_tables import MAX_PARTS
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ def begins_like_a_clip(start: bytes) -> bool:
     return any(
         start[first::step][:2] == b"GG" for first, step in ((0, _TS_PACKET), (4, _TS_PACKET + 4))
     )
+
+
+def is_named(start: bytes) -> bool:
+    """Whether a file that starts so says what it is, and that it is no MPEG transport stream."""
+    named = any(start.startswith(content, offset) for offset, content in _SIGNATURES)
+    return (named and not start.startswith(b"G@")) or format_of(start) is not None
 
 
 def rate_of(stream: VideoStream) -> float | None:

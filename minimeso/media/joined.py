@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import IO, NamedTuple
 
-from .ts_tables import change_of_codec
+from .containers import is_named
+from .ts_tables import PACKET_BYTES, changes_of_codec
 
 #: Parts that are looked at, hours of a clip; where there are more, nothing is said.
 MOST_PARTS = 1 << 19
@@ -98,10 +99,11 @@ _KINDS = (
 
 class Others(NamedTuple):
     """Where the clips behind the first one begin, ``MOST_OTHERS`` at most, and whether FFmpeg reads
-    them, too."""
+    them, too; and where that one begins, which is behind a short lead-in."""
 
     starts: tuple[int, ...] = ()
     are_read: bool = False
+    first: int = 0
 
 
 def others(file: IO[bytes], start: bytes) -> Others:
@@ -113,21 +115,42 @@ def others(file: IO[bytes], start: bytes) -> Others:
 
     Raises:
         OSError: the file cannot be read.
+        ValueError: it is a transport stream of too many tables.
     """
     if start.startswith(b"GIF8"):
         starts = tuple(islice(_starts_of_gifs(file), MOST_OTHERS))
         heads = {_head_of_gif(file, at) for at in (0, *starts)}
         return Others(starts, len(heads) == 1)
-    change = change_of_codec(file, start)
-    if change:
-        # of a short lead-in FFmpeg knows nothing, but what it was recorded for is read
-        is_lead_in = _LEAD_IN * change < file.seek(0, os.SEEK_END)
-        return Others() if is_lead_in else Others((change,))
+    if may_be_transport_stream(start):
+        found = _of_transport_stream(file)
+        if found != Others():
+            return found
     for kind in _KINDS:
         if _begins(start, kind):
             starts = tuple(islice(_starts(file, kind, start), MOST_OTHERS if kind.goes_on else 1))
             return Others(starts, kind.goes_on and not _stops(file, kind, start, len(starts)))
     return Others()
+
+
+def may_be_transport_stream(start: bytes) -> bool:
+    """Whether FFmpeg may take a file that starts so for an MPEG transport stream; it also does so
+    with damaged ones, and where the first packet is not whole."""
+    if any(start[first::PACKET_BYTES][:2] == b"GG" for first in range(PACKET_BYTES)):
+        return True
+    return not is_named(start) and not any(_begins(start, kind) for kind in _KINDS)
+
+
+def _of_transport_stream(file: IO[bytes]) -> Others:
+    """Of several codecs in turn FFmpeg knows one: the first clip is read, but no short lead-in."""
+    changes = changes_of_codec(file)
+    begins = [0, *(directory for directory, _ in changes)]
+    ends = [*(table for _, table in changes), file.seek(0, os.SEEK_END)]
+    for begin, end in zip(begins, ends, strict=True):
+        if _LEAD_IN * (end - begin) >= ends[-1]:
+            break
+    else:
+        begin, end = 0, ends[0]
+    return Others((end,) if end < ends[-1] else (), first=begin)
 
 
 def _begins(head: bytes, kind: _Kind) -> bool:

@@ -10,7 +10,7 @@ from ..notes import Note
 from .clip import MAX_ANIMATED_PIXELS, MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box, seconds_of
 from .formats import ANIMATED, format_of
-from .joined import MOST_OTHERS, others
+from .joined import MOST_OTHERS, may_be_transport_stream, others
 from .pictures import Unreadable
 from .sample_tables import MAX_SAMPLES, promises
 
@@ -29,6 +29,7 @@ _NO_CLIPS = (
     "hls", "dash", "webm_dash_manifest", "concat", "sdp", "rtsp", "rtp", "sap", "imf", "avisynth",
     "vapoursynth", "lavfi", "image2", "ffmetadata", "tty", "bin", "xbin", "adf", "idf",
 )  # fmt: skip
+_TRANSPORT_STREAMS = ("mpegts", "mpegtsraw")
 
 #: Codecs whose frames tell all that a decoder must know, and those that do so in an AVI file.
 _TOLD_IN_FRAMES = ("mjpeg", "vp8", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video")
@@ -58,6 +59,7 @@ class NamelessFile:
         self.fault: str | None = None
         self.most_pixels = MAX_PIXELS  # of a frame
         self.remarks: tuple[Note, ...] = ()  # what of it is read
+        self.may_be_transport_stream = False  # its tables have been looked at
         self.goes_on = False  # has others that are read, too, each with times of its own
 
     def read(self, size: int) -> bytes:
@@ -113,14 +115,15 @@ def _begins_like_jpegs(start: bytes) -> bool:
 
 
 @functools.cache
-def _clips() -> str:
+def _clips(transport_streams: bool) -> str:
     """FFmpeg's names of the formats that it may open at all; the others are not even looked into:
     some ask the system for an address as soon as they are."""
     from av import formats_available
 
+    closed = _NO_CLIPS if transport_streams else _NO_CLIPS + _TRANSPORT_STREAMS
     return ",".join(
         name for name in sorted(formats_available)
-        if (name not in _NO_CLIPS and not name.endswith("pipe")) or name == "yuv4mpegpipe"
+        if (name not in closed and not name.endswith("pipe")) or name == "yuv4mpegpipe"
     )  # fmt: skip
 
 
@@ -129,12 +132,14 @@ def _check_promises(file: NamelessFile, start: bytes) -> None:
     try:
         samples, is_joined = promises(file.file)
         found = others(file.file, start)
+        file.begin = found.first
+        file.may_be_transport_stream = may_be_transport_stream(start)
         file.goes_on = found.are_read and bool(found.starts) and _are_alike(file.file, found.starts)
         if found.starts and not file.goes_on:
             file.end, is_joined = found.starts[0], True
         if is_joined:
             file.remarks += (Note("first_clip_only"),)
-        file.file.seek(0)
+        file.file.seek(file.begin)
     except (OSError, ValueError) as error:
         raise Unreadable(_damaged(text_of(error))) from None
     if samples > MAX_SAMPLES:
@@ -177,7 +182,10 @@ def _probe(file: NamelessFile) -> InputContainer:
     options: dict[str, Any] = {
         "buffer_size": _BUFFER_BYTES,
         "options": {"max_pixels": str(file.most_pixels)},
-        "container_options": {"protocol_whitelist": "none", "format_whitelist": _clips()},
+        "container_options": {
+            "protocol_whitelist": "none",
+            "format_whitelist": _clips(file.may_be_transport_stream),
+        },
     }
     if int(av.__version__.partition(".")[0]) < 19:
         options["metadata_errors"] = "replace"  # newer ones leave surrogates, as_text replaces them

@@ -2,76 +2,135 @@
 
 Clips of different codecs that are joined mostly use the same number for it (``cat`` changes
 nothing), and FFmpeg, which looks at some 5 MB before it decodes, then knows the last codec only: of
-the clip before nothing comes, and nothing is said.
+the clip before nothing comes, and nothing is said.  Where something is damaged as well, FFmpeg 8
+ends the whole process.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 
 #: Bytes that are looked at; FFmpeg has decided by then.
 WINDOW = 1 << 23
-#: Lengths of a packet, and where its first byte, which is a G, stands: broadcast, and of a disc.
-_PACKETS = (188, 0), (192, 4)
+#: Packets that are looked at for tables; of 188 bytes the window holds some 45,000 in all.
+MOST_PACKETS = 1 << 16
+PACKET_BYTES = 188
 _SYNC, _STARTS = 0x47, 0x40
-_PAT, _PMT = 0, 2
+_PAT, _PMT, _FILL = 0, 2, 0xFF
 #: Types of picture tracks: MPEG-1, -2, -4, H.264, JPEG 2000, HEVC, VVC, AVS, Dirac, AVS2, AVS3,
 #: VC-1.
 _PICTURES = frozenset((0x01, 0x02, 0x10, 0x1B, 0x21, 0x24, 0x33, 0x42, 0xD1, 0xD2, 0xD4, 0xEA))
+#: Types that mean the same codec as another: H.264 of a second eye.
+_SAME = {0x20: 0x1B}
+#: CRC-32 of MPEG begins with the highest bit of a byte, zlib's with the lowest.
+_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+#: FFmpeg believes tables with a wrong checksum after so many, after a right one so many more.
+_WRONG, _WRONG_BEHIND_RIGHT = 10, 110
 
 
-def change_of_codec(file: IO[bytes], start: bytes) -> int | None:
-    """Where the table stands that gives a picture track another codec; ``None`` if none does.
+def changes_of_codec(file: IO[bytes]) -> tuple[tuple[int, int], ...]:
+    """Where tables stand that give a picture track another codec than one before.
+
+    Packets are looked for wherever one may begin, as FFmpeg does behind damage.
 
     Args:
         file: is left anywhere.
-        start: how it begins, a packet and a byte at least.
+
+    Returns:
+        Of each change, in order: the packet of the last table of programs before it, with which
+        the new clip can be read, and that of the new table itself.
 
     Raises:
         OSError: the file cannot be read.
+        ValueError: more tables than any clip has.
     """
-    for size, first in _PACKETS:
-        if start[first::size][:2] == b"GG":
-            file.seek(0)
-            return _change(file.read(WINDOW), size, first)
-    return None
-
-
-def _change(data: bytes, size: int, first: int) -> int | None:
-    count = len(data) // size
-    packets = np.frombuffer(data, np.uint8, count * size).reshape(count, size)[:, first:]
-    begins = (packets[:, 0] == _SYNC) & ((packets[:, 1] & _STARTS) > 0)
-    numbers = (packets[:, 1].astype(np.uint16) & 0x1F) << 8 | packets[:, 2]
+    file.seek(0)
+    data = file.read(WINDOW)
+    bytes_ = np.frombuffer(data, np.uint8)
+    places = np.flatnonzero(bytes_[:-3] == _SYNC)
+    numbers = (bytes_[places + 1].astype(np.uint16) & 0x1F) << 8 | bytes_[places + 2]
     programs: set[int] = set()
-    for place in np.nonzero(begins & (numbers == 0))[0]:
-        table = _table(packets[place].tobytes(), _PAT)
+    directories = []
+    for place, table in _tables(data, places[numbers == 0], _PAT):
+        directories.append(place)
         entries = (table[at : at + 4] for at in range(8, len(table) - 7, 4))
         programs.update(_number(entry[2:]) for entry in entries if any(entry[:2]))
+    maps = [
+        found for number in sorted(programs)
+        for found in _tables(data, places[numbers == number], _PMT)
+    ]  # fmt: skip
+    return tuple(
+        (max((at for at in directories if at <= place), default=place), place)
+        for place in _changes(sorted(maps))
+    )
+
+
+def _changes(maps: list[tuple[int, bytes]]) -> Iterator[int]:
     known: dict[int, int] = {}
-    for place in np.nonzero(begins & np.isin(numbers, sorted(programs)))[0]:
-        for track, kind in _tracks(_table(packets[place].tobytes(), _PMT)):
-            if kind in _PICTURES and known.setdefault(track, kind) != kind:
-                return int(place) * size
-    return None
+    for place, table in maps:
+        changed = False
+        for track, kind in _tracks(table):
+            before, now = known.get(track, kind), _SAME.get(kind, kind)
+            known[track] = now
+            changed |= before != now and not _PICTURES.isdisjoint((before, now))
+        if changed:
+            yield place
 
 
 def _number(data: bytes) -> int:
     return int.from_bytes(data[:2], "big") & 0x1FFF
 
 
-def _table(packet: bytes, kind: int) -> bytes:
-    """A table of this kind that counts and stands in one packet; nothing if there is none."""
-    at = 4 + (1 + packet[4] if packet[3] & 0x20 else 0)
-    if not packet[3] & 0x10 or at >= len(packet):
+def _tables(data: bytes, places: npt.NDArray[np.intp], kind: int) -> Iterator[tuple[int, bytes]]:
+    """The tables of one kind that count, in the packets of one number, each with the place of the
+    packet that it begins in."""
+    if len(places) > MOST_PACKETS:
+        raise ValueError("more tables than any clip has")
+    left = _WRONG
+    for place, table in _sections(data, places):
+        if zlib.crc32(table.translate(_TURNED)) == 0xFFFFFFFF:
+            left = _WRONG_BEHIND_RIGHT
+        elif left > 0:
+            left -= 1
+            continue
+        if len(table) >= 12 and table[0] == kind and table[5] & 1:
+            yield place, table
+
+
+def _sections(data: bytes, places: npt.NDArray[np.intp]) -> Iterator[tuple[int, bytes]]:
+    """What the packets of one number hold: parts that say how long they are, one behind the other
+    and over several packets."""
+    begin, held = -1, b""
+    for place in places.tolist():
+        packet = data[place : place + PACKET_BYTES]
+        body = _payload(packet)
+        pieces = [(body, begin)]
+        if packet[1] & _STARTS:
+            at = 1 + (body[0] if body else 0)
+            pieces = [(body[1:at], begin), (body[at:], place)]
+        for piece, of in pieces:
+            held = held + piece if of == begin else piece
+            begin = of
+            while begin >= 0 and len(held) >= 3 and held[0] != _FILL:
+                end = 3 + (int.from_bytes(held[1:3], "big") & 0xFFF)
+                if len(held) < end:
+                    break
+                yield begin, held[:end]
+                held = held[end:]
+            if begin < 0 or held[:1] == bytes((_FILL,)):
+                begin, held = -1, b""
+
+
+def _payload(packet: bytes) -> bytes:
+    """What a packet carries behind its head; nothing if it carries none."""
+    if len(packet) < PACKET_BYTES or not packet[3] & 0x10:
         return b""
-    table = packet[at + 1 + packet[at] :]
-    end = 3 + (int.from_bytes(table[1:3], "big") & 0xFFF)
-    whole = table[:end]
-    counts = len(whole) == end >= 12 and whole[0] == kind and whole[5] & 1
-    return whole if counts else b""
+    return packet[4 + (1 + packet[4] if packet[3] & 0x20 else 0) :]
 
 
 def _tracks(table: bytes) -> Iterator[tuple[int, int]]:
