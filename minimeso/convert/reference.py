@@ -170,6 +170,9 @@ def evaluate_program(
                 values[name] = result
                 if isinstance(result, torch.Tensor):
                     kept[name] = result.numpy().copy()  # a later node may change it in place
+    for name in program.outputs:  # which are returned as that node left them
+        if name in kept:
+            kept[name] = values[name].numpy().copy()
     return kept
 
 

@@ -259,3 +259,23 @@ def test_a_second_result_that_is_used_is_named(name: str) -> None:
     """It was said not to depend on the picture, or to be computed nowhere."""
     with pytest.raises(ConvertError, match=r"'(max|min).*: its second result is used; known is"):
         converted(SECONDS[name], torch.rand(1, 4, 6, 6))
+
+
+def test_an_output_that_was_changed_in_place_is_verified_as_it_is(tmp_path: Path) -> None:
+    """The reference had it as it was before."""
+
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 5)  # of columns: its result is turned to be returned
+
+        def forward(self, x: Any) -> Any:
+            y = self.linear(x)
+            F.relu(y, inplace=True)
+            y.add_(1)
+            return y
+
+    source, model, reference = (tmp_path / n for n in ("in_place.pt2", "model.npz", "r.npz"))
+    torch.export.save(torch.export.export(InPlace().eval(), (torch.rand(1, 3, 8, 8),)), source)
+    assert main(["convert", str(source), str(model), "--reference", str(reference)]) == 0
+    assert main(["verify", str(model), str(reference)]) == 0
