@@ -9,6 +9,7 @@ ends the whole process.
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import IO
 
@@ -56,18 +57,21 @@ def changes_of_codec(file: IO[bytes]) -> tuple[tuple[int, int], ...]:
     numbers = (bytes_[places + 1].astype(np.uint16) & 0x1F) << 8 | bytes_[places + 2]
     programs: set[int] = set()
     directories = []
-    for place, table in _tables(data, places[numbers == 0], _PAT):
+    for place, table in _tables(data, _few(places[numbers == 0]), _PAT):
         directories.append(place)
         entries = (table[at : at + 4] for at in range(8, len(table) - 7, 4))
         programs.update(_number(entry[2:]) for entry in entries if any(entry[:2]))
+    named = np.isin(numbers, sorted(programs))
+    places, numbers = _few(places[named]), numbers[named]
     maps = [
         found for number in sorted(programs)
         for found in _tables(data, places[numbers == number], _PMT)
     ]  # fmt: skip
-    return tuple(
-        (max((at for at in directories if at <= place), default=place), place)
-        for place in _changes(sorted(maps))
-    )
+    changes = []
+    for place in _changes(sorted(maps)):
+        before = bisect_right(directories, place)
+        changes.append((directories[before - 1] if before else place, place))
+    return tuple(changes)
 
 
 def _changes(maps: list[tuple[int, bytes]]) -> Iterator[int]:
@@ -82,6 +86,12 @@ def _changes(maps: list[tuple[int, bytes]]) -> Iterator[int]:
             yield place
 
 
+def _few(places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    if len(places) > MOST_PACKETS:
+        raise ValueError("more tables than any clip has")
+    return places
+
+
 def _number(data: bytes) -> int:
     return int.from_bytes(data[:2], "big") & 0x1FFF
 
@@ -89,8 +99,6 @@ def _number(data: bytes) -> int:
 def _tables(data: bytes, places: npt.NDArray[np.intp], kind: int) -> Iterator[tuple[int, bytes]]:
     """The tables of one kind that count, in the packets of one number, each with the place of the
     packet that it begins in."""
-    if len(places) > MOST_PACKETS:
-        raise ValueError("more tables than any clip has")
     left = _WRONG
     for place, table in _sections(data, places):
         if zlib.crc32(table.translate(_TURNED)) == 0xFFFFFFFF:

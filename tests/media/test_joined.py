@@ -277,3 +277,9 @@ def test_a_damaged_change_of_codec_ends_no_process(tmp_path: Path) -> None:
         Path(path).write_bytes(made("mpegts", Path(path).name, "yuv420p", frames=list(noise)))
     done = subprocess.run([sys.executable, "-c", DAMAGED, *paths], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("head", [b"G@\0\x10", bytes.fromhex("47400010 00 00b00d0001c10000")])
+def test_very_many_tables_take_no_minutes(head: bytes) -> None:
+    with pytest.raises(ValueError, match="more tables"):
+        changes_of_codec(io.BytesIO(head * (1 << 17)))
