@@ -24,6 +24,11 @@ from minimeso.scan.pending import Pending
 from minimeso.scan.task import Plan, packed
 from tools.bench.stub_judge import Stub, entries
 
+pytest_plugins = ["support.leftovers"]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of scans before
+    pytest.mark.usefixtures("no_leftovers"),
+]
 _SMALL, _LARGE = 3_000, 15_000
 #: How much more a file may take, of memory and of CPU time; this is another machine's worst moment.
 _MEMORY, _TIME = 1.2, 2.0
