@@ -10,8 +10,8 @@ import pytest
 
 @pytest.fixture
 def no_leftovers() -> Iterator[None]:
-    """What Dask leaves open is collected here, where its warnings are expected: of this test, and of
-    those before, whose threads may have held it until now."""
+    """What Dask leaves open is collected here, where its warnings are expected: of this test, and
+    of those before, whose threads may have held it until now."""
     gc.collect()
     yield
     gc.collect()
