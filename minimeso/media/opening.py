@@ -193,7 +193,7 @@ def _probe(file: NamelessFile) -> InputContainer:
         return av.open(file, "r", **options)
     except Exception:
         file.end = last_whole_box(file.file)  # half a description in front of a fragment is fatal
-        file.file.seek(0)
+        file.file.seek(file.begin)
         if file.end is None:
             raise
         return av.open(file, "r", **options)

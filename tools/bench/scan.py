@@ -135,8 +135,8 @@ def archive(folder: Path, pictures: int, clips: int, workers: int, work: Path) -
     results["scan"] = {
         "seconds": wall,
         "CPU seconds": cpu,
-        "overhead": wall / results["plain"]["seconds"] - 1,
-        "CPU overhead": cpu / results["plain"]["CPU seconds"] - 1,
+        "overhead by the clock": wall / results["plain"]["seconds"] - 1,
+        "overhead in CPU seconds": cpu / results["plain"]["CPU seconds"] - 1,
     }
     disturbed = work / "disturbed"
     told, wall, cpu = _timed(lambda: _run(_SCAN, source, disturbed, workers, 2))
