@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cffi import FFI
@@ -120,6 +121,17 @@ NO_COMPILER, NO_HEADER = (
 )
 
 
+def _side_by_side(compile_all):
+    """As many sources at once as there are cores; distutils takes one after the other."""
+
+    def compile_each(sources, *positional, **named):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = pool.map(lambda s: compile_all([s], *positional, **named), sources)
+            return [name for names in objects for name in names]
+
+    return compile_each
+
+
 class BuildExtension(build_ext):
     """Asks which compiler it is: Windows has MSVC and MinGW."""
 
@@ -135,6 +147,8 @@ class BuildExtension(build_ext):
             extension.extra_compile_args = _compile_arguments(kind)
             extension.extra_link_args = _link_arguments(kind)
             extension.libraries = [] if kind == "msvc" else ["m"]
+        if kind != "msvc":  # which has to be found first, by whoever compiles first
+            self.compiler.compile = _side_by_side(self.compiler.compile)
         try:
             super().build_extensions()
         except Exception as error:

@@ -123,20 +123,27 @@ def test_module_without_a_node() -> None:
         classifiers.graph_of(network, "squeezenet")
 
 
+class Dumps:
+    """Model file and reference file of random networks, made by the tool when first asked for: each
+    process of the suite makes those of its own tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __getitem__(self, name: str) -> tuple[str, str]:
+        model, dump = self._folder / f"{name}.npz", self._folder / f"{name}-reference.npz"
+        if not dump.exists():
+            assert reference.main([*name.split("-"), str(dump), "--model", str(model)]) == 0
+        return str(model), str(dump)
+
+
 @pytest.fixture(scope="module")
-def dumps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
-    """Model file and reference file of random networks, made by the tool."""
-    folder = tmp_path_factory.mktemp("dumps")
-    made = {}
-    for name in DUMPED:
-        model, dump = folder / f"{name}.npz", folder / f"{name}-reference.npz"
-        assert reference.main([*name.split("-"), str(dump), "--model", str(model)]) == 0
-        made[name] = str(model), str(dump)
-    return made
+def dumps(tmp_path_factory: pytest.TempPathFactory) -> Dumps:
+    return Dumps(tmp_path_factory.mktemp("dumps"))
 
 
 @pytest.mark.parametrize("name", DUMPED)
-def test_layers_equal_pytorch(name: str, dumps: dict[str, tuple[str, str]], isa: str) -> None:
+def test_layers_equal_pytorch(name: str, dumps: Dumps, isa: str) -> None:
     """All layers from one run, as they are where nothing is fused across them."""
     model, dump = dumps[name]
     stored = np.load(dump)
@@ -161,9 +168,7 @@ def test_layers_equal_pytorch(name: str, dumps: dict[str, tuple[str, str]], isa:
 
 
 @pytest.mark.parametrize("name", [f"{name}-pish" for name in (*classifiers.PICTURES, "mnist15")])
-def test_verify(
-    name: str, dumps: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify(name: str, dumps: Dumps, capsys: pytest.CaptureFixture[str]) -> None:
     model, dump = dumps[name]
     assert main(["verify", "--json", model, dump]) == 0
     report: Any = json.loads(capsys.readouterr().out)
@@ -176,7 +181,7 @@ def test_verify(
 @pytest.mark.parametrize("extents", [(28, 28, 3), (28, 29, 1), (28, 28), (0, 0, 1), (3, 28, 28)])
 def test_verify_refuses_other_pictures(
     extents: tuple[int, ...],
-    dumps: dict[str, tuple[str, str]],
+    dumps: Dumps,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
