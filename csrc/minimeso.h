@@ -180,6 +180,10 @@ int mm_run(const mm_program *program, int isa, mm_pool *pool, const void *const 
            float *const *outputs, int64_t batch, void *workspace, int images_at_once,
            int64_t *nanoseconds);
 
+/* Pages that lie wholly in this memory go back to the system, which may fill them anew, where it
+   knows how (Linux); contents are arbitrary then. */
+void mm_give_back(void *memory, size_t bytes);
+
 /* y[i] = activation(x[i]) for i < n, any n, x == y allowed; isa as for mm_run. */
 int mm_activate(int isa, int activation, float slope, const float *x, float *y, size_t n);
 

@@ -122,11 +122,17 @@ def _free_pool(handle: Any, process: int) -> None:
 
 
 class Workspace:
-    """Scratch memory that grows to what a program needs; for one run at a time."""
+    """Scratch memory that grows to what a program needs; for one run at a time.
+
+    Once, where the next program of those that share it needs less than half, the rest goes back to
+    the system: who judges a single picture needs that of the finder only once, and who judges many
+    does not wait for fresh pages again and again.
+    """
 
     def __init__(self) -> None:
         self._bytes = np.empty(0, np.uint8)
         self._pointer = ffi.NULL
+        self._gave_back = False
 
     def pointer(self, size: int) -> Any:
         """64-byte aligned memory of ``size`` bytes, contents arbitrary."""
@@ -134,7 +140,10 @@ class Workspace:
             self._bytes = np.empty(0, np.uint8)  # the old one goes before the new one comes
             self._bytes = np.empty(size + 64, np.uint8)
             address = self._bytes.ctypes.data  # microseconds
-            self._pointer = ffi.cast("void *", address + -address % 64)
+            self._pointer = ffi.cast("char *", address + -address % 64)
+        elif not self._gave_back and self._bytes.size > 2 * (size + 64):
+            self._gave_back = True
+            lib.mm_give_back(self._pointer + size, self._bytes.size - 64 - size)
         return self._pointer
 
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from .outer_boxes import MOST_BOXES, MOST_BYTES
-from .sample_tables import outer_parts
-
 if TYPE_CHECKING:
     from PIL import Image
 
 
+#: Parts of a picture that are looked at, and bytes of the largest one.
+_MOST_PARTS, _MOST_BYTES = 4096, 1 << 24
 #: Transfer functions of HDR.
 PQ, HLG = 16, 18
 
@@ -59,7 +58,7 @@ def _code_points(image: Image.Image, file: IO[bytes] | None) -> CodePoints | Non
 
 def _of_png(file: IO[bytes]) -> CodePoints | None:
     at = 8
-    for _ in range(MOST_BOXES):
+    for _ in range(_MOST_PARTS):
         file.seek(at)
         head = file.read(10)
         if len(head) < 10 or head[4:8] == b"IDAT":
@@ -72,8 +71,10 @@ def _of_png(file: IO[bytes]) -> CodePoints | None:
 
 def _of_item(file: IO[bytes]) -> CodePoints | None:
     """Of the item that is shown; others, as a second rendering of the same picture, have theirs."""
+    from .sample_tables import outer_parts  # hardly any picture needs it
+
     for kind, start, end in outer_parts(file):
-        if kind == b"meta" and end - start <= MOST_BYTES:
+        if kind == b"meta" and end - start <= _MOST_BYTES:
             file.seek(start + 4)
             meta = dict(_boxes(file.read(end - start - 4)))
             break
@@ -107,7 +108,7 @@ def _properties_of(item: int, table: bytes) -> list[int]:
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Kinds and contents, one behind the other."""
     at = 0
-    for _ in range(MOST_BOXES):
+    for _ in range(_MOST_PARTS):
         size = int.from_bytes(data[at : at + 4], "big")
         if size < 8 or at + size > len(data):
             return

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..notes import Note
-from .side_data import side_data_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -71,6 +70,8 @@ class Quantisers:
 
     def add(self, frame: VideoFrame) -> None:
         """Another frame; one of another codec, or that tells nothing, does not count."""
+        from .side_data import side_data_of  # of clips alone
+
         found = _quantiser(side_data_of(frame, "VIDEO_ENC_PARAMS"))
         if found is not None:
             self._sum, self._count = self._sum + found, self._count + 1

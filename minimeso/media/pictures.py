@@ -27,9 +27,7 @@ from .binary import binary_of
 from .code_points import CodePoints, hdr_points
 from .compression import doubt_about
 from .formats import SIGNATURE_BYTES, format_of, missing, opener
-from .joined import others
 from .jpeg_scans import has_another, has_empty_end, has_one_scan
-from .jxl_size import jxl_size
 from .pixels import Pixels, rgb_of_array, rgb_of_image, strips
 
 if TYPE_CHECKING:
@@ -245,6 +243,8 @@ def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
     most: float = max_pixels or whole / _TIMES_MEMORY.get(name, 1)
     try:
         if name == "JXL":  # its plugin decodes all as soon as it opens a file
+            from .jxl_size import jxl_size
+
             _check_pixels(math.prod(jxl_size(file)), most)
         image = open_image(file, "")
     except (Image.DecompressionBombError, MemoryError, Unreadable):
@@ -299,6 +299,8 @@ def _is_joined(image: Image.Image, file: IO[bytes]) -> bool:
         return not any(mark in data for data in told for mark in _PARTS) and has_another(file)
     if image.format not in ("PNG", "WEBP"):
         return False
+    from .joined import others
+
     place = file.tell()
     file.seek(0)
     found = others(file, file.read(SIGNATURE_BYTES))
