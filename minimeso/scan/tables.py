@@ -20,6 +20,8 @@ LISTS, TABLES = (".txt", ".lst", ".list"), (".csv", ".tsv", ".parquet", ".pq")
 #: Columns that are looked for, if none is named.
 USUAL_COLUMNS = ("path", "file", "filename", "address", "url")
 _CHUNK_BYTES = 1 << 20
+#: Characters of a field of a table at most; pictures may stand in one, as base64.
+_FIELD = 1 << 28
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OTHER_DELIMITERS = frozenset(";\t|")
 
@@ -78,8 +80,11 @@ def _of_csv(
     file: IO[bytes], where: str, column: str | None, delimiter: str
 ) -> Iterator[str | None]:
     """As text, so that no number or date is made of a name."""
+    # of the whole process, and only ever raised: it was 131,072 for the columns of others, too
+    csv.field_size_limit(max(csv.field_size_limit(), _FIELD))
     # not strict, it would make the name `ab` of `"a"b`
     rows = csv.reader(_lines(file, where), delimiter=delimiter, strict=True)
+    begin = 1  # a quote that is never closed is found at the end of the table
     try:
         names = next(rows, None)
         if not names:
@@ -87,16 +92,18 @@ def _of_csv(
         number = names.index(_chosen(names, where, column))
         if column is None and len(names) == 1:
             _check_only_name(names[0], where)
+        begin = rows.line_num + 1
         for row in rows:
             if len(row) != len(names) and row:
                 raise InputError(
-                    f"{where}: line {rows.line_num} has {len(row)} columns, not {len(names)}: "
+                    f"{where}: line {begin} has {len(row)} columns, not {len(names)}: "
                     "quote what has the delimiter in it"
                 )
             if row:
                 yield row[number]
+            begin = rows.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{where}: line {rows.line_num}: {error}: check the table") from None
+        raise InputError(f"{where}: line {begin}: {error}: check the table") from None
 
 
 def _check_only_name(name: str, where: str) -> None:
