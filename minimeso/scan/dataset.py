@@ -9,11 +9,13 @@ part before the new one comes.  So whenever the writer dies, a file has one row 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, OutputError
@@ -148,12 +150,9 @@ class Dataset:
         later one, or none.
         """
         index = self._index(retry)
-        doubled: dict[int, set[str]] = {}
-        for place in sorted(index.doubled()):  # part by part
-            path = self.row(place)["path"]
-            doubled.setdefault(place.part, set()).add(path)
-        for part, paths in doubled.items():
-            self.drop(part, paths, {})
+        doubled = sorted(index.doubled())
+        for part, places in itertools.groupby(doubled, key=attrgetter("part")):
+            self.drop(part, {row["path"] for row in self.rows(places).values()}, {})
         return self._index(retry) if doubled else index
 
     def _index(self, retry: bool) -> Index:
@@ -169,14 +168,15 @@ class Dataset:
             index.add(number, [row[0] for row in rows], states)
         return index
 
-    def row(self, place: Place) -> Row:
-        """Path, content hash, stamp, settings and status of a row."""
-        if self._cached[0] != place.part:
-            columns = ["path", "sha256", "stamp", "settings", "status"]
-            self._cached = place.part, self._read(FILES, place.part, columns).to_pylist()
-        return self._cached[1][place.row]
-
-    _cached: tuple[int, list[Row]] = -1, []
+    def rows(self, places: Iterable[Place]) -> dict[Place, Row]:
+        """Path, content hash, stamp, settings and status of rows; each part is read once."""
+        found: dict[Place, Row] = {}
+        for part, group in itertools.groupby(sorted(places), key=attrgetter("part")):
+            wanted = list(group)
+            rows = self._read(FILES, part, ["path", "sha256", *_STATE_COLUMNS[1:]])
+            chosen = rows.take([place.row for place in wanted]).to_pylist()
+            found.update(zip(wanted, chosen, strict=True))
+        return found
 
     def describe(self, key: str, settings: dict[str, Any]) -> None:
         """Say what settings a key stands for."""
@@ -218,7 +218,6 @@ class Dataset:
 
         with self.store.write(_name(table, number)) as file:
             parquet.write_table(rows, file, compression="zstd")
-        self._cached = -1, []
         if table == FILES and number not in self._numbers:
             self._numbers.append(number)
 

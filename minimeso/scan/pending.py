@@ -7,6 +7,7 @@ million entries are some 150 MB in a temporary file, and nothing in memory.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,15 +15,18 @@ from types import TracebackType
 
 from ..errors import OutputError
 from .dataset import Dataset, state
-from .index import Index
+from .index import Index, Place
 from .judge import Job
-from .schema import GIVEN_UP, TRIED_AGAIN, stored_path
+from .schema import GIVEN_UP, TRIED_AGAIN, Row, stored_path
 from .source import Entry
 
 _MIB = 1 << 20
 #: Files of so many MiB come first, so that no worker is alone with a long clip in the end.
 _HEAVY = 64.0
 _AT_ONCE = 512
+#: Entries that are compared at once.  In them the rows of a part are looked up together: a list may
+#: be in another order than the parts, of which each would be read for each entry.
+_COMPARED = 20_000
 
 
 def weight(entry: Entry) -> float:
@@ -47,11 +51,26 @@ class Pending:
         self.found = self.done = self.count = 0
         self.weight = 0.0
         self._first, self._others = _Spool(), _Spool()
+        left = iter(entries)
+        while some := tuple(itertools.islice(left, _COMPARED)):
+            self._compare(some, dataset, index, settings)
+
+    def _compare(
+        self, entries: tuple[Entry, ...], dataset: Dataset, index: Index, settings: str
+    ) -> None:
+        """Add what is to be done of some entries."""
+        self.found += len(entries)
+        missing: list[tuple[Entry, str, Place | None]] = []
         for entry in entries:
-            self.found += 1
             path = stored_path(entry.path)
-            is_done = entry.stamp and index.has(path, state(entry.stamp, settings))
-            job = None if is_done else _job(entry, path, dataset, index, settings)
+            if entry.stamp and index.has(path, state(entry.stamp, settings)):
+                self.done += 1
+            else:
+                missing.append((entry, path, index.find(path)))
+        rows = dataset.rows(place for *_, place in missing if place is not None)
+        for entry, path, place in missing:
+            row = None if place is None else rows[place]
+            job = Job(entry) if row is None else _job(entry, path, row, index, settings)
             if job is None:
                 self.done += 1
                 continue
@@ -123,13 +142,9 @@ def _room() -> Iterator[None]:
         ) from None
 
 
-def _job(entry: Entry, path: str, dataset: Dataset, index: Index, settings: str) -> Job | None:
+def _job(entry: Entry, path: str, row: Row, index: Index, settings: str) -> Job | None:
     """With what is known of the file, if it was judged with the same settings before; ``None`` if
     nothing is to be done."""
-    place = index.find(path)
-    if place is None:
-        return Job(entry)
-    row = dataset.row(place)
     if row["settings"] != settings:
         return Job(entry)
     is_tried_again = not index.has(path, state(row["stamp"] or "", settings))

@@ -49,7 +49,7 @@ def test_index(tmp_path: Path) -> None:
     assert not index.has("a", state("another", "s")) and not index.has("a", state("B", "t"))
     assert not index.has("c", state("stamp of a", "s")) and index.find("c") is None
     place = index.find("a")
-    assert place is not None and dataset.row(place)["sha256"] == "ab" * 32
+    assert place is not None and dataset.rows([place])[place]["sha256"] == "ab" * 32
     assert not dataset.index(retry=True).has("b", state("B", "s"))
 
 

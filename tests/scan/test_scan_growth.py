@@ -16,7 +16,7 @@ from support.memory import peak_of
 pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")
 
-from minimeso.scan import Limits
+from minimeso.scan import Limits, pending
 from minimeso.scan import dataset as module
 from minimeso.scan.batches import Batches
 from minimeso.scan.dataset import Dataset
@@ -39,8 +39,8 @@ def judged(count: int, out: Path) -> float:
     start = time.process_time()
     judge, dataset = Stub()(None), Dataset(str(out))
     index = dataset.index()
-    with Pending(entries(count), dataset, index, "stub") as pending:
-        batches, writer = Batches(iter(pending), pending.count), dataset.writer(index)
+    with Pending(entries(count), dataset, index, "stub") as left:
+        batches, writer = Batches(iter(left), left.count), dataset.writer(index)
         while batch := batches.give(2):
             assert packed(batch, Plan(Stub(), Limits()))
             batches.measured(batch, 1e-3)
@@ -52,6 +52,7 @@ def judged(count: int, out: Path) -> float:
 
 def test_time_and_memory_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FILES_OF_PART", 1000)
+    monkeypatch.setattr(pending, "_COMPARED", 2000)
     judged(_SMALL, tmp_path / "first")  # imports
     cpu = {count: judged(count, tmp_path / f"{count}") for count in (_SMALL, _LARGE)}
     assert cpu[_LARGE] / _LARGE < _TIME * cpu[_SMALL] / _SMALL
@@ -65,5 +66,5 @@ def test_a_second_run_finds_all_done(tmp_path: Path) -> None:
     judged(_SMALL, tmp_path)
     dataset = Dataset(str(tmp_path))
     index = dataset.index()
-    with Pending(entries(_SMALL + 1), dataset, index, "stub") as pending:
-        assert (pending.done, pending.count) == (_SMALL, 1)
+    with Pending(entries(_SMALL + 1), dataset, index, "stub") as left:
+        assert (left.done, left.count) == (_SMALL, 1)
