@@ -100,6 +100,18 @@ def test_without_people_or_paired_runs_there_is_nothing() -> None:
     assert found is not None and people.compare(["a", "b"], found) == []
 
 
+def test_rows_may_stand_in_any_order() -> None:
+    """As several processes add them: settings and seeds are found by name, in each division."""
+    first, second = (made(seed, {"a": 0.8, "b": 0.6, "c": 0.7}, 3, 0.0, 0.02) for seed in (5, 6))
+    table = pd.concat([first, second.assign(split="2").iloc[::-1]], ignore_index=True)
+
+    def found(rows) -> dict[frozenset[str], float]:
+        return {frozenset((c.one, c.other)): round(abs(c.by), 9) for c in compared(rows)}
+
+    plain = pd.concat([first, second.assign(split="2")], ignore_index=True)
+    assert found(table) == found(plain) == found(table.sample(frac=1, random_state=0))
+
+
 def test_one_setting_is_compared_with_nothing() -> None:
     assert compared(made(2, {"a": 0.8}, 3, 0.05, 0.01)) == []
 

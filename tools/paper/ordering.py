@@ -11,9 +11,10 @@ from scipy import stats
 
 from tools.paper import pages
 from tools.paper.intervals import Difference
-from tools.paper.people import MARGIN, Comparison
+from tools.paper.people import Comparison
 
 COUNTED = 6  # settings, of which all orders are looked at where some are equal
+NAMED = 3  # claims: fewer are named
 
 
 def order_statement(
@@ -59,7 +60,8 @@ def order_statement(
         if d.low > 0 or d.high < 0
     ]
     contrary = [d for d in apart if places[d.one] > places[d.other]]
-    lines.append(_differences(len(counted), apart, contrary, names))
+    equal = [d for d in apart if places[d.one] == places[d.other]]
+    lines.append(_differences(len(counted), apart, contrary, equal, names))
     if not apart:
         verdict = "**So the order here is noise: the runs do not tell the settings apart.**"
     elif contrary:
@@ -67,8 +69,9 @@ def order_statement(
     elif len(apart) == len(counted):
         verdict = "**So the order here is the paper's.**"
     else:
+        lies = "is nowhere the other way round" if equal else "lies as"
         verdict = (
-            "**So what the runs tell apart lies as in the paper; the rest of the order is noise.**"
+            f"**So what the runs tell apart {lies} in the paper; the rest of the order is noise.**"
         )
     return " ".join([*lines, verdict])
 
@@ -106,7 +109,7 @@ def claims(
         if group:
             parts.append(f"{len(group)} {said} ({', '.join(claim for claim, _ in group)})")
     if still:
-        parts.append(f"{len(still)} stay open ({_settle([found for _, found in still])})")
+        parts.append(f"{len(still)} stay open ({_settle(still)})")
     count = len(hold) + len(fail) + len(still)
     return (
         f"**Of the paper's {count} claims that one setting has a higher V.Acc than another,"
@@ -114,18 +117,21 @@ def claims(
     )
 
 
-def _settle(still: Sequence[Comparison]) -> str:
-    """What would bring the intervals of comparisons down to the margin."""
-    needed = [found.runs_to_tell() for found in still]
-    enough = [runs for runs in needed if runs is not None]
+def _settle(still: Sequence[tuple[str, Comparison]]) -> str:
+    """What would settle claims that are open."""
+    needed = {claim: found.runs_to_settle() for claim, found in still}
+    enough = {claim: runs for claim, runs in needed.items() if runs is not None}
     if not enough:
         return "more runs would settle none of them: faces of more people are needed"
+    which = "all of them" if len(enough) == len(needed) else f"{len(enough)} of them"
+    if len(enough) < min(len(needed), NAMED):
+        which += f", {' and '.join(enough)},"
     text = (
-        f"some {max(enough)} runs of each setting would bring the interval of"
-        f" {'all' if len(enough) == len(still) else len(enough)} of them to ± {MARGIN:g}"
+        f"some {max(enough.values())} runs of each setting would settle {which} if differences stay"
+        " as they are"
     )
-    if len(enough) < len(still):
-        text += f"; for the other {len(still) - len(enough)} faces of more people are needed"
+    if len(enough) < len(needed):
+        text += f"; for the other {len(needed) - len(enough)} faces of more people are needed"
     return text
 
 
@@ -180,6 +186,7 @@ def _differences(
     count: int,
     apart: Sequence[Difference],
     contrary: Sequence[Difference],
+    equal: Sequence[Difference],
     names: Mapping[str, str],
 ) -> str:
     """Which of `count` differences have an interval without zero, the better setting first."""
@@ -192,6 +199,7 @@ def _differences(
             f"{names[d.one]} before {names[d.other]} by {abs(d.by):.3f}"
             f" [{min(abs(d.low), abs(d.high)):.3f}, {max(abs(d.low), abs(d.high)):.3f}]"
             + (" (in the paper the other way round)" if d in contrary else "")
+            + (" (in the paper they are equal)" if d in equal else "")
             for d in apart
         )
     return text + "."

@@ -47,6 +47,7 @@ class Comparison(NamedTuple):
     of_people: float  # standard error by drawing people alone
     of_runs: float  # standard deviation of a difference between runs, pooled over settings
     reach: float  # half of the interval of very many runs, in standard errors
+    runs: int = 0  # of each setting
 
     @property
     def effect(self) -> float:
@@ -61,17 +62,28 @@ class Comparison(NamedTuple):
         room = (margin / self.reach) ** 2 - self.of_people**2
         return None if room <= 0 else max(math.ceil(self.of_runs**2 / room), 2)
 
+    def runs_to_settle(self) -> int | None:
+        """How many runs of each setting, more than there are, would leave about an interval without
+        zero if the difference stays as it is, or else one of a margin to either side; None: as
+        above."""
+        needed = self.runs_to_tell(max(abs(self.by), MARGIN))
+        return None if needed is None else max(needed, self.runs + 1)
+
 
 def judged(rows: pd.DataFrame, columns: Sequence[str]) -> dict[str, Judged] | None:
-    """Of each division of the faces what its runs say, settings in the order of `names`; None: the
-    rows do not tell people apart, or not all settings have the same runs."""
+    """Of each division of the faces what its runs say, settings in the order of `names`, runs in
+    that of their seeds, whatever the order of the rows; None: the rows do not tell people apart, or
+    not all settings have the same runs."""
     if "right_of_each_person" not in rows:
         return None
-    found = {}
-    for (division,), part in results.grouped(rows, ("split",)).items():
+    found, settings = {}, results.grouped(rows, columns)
+    for (division,), part in results.grouped(results.by_seed(rows), ("split",)).items():
         groups = results.grouped(part, columns)
+        if groups.keys() != settings.keys():
+            return None
+        groups = {setting: groups[setting] for setting in settings}
         seeds = [group["seed"].tolist() for group in groups.values()]
-        if len(groups) != len(results.grouped(rows, columns)) or any(s != seeds[0] for s in seeds):
+        if any(one != seeds[0] for one in seeds):
             return None
         cells = [
             [[person.split("/") for person in of_run.split()]
@@ -129,7 +141,7 @@ def compare(
     return [
         Comparison(
             settings[a], settings[b], float(by[i]), float(by[i] - half[i]), float(by[i] + half[i]),
-            float(of_people[i]), of_runs, of_many,
+            float(of_people[i]), of_runs, of_many, number,
         )
         for i, (a, b) in enumerate(chosen)
     ]  # fmt: skip

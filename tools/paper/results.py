@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from tools.errors import ToolError
@@ -241,6 +242,28 @@ def write_text(path: Path, text: str) -> None:
 def grouped(table: pd.DataFrame, columns: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
     """The runs of every setting, which these columns tell, in the order of their first."""
     return dict(iter(table.groupby(list(columns), sort=False)))
+
+
+def by_seed(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs in the order of their seeds, which that of their rows need not be: several processes
+    may have added them."""
+    return table.iloc[np.argsort(np.array(values(table, "seed")), kind="stable")]
+
+
+def paired(
+    table: pd.DataFrame, columns: Sequence[str], figure: str
+) -> tuple[dict[tuple[str, ...], list[float]], bool]:
+    """A figure of the runs of every setting, by division of the faces (`split`, where there are
+    several) and seed, and whether all settings have the same ones, so that their first runs, their
+    second ones and so on can be compared."""
+    block = ["split", "seed"] if "split" in table else ["seed"]
+    ordered = by_seed(table)
+    if "split" in table:
+        ordered = ordered.sort_values("split", kind="stable")
+    groups = grouped(ordered, columns)
+    found = {setting: values(groups[setting], figure) for setting in grouped(table, columns)}
+    blocks = [group[block].to_numpy().tolist() for group in groups.values()]
+    return found, all(one == blocks[0] for one in blocks)
 
 
 def values(table: pd.DataFrame, figure: str) -> list[float]:

@@ -132,13 +132,11 @@ def page(
     )  # fmt: skip
     yield LEGEND + " Acc and Loss are those of training, under dropout and augmentation."
     yield "## The paper's order, or noise?"
+    yield run_by_run(rows, SETTING)
     for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", f"V.AUC{NO_AUC}")):
         means = {row["activation"]: row[figure] for row in summary}
-        of_runs = {
-            key: results.values(group, figure)
-            for (key,), group in results.grouped(rows, SETTING).items()
-        }
-        between = intervals.differences(of_runs)
+        of_runs, alike = results.paired(rows, SETTING, figure)
+        between = intervals.differences({key: v for (key,), v in of_runs.items()}, blocks=alike)
         statement = ordering.order_statement(
             means, ORDER, between, paper.NAMES, again=figure == "val_auc"
         )
@@ -148,6 +146,18 @@ def page(
     yield "## What was reduced, and what else differs"
     yield reductions(NAME, rows, BUDGETS)
     yield from _shipped(bundled)
+
+
+def run_by_run(rows: pd.DataFrame, setting: Sequence[str]) -> str:
+    """How the differences below are taken; of `table2`, too."""
+    counts = {len(group) for group in results.grouped(rows, setting).values()}
+    if min(counts) < 2 or not results.paired(rows, setting, "seed")[1]:
+        return ""
+    return (
+        "Settings are compared run by run, as those of one seed saw the same faces in the same"
+        " order, changed alike (Tukey's intervals, seeds as blocks). They are of runs alone, judged"
+        " by these people's faces."
+    )
 
 
 def comparisons(
@@ -169,7 +179,8 @@ def paired(compared: Sequence[people.Comparison], names: Mapping[str, str]) -> I
         " drawing people anew (2,000 times) and Student's t for runs (the largest studentised"
         f" deviation). The widest is ± {widest:.3f}. SD of runs: how much a difference moves from"
         f" seed to seed, {compared[0].of_runs:.3f}, of all settings pooled, as few runs say little"
-        " of one. SE by people: what other people would change alone."
+        " of one. SE by people: what other people would change alone. To settle a claim of the"
+        f" paper takes an interval without zero, or one of ± {people.MARGIN:g} at most."
     )
 
 

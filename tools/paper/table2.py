@@ -183,13 +183,13 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
     )
     yield table1.LEGEND + " A dash: the paper prints ten of the twelve combinations."
     yield "## The paper's order, or noise?"
+    yield table1.run_by_run(rows, SETTING)
     for figure, name in (("val_accuracy", "V.Acc"), ("val_auc", f"V.AUC{table1.NO_AUC}")):
-        of_runs = {
-            name_of(*setting): results.values(group, figure)
-            for setting, group in results.grouped(rows, SETTING).items()
-        }
+        of_runs, alike = results.paired(rows, SETTING, figure)
         means = {name_of(row["activation"], row["learning_rate"]): row[figure] for row in summary}
-        between = intervals.differences(of_runs, blocks=True)  # a division of the faces each
+        between = intervals.differences(
+            {name_of(*setting): found for setting, found in of_runs.items()}, blocks=alike
+        )
         statement = ordering.order_statement(
             means, order, between, names, again=figure == "val_auc"
         )

@@ -116,12 +116,13 @@ def page(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> Iterator[str]
     )
     yield LEGEND
     yield "## The paper's order, or noise?"
-    between = intervals.differences(
-        {
-            activation: results.values(group, "test_accuracy")
-            for (activation,), group in results.grouped(rows, SETTING).items()
-        }
-    )
+    of_runs, alike = results.paired(rows, SETTING, "test_accuracy")
+    between = intervals.differences({name: v for (name,), v in of_runs.items()}, blocks=alike)
+    if alike and between:
+        yield (
+            "Runs of one seed began with the same weights and saw the pictures in the same order:"
+            " activations are compared seed by seed (Tukey's intervals with seeds as blocks)."
+        )
     means = {row["activation"]: row["test_accuracy"] for row in summary}
     yield ordering.order_statement(means, paper.TABLE5, between, paper.NAMES)
     yield "## What was reduced, and what else differs"
