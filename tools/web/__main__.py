@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from minimeso.detect.pair import find_detector
-from tools.errors import ToolError
+from tools.errors import exit_status
 
 from .page import make_page
 
@@ -23,16 +23,17 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("out", metavar="OUT.html", type=Path)
     parser.add_argument("--model", default="default", help="bundled model or pair, or a file")
-    parser.add_argument("--no-simd", action="store_true", help="for browsers before 2023")
+    parser.add_argument(
+        "--no-simd", action="store_true", help="for computers whose CPU lacks SSE4.1"
+    )
     options = parser.parse_args(argv)
-    try:
+
+    def work() -> None:
         page = make_page(find_detector(options.model), simd=not options.no_simd)
-    except ToolError as error:
-        print(error, file=sys.stderr)
-        return 2
-    options.out.write_text(page, encoding="utf-8")
-    print(f"{options.out}: {len(page):,} bytes")
-    return 0
+        options.out.write_text(page, encoding="utf-8")
+        print(f"{options.out}: {len(page):,} bytes")
+
+    return exit_status("web", work)
 
 
 if __name__ == "__main__":

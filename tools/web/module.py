@@ -61,7 +61,8 @@ def _compiled(folder: Path, sources: list[str], flags: list[str]) -> bytes:
     made = folder / "page.wasm"
     command = [
         "clang", "--target=wasm32", "-std=c11", "-O2", "-nostdlib", "-nostdlibinc",
-        "-fno-math-errno", "-mbulk-memory", "-isystem", HERE / "libc", "-I", folder, *flags,
+        "-fno-math-errno", "-mbulk-memory", "-Werror=implicit-function-declaration",
+        "-isystem", HERE / "libc", "-I", folder, *flags,
         HERE / "judge.c", *(folder / source for source in sources),
         "-Wl,--no-entry", "-Wl,--strip-all", f"-Wl,-z,stack-size={_STACK_BYTES}", "-o", made,
     ]  # fmt: skip

@@ -12,7 +12,7 @@ const WORDS = {real: "no trace of a swap of the kinds it knows", fake: "looks sw
   uncertain: "uncertain"};
 const COLORS = {real: "#1b7f4d", fake: "#c62828", uncertain: "#b26a00"};
 const THRESHOLD = 0.6, OVERLAP = 0.3, MOST_LOGIT = facts.most_logit, LEAST_FACE = 50;
-let engine, image;
+let engine, image, taken = 0;
 
 async function load() {
   const packed = Uint8Array.from(atob(document.getElementById("module").textContent),
@@ -155,16 +155,34 @@ function judgeAll(asWhole) {
 }
 
 async function take(file) {
+  const mine = ++taken;
+  let found;
   delete state.dataset.done;
   state.textContent = "Looking.";
   try {
-    image = await createImageBitmap(file, {colorSpaceConversion: "none", premultiplyAlpha: "none"});
-  } catch {
-    state.textContent = `${file.name}: no picture that this browser can read.`;
-    state.dataset.done = "no";
+    await loaded;
+  } catch (error) {
+    cannotRun(error);
     return;
   }
-  guarded(false);
+  try {
+    found = await createImageBitmap(file, {colorSpaceConversion: "none", premultiplyAlpha: "none"});
+  } catch {
+    found = null;
+  }
+  if (mine !== taken) return; // another picture was given meanwhile
+  if (found) {
+    image = found;
+    guarded(false);
+  } else {
+    state.textContent = `${file.name}: no picture that this browser can read.`;
+    state.dataset.done = "no";
+  }
+}
+
+function cannotRun(error) {
+  state.textContent = `This browser cannot run it: ${error.message}.`;
+  state.dataset.done = "no";
 }
 
 function guarded(asWhole) {
@@ -186,9 +204,8 @@ for (const kind of ["dragover", "dragleave", "drop"])
     place.classList.toggle("over", kind === "dragover");
     if (kind === "drop" && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
   });
-load().then(() => {
-  state.textContent = "Ready.";
+const loaded = load();
+loaded.then(() => {
+  if (!taken) state.textContent = "Ready.";
   state.dataset.ready = "yes";
-}, (error) => {
-  state.textContent = `This browser cannot run it: ${error.message}.`;
-});
+}, cannotRun);

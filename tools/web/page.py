@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 from minimeso import __version__
-from minimeso.detect.pair import Pair
+from minimeso.detect.pair import Pair, input_size
 from minimeso.detect.thorough import WIDER
 from minimeso.detect.track_score import MOST_LOGIT
 from minimeso.engine import Model
@@ -37,6 +37,9 @@ def make_page(detector: Model | Pair, *, simd: bool = True) -> str:
     framing, limits = fast.framing or {}, detector.thresholds
     if framing.get("resample") not in ("bilinear", "bicubic_2x") or limits is None:
         raise ToolError(f"{detector.name}: no detector whose faces are cut as a page can")
+    height, width = input_size(fast)
+    if height != width:
+        raise ToolError(f"{detector.name}: its faces are {width} x {height}, a page cuts squares")
     module = build(fast, pair.thorough if pair else None, simd=simd)
     facts: dict[str, Any] = {
         "finder_side": FINDER_SIDE,

@@ -5,6 +5,7 @@
 #define INFINITY __builtin_inff()
 double sqrt(double x);
 double ceil(double x);
+double floor(double x);
 double fabs(double x);
 float fabsf(float x);
 float copysignf(float x, float sign);
