@@ -178,8 +178,10 @@ def test_the_pilot_and_stage_1_on_a_set(
     monkeypatch.setitem(SETS, "ffpp-swaps", SETS["ffpp"])  # val has neither swap here
     assert command.main(["pilot", *arguments]) == 0
     rows = results.read_table(tmp_path / "out" / "pilot" / "runs.csv")
-    assert rows["set"].tolist() == [*BALANCED, *BALANCED]
-    assert rows["protocol"].tolist() == ["paper"] * len(BALANCED) + ["pixel"] * len(BALANCED)
+    assert rows["set"].tolist() == [*BALANCED, *BALANCED, "ffpp-swaps"]
+    protocols = ["paper"] * len(BALANCED) + ["pixel"] * len(BALANCED) + ["pixel-long"]
+    assert rows["protocol"].tolist() == protocols
+    assert rows["epochs"].tolist() == ["1"] * 2 * len(BALANCED) + ["2"]
     page = (tmp_path / "out" / "pilot" / "pilot.md").read_text()
     assert all(f"`{name}`" in page for name in BALANCED) and "V.AUC 0.85" in page
     assert command.main(["table1", "--set", "ffpp", *arguments]) == 0

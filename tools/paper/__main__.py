@@ -91,7 +91,8 @@ def parser() -> argparse.ArgumentParser:
         help=f"faces of --data's faces/ and more/ for {', '.join(OF_SETS)}: {', '.join(BALANCED)}",
     )
     add("--protocol", choices=PROTOCOLS, default="paper",
-        help=f"how {', '.join(OF_SETS)} train; pixel: {PROTOCOLS['pixel'].about}")  # fmt: skip
+        help=f"how {', '.join(OF_SETS)} train; "
+             + "; ".join(f"{name}: {how.about}" for name, how in PROTOCOLS.items()))  # fmt: skip
     add("--out", type=Path, metavar="OUT",
         help="folder of the results, of one budget; default: paper-results/BUDGET")  # fmt: skip
     add("--cache", type=Path, metavar="DIR", help="folder for decoded faces; default: OUT/cache")

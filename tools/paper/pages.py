@@ -12,7 +12,7 @@ import pandas as pd
 
 from tools.files import atomic_file
 from tools.paper.intervals import Interval, interval
-from tools.paper.results import Budget, grouped, values, write_text
+from tools.paper.results import PROTOCOLS, Budget, grouped, values, write_text
 
 SMOKE = (
     "**A smoke run: it shows that the machinery works. Its figures mean nothing;** see `--budget"
@@ -43,10 +43,11 @@ def budget_of_now(rows: pd.DataFrame, runs: Iterable[int], now: Mapping[str, Bud
     row = rows.iloc[0]
     name = row["budget"]
     budget = now[name]
-    if (int(row["epochs"]), int(row["limit"])) != (budget.epochs, budget.examples):
+    epochs = budget.epochs * PROTOCOLS[row.get("protocol") or "paper"].times
+    if (int(row["epochs"]), int(row["limit"])) != (epochs, budget.examples):
         return (
             f" These runs are of an older budget: `{name}` is {budget.runs} runs of"
-            f" {budget.epochs} epochs now, and wants another `--out`."
+            f" {epochs} epochs now, and wants another `--out`."
         )
     missing = min(runs) < budget.runs
     return f" The command makes {budget.runs} runs: some are missing." if missing else ""

@@ -47,7 +47,9 @@ def train_runs(
 ) -> None:
     """Trains the wanted runs that are not finished; `divide` makes the splits of another number."""
     folder = options.folder(name)
-    settings = {"budget": options.budget, "epochs": budget.epochs, "limit": budget.examples}
+    protocol = PROTOCOLS[options.protocol]
+    epochs = budget.epochs * protocol.times
+    settings = {"budget": options.budget, "epochs": epochs, "limit": budget.examples}
     settings |= options.faces
     runs = Runs(folder, settings, KEY)
     with told():
@@ -67,11 +69,11 @@ def train_runs(
                 recipe = detectors.Recipe(
                     activation=str(run["activation"]),
                     learning_rate=float(str(run["learning_rate"])),
-                    epochs=budget.epochs,
+                    epochs=epochs,
                     precision=networks.fastest_precision("mesoinception4", device),
                     seed=int(str(run["seed"])),
                     limit=budget.examples,
-                    **PROTOCOLS[options.protocol].recipe,
+                    **protocol.recipe,
                 )
                 out = checkpoint(folder, run).parent
                 out.mkdir(parents=True, exist_ok=True)

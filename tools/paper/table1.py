@@ -194,7 +194,7 @@ def reductions(name: str, rows: pd.DataFrame, budgets: Mapping[str, Budget], *mo
     points = [
         f"Budget `{budget}` (`python -m tools.paper {name}{asked(rows)} --budget"
         f" {budget} --data DIR`): {pages.counted(of_a_setting)} of the paper's"
-        f" {full.runs} runs of a setting, {rows['epochs'].iloc[0]} of its {full.epochs} epochs,"
+        f" {full.runs} runs of a setting, {_epochs(int(rows['epochs'].iloc[0]), full.epochs)},"
         f" {pages.counted(rows['train_faces'])} faces to train and"
         f" {pages.counted(rows['val_faces'])} to validate (12,353 in all there,"
         " a tenth of them to validate)." + pages.budget_of_now(rows, of_a_setting, budgets)
@@ -220,6 +220,10 @@ def reductions(name: str, rows: pd.DataFrame, budgets: Mapping[str, Budget], *mo
     )
     points.append(pages.machine(rows, _settings))
     return "\n".join(f"- {point}" for point in (*points, *more))
+
+
+def _epochs(here: int, there: int) -> str:
+    return f"{here} of its {there} epochs" if here <= there else f"{here} epochs for its {there}"
 
 
 def asked(rows: pd.DataFrame) -> str:
