@@ -361,7 +361,8 @@ def test_shipped_models_stand_beside(
     rows = results.read_table(tmp_path / "shipped.csv")
     assert rows["model"].tolist() == ["default", "other"]
     assert list(table1._shipped(rows)) == []
-    bundled("pish", "pish", 0.8, seed=3)
+    bundled("default", "leaky_relu", 0.75, start="default.npz")  # went on from its former self
+    bundled("pish", "pish", 0.8, seed=3, start="pish.npz")
     results.write_table(tmp_path / "shipped.csv", list(table1.shipped(tmp_path)))
     rows = results.read_table(tmp_path / "shipped.csv")
     text = "\n".join(table1._shipped(rows))

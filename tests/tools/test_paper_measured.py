@@ -120,6 +120,15 @@ def test_committed_results_are_what_their_csv_says(name: str, tmp_path: Path) ->
         assert (out / name / path.name).read_bytes() == path.read_bytes()
 
 
+def test_the_shipped_models_are_those_there_are(tmp_path: Path) -> None:
+    """The committed table of them says what their files say: whoever ships others makes it anew."""
+    for path in table1.MODELS.glob("mesoinception4-*.npz"):
+        (tmp_path / path.name).symlink_to(path)
+    results.write_table(tmp_path / "shipped.csv", list(table1.shipped(tmp_path)))
+    committed = COMMITTED / "table1" / "shipped.csv"
+    assert committed.read_bytes() == (tmp_path / "shipped.csv").read_bytes()
+
+
 def _how(experiment: str, folder: str) -> list[str]:
     """The options of the command that wrote into this folder."""
     for of_set, protocol in itertools.product(("", *BALANCED), results.PROTOCOLS):

@@ -1,7 +1,7 @@
 """Stage 1 (Table 1): which activation? Five settings of MesoInception-4, several runs each.
 
-Beside that stand the full-length runs behind the bundled models, one a setting, if two or more of
-them have the same recipe: `shipped.csv`.
+Without `--set`, beside that stand the runs behind the bundled models, one a setting, if
+two or more of them have the same recipe: `shipped.csv`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def run(options: Options) -> None:
 
     folder = options.folder(NAME)
     models = list(shipped(MODELS))
-    if models:
+    if models and not options.set:
         results.write_table(folder / "shipped.csv", models)
     budget = BUDGETS[options.budget]
     wanted = [
@@ -68,7 +68,8 @@ def shipped(models: Path) -> Iterator[dict[str, object]]:
         if meta.get("architecture") != "mesoinception4":
             continue
         recipe, metrics = meta.get("recipe", {}), meta.get("metrics", {})
-        same = {key: recipe[key] for key in sorted(recipe) if key not in ("activation", "seed")}
+        own = {"activation", "seed"} | ({"start"} if recipe.get("start") == path.name else set())
+        same = {key: recipe[key] for key in sorted(recipe) if key not in own}
         row: dict[str, object] = {"model": model.name, "activation": meta["activation"]}
         with contextlib.suppress(KeyError):  # whoever made it, it was not tools/train/release.py
             row |= {"epochs": recipe["epochs"], "seed": recipe["seed"]}
@@ -262,9 +263,9 @@ def _shipped(models: pd.DataFrame | None) -> Iterator[str]:
     if len(largest) < 2:
         return
     group = sorted(largest.to_dict("records"), key=lambda row: -float(row["val_auc"]))
-    yield "## The full-length runs behind the shipped models"
+    yield "## The runs behind the shipped models"
     yield pages.markdown_table(
-        ["Activation", "model", "epochs", "V.Acc", "V.AUC", "test Acc", "test AUC"],
+        ["Activation", "model", "planned epochs", "V.Acc", "V.AUC", "test Acc", "test AUC"],
         [
             [paper.NAMES[row["activation"]], f"`{row['model']}`", row["epochs"]]
             + [
@@ -277,8 +278,9 @@ def _shipped(models: pd.DataFrame | None) -> Iterator[str]:
     )
     recipe = ", ".join(f"{key} {value}" for key, value in json.loads(group[0]["recipe"]).items())
     yield (
-        f"One run a setting, all of one recipe, which goes beyond the paper's: {recipe}. The"
-        " intervals are 95 %, by drawing whole people; the figures those of the model cards, after"
+        f"One run a setting, all of one recipe, which goes beyond the paper's: {recipe}. Faces and"
+        " figures are those of the model cards, which say what it began with and what became of its"
+        " weights; the intervals are 95 %, by drawing whole people, accuracies those after"
         " calibration."
     )
     aucs = {row["activation"]: float(row["val_auc"]) for row in group}
