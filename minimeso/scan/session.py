@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from .batches import Batch, Batches
 from .judge import Answer
 from .pieces import Cut
+from .process import Clock
 from .schema import given_up
 from .task import Plan, judge_batch, packed, unpacked
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at whether somebody wants to stop, and at how many workers there are.
 _LOOK_SECONDS, _COUNT_SECONDS = 0.25, 5.0
+#: Seconds after which a scheduler that was asked how many they are, and says nothing, is as good as
+#: lost.
+_SILENT_SECONDS = 60.0
 #: Seconds in which a result arrives; each time that it does not, the others come first, and then it
 #: is waited for twice as long, up to so many.  It arrives, or is computed again because its worker
 #: died with it, or was stopped, which Dask notices in two minutes.
@@ -70,7 +74,8 @@ class Session:
         self._running: dict[str, tuple[Future, Batch]] = {}
         self._late: Counter[str] = Counter()  # how often a result did not arrive
         self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._workers, self._counted, self._seen = 1, -1e9, time.monotonic()
+        self._workers, self._seen = 1, time.monotonic()
+        self._census: _Census | None = None
         self.tick: Callable[[int], None] = lambda workers: None
         self.patience = math.inf
 
@@ -123,18 +128,19 @@ class Session:
         future.add_done_callback(lambda future: self._done.put(future.key))
 
     def _count_workers(self) -> None:
-        now = time.monotonic()
-        if now - self._counted > _COUNT_SECONDS:
-            self._counted = now
-            try:
-                threads = self._client.nthreads()
-            except Exception:  # Dask's, many kinds: if the scheduler is gone, the results say so
-                return
-            self._workers = sum(threads.values())
-            if self._workers:
-                self._seen = now
-            elif now - self._seen > self.patience:
-                raise LostSchedulerError("none is left")
+        census = self._census
+        if census is None or (census.is_over and census.seconds() > _COUNT_SECONDS):
+            census = self._census = _Census(self._client)
+        elif not census.is_over and census.seconds() > _SILENT_SECONDS:
+            raise LostSchedulerError(f"it says nothing for {_SILENT_SECONDS:g} s")
+        workers = census.take()
+        if workers is None:
+            return
+        self._workers, now = workers, time.monotonic()
+        if workers:
+            self._seen = now
+        elif now - self._seen > self.patience:
+            raise LostSchedulerError("none is left")
 
     def _collect(self, key: str, most: float = _MOST_SECONDS) -> None:
         """Take the result of a task, whatever it is, if it arrives within so many seconds."""
@@ -191,6 +197,33 @@ class Session:
                 self._collect(self._done.get_nowait(), left)
             except (queue.Empty, LostSchedulerError):
                 return
+
+
+class _Census:
+    """How many workers there are, asked in a thread: a scheduler that is stopped never answers.
+
+    Attributes:
+        seconds: since it was asked.
+        is_over: whether it answered, or cannot be asked.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._found: int | None = None
+        self.seconds, self.is_over = Clock(), False
+        thread = threading.Thread(target=self._ask, args=(client,), daemon=True)
+        thread.start()
+        thread.join(_LOOK_SECONDS)  # the answer comes at once, mostly
+
+    def _ask(self, client: Client) -> None:
+        # Dask's errors are of many kinds: if the scheduler is gone, the results say so
+        with contextlib.suppress(Exception):
+            self._found = sum(client.nthreads().values())
+        self.is_over = True
+
+    def take(self) -> int | None:
+        """The number, if it is known; once."""
+        found, self._found = self._found, None
+        return found
 
 
 def _known(error: BaseException) -> BaseException:

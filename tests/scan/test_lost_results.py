@@ -61,6 +61,28 @@ def test_workers_of_this_machine_that_are_all_gone(monkeypatch: pytest.MonkeyPat
         deserted.run()
 
 
+class Frozen(Deserted):
+    """Its scheduler is stopped: it is there, and never answers."""
+
+    def nthreads(self) -> dict[str, int]:
+        threading.Event().wait()
+        return {}
+
+
+def test_who_stops_does_not_wait_for_a_scheduler_that_is_stopped() -> None:
+    """Ctrl-C was not heard."""
+    left = session(Frozen(), [])
+    left.tick = lambda _: left._stop.set()
+    left.run()
+
+
+def test_a_scheduler_that_never_answers_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_COUNT_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_SILENT_SECONDS", 0.4)
+    with pytest.raises(LostSchedulerError, match="says nothing"):
+        session(Frozen(), []).run()
+
+
 class Silent(Client):
     """The worker of the first task is stopped when that is done; it has the result."""
 
