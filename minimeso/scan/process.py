@@ -144,9 +144,10 @@ class JudgeProcess:
         with contextlib.suppress(OSError):
             send(process.stdin, pickle.dumps((self._make, self._folder.name, self._limits)))
         clock = Clock()
-        while clock() < _START_SECONDS:
+        while (seconds := clock()) < _START_SECONDS:
             kind, value = self._next()
-            if kind == "died":
+            # who was stopped by somebody is tried again
+            if kind == "died" or (seconds > self._limits.stall and _is_stopped(process.pid)):
                 return self._end("died")
             if kind:
                 return kind, value

@@ -66,23 +66,26 @@ def meanwhile(call: Any) -> threading.Thread:
     return thread
 
 
-def test_a_process_that_is_killed_at_its_start_is_started_anew(process: JudgeProcess) -> None:
-    """The scan ended of it."""
-    killed: list[int] = []
+def test_a_process_that_is_killed_or_stopped_at_its_start_is_started_anew(
+    process: JudgeProcess,
+) -> None:
+    """The scan ended of it; where it was stopped after five minutes."""
+    process._limits = Limits(stall=0.1)
+    found: list[psutil.Process] = []
 
     def kill() -> None:
-        while len(killed) < 3:
+        while len(found) < 3:
             for child in children():
-                if child.pid not in killed:
-                    killed.append(child.pid)
+                if child not in found:
+                    found.append(child)
                     with suppress(psutil.NoSuchProcess):
-                        child.kill()
+                        child.suspend() if len(found) == 1 else child.kill()
             time.sleep(0.002)
 
     thread = meanwhile(kill)
-    assert judged(process, "a") == ["ok"]
+    process._ensure()
     thread.join()
-    assert len(killed) == 3
+    assert process.pid not in [child.pid for child in found] and not found[0].is_running()
 
 
 def test_a_process_that_always_ends_at_its_start(
