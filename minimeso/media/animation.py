@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from ..notes import Note
 from .clip import MAX_ANIMATED_PIXELS, Clip, Convert
-from .containers import ends_early
+from .containers import INSTEAD, NO_TIME, ends_early
 from .formats import SIGNATURE_BYTES
 from .joined import others
 from .opening import NamelessFile, check_size, open_container, text_of
@@ -18,9 +18,6 @@ from .pixels import rgb_of_image
 
 if TYPE_CHECKING:
     from PIL import Image
-
-#: Milliseconds that browsers take for no time at all, and how long they show such a frame.
-_SHORTEST, _INSTEAD = 10.0, 100.0
 
 
 def is_animated_webp(start: bytes) -> bool:
@@ -115,8 +112,8 @@ class Animation(Clip):
             self.faults = (Note("damaged_after", {**counts, "reason": text_of(error)}),)
             return None
         self.frames_read += 1
-        milliseconds = float(self._image.info.get("duration", 0))
-        self._t += (milliseconds if milliseconds > _SHORTEST else _INSTEAD) / 1000
+        seconds = float(self._image.info.get("duration", 0)) / 1000
+        self._t += seconds if seconds > NO_TIME else INSTEAD
         return t, number
 
     def _conversion_of(self, frame: int) -> Convert:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 #: Frames a second where the file names none.
 _USUAL_RATE = 25.0
+#: Seconds that browsers take for no time at all when a picture moves, and how long they show such a
+#: frame instead.
+NO_TIME, INSTEAD = 0.01, 0.1
+#: FFmpeg's names of moving pictures; a WebP is read by Pillow.
+_MOVING_PICTURES = ("gif", "apng")
+#: Times of frames are rounded; so much is no difference.
+_SAME = 1e-6
 #: How the outermost parts of an MP4 file are called, of which one is its first.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 #: Parts without which frames would be missing.  Behind the last part cameras append what is none
@@ -120,7 +127,8 @@ class Clock:
     little (in files that number frames in another order than they show them) counts a millisecond.
     One that goes back by more than a second, stands still for eight frames, or leaps beyond the end
     of the clip means that the file's clock was set anew, as where recordings were joined: from
-    there on the times continue where they were.
+    there on the times continue where they were; a stamp that stands on counts a frame's length.
+    Moving pictures move as in a browser.
 
     Args:
         rate: frames a second, if known.
@@ -141,6 +149,9 @@ class Clock:
         self.t: float | None = None
         self._zero = zero
         self._stuck = 0
+        self._stood: float | None = None  # the stamp that stood still for eight frames
+        self._stamp: float | None = None  # the last one
+        self._moves_as_in_browsers = kind in _MOVING_PICTURES
         may_leap = duration is None and kind.startswith("matroska")
         self._longest = math.inf if may_leap else max(duration or 0.0, 60.0)
 
@@ -152,12 +163,18 @@ class Clock:
         if stamp is None or self._zero is None:
             self.t = after
             return after
+        if self._moves_as_in_browsers and self._stamp is not None:
+            shown = stamp - self._stamp
+            self._zero -= INSTEAD - shown if 0 < shown <= NO_TIME + _SAME else 0.0
+        self._stamp = stamp
         t = stamp - self._zero
         if self.t is None:
             self.t = t
             return t
         self._stuck = self._stuck + 1 if t <= self.t else 0
-        if t < self.t - 1 or self._stuck >= 8 or t - self.t > self._longest:
+        is_set_anew = t < self.t - 1 or t - self.t > self._longest
+        if is_set_anew or self._stuck >= 8 or stamp == self._stood:
+            self._stood = None if is_set_anew else stamp
             self._zero, self._stuck = stamp - after, 0
             t = after
         self.t = max(t, self.t + 1e-3)

@@ -48,8 +48,9 @@ def test_clock_that_stands_still() -> None:
     from minimeso.media.containers import Clock
 
     clock = Clock(25.0, None)
-    times = [clock.read(3.0) for _ in range(100)]
+    times = [clock.read(3.0) for _ in range(100)] + [clock.read(3.04)]
     assert (np.diff(times) > 0).all()
+    assert times[8:] == pytest.approx(np.arange(93) / 25 + times[8])
     clock = Clock(None, None)
     assert clock.step == 1 / 25
 

@@ -173,6 +173,14 @@ def test_a_webp_without_times_moves_as_in_a_browser(tmp_path: Path) -> None:
     assert np.allclose(read(path, every_frame=True)[0], np.arange(6) / 10)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_pictures_of_hardly_any_time_move_as_in_a_browser(tmp_path: Path, kind: str) -> None:
+    """Which show what is to last a hundredth of a second, as fast as can be, for a tenth."""
+    path = tmp_path / "fast"
+    path.write_bytes(animation_bytes(kind, milliseconds=10))
+    assert np.allclose(read(path, every_frame=True)[0], np.arange(6) / 10)
+
+
 def test_times_start_at_zero(tmp_path: Path) -> None:
     path = clip_file(tmp_path, stamps=range(500, 510), kind="mpegts", codec="mpeg2video")
     assert np.allclose(read(path, every_frame=True)[0], np.arange(10) / 25)
