@@ -70,6 +70,11 @@ def run(options: argparse.Namespace) -> int:
         )
         for model in models
     ]
+    if pair and (shared := set(exports[0].files) & set(exports[1].files)):
+        raise InputError(
+            f"{pair.fast.name} and {pair.thorough.name} would both be {min(shared)}: export them "
+            "one by one, with --name"
+        )
     folder = Path(options.out)
     try:
         for exported in exports:

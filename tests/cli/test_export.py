@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.detectors import random_detector, saved, saved_pair, small_pair
+from support.detectors import random_detector, saved, saved_pair, small_detector, small_pair
 
 from minimeso.cli import main
 
@@ -31,6 +31,15 @@ def test_a_pair_is_two_networks(tmp_path: Path, capsys: Captured) -> None:
     assert capsys.readouterr().out.count(".plan: weights") == 2
     assert len(list((tmp_path / "out").glob("*.plan"))) == 2
     assert main(["export", pair, str(tmp_path / "out"), "--name", "mine"]) == 2
+
+
+def test_networks_of_a_pair_with_one_name_in_c(tmp_path: Path, capsys: Captured) -> None:
+    """The second was written over the first, and both were said to be there."""
+    names = {"fast": small_detector("a-b", 1), "thorough": small_detector("a_b", 2)}
+    pair = saved_pair(small_pair(**names), tmp_path)
+    assert main(["export", pair, str(tmp_path / "out")]) == 2
+    assert "a-b and a_b would both be a_b.c: export them one by one" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_size_and_floats(tmp_path: Path, capsys: Captured) -> None:
