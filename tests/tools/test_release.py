@@ -14,7 +14,9 @@ pytest.importorskip("tqdm")
 
 from support.made_faces import arguments  # noqa: E402
 
+import minimeso  # noqa: E402
 from minimeso import FaceFinder, Graph, Model, Session, load_model, save_model  # noqa: E402
+from minimeso.detect.pair import load_pair  # noqa: E402
 from minimeso.networks import NETWORKS  # noqa: E402
 from tools.train import __main__ as train_command  # noqa: E402
 from tools.train import (  # noqa: E402
@@ -23,6 +25,7 @@ from tools.train import (  # noqa: E402
     faces,
     metrics,
     networks,
+    pair_card,
     pasted,
     release,
     trainer,
@@ -185,3 +188,20 @@ def test_release_calibrates_and_tells_its_limits(
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("6 faces, scale 1.0 to 1.0:  found 1.0000")
     assert second.startswith("6 faces, scale 0.7 to 1.3:") and "moved 0.0000" in second
+
+
+def test_the_bundled_cards_are_what_their_files_say() -> None:
+    """Each with the terms of faces and of first weights, and where groups differ."""
+    bundled = Path(minimeso.__file__).parent / "models"
+    for path in bundled.glob("*-*.npz"):
+        if path.name.startswith("yunet"):
+            continue
+        text = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert text == card.text(load_model(path)), path
+        assert "is not settled: ask" in text and "EfficientNet-Lite" in text.split("## Terms")[1]
+        assert "shipped before" not in text or "git show" in text
+        assert "teacher ," not in text
+    pish = (bundled / "mesoinception4-pish.md").read_text(encoding="utf-8").split("## By")[0]
+    assert "by skin tone** (AUC, test): light skin 0.811, medium skin 0.775, dark skin" in pish
+    pair = pair_card.text(load_pair(bundled / "default.json"))
+    assert pair == (bundled / "default.md").read_text(encoding="utf-8")

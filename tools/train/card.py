@@ -23,7 +23,7 @@ CARD = """\
 
 **It errs often.** It separates the fakes of the test split from the real faces with an AUC of
 {test[auc]:.3f} (0.5 is chance, 1 is perfect). It says `uncertain` for {undecided}.
-
+{attention}
 | | val (used to choose and calibrate) | test (nothing chosen by it) |
 |---|---|---|
 {rows}
@@ -71,7 +71,8 @@ Epoch {epoch} of the run was the best on val.{note}
   are rarer, most of what it calls fake may be real. It is no proof.
 - Only one frame of a video was measured. In a clip its errors repeat from frame to frame.
 
-Licence of the weights: {licence}.
+## Terms
+{terms}
 """
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
@@ -110,6 +111,19 @@ DRAWN = {
     "sets": "whole people",
     "folders": "faces (too narrow where several are of one person)",
 }
+
+#: Whose terms the faces have, by `Faces.layout`.
+TERMS = {
+    "pairs": "The faces are for research: DFDC (its competition's rules); none is in this package.",
+    "sets": """\
+The faces are for research: DFDC (its competition's rules), FaceForensics++ and LFW (research
+terms); none is in this repository.""",
+    "folders": "The terms of the faces are known to whoever has those folders.",
+}
+GIVEN = """\
+The weights here are given under the {licence} licence as far as
+they are ours to give; whether the terms of the faces bind who uses weights that were trained on
+them is not settled: ask before you earn money with them."""
 
 LABELS = {
     "faces": "faces",
@@ -158,6 +172,49 @@ def group_table(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         for key in ("real_called_fake", "fake_called_real"):
             cells.append("" if values.get(key) is None else f"{values[key]:.1%}")
         yield f"| {' | '.join(cells)} |"
+
+
+def attention(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where groups of skin or size differ by more than .05 of AUC: said at the top."""
+    said = []
+    for what, names in (
+        ("skin tone", ("light skin", "medium skin", "dark skin")),
+        ("size", ("square under 110 pixels", "110 to 160", "160 and more")),
+    ):
+        for split in ("val", "test"):
+            groups = metrics[split].get("groups", {})
+            aucs = {
+                name: groups[name]["auc"]
+                for name in names
+                if name in groups and groups[name].get("auc") is not None
+            }
+            if aucs and max(aucs.values()) - min(aucs.values()) > 0.05:
+                listed = ", ".join(f"{name} {auc:.3f}" for name, auc in aucs.items())
+                said.append(
+                    f"\n**It does not do equally well by {what}** (AUC, {split}): {listed}.\n"
+                )
+    return "".join([*said, "\nThese groups may differ in their sources, too.\n"] if said else [])
+
+
+def _terms(meta: Mapping[str, Any], layout: str) -> str:
+    began = ""
+    if meta["architecture"].startswith("efficientnet"):
+        size = meta["architecture"][-1]
+        began = f" The weights\nbegan with those of EfficientNet-Lite{size} (Apache License 2.0)."
+    elif meta["recipe"].get("teacher"):
+        began = (
+            " Larger\nnetworks taught it; those of this project began with the weights of"
+            " EfficientNet-Lite (Apache License\n2.0)."
+        )
+    return f"{TERMS[layout]}{began}\n{GIVEN.format(licence=meta['licence'])}"
+
+
+def _recipe(meta: Mapping[str, Any]) -> str:
+    """What was asked for; without what means nothing, such as an activation that is not there."""
+    said = {key: value for key, value in meta["recipe"].items() if value != ""}
+    if said.get("activation") != meta["activation"]:
+        said.pop("activation", None)
+    return ", ".join(f"{key} {value}" for key, value in said.items())
 
 
 def _scaled(framing: Mapping[str, Any]) -> str:
@@ -249,11 +306,12 @@ def text(model: Model) -> str:
         scaled=_scaled(model.framing or {}),
         published=_published(meta["published"]),
         clips=clips_table(meta["clips"]),
-        recipe=", ".join(f"{key} {value}" for key, value in meta["recipe"].items()),
+        recipe=_recipe(meta),
         command="\n".join(f"    {line}" for line in meta["commands"]),
         epoch=meta["best_epoch"],
         note=f" {meta['note']}" if "note" in meta else "",
-        licence=meta["licence"],
+        attention=attention(meta["metrics"]),
+        terms=_terms(meta, layout),
     )
 
 

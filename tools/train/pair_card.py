@@ -81,11 +81,8 @@ what was trained on one source alone, BEST.pt, as in docs/training.md):
 - It is no proof.{strangers}
 
 ## Terms
-The faces are for research: DFDC (its competition's rules), FaceForensics++ and LFW (research
-terms); none is in this repository. The weights of the thorough network began with those of
-EfficientNet-Lite0 (Apache License 2.0). The weights here are given under the MIT licence as far as
-they are ours to give; whether the terms of the faces bind who uses weights that were trained on
-them is not settled: ask before you earn money with them.{note}
+{faces} The weights of the thorough network began with those of
+EfficientNet-Lite0 (Apache License 2.0). {given}{note}
 """
 
 _STRANGERS = """
@@ -136,22 +133,6 @@ def _precision(metrics: Mapping[str, Any]) -> Iterator[str]:
                 f"| {name} | {row['prior']:.0%} | {row['called_fake']:.1%} | {right[0]}"
                 f" | {row['called_real']:.1%} | {right[1]} |"
             )
-
-
-def attention(groups: Mapping[str, Mapping[str, Any]]) -> str:
-    """Where groups of skin or size differ by more than .05 of AUC: said at the top."""
-    said = []
-    for what, names in (
-        ("skin tone", ("light skin", "medium skin", "dark skin")),
-        ("size", ("square under 110 pixels", "110 to 160", "160 and more")),
-    ):
-        aucs = {
-            name: groups[name]["auc"] for name in names if name in groups and "auc" in groups[name]
-        }
-        if aucs and max(aucs.values()) - min(aucs.values()) > 0.05:
-            listed = ", ".join(f"{name} {auc:.3f}" for name, auc in aucs.items())
-            said.append(f"\n**It does not do equally well by {what}** (AUC, test): {listed}.\n")
-    return "".join(said)
 
 
 def _out_of_source(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -210,7 +191,7 @@ def text(pair: Pair) -> str:
         fast=pair.fast.name,
         thorough=pair.thorough.name,
         date=meta["date"],
-        attention=attention(metrics["test"]["groups"]),
+        attention=card.attention(metrics),
         scope=scope,
         val="\n".join(card.group_table(metrics["val"]["groups"])),
         test="\n".join(card.group_table(metrics["test"]["groups"])),
@@ -228,6 +209,8 @@ def text(pair: Pair) -> str:
         spread=calibration.get("spread", "not measured"),
         small=calibration["small_faces"],
         commands="\n".join(f"    {command}" for command in _commands(pair)),
+        faces=card.TERMS["sets"],
+        given=card.GIVEN.format(licence="MIT"),
         note=f"\n\n{meta['note']}" if meta.get("note") else "",
         strangers=_STRANGERS if pair.domain is not None else "",
     )
