@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, InputError
-from .process import Clock
+from .process import Clock, is_stopped
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,6 +40,9 @@ _STARTS = 5
 _LOOK_SECONDS = 0.25
 #: Seconds in which it is there, and more for each worker: they may be many for few cores.
 _START_SECONDS, _MORE_SECONDS = 120.0, 5.0
+#: Seconds after which a worker that somebody stopped (SIGSTOP) at its start is started anew, and in
+#: which a start that nobody waits for any more ends.
+_STOPPED_SECONDS, _END_SECONDS = 5.0, 5.0
 
 
 class StoppedError(Exception):
@@ -68,6 +71,7 @@ def local_client(
     with dask.config.set(_SETTINGS), quiet(), _in_a_folder(), _none_left() as others:
         cluster = _started(
             stop or threading.Event(),
+            others,
             _START_SECONDS + _MORE_SECONDS * workers,
             n_workers=workers if processes else 1,
             threads_per_worker=1 if processes else workers,
@@ -126,22 +130,45 @@ def _none_left() -> Iterator[set[BaseProcess]]:
 
 def _kill_workers(others: set[BaseProcess]) -> None:
     """Nothing is wanted of them any more; left to themselves they need seconds to end."""
-    for child in set(multiprocessing.active_children()) - others:
-        if "Dask Worker" in child.name:
-            with contextlib.suppress(ValueError):  # it was closed meanwhile
-                child.kill()
+    for child in _workers(others):
+        with contextlib.suppress(ValueError):  # it was closed meanwhile
+            child.kill()
 
 
-def _started(stop: threading.Event, seconds: float, **options: Any) -> Any:
+def _workers(others: set[BaseProcess]) -> list[BaseProcess]:
+    new = set(multiprocessing.active_children()) - others
+    return [child for child in new if "Dask Worker" in child.name]
+
+
+class _Stopped:
+    """Kills workers that are stopped for some seconds, and that Dask would wait for."""
+
+    def __init__(self, others: set[BaseProcess]) -> None:
+        self._others = others
+        self._since: dict[BaseProcess, float] = {}
+
+    def look(self, now: float) -> None:
+        for child in _workers(self._others):
+            with contextlib.suppress(ValueError):  # as above
+                if child.pid is None or not is_stopped(child.pid):
+                    self._since.pop(child, None)
+                elif now - self._since.setdefault(child, now) > _STOPPED_SECONDS:
+                    child.kill()
+
+
+def _started(
+    stop: threading.Event, others: set[BaseProcess], seconds: float, **options: Any
+) -> Any:
     """A cluster; begun once more if a worker dies before it is there.
 
     Dask waits for ever for a worker that neither dies nor says anything.
     """
     said = f"not there after {seconds:g} s"
     for _ in range(_STARTS):
-        future, clock = _begun(options), Clock()
+        (future, thread), clock, stopped = _begun(options), Clock(), _Stopped(others)
         try:
-            while not (future.done() or stop.is_set() or clock() >= seconds):
+            while not (future.done() or stop.is_set() or (now := clock()) >= seconds):
+                stopped.look(now)
                 wait([future], _LOOK_SECONDS)
             if not future.cancel():  # it is there, maybe since the last look
                 return future.result()
@@ -150,6 +177,8 @@ def _started(stop: threading.Event, seconds: float, **options: Any) -> Any:
             continue
         finally:
             future.cancel()  # when Ctrl-C came
+        _kill_workers(others)
+        thread.join(_END_SECONDS)  # else Python, when it ends, finds a cluster that is half there
         if stop.is_set():
             raise StoppedError
         break
@@ -160,7 +189,7 @@ def _started(stop: threading.Event, seconds: float, **options: Any) -> Any:
     )
 
 
-def _begun(options: dict[str, Any]) -> Future[Any]:
+def _begun(options: dict[str, Any]) -> tuple[Future[Any], threading.Thread]:
     """A cluster that comes up in a thread; it is closed if nobody wants it any more."""
     from distributed import LocalCluster
 
@@ -182,8 +211,9 @@ def _begun(options: dict[str, Any]) -> Future[Any]:
         else:
             future.set_result(cluster)
 
-    threading.Thread(target=begin, daemon=True).start()
-    return future
+    thread = threading.Thread(target=begin, daemon=True)
+    thread.start()
+    return future, thread
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -147,7 +147,7 @@ class JudgeProcess:
         while (seconds := clock()) < _START_SECONDS:
             kind, value = self._next()
             # who was stopped by somebody is tried again
-            if kind == "died" or (seconds > self._limits.stall and _is_stopped(process.pid)):
+            if kind == "died" or (seconds > self._limits.stall and is_stopped(process.pid)):
                 return self._end("died")
             if kind:
                 return kind, value
@@ -197,7 +197,7 @@ class JudgeProcess:
             if now > limits.seconds:
                 return self._end("seconds")
             if now - alive > limits.stall:  # who was stopped by somebody is tried again
-                return self._end("died" if _is_stopped(process.pid) else "stall")
+                return self._end("died" if is_stopped(process.pid) else "stall")
             if _memory_of(process.pid) > limits.memory:
                 return self._end("memory")
 
@@ -262,7 +262,7 @@ def _with_path(path: list[str]) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(known)}
 
 
-def _is_stopped(pid: int) -> bool:
+def is_stopped(pid: int) -> bool:
     """Whether somebody stopped a process, which could go on else."""
     try:
         import psutil
