@@ -83,7 +83,10 @@ def write_library(folder: str | os.PathLike[str], compiler: str = "cc") -> list[
     if done.returncode:
         raise OutputError(f"{compiler} made no {folder / name}:\n{done.stderr[-2000:]}")
     (folder / link).unlink(missing_ok=True)
-    (folder / link).symlink_to(name)
+    try:
+        (folder / link).symlink_to(name)
+    except OSError:  # a disk without links, as of a stick or a camera
+        shutil.copyfile(folder / name, folder / link)
     write_file(folder / "minimeso.pc", _PKG_CONFIG.format(version=_version()).encode())
     return [header.name, archive.name, name, link, "minimeso.pc"]
 

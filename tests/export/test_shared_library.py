@@ -112,6 +112,17 @@ def test_the_command_writes_it_beside_a_plan(made: Path, tmp_path: Path) -> None
     )
 
 
+def test_a_disk_without_links(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a stick it was refused, and a folder asked for, after all else had been written."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    assert sorted(write_library(tmp_path)) == FILES
+    assert symbols(tmp_path / "libminimeso.so") == symbols(made / "libminimeso.so")
+
+
 def test_what_it_cannot_be_made_with(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
