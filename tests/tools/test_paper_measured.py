@@ -174,7 +174,10 @@ def test_the_pilot_says_what_its_few_runs_leave_open() -> None:
     (text,) = [part for part in pilot.page(rows, [SUMMARY], runs) if "between 2 seeds" in part]
     first, second = (float(r["val_accuracy"]) for r in runs if r["activation"] == "leaky_relu")
     assert f"scatters by {abs(first - second) / 2**0.5:.3f} [" in text
-    assert text.count("runs of each setting") == 1
+    assert text.count("runs of each setting") == 1 and "; all of stage 1)" in text
+    pixel = rows[rows["protocol"] == "pixel"]
+    assert pilot._of_whom(pixel.assign(seed="7"), runs) == "; some of stage 1"
+    assert pilot._of_whom(pixel.assign(protocol="pixel-long"), runs) == ""
     whole = "\n".join(pilot.page(rows, [SUMMARY], runs))
     assert "all settings pooled, 4 degrees of freedom" in whole
     assert "Seed 0 was trained here and in stage 1" in whole and "V.Acc 0.698 and 0.726" in whole
@@ -195,6 +198,7 @@ def test_stage_3_of_a_set_says_so(tmp_path: Path) -> None:
     assert "`python -m tools.paper table3 --set ffpp --protocol pixel --budget cpu" in text
     assert "by drawing whole people (59 of them)" in text
     assert "validation faces of `--set ffpp`" in text and "DFDC" not in text
+    assert "`pilot` chose set and protocol by them" in text
 
 
 @pytest.mark.parametrize("module", [pilot, table1, table2, figure3, table5, elsewhere])

@@ -144,7 +144,7 @@ def _power(rows: pd.DataFrame, in_stage1: Sequence[dict[str, str]]) -> Iterator[
         yield (
             f"On `{name}` by {protocol} V.Acc scatters by {_likely(scatter, len(seeds) - 1)}"
             f" between {len(seeds)} seeds (standard deviation, and its 95 % interval"
-            f"{'; those of stage 1 are among them' if alike else ''}). If runs of one seed had"
+            f"{_of_whom(seeds, alike)}). If runs of one seed had"
             f" nothing in common, {_needed(scatter * math.sqrt(2), len(seeds) - 1)} runs of each"
             f" setting would find a difference of {people.MARGIN:g} with a power of"
             f" {people.POWER:.0%}, over the {COMPARISONS} comparisons of five settings (paired t,"
@@ -153,6 +153,15 @@ def _power(rows: pd.DataFrame, in_stage1: Sequence[dict[str, str]]) -> Iterator[
         stage1 = [run for run in in_stage1 if (run["set"], run["protocol"]) == (name, protocol)]
         yield from _of_stage1(pd.DataFrame(stage1))
         yield from _twice(group)
+
+
+def _of_whom(seeds: pd.DataFrame, alike: Sequence[dict[str, str]]) -> str:
+    """Which of a set's runs, of different seeds, are those of stage 1."""
+    way = tuple(seeds[["set", "protocol"]].iloc[0])
+    stage1 = [run["seed"] for run in alike if (run["set"], run["protocol"]) == way]
+    if not stage1:
+        return ""
+    return "; all of stage 1" if set(seeds["seed"]) <= set(stage1) else "; some of stage 1"
 
 
 def _of_stage1(rows: pd.DataFrame) -> Iterator[str]:

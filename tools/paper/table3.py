@@ -257,7 +257,8 @@ def _reductions(rows: pd.DataFrame, summary: Sequence[dict[str, Any]]) -> str:
     elif "set" in rows:
         points.append(
             f"The faces are the validation faces of `--set {rows['set'].iloc[0]}`, of whom `table2`"
-            " has seen nobody, and not the paper's."
+            " has seen nobody, and not the paper's. But `pilot` chose set and protocol by them, and"
+            " `table1` was judged by them, so that the level of these figures may flatter a little."
         )
     return "\n".join(f"- {point}" for point in points)
 
