@@ -209,10 +209,9 @@ def _verdict(summary: Sequence[dict[str, str]]) -> str:
     reached = auc >= WANTED_AUC and accuracy >= WANTED_ACCURACY
     done = {(row["protocol"], row["set"]) for row in summary}
     missing = [f"{name} ({protocol})" for protocol, name in WAYS if (protocol, name) not in done]
-    short = ": none of these reaches that"
+    said = "which reaches that" if reached else "none of these reaches that"
     return (
         f"The best is `{best['set']}` by the protocol `{best['protocol']}` with V.AUC {auc:.3f}"
-        f" and V.Acc {accuracy:.3f}"
-        f"{'' if reached else short}."
+        f" and V.Acc {accuracy:.3f}: {said}."
         + (f" Not run to its end yet: {', '.join(missing)}." if missing else "")
     )
