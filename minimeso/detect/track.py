@@ -26,6 +26,8 @@ from .scenes import FACES_OF_SCENE, Awaited, Known, Scenes, gone_from, in_fracti
 
 #: So many are followed at once: each costs time in every frame.
 MOST_FOLLOWED = 32
+#: Where there is no room, a face this many times as large takes the place of the smallest.
+_MUCH_LARGER = 1.5
 #: A face may be so far from where it is predicted, in sides of a face: at once, per second since
 #: it was seen, and at most.
 _REACH, _REACH_PER_SECOND, _REACH_MOST = 0.8, 2.0, 2.5
@@ -119,7 +121,8 @@ class FaceTracks:
     """All persons of a clip, or of a piece of one.  They can be pickled.
 
     Args:
-        most: so many are followed at once; further faces are left alone until one is lost.
+        most: so many are followed at once; further faces are left alone until one is lost, unless
+            they are much larger than one that is followed.
         newcomers: everybody who is new is added here, in some two KiB, for ``go_on``.
 
     Attributes:
@@ -189,17 +192,39 @@ class FaceTracks:
         ]
         alone = [not any(_near(f.box, o.box) for o in faces if o is not f) for f in faces]
         pairs = self._assigned(now, faces, appearances, alone)
+        newcomers = self._newcomers_of(faces, pairs, pixels.shape)
         result: list[FaceTrack | None] = []
         for number, face in enumerate(faces):
             track = pairs.get(number)
             if track is not None:
                 track.update(now, face, appearances[number] if alone[number] else None)
-            elif len(self.tracks) < self._most:
+            elif number in newcomers:
                 seen_as = appearances[number]
                 track = self._begin(now, face, seen_as, pixels.shape, alone[number])
                 self.tracks.append(track)
             result.append(track)
         return result
+
+    def _newcomers_of(
+        self, faces: Sequence[FoundFace], pairs: dict[int, FaceTrack], shape: tuple[int, ...]
+    ) -> set[int]:
+        """Numbers of the faces that begin a track; where there is no room for all, the largest, for
+        which the smallest that is followed may have to go."""
+        new = [number for number in range(len(faces)) if number not in pairs]
+        room = self._most - len(self.tracks)
+        if len(new) <= room:
+            return set(new)
+        new.sort(key=lambda number: -_side(faces[number]))
+        for number in new[room:]:
+            smallest = min(self.tracks, key=lambda track: _side(track.face), default=None)
+            if smallest is None or _side(faces[number]) < _MUCH_LARGER * _side(smallest.face):
+                break
+            self.tracks.remove(smallest)
+            self._gone.append(_known(smallest, shape))
+            for place in [place for place, track in pairs.items() if track is smallest]:
+                del pairs[place]
+            room += 1
+        return set(new[:room])
 
     def _assigned(
         self,
@@ -293,6 +318,10 @@ class FaceTracks:
 
 
 _IMPOSSIBLE = 1e6
+
+
+def _side(face: FoundFace) -> float:
+    return math.sqrt(face.box[2] * face.box[3])
 
 
 def _known(track: FaceTrack, shape: tuple[int, ...]) -> Known:

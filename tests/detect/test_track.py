@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.worlds import World, found
 
 from minimeso.detect.appearance import appearance
+from minimeso.detect.decode import FoundFace
 from minimeso.detect.track import FaceTrack, FaceTracks
 
 FRAME = World({}).frame(0)
@@ -83,6 +84,23 @@ def test_no_more_than_allowed() -> None:
     assert [t and t.id for t in linked] == [1, 2, None, None]
     tracks.expire(2.0, 1.0, FRAME.shape)
     assert [t and t.id for t in tracks.link(2.0, faces[2:], FRAME)] == [3, 4]
+
+
+def test_of_too_many_the_largest_are_followed() -> None:
+    """Whoever walks in before a hall full of people matters, and not those in the last row."""
+    (hall, other), speaker = (found(40, 90, 24), found(90, 90, 24)), found(200, 90, 80)
+
+    def seen(*faces: FoundFace) -> list[int | None]:
+        return [track and track.id for track in tracks.link(0.0, faces, FRAME)]
+
+    tracks = FaceTracks(most=1)
+    assert seen(hall, speaker) == [None, 1]
+    tracks = FaceTracks(most=2)
+    assert seen(hall, other) == [1, 2]
+    assert seen(hall, other, found(200, 90, 30)) == [1, 2, None]
+    assert seen(hall, other, speaker) == [None, 2, 3]
+    assert seen(hall, other, speaker) == [None, 2, 3] and len(tracks.tracks) == 2
+    assert seen(other, speaker, found(280, 90, 80)) == [None, 3, 4]
 
 
 def test_nobody_and_nothing() -> None:
