@@ -65,6 +65,13 @@ def filesystem(path: str) -> tuple[Any, str]:
     return found
 
 
+def is_local(fs: Any) -> bool:
+    """Whether a file system is that of this machine, as behind ``file://``."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    return isinstance(fs, LocalFileSystem)
+
+
 def reason_of(error: Exception) -> str:
     """What went wrong, short, on one line."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__

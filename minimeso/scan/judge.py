@@ -17,7 +17,7 @@ from ..errors import InputError, MinimesoError, ModelError, OutputError, Picture
 from ..media.key_frames import Span, spans
 from ..media.kinds import is_clip
 from ..media.pictures import Unreadable, open_regular
-from .addresses import filesystem, is_address, reason_of
+from .addresses import filesystem, is_address, is_local, reason_of
 from .copies import Copy
 from .pieces import Cut, JudgedPiece, Work
 from .schema import Outcome, outcome_of
@@ -112,7 +112,7 @@ class Judge:
         path = job.entry.path
         if local != path:
             verdict = dataclasses.replace(verdict, path=path)
-        elif _stamped(path)[1] != stamp:
+        if _is_here(path) and _stamp_now(path) != stamp:
             stamp, sha256 = "", None  # it changed meanwhile: nobody knows what was judged
         return outcome_of(verdict, path, sha256, size, stamp, self._settings.key)
 
@@ -173,9 +173,13 @@ class Judge:
         else:
             fs, place = filesystem(path)
             with _asking():
-                stamp = remote_stamp(fs.info(place))
+                info = fs.info(place)
+            stamp = remote_stamp(info)
             if job.stamp and stamp == job.stamp:
                 yield path, -1, stamp
+                return
+            if is_local(fs):  # a copy of a device would have no end
+                yield place, info["size"], stamp
                 return
             with Copy(path, self._scratch) as copy:
                 with _asking(), fs.open(place, "rb") as file:
@@ -257,6 +261,10 @@ def _sha256(path: str, alive: Alive) -> str | None:
     return digest.hexdigest()
 
 
+def _is_here(path: str) -> bool:
+    return not is_address(path) or is_local(filesystem(path)[0])
+
+
 def _stamp_now(path: str) -> str:
     if not is_address(path):
         return _stamped(path)[1]
@@ -282,8 +290,8 @@ class OpenJudge(NamedTuple):
 
     def blamed(self) -> dict[str, Any]:
         """What the row of a file has that was given up: no detector is needed to say it."""
-        name = os.path.basename(self.settings.model)  # noqa: PTH119
-        return {"settings": self.key, "prior": self.settings.prior, "model": name}
+        told = self.settings
+        return {"settings": self.key, "prior": told.prior, "model": told.model_name}
 
     def __call__(self, scratch: str | None) -> Judge:
         if dataclasses.replace(self.settings).key != self.key:  # which came from elsewhere

@@ -134,7 +134,7 @@ class Scan:
         """
         self._on_progress = on_progress or self._on_progress
         stop = stop or threading.Event()
-        key = self._plan.make.key
+        key = self._plan.make.blamed()["settings"]  # known now, no worker reads models for it
         self._plan = self._plan._replace(scan=uuid.uuid4().hex)
         with self.dataset.store.locked():
             self.dataset.repair()

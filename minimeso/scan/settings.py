@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..detect.covered import MODEL as COVERS
-from ..detect.pair import ENDING, detector_path
+from ..detect.pair import ENDING, detector_path, find_detector
 from ..detect.prior import EVEN
 from ..engine import model_path
 from ..errors import InputError, ModelError
@@ -83,6 +83,15 @@ class Settings:
         """16 hexadecimal digits, equal for settings that give equal verdicts."""
         text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).hexdigest()
+
+    @functools.cached_property
+    def model_name(self) -> str:
+        """What verdicts call the model.
+
+        Raises:
+            ModelError: as from ``find_detector``.
+        """
+        return find_detector(self.model, self.fast).name
 
     @functools.cached_property
     def _digests(self) -> list[str]:

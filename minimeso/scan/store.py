@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from ..errors import InputError, OutputError
 from ..media.atomic_file import AtomicFile
-from .addresses import filesystem, reason_of
+from .addresses import filesystem, is_local, reason_of
 from .schema import storable
 
 _LOCK = "_lock"
@@ -33,13 +33,11 @@ class Store:
     """
 
     def __init__(self, address: str) -> None:
-        from fsspec.implementations.local import LocalFileSystem
-
         if not address:
             raise InputError("OUT is empty: name a folder")
         self.address = storable(address.rstrip("/")) or "/"
         self._fs, self._top = filesystem(address)
-        self._is_local = isinstance(self._fs, LocalFileSystem)
+        self._is_local = is_local(self._fs)
         self._token = b""  # what the lock says while it is ours
 
     def names(self, folder: str) -> list[str]:

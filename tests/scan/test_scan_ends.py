@@ -20,7 +20,7 @@ pytest.importorskip("pyarrow")
 
 import fsspec
 from PIL import Image
-from support.detectors import constant_detector, photo, saved
+from support.detectors import constant_detector, photo, saved, saved_pair, small_pair
 from support.instant import Instant
 from support.scans import numbered, outcome, rows, write
 from support.stub_judges import Stub, verdict_of
@@ -172,16 +172,36 @@ class Changing:
         return verdict_of(path)
 
 
+@pytest.mark.parametrize("protocol", ["", "file://"])
 def test_a_file_that_changes_while_it_is_judged_has_no_hash(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, settings: Settings, protocol: str
 ) -> None:
     """Or its old content, put back, would get the verdict of the new one."""
     path = tmp_path / "a.png"
     Image.fromarray(photo()).save(path)
     judge: Any = OpenJudge(settings)(None)
     judge._detector = Changing(path)
-    found = judge(Job(Entry(str(path))), lambda: None)
+    found = judge(Job(Entry(f"{protocol}{path}")), lambda: None)
     assert found.file["sha256"] is None and found.stamp == ""
+    assert found.file["path"] == f"{protocol}{path}"
+
+
+def test_a_device_behind_an_address_is_not_copied(tmp_path: Path, settings: Settings) -> None:
+    """One without an end filled the disk, and ended the scan."""
+    (tmp_path / "a.mp4").symlink_to("/dev/zero")
+    alive = iter(range(20))
+    found = OpenJudge(settings)(None)(
+        Job(Entry(f"file://{tmp_path}/a.mp4")), lambda: None if next(alive) < 9 else sys.exit(9)
+    )
+    assert isinstance(found, Outcome) and found.file is not None
+    assert found.file["status"] == "unreadable" and "device" in found.file["reason"]
+
+
+def test_what_is_given_up_names_the_same_model(tmp_path: Path) -> None:
+    """Of a pair's fast network, and of a file, the rows of other files had another name."""
+    path = saved_pair(small_pair(), tmp_path)
+    for settings, name in ((Settings(path), "both"), (Settings(path, fast=True), "quick")):
+        assert OpenJudge(settings).blamed()["model"] == name == settings.detector().model.name
 
 
 @pytest.mark.parametrize("when", ["made", "written"])
