@@ -20,6 +20,8 @@ _USUAL_RATE = 25.0
 #: Seconds that browsers take for no time at all when a picture moves, and how long they show such a
 #: frame instead.
 NO_TIME, INSTEAD = 0.01, 0.1
+#: FFmpeg's flag of containers in which frames have no times.
+_NO_STAMPS = 0x80
 #: FFmpeg's names of moving pictures; a WebP is read by Pillow.
 _MOVING_PICTURES = ("gif", "apng")
 #: Times of frames are rounded; so much is no difference.
@@ -60,7 +62,10 @@ def is_named(start: bytes) -> bool:
 
 def rate_of(stream: VideoStream) -> float | None:
     """Frames a second, None if unknown or absurd."""
-    for rate in (stream.average_rate, stream.guessed_rate):
+    rates = [stream.average_rate, stream.guessed_rate]
+    if int(stream.container.format.flags) & _NO_STAMPS:  # FFmpeg takes 25, whatever the codec says
+        rates.reverse()
+    for rate in rates:
         if rate and 0 < rate <= MAX_FPS:
             return float(rate)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import deque
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -89,7 +90,8 @@ class ClipWriter:
         self._size = (0, 0)
         self._last = -1
         self._held: Any = None  # the packet whose duration is known when the next one comes
-        self._duration = max(round(1 / self._rate / self._tick), 1)
+        # of the last two before it, of which the last may have stood for minutes
+        self._durations: deque[int] = deque(maxlen=2)
 
     def write(self, t: float, picture: Image.Image) -> None:
         import av
@@ -150,8 +152,8 @@ class ClipWriter:
 
     def _mux(self, packet: Any) -> None:
         if self._held is not None:
-            self._duration = max(packet.pts - self._held.pts, 1)
-            self._held.duration = self._duration
+            self._held.duration = max(packet.pts - self._held.pts, 1)
+            self._durations.append(self._held.duration)
             self._put(self._held)
         self._held = packet
 
@@ -165,8 +167,9 @@ class ClipWriter:
         for packet in self._stream.encode(None):
             self._mux(packet)
         if self._held is not None:
-            self._held.duration = self._duration
-            end = float((self._held.pts + self._duration) * self._held.time_base)
+            usual = max(round(1 / self._rate / self._tick), 1)
+            self._held.duration = min(self._durations, default=usual)
+            end = float((self._held.pts + self._held.duration) * self._held.time_base)
             self._put(self._held)
             if self._sound is not None:
                 self._container.mux(list(self._sound.rest(end)))

@@ -129,6 +129,18 @@ def test_a_trimmed_clip_is_whole(tmp_path: Path, start: int, frames: int) -> Non
     assert clip.fault is None and clip.duration == frames / 25
 
 
+@pytest.mark.parametrize(("kind", "codec"), [("h264", "libx264"), ("hevc", "libx265")])
+def test_a_stream_without_a_container_has_the_rate_that_its_codec_says(
+    tmp_path: Path, kind: str, codec: str
+) -> None:
+    """Of 10 frames a second FFmpeg's reader says 25, so 0.7 s would be 0.3."""
+    options = {"x265-params": "log-level=none"} if kind == "hevc" else {}
+    path = tmp_path / "raw"
+    path.write_bytes(made(kind, codec, "yuv420p", rate=10, frames=8, options=options))
+    times, _, clip = read(path, every_frame=True)
+    assert clip.rate == 10 and times == pytest.approx([number / 10 for number in range(8)])
+
+
 def test_variable_frame_rate(tmp_path: Path) -> None:
     stamps = [0, 1, 2, 3, 40, 41, 42, 100, 200, 201]
     path = clip_file(tmp_path, stamps=stamps, kind="matroska")

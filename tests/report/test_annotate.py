@@ -109,6 +109,13 @@ def test_sampled_frames_stay_at_their_times(tmp_path: Path, pyav: Any, ending: s
     assert duration == pytest.approx(1.4, abs=0.25)
 
 
+def test_a_last_frame_stands_no_longer_than_usual(tmp_path: Path, pyav: Any) -> None:
+    """Also where the one before stood for minutes, as in what was recorded of a screen."""
+    path = tmp_path / "seen.mkv"
+    clip(path, [0.0, 0.04, 0.08, 240.0])
+    assert decoded(pyav, path)[2] == pytest.approx(240.04, abs=0.01)
+
+
 def test_avi_of_unknown_rate(tmp_path: Path, pyav: Any) -> None:
     path = tmp_path / "seen.AVI"
     clip(path, [number / 60 for number in range(60)], rate=None)
