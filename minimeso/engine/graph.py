@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +126,13 @@ class Graph:
         if name in self._shapes:
             raise GraphError(f"node {name!r}: the name is taken")
 
+    def __copy__(self) -> Graph:
+        """As it is now: what is built on either of the two is not in the other."""
+        graph = Graph(self.name)
+        graph.inputs, graph.outputs = dict(self.inputs), list(self.outputs)
+        graph.nodes, graph._shapes = list(self.nodes), dict(self._shapes)
+        return graph
+
     # --- asking --------------------------------------------------------------------------
 
     def shapes(self, inputs: Mapping[str, Sequence[int]] | None = None) -> dict[str, Shape]:
@@ -218,9 +226,7 @@ class Graph:
         """A copy in which Swish, Mish and Pish are polynomials in pieces: to 2e-4, and faster with
         AVX2 and AVX-512 (``approximate="piecewise"`` of their nodes).  Arrays and names are the
         same."""
-        graph = Graph(self.name)
-        graph.inputs, graph.outputs = dict(self.inputs), list(self.outputs)
-        graph._shapes = dict(self._shapes)
+        graph = copy(self)
         graph.nodes = [
             node._replace(attributes={**node.attributes, "approximate": "piecewise"})
             if _has_pieces(node.op)

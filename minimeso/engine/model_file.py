@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,7 +53,7 @@ class Model:
 
     Attributes:
         name: short name, shown in verdicts.
-        graph: the network.
+        graph: the network, as it is when the model is made.
         weights: float32 arrays by ``node.parameter``, which stay as they are from the first session
             on; each time a new array where the file stores it in a smaller type.
         meta: architecture, activation, data, recipe, metrics, licence (free form).
@@ -76,6 +76,9 @@ class Model:
     prepared: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     #: Whether ``check`` has found nothing.
     checked: bool = field(default=False, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "graph", copy(self.graph))  # somebody may go on building it
 
     def check(self) -> None:
         """``GraphError`` that names the array, unless the weights fit the graph; looked at once."""

@@ -374,6 +374,23 @@ def test_a_training_that_goes_on_changes_no_session() -> None:
         np.testing.assert_array_equal(found[name], wanted)
 
 
+def test_a_network_that_is_built_on_changes_no_session() -> None:
+    """It missed arrays of nodes that came later, in the words of a dict, or gave more outputs."""
+    graph = Graph("grows")
+    x = graph.node("linear", graph.input("x", (3,)), out_features=2, name="first")
+    graph.output(x)
+    weights = random_weights(graph, RNG)
+    sessions = [Session(graph, weights), Session(Model("grows", graph, weights))]
+    batch = RNG.random((2, 3), np.float32)
+    wanted = sessions[0].run(batch)
+    graph.output(graph.node("linear", x, out_features=4, name="second"))
+    graph.input("y", (3,))
+    for session in sessions:
+        assert (session.run(batch) == wanted).all()
+        with pytest.raises(InputError, match="no layer 'second'"):
+            session.run(batch, ["second"])
+
+
 def test_asking_layer_by_layer_keeps_few_packed_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else every layer of a large network that is asked for keeps the weights before it."""
     graph = Graph("dense")
