@@ -200,6 +200,7 @@ def test_the_bundled_cards_are_what_their_files_say() -> None:
         assert text == card.text(load_model(path)), path
         assert "is not settled: ask" in text and "EfficientNet-Lite" in text.split("## Terms")[1]
         assert "shipped before" not in text or "git show" in text
+        assert ("look fake to the network" in text) == (path.stem != "efficientnet-lite0")
         assert "teacher ," not in text
     pish = (bundled / "mesoinception4-pish.md").read_text(encoding="utf-8").split("## By")[0]
     assert "by skin tone** (AUC, test): light skin 0.811, medium skin 0.775, dark skin" in pish

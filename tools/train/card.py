@@ -64,9 +64,8 @@ Epoch {epoch} of the run was the best on val.{note}
 ## What it cannot do
 {limits}
 - Compression, blur and small faces hide the traces it looks for; the table says what some of that
-  costs. Small faces look fake to the network: the detector takes that away again by their size
-  (`small_faces` in the calibration), `minimeso.Session` does not. Strong profiles are rare in the
-  set.
+  costs. {small}
+  Strong profiles are rare in the set.
 - A probability is calibrated for faces like those of the val split, half of them fake. Where fakes
   are rarer, most of what it calls fake may be real. It is no proof.
 - Only one frame of a video was measured. In a clip its errors repeat from frame to frame.
@@ -120,6 +119,13 @@ The faces are for research: DFDC (its competition's rules), FaceForensics++ and 
 terms); none is in this repository.""",
     "folders": "The terms of the faces are known to whoever has those folders.",
 }
+#: Of faces scaled down: whether size alone changes what it says.
+SMALL = """\
+Small faces look fake to the network: the detector takes that away again by their size
+  (`small_faces` in the calibration), `minimeso.Session` does not."""
+NOT_SMALL = """\
+Small faces look no more fake to it than others, so that the detector takes nothing
+  away for their size (`small_faces` in the calibration)."""
 GIVEN = """\
 The weights here are given under the {licence} licence as far as
 they are ours to give; whether the terms of the faces bind who uses weights that were trained on
@@ -312,6 +318,7 @@ def text(model: Model) -> str:
         note=f" {meta['note']}" if "note" in meta else "",
         attention=attention(meta["metrics"]),
         terms=_terms(meta, layout),
+        small=SMALL if (model.calibration or {})["small_faces"]["shift"] else NOT_SMALL,
     )
 
 

@@ -65,8 +65,7 @@ With `--prior` the same faces of test, if so many of all are fakes:
 logit = {combination.bias:.3f} + {combination.fast:.3f} x fast + {combination.thorough:.3f} x
 thorough, of the calibrated logits of each. Fitted on {fitted_on}.
 From look to look a person's logits differ by {spread} (standard deviation on the clips above): the
-interval of a verdict is made of that. Small faces: the logit is lowered by
-{small[shift]} log({small[below]:.0f} / side)^2.
+interval of a verdict is made of that. Small faces: {small}.
 
 To make it again (both model files beside it, FACES the folder of the faces, CLIPS of the clips;
 what was trained on one source alone, BEST.pt, as in docs/training.md):
@@ -154,6 +153,12 @@ def _out_of_source(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _small(said: Mapping[str, float]) -> str:
+    if not said["shift"]:
+        return "they look no more fake than\nothers, so nothing is taken away for their size"
+    return f"the logit is lowered by\n{said['shift']} log({said['below']:.0f} / side)^2"
+
+
 def _commands(pair: Pair) -> Iterator[str]:
     """What makes every figure of the card again, one after the other."""
     meta, flags, where = pair.meta, "", "--data FACES --cache CACHE"
@@ -207,7 +212,7 @@ def text(pair: Pair) -> str:
         combination=pair.combination,
         fitted_on=calibration["fitted_on"],
         spread=calibration.get("spread", "not measured"),
-        small=calibration["small_faces"],
+        small=_small(calibration["small_faces"]),
         commands="\n".join(f"    {command}" for command in _commands(pair)),
         faces=card.TERMS["sets"],
         given=card.GIVEN.format(licence="MIT"),
