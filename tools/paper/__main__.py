@@ -104,10 +104,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 1 << 32:
-        raise argparse.ArgumentTypeError("must be 0 or more, and less than 2**32")
-    return value
+    if not text.isascii() or not text.isdigit() or int(text) >= 1 << 32:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be 0 or more, and less than 2**32")
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None, restart: bool = False) -> int:
