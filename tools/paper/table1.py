@@ -187,8 +187,8 @@ def paired(compared: Sequence[people.Comparison], names: Mapping[str, str]) -> I
         " drawing people anew (2,000 times) and Student's t for runs (the largest studentised"
         f" deviation). The widest is ± {_widest(compared):.3f}. SD of runs: how much a difference"
         f" moves from seed to seed, {compared[0].of_runs:.3f}, of all settings pooled, as few runs"
-        " say little of one. SE by people: what other people would change alone. To settle a claim of the"
-        f" paper takes an interval without zero, or one of ± {people.MARGIN:g} at most."
+        " say little of one. SE by people: what other people would change alone. To settle a claim"
+        f" of the paper takes an interval without zero, or one of ± {people.MARGIN:g} at most."
     )
 
 
