@@ -169,6 +169,20 @@ def test_holes_larger_than_the_picture(
     np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("shape", [(1, 9, 32), (1, 1, 2)])
+def test_one_channel_of_a_picture_by_itself(shape: tuple[int, ...], kernel: int, isa: str) -> None:
+    """A convolution of one channel to one is depthwise, whose kernel knows nothing of even and odd
+    columns apart: the engine refused what was planned (found by fuzzing)."""
+    graph = one("conv2d", shape, out_channels=1, kernel_size=kernel, stride=2, padding=2)
+    weights = random_weights(graph, RNG)
+    levels = RNG.integers(0, 256, (2, *shape), np.uint8)
+    wanted = evaluate(graph, weights, {"x0": levels / 255.0})["y"]
+    with Session(graph, weights, isa=isa, threads=2) as session:
+        for x in (levels.transpose(0, 2, 3, 1), levels / np.float32(255)):
+            np.testing.assert_allclose(session.run(x), wanted, rtol=0, atol=1e-5)
+
+
 @pytest.mark.timing
 def test_holes_cost_nothing() -> None:
     """By Winograd the lines of a tile are as many times further apart; most are no lines."""

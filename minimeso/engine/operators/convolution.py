@@ -165,7 +165,8 @@ def pack_winograd(weight: Weight) -> Weight:
 def _reads_every_second_column(layer: Layer) -> bool:
     a = layer.attributes
     reach = a["kernel_size"][1] * a["dilation"][1]
-    return bool(a["stride"][1] == 2 and a["groups"] == 1 and reach <= MAX_DIM)
+    is_direct = layer.algorithm == "direct"  # of one channel it may be depthwise
+    return bool(is_direct and a["stride"][1] == 2 and a["groups"] == 1 and reach <= MAX_DIM)
 
 
 def _conv2d_multiply_adds(shapes: Shapes, a: Attributes, output: Shape) -> int:
