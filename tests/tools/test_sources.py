@@ -195,7 +195,7 @@ def test_the_pilot_and_stage_1_on_a_set(
     assert command.main(["table1", *again, *arguments]) == 0
     assert command.main(["pilot", "--render", *arguments]) == 0
     page = (tmp_path / "out" / "pilot" / "pilot.md").read_text()
-    assert "between 2 seeds (standard deviation, and its 95 % interval; those of stage 1" in page
+    assert "between 2 seeds (standard deviation, and its 95 % interval; all of stage 1)" in page
     assert "paper" not in set(
         results.read_table(tmp_path / "out" / "pilot" / "runs.csv")["machine"]
     )
