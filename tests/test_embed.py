@@ -348,7 +348,7 @@ def test_bytes_and_whatever_can_be_read(tmp_path: Path) -> None:
             file.seek(0)
         sources = (data, bytearray(data), memoryview(data), raw, spooled, named, member)
         for source in (*sources, Upload(data)):
-            assert detector.check(source).to_json() == wanted, source  # type: ignore[arg-type]  # Upload: read only
+            assert detector.check(source).to_json() == wanted, source  # type: ignore[arg-type]  # Upload has no more than read
         assert not raw.closed
     used = io.BytesIO(data)
     assert detector.check(used).to_json() == wanted
@@ -390,9 +390,9 @@ def test_what_does_not_read_bytes_is_the_callers_mistake(tmp_path: Path) -> None
     """It was unreadable, and the file to be copied again."""
     detector = Detector(constant_detector(2.0), crops=True, threads=1)
     with pytest.raises(InputError, match="AsyncUpload: its read is to be awaited"):
-        detector.check(AsyncUpload())  # type: ignore[arg-type]  # the mistake
+        detector.check(AsyncUpload())  # type: ignore[arg-type]  # what it must refuse
     with pytest.raises(InputError, match="Camera: its read takes no number of bytes: "):
-        detector.check(Camera())  # type: ignore[arg-type]  # the mistake
+        detector.check(Camera())  # type: ignore[arg-type]  # what it must refuse
     with pytest.raises(InputError, match="Gives: its read gives int, no bytes"):
         detector.check(Gives(3))
     for buffering in (0, -1):

@@ -127,7 +127,12 @@ def page(
         f" {_verdict(summary)}"
     )
     others = (name for name in PROTOCOLS if name in set(rows["protocol"]) - {"paper"})
-    yield " ".join(f"`{name}`: {PROTOCOLS[name].about}." for name in others)
+    told = [f"`{name}`: {PROTOCOLS[name].about}." for name in others]
+    if told:
+        told.append(
+            "They were found by trying on these validation faces, which flatters a little."
+        )
+    yield " ".join(told)
     yield from _power(rows, in_stage1)
 
 
@@ -209,9 +214,9 @@ def _verdict(summary: Sequence[dict[str, str]]) -> str:
     reached = auc >= WANTED_AUC and accuracy >= WANTED_ACCURACY
     done = {(row["protocol"], row["set"]) for row in summary}
     missing = [f"{name} ({protocol})" for protocol, name in WAYS if (protocol, name) not in done]
-    said = "which reaches that" if reached else "none of these reaches that"
+    said = ", which reaches that" if reached else ": none of these reaches that"
     return (
         f"The best is `{best['set']}` by the protocol `{best['protocol']}` with V.AUC {auc:.3f}"
-        f" and V.Acc {accuracy:.3f}: {said}."
+        f" and V.Acc {accuracy:.3f}{said}."
         + (f" Not run to its end yet: {', '.join(missing)}." if missing else "")
     )

@@ -53,8 +53,8 @@ PROTOCOLS = {
         _PIXEL,
     ),
     "pixel-long": Protocol(
-        "as `pixel`, but with dropout .1, for twice as many epochs: with .5 it learns the faces of"
-        " its training too little",
+        "as `pixel`, but with dropout .1, for twice as many epochs, as even the faces of its"
+        " training are learned too little",
         {**_PIXEL, "dropout": 0.1},
         times=2,
     ),
