@@ -129,9 +129,7 @@ def page(
     others = (name for name in PROTOCOLS if name in set(rows["protocol"]) - {"paper"})
     told = [f"`{name}`: {PROTOCOLS[name].about}." for name in others]
     if told:
-        told.append(
-            "They were found by trying on these validation faces, which flatters a little."
-        )
+        told.append("They were found by trying on these validation faces, which flatters a little.")
     yield " ".join(told)
     yield from _power(rows, in_stage1)
 
