@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,9 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import minimeso
 from minimeso.cli import main
+from minimeso.cli.inputs import Input
+from minimeso.cli.job import Job
 
 HEAVY = (
     "numpy",
@@ -156,3 +160,23 @@ def test_too_little_memory_to_begin(tmp_path: Path, capsys: pytest.CaptureFixtur
         patch.setattr("minimeso.detect.Detector", none_left)
         assert main(["detect", "--fail-on", "fake", str(tmp_path / "a.jpg")]) == 70
     assert capsys.readouterr().err.startswith("minimeso: needs more memory than there is")
+
+
+def test_what_was_loaded_is_not_looked_through_for_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "grey.png"
+    Image.new("RGB", (64, 64)).save(path)
+    kept: list[int] = []
+    judge = Job.judge
+
+    def judged(self: Job, number: int, source: Input) -> None:
+        kept.append(gc.get_freeze_count() if gc.isenabled() else 0)
+        judge(self, number, source)
+
+    monkeypatch.setattr(Job, "judge", judged)
+    assert main(["detect", "--fast", str(path)]) == 0
+    assert len(kept) == 1
+    assert kept[0] > 1000
+    assert gc.isenabled()
+    assert not gc.get_freeze_count()  # as whoever called finds it
