@@ -46,7 +46,8 @@ _TELL_NO_RATIO = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "flv")
 _LINES_MIXED = 16
 #: Its rewritten half, called unstable because its interface may change.  Only for 4:4:4, which the
 #: older half converts in 3.4 ms a 1280 x 720 frame and this one in 0.7; only in the versions with
-#: which it was tried; and only for whole blocks of pixels: up to 16 pixels wide it crashes.
+#: which it was tried; and only for whole blocks of pixels: up to 16 pixels wide it crashes, and so
+#: it does where YUV is said to be RGB.
 _NEW_SCALER = 1 << 20
 _NEW_SCALER_VERSIONS = (9, 5), (10,)
 _NEW_SCALER_BLOCK = 64
@@ -191,6 +192,7 @@ def _has_alpha(name: str) -> bool:
 def _suits_new_scaler(frame: VideoFrame) -> bool:
     return (
         frame.format.name in ("yuv444p", "yuvj444p")
+        and frame.colorspace in _COLORSPACES
         and frame.width % _NEW_SCALER_BLOCK == 0
         and _is_new_scaler_right()
     )

@@ -23,7 +23,7 @@ from support.clips import (
 from support.detectors import photo
 from support.memory import peak_of
 
-from minimeso.media.to_rgb import _over_white
+from minimeso.media.to_rgb import Converter, _over_white
 from minimeso.media.video import open_clip
 
 av = pytest.importorskip("av")
@@ -161,6 +161,15 @@ def test_both_scalers_agree(tmp_path: Path, width: int, monkeypatch: pytest.Monk
     with open_clip(path) as clip:
         old = next(clip).pixels.astype(int)
     assert np.abs(new - old).max() <= 2 and np.abs(new - noise).mean() < 3
+
+
+def test_no_colour_space_ends_the_process() -> None:
+    """YUV that is said to be RGB (0) crashed in FFmpeg's new scaler; others are reserved."""
+    frame = av.VideoFrame.from_ndarray(photo(16, 64), "rgb24").reformat(format="yuv444p", threads=1)
+    for space in range(18):
+        frame.colorspace = space
+        found = Converter().rgb(frame).astype(int)
+        assert np.abs(found - photo(16, 64)).mean() < 12, space
 
 
 @pytest.mark.parametrize(
