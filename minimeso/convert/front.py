@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from .kinds import read_source
 from .reference import as_stored, evaluate_keras, evaluate_onnx, evaluate_program, reference_entries
 from .source import Converted, Preparation, refuse
 from .torch_program import Program, convert_program
+from .view import flat
 
 Size = tuple[int, int]
 
@@ -98,7 +100,8 @@ def write_reference(
     preparation: Preparation | None = None,
     seed: int = 0,
 ) -> None:
-    """What the source computes in every layer of a random picture, for ``minimeso verify``.
+    """What the source computes in every layer of a random picture, for ``minimeso verify``; of as
+    many as it takes at once, where that is fixed.
 
     Args:
         source: as ``convert_file`` takes it.
@@ -125,10 +128,11 @@ def reference_of(read: Read, seed: int) -> bytes:
     ((given, shape),) = graph.inputs.items()
     if None in shape:
         raise ConvertError("pictures of any size: give one with --size WIDTHxHEIGHT")
+    ((source, view),) = read.converted.inputs.items()
+    pictures = math.prod(atom.size or 1 for atom in flat(view.axes) if atom.is_batch)
     random = np.random.default_rng(seed)
-    levels = random.integers(0, 256, (1, *(size or 1 for size in shape)))
+    levels = random.integers(0, 256, (pictures, *(size or 1 for size in shape)))
     x = (levels / 255).astype(np.float32)  # as of bytes, which some networks take
-    (source,) = read.converted.inputs
     wanted = _before(read, given, x)
     try:
         if isinstance(read.source, Program):

@@ -77,7 +77,7 @@ def reference_entries(
     Args:
         graph: the network.
         x: its input, as ``Session.run`` takes it.
-        outputs: (1, C, H, W) or (1, F) arrays by node.
+        outputs: (N, C, H, W) or (N, F) arrays by node.
 
     Returns:
         ``input``; ``output/NODE`` float32: all values, or of more than 96 some in a flat array;

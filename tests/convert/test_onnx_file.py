@@ -282,6 +282,24 @@ def test_a_source_is_not_written_over(
     assert path.read_bytes() == before and not target.exists()
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+def test_a_reference_of_a_file_for_four_pictures(last: bool, tmp_path: Path) -> None:
+    """``convert --reference`` ended with a traceback where the batch is fixed and not 1."""
+    turned = node("Transpose", "x", "t", perm=[0, 3, 1, 2]) if last else node("Relu", "x", "t")
+    nodes = [
+        turned, node("Conv", "t w", "c"), node("Transpose", "c", "s", perm=[2, 0, 1, 3]),
+        node("Sigmoid", "s", "g"), node("ReduceMax", "g", "m", axes=[0], keepdims=0),
+        node("Flatten", "m", "y"),
+    ]  # fmt: skip
+    weights = {"w": np.random.default_rng(0).standard_normal((5, 3, 3, 3))}
+    path = written(tmp_path, nodes, weights, [4, 7, 8, 3] if last else [4, 3, 7, 8])
+    target, reference = str(tmp_path / "model.npz"), str(tmp_path / "reference.npz")
+    assert main(["convert", str(path), target, "--reference", reference]) == 0
+    with np.load(reference) as stored:
+        assert stored["input"].shape == (4, 3, 7, 8) and "output/the_c" in stored
+    assert main(["verify", target, reference]) == 0
+
+
 def test_a_reference_takes_no_models_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
