@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import zipfile
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ pytest.importorskip("tqdm")
 
 from support.made_faces import arguments, assert_same, noise_picture  # noqa: E402
 
+import minimeso.networks  # noqa: E402
 from minimeso import Session, load_model  # noqa: E402
+from minimeso.networks import NETWORKS  # noqa: E402
 from tools.convert import __main__ as convert_command  # noqa: E402
 from tools.convert import checkpoints, source  # noqa: E402
 from tools.paper import classify  # noqa: E402
@@ -44,6 +47,17 @@ def test_evaluation_and_training_compute_the_same_function(architecture: str) ->
     for module in modules:
         x = torch.randn(2, module.conv1.in_channels, 20, 12, dtype=torch.double)
         torch.testing.assert_close(module.train()(x), module.eval()(x))
+
+
+def test_a_setting_more_is_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/extend/activation.md says; and whatever has a graph has a twin."""
+    monkeypatch.setattr(minimeso.networks, "ACTIVATION_SETTINGS", ("relu", "softplus"))
+    spec = spec_from_file_location("networks_anew", networks.__file__)
+    assert spec is not None and spec.loader is not None
+    anew = module_from_spec(spec)
+    spec.loader.exec_module(anew)
+    assert anew.build("meso4", "softplus")(torch.zeros(1, 3, 256, 256)).shape == (1, 1)
+    assert tuple(NETWORKS) == networks.ARCHITECTURES
 
 
 def test_average_follows_the_weights(tmp_path: Path) -> None:

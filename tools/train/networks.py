@@ -12,19 +12,18 @@ is left to the caller, because losses want the logit: p_fake = sigmoid(logit).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from minimeso.networks import ACTIVATION_SETTINGS, NETWORKS, trainable_parameters
 from tools import activations
 from tools.train import fused
 from tools.train.device import bfloat16_is_fast
 
-ARCHITECTURES = ("meso4", "mesoinception4")
-ACTIVATIONS = ("original", "relu", "leaky_relu", "swish", "mish", "pish")
-PARAMETERS = {"meso4": 27_977, "mesoinception4": 28_615}
+ACTIVATIONS = ACTIVATION_SETTINGS
 LEAKY_SLOPE = 0.1  # Afchar et al.; PyTorch's own default is 0.01
 DROPOUT = 0.5
 
@@ -193,6 +192,15 @@ class MesoInception4(_MesoNet):
         self._add_head(dense, dropout)
 
 
+#: The twin of each of `NETWORKS`, made of the activation of its convolutions, that of its dense
+#: layers, the epsilon of its batch norms and its dropout.
+TWINS: dict[str, Callable[[str, str, float, float], nn.Module]] = {
+    "meso4": Meso4,
+    "mesoinception4": MesoInception4,
+}
+ARCHITECTURES = tuple(TWINS)
+
+
 def build(
     architecture: str, activation: str, batch_norm_eps: float = 1e-5, dropout: float = DROPOUT
 ) -> nn.Module:
@@ -203,15 +211,11 @@ def build(
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
-    mix = ("relu", "leaky_relu") if activation == "original" else (activation, activation)
-    network: nn.Module
-    if architecture == "meso4":
-        network = Meso4(*mix, batch_norm_eps, dropout)
-    elif architecture == "mesoinception4":
-        network = MesoInception4(*mix, batch_norm_eps, dropout)
-    else:
+    if architecture not in TWINS:
         known = ", ".join(ARCHITECTURES)
         raise ValueError(f"unknown architecture {architecture!r}; known: {known}")
+    mix = ("relu", "leaky_relu") if activation == "original" else (activation, activation)
+    network: nn.Module = TWINS[architecture](*mix, batch_norm_eps, dropout)
     count = sum(parameter.numel() for parameter in network.parameters())
-    assert count == PARAMETERS[architecture], count
+    assert count == trainable_parameters(NETWORKS[architecture](activation, 1e-5, False)), count
     return network
