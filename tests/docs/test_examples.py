@@ -156,3 +156,19 @@ def test_files_that_are_named_exist() -> None:
             if not path.startswith("docs/_build"):
                 pattern = path.rstrip("/").replace("NAME", "*")
                 assert any(ROOT.glob(pattern)), f"{name_of(page)} names {path}"
+
+
+#: What names instruction sets of its own: training, and what other programs are measured with.
+OF_OTHERS = ("tools/train/", "tools/bench/")
+
+
+def test_every_place_of_an_instruction_set_is_told() -> None:
+    """A file that names AVX-512 would have to name a new one."""
+    page = (ROOT / "docs" / "extend" / "instruction-set.md").read_text(encoding="utf-8")
+    told = {*re.findall(r"`(\w+/[\w./]+)`", page), "csrc/kernels_avx512.c", "csrc/simd/avx512.h"}
+    for folder in ("csrc", "minimeso", "tests", "tools"):
+        for path in sorted((ROOT / folder).rglob("*.*")):
+            name = name_of(path)
+            if path.suffix in (".py", ".c", ".h", ".inc") and not name.startswith(OF_OTHERS):
+                names_one = re.search(r"\bavx512\b", path.read_text(encoding="utf-8"))
+                assert not names_one or name in told or path == Path(__file__), name

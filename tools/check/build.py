@@ -22,16 +22,11 @@ KERNEL_CHECK: dict[str, list[str]] = {
     "resize.c": [],
     "cpu.c": [],
     "kernels.c": [],
-    "kernels_scalar.c": [],
+    **{path.name: [] for path in sorted(CSRC.glob("kernels_*.c"))},
     "kernels_scalar.c#fma": [
         *("-DMM_SCALAR_FMA", "-DMM_TABLE=mm_kernels_scalar_fma"),
         *("-include", str(CHECKS / "right_fmaf.h")),
     ],
-    "kernels_sse2.c": [],
-    "kernels_avx2.c": [],
-    "kernels_avx512.c": [],
-    "kernels_neon.c": [],
-    "kernels_simd128.c": [],
 }
 
 
