@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         save_model,
     )
     from .errors import (
+        ConvertError,
         EngineError,
         GraphError,
         InputError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvertError",
     "Detector",
     "EngineError",
     "Face",
@@ -105,6 +107,7 @@ _HOMES = {
     ),
     **dict.fromkeys(
         (
+            "ConvertError",
             "EngineError",
             "GraphError",
             "InputError",

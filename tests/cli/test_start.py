@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import minimeso
+from minimeso import errors
 from minimeso.cli import main
 from minimeso.cli.inputs import Input
 from minimeso.cli.job import Job
@@ -62,7 +63,7 @@ def test_the_package_imports_nothing_heavy_until_it_is_used() -> None:
 
 
 def test_every_name_is_there() -> None:
-    assert set(minimeso.__all__) <= set(dir(minimeso))
+    assert set(errors.__all__) <= set(minimeso.__all__) <= set(dir(minimeso))
     for name in minimeso.__all__:
         assert getattr(minimeso, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
