@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--annotate",
         metavar="FILE",
-        help="write the picture, or the clip with its sound, with boxes and scores",
+        help="write the picture, or the clip with its sound, with boxes and scores, as a new file",
     )
     add("--memory", type=positive_number(MOST_MIB), metavar="MIB",
         help="refuse files that need more memory than this, for the whole process (Linux); "

@@ -70,7 +70,8 @@ def _add_network(add: Add, default: detectors.Recipe) -> None:
         help="paper: zoom, flips, rotation, colour; pixel: shifts by whole pixels, and the two"
         " faces of a pair alike in one batch; pairs: so, but the faces framed anew each time, and"
         " some pairs compressed, rescaled, blurred or noisy; broad: more of all that, and some"
-        " fakes blended with their real twins (default: %(default)s)",
+        " fakes blended with their real twins; clips: broad, and what befalls clips, such as H.264"
+        " and interlacing; none: no changes (default: %(default)s)",
     )
     add(
         "--set",

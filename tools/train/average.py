@@ -1,4 +1,4 @@
-"""The mean of the weights of networks that began with the same ones, as one checkpoint:
+"""The mean of the weights of networks that began with the same ones, as one checkpoint.
 
     python -m tools.train.average RUN/best.pt OTHER.pt [OTHER.pt ...] OUT.pt --weights 0.6 0.4
 
