@@ -1,4 +1,5 @@
 /* op_conv.c - convolutions, directly.  The arithmetic is in conv.inc and depthwise.inc. */
+#include "joined.h"
 #include "taps.h"
 
 /* With `column_phases` it is one of stride 1 for the kernels, each tap in the row of its phase: the
@@ -40,9 +41,6 @@ static void list_all_taps(const mm_worker *worker, const mm_step *s, int64_t y,
     c->first_tap = (size_t)(first * line_taps);
 }
 
-/* Output channels of which bytes become floats at once, for all lines of a call. */
-#define MM_QUANTIZED_CHANNELS 16
-
 static void run_quantized(const mm_worker *worker, const mm_step *s, int64_t y, int64_t end,
                           int64_t line_taps, mm_conv_fn *kernel, mm_conv *c)
 {
@@ -60,82 +58,12 @@ static void run_quantized(const mm_worker *worker, const mm_step *s, int64_t y, 
     }
 }
 
-/* Lines that a convolution of single pixels takes as one: rows of half a vector and less leave most
-   of it idle, and each reads all weights again.  1: it takes them one by one. */
-static int64_t joined_lines(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
-{
-    const int single = s->kernel_h == 1 && s->kernel_w == 1 && s->stride_h == 1 &&
-                       s->stride_w == 1 && !s->pad_top && !s->pad_left && !s->column_phases &&
-                       in->height == out->height && in->width == out->width; /* no padding */
-    if (!single || s->groups != 1 || 2 * in->width > MM_LANES)
-        return 1;
-    return mm_smaller(4 * MM_LANES / in->width, in->height);
-}
-
-/* Room for a channel of them. */
-static int64_t joined_stride(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
-{
-    return mm_round_lanes(joined_lines(s, in, out) * in->width);
-}
-
-/* Output channels that are made at once. */
-static int64_t joined_channels(const mm_step *s, const mm_tensor *out)
-{
-    return s->quantized < 0 ? out->channels : mm_smaller(MM_QUANTIZED_CHANNELS, out->channels);
-}
-
-/* By way of scratch: weights, the lines of all input channels, those of some output channels. */
-static void run_joined(const mm_worker *worker, const mm_step *s, int64_t y, int64_t end)
-{
-    const mm_tensor *in = &worker->program->tensors[s->input];
-    const mm_tensor *out = &worker->program->tensors[s->output];
-    const int64_t most = joined_lines(s, in, out), stride = joined_stride(s, in, out);
-    const int64_t taps = in->channels;
-    const int64_t block = joined_channels(s, out);
-    const size_t row = (size_t)in->width * sizeof(float);
-    float *from = worker->scratch + mm_round_lanes(mm_weights_floats(s, block, taps));
-    float *to = from + taps * stride;
-    const int fused = mm_is_fused(s);
-    mm_conv conv = {
-        .base = from,
-        .taps = worker->taps,
-        .tap_count = (size_t)taps,
-        .weight_taps = (size_t)taps,
-        .first_tap = 0,
-        .out = to,
-        .out_stride = (ptrdiff_t)stride,
-        .stride = 1,
-        .activation = fused ? s->activation : MM_NO_ACTIVATION,
-        .slope = s->slope,
-    };
-    for (int64_t c = 0; c < taps; c++)
-        worker->taps[c] = (ptrdiff_t)(c * stride);
-    for (int64_t lines; y < end; y += lines) {
-        lines = mm_smaller(most, end - y);
-        conv.width = (size_t)(lines * in->width);
-        for (int64_t c = 0; c < taps; c++)
-            for (int64_t i = 0; i < lines; i++)
-                memcpy(from + c * stride + i * in->width, mm_row(worker, in, y + i, c), row);
-        for (int64_t o = 0; o < out->channels; o += block) {
-            const int64_t outputs = mm_smaller(block, out->channels - o);
-            conv.weight = mm_weights(worker, s, o, outputs, taps);
-            conv.bias = mm_parameter(worker, s->bias) + o;
-            conv.outputs = (size_t)outputs;
-            worker->kernels->conv_stride1(&conv);
-            for (int64_t c = 0; c < outputs; c++)
-                for (int64_t i = 0; i < lines; i++)
-                    memcpy(mm_row(worker, out, y + i, o + c), to + c * stride + i * in->width, row);
-        }
-        mm_finish_lines(worker, s, out, y, y + lines, fused);
-    }
-}
-
 void mm_run_conv(const mm_worker *worker, const mm_step *s, int64_t y, int64_t lines_end)
 {
     const mm_tensor *in = &worker->program->tensors[s->input];
     const mm_tensor *out = &worker->program->tensors[s->output];
-    if (lines_end - y > 1 && joined_lines(s, in, out) > 1) {
-        run_joined(worker, s, y, lines_end);
+    if (mm_joins(s, in, out)) {
+        mm_run_joined(worker, s, y, lines_end);
         return;
     }
     const int64_t phases = s->column_phases ? 2 : 1;
@@ -218,11 +146,8 @@ void mm_measure_conv(const mm_operands *o, mm_needs *needs)
     needs->max_list = mm_times(mm_times(channels, s->kernel_w), (int64_t)s->kernel_h + 1);
     needs->scratch_floats =
         mm_weights_floats(s, mm_smaller(MM_QUANTIZED_CHANNELS, o->out->channels), taps_of(o));
-    if (joined_lines(s, o->in, o->out) > 1) {
-        int64_t rows = channels + joined_channels(s, o->out);
-        needs->scratch_floats = mm_round_lanes(needs->scratch_floats) + MM_SLACK;
-        needs->scratch_floats += mm_times(rows, joined_stride(s, o->in, o->out));
-    }
+    if (mm_joins(s, o->in, o->out))
+        needs->scratch_floats = mm_joined_floats(s, o->in, o->out);
     mm_measure_rows(o, &in_phases, needs);
 }
 

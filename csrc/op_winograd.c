@@ -10,6 +10,13 @@ static int64_t tile_columns(const mm_tensor *in, const mm_tensor *out)
     return mm_round_lanes((whole + parts - 1) / parts);
 }
 
+/* Output channels that are made at once: where columns fill a vector only once, eight keep the
+   multiply-adds from waiting for each other. */
+static int64_t tile_outputs(const mm_tensor *in, const mm_tensor *out)
+{
+    return tile_columns(in, out) > MM_LANES ? MM_BLOCK : 2 * MM_BLOCK;
+}
+
 /* Where it begins to read, left of its output: the padding, and as much more as aligns vectors. */
 static int64_t tile_left(const mm_step *s) { return ((int64_t)s->pad_left + 7) / 8 * 8; }
 
@@ -21,8 +28,8 @@ static int64_t tile_row(const mm_step *s, const mm_tensor *in, const mm_tensor *
 }
 
 /* Columns [x, x + width) of the tile of every dilation_h-th line from y on, few enough to stay in
-   the first cache.  Scratch: the transformed input, then for one block of output channels what the
-   eight convolutions make of it, then a row for lines below the picture. */
+   the first cache.  Scratch: the transformed input, then for some output channels what the eight
+   convolutions make of it, then a row for lines below the picture. */
 static void winograd_tile(const mm_worker *worker, const mm_step *s, int64_t y, int64_t x,
                           int64_t width)
 {
@@ -35,8 +42,9 @@ static void winograd_tile(const mm_worker *worker, const mm_step *s, int64_t y, 
     int64_t left = tile_left(s), extra = left - s->pad_left;
     int64_t needed = width + extra + (int64_t)(s->kernel_w - 1) * s->dilation_w;
     float *transformed = worker->scratch, *products = transformed + MM_WINOGRAD_POINTS * point;
-    float *spare = products + MM_WINOGRAD_POINTS * MM_BLOCK * wide, *rows[6];
-    static const float no_bias[MM_BLOCK] = {0};
+    const int64_t most = tile_outputs(in, out), taps = in->channels * s->kernel_w;
+    float *spare = products + MM_WINOGRAD_POINTS * most * wide, *rows[6];
+    static const float no_bias[2 * MM_BLOCK] = {0};
     for (int64_t c = 0; c < in->channels; c++) {
         for (int64_t i = 0; i < MM_WINOGRAD_POINTS; i++) {
             int64_t line = y - s->pad_top + i * s->dilation_h;
@@ -49,36 +57,35 @@ static void winograd_tile(const mm_worker *worker, const mm_step *s, int64_t y, 
     mm_conv conv = {
         .base = NULL,
         .taps = worker->taps,
-        .weight = mm_parameter(worker, s->weight),
         .bias = no_bias,
         .out = NULL,
         .out_stride = (ptrdiff_t)wide,
         .stride = 1,
-        .tap_count = (size_t)(in->channels * s->kernel_w),
-        .weight_taps = (size_t)(in->channels * s->kernel_w),
+        .tap_count = (size_t)taps,
+        .weight_taps = (size_t)(MM_WINOGRAD_POINTS * taps),
         .outputs = 0,
         .width = (size_t)width,
         .activation = MM_NO_ACTIVATION,
         .slope = 0.0f,
     };
-    for (int64_t o = 0, block; o < out->channels; o += block) {
-        block = mm_block_of(out->channels - o);
-        conv.outputs = (size_t)block;
+    for (int64_t o = 0; o < out->channels; o += most) {
+        const int64_t outputs = mm_smaller(most, out->channels - o);
+        conv.outputs = (size_t)outputs;
+        conv.weight = mm_parameter(worker, s->weight) + o * MM_WINOGRAD_POINTS * taps;
         for (int64_t i = 0; i < MM_WINOGRAD_POINTS; i++) {
             conv.base = transformed + i * point + extra;
-            conv.out = products + i * MM_BLOCK * wide;
+            conv.out = products + i * most * wide;
+            conv.first_tap = (size_t)(i * taps);
             k->conv_stride1(&conv);
-            conv.weight += (int64_t)conv.tap_count * block;
         }
-        for (int64_t b = 0; b < block; b++) {
+        for (int64_t b = 0; b < outputs; b++) {
             for (int64_t i = 0; i < height; i++) {
                 int64_t line = y + i * s->dilation_h;
                 rows[i] = line < out->height ? mm_row(worker, out, line, o + b) + x : spare;
             }
-            k->winograd_out(products + b * wide, MM_BLOCK * wide,
-                            mm_parameter(worker, s->bias)[o + b], rows, (size_t)height,
-                            (size_t)width, mm_is_fused(s) ? s->activation : MM_NO_ACTIVATION,
-                            s->slope);
+            k->winograd_out(products + b * wide, most * wide, mm_parameter(worker, s->bias)[o + b],
+                            rows, (size_t)height, (size_t)width,
+                            mm_is_fused(s) ? s->activation : MM_NO_ACTIVATION, s->slope);
         }
     }
 }
@@ -117,7 +124,7 @@ void mm_measure_winograd(const mm_operands *o, mm_needs *needs)
     int64_t row = tile_row(o->step, in, out), wide = tile_columns(in, out) + MM_LANES;
     needs->max_list = mm_larger(MM_WINOGRAD_POINTS, mm_times(in->channels, o->step->kernel_w));
     needs->scratch_floats = mm_times(MM_WINOGRAD_POINTS, mm_times(in->channels, row)) +
-                            mm_times(MM_WINOGRAD_POINTS * MM_BLOCK + 1, wide);
+                            mm_times(MM_WINOGRAD_POINTS * tile_outputs(in, out) + 1, wide);
     needs->zeros = row;
     mm_measure_rows(o, o->step, needs);
 }

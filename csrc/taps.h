@@ -24,11 +24,8 @@ static inline void mm_list_taps(ptrdiff_t *taps, int64_t channels, int64_t chann
             *taps++ = (ptrdiff_t)(c * channel_stride + (int64_t)k * s->dilation_w);
 }
 
-/* Output channels of the next weight block. */
-static inline int mm_block_of(int64_t filters)
-{
-    return filters >= MM_BLOCK ? MM_BLOCK : filters >= 2 ? 2 : 1;
-}
+/* Output channels of which bytes become floats at once, for all lines of a call. */
+#define MM_QUANTIZED_CHANNELS 16
 
 /* Weights that are bytes, of so many output channels, as floats in scratch: whole vectors are made
    of each block, so up to one more than there are. */

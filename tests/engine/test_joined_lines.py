@@ -1,5 +1,5 @@
-"""Convolutions of single pixels on narrow maps take several lines as one: the same bits as one
-line with all pixels."""
+"""Convolutions that take several lines as one (csrc/op_joined.c): of single pixels the bits of one
+line with all pixels, of larger windows what the definition gives."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minimeso import Graph, Model, Session
+from minimeso.engine.reference import evaluate
 
 
 def _session(height: int, width: int, isa: str, threads: int, activation: str) -> Session:
@@ -50,3 +51,57 @@ def test_padding_behind(isa: str) -> None:
             wanted[:, :, 3 * i : 3 * i + 3, 3 * j : 3 * j + 3] += part
     for _ in range(2):  # a second time nothing is fresh
         np.testing.assert_allclose(session.run(pixels), wanted[:, :, 1:13, 1:16], atol=1e-6)
+
+
+#: Filters of which the last are blocks of four, two and one.
+FILTERS = 103
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation", "padding", "size"),
+    [
+        (1, 1, 1, 0, (9, 19)),
+        (1, 2, 1, 0, (9, 28)),
+        (1, 3, 1, 0, (7, 40)),
+        (1, 2, 1, [1, 2, 0, 1], (9, 13)),
+        (3, 2, 1, 1, (14, 14)),
+        (3, 2, 1, 1, (13, 56)),
+        (3, 2, 2, 2, (15, 15)),
+        (3, 1, 1, 1, (7, 7)),
+        (2, 2, 1, [0, 1, 1, 0], (9, 12)),
+        ([1, 5], 1, 1, [0, 2, 0, 2], (6, 19)),
+        ([5, 2], 2, 1, [4, 0, 9, 3], (8, 9)),
+        (5, 1, 1, 4, (3, 3)),
+    ],
+)
+def test_windows(
+    kernel: object,
+    stride: int,
+    dilation: object,
+    padding: object,
+    size: tuple[int, int],
+    activation: str,
+    isa: str,
+) -> None:
+    random = np.random.default_rng(0)
+    graph = Graph("joined")
+    x = graph.node("tanh", graph.input("x", (5, *size)))  # or it reads even and odd columns apart
+    options = {"stride": stride, "dilation": dilation, "padding": padding}
+    x = graph.node("conv2d", x, name="a", out_channels=FILTERS, kernel_size=kernel, **options)
+    graph.output(graph.node(activation, x, name="y"))
+    weights = {
+        name: random.normal(size=shape).astype("f4") for name, shape in graph.parameters().items()
+    }
+    pixels = random.normal(size=(2, 5, *size)).astype("f4")
+    given = Session(graph, weights, threads=1, isa=isa, without=["choose_winograd"])
+    found = given.run(pixels)
+    ((plan, _),) = given._plans.values()
+    assert any(needs.scratch_floats for needs in plan.structs.needs)  # joined, as nothing else is
+    wanted = evaluate(graph, weights, {"x": pixels})["y"]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    for threads, without in ((2, []), (1, ["row_bands"])):
+        others = Session(
+            graph, weights, threads=threads, isa=isa, without=["choose_winograd", *without]
+        )
+        np.testing.assert_array_equal(others.run(pixels), found)
