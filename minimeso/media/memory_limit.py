@@ -1,4 +1,6 @@
-"""A limit of memory for the whole process, by the system: what asks for more gets none."""
+"""A limit of memory for the whole process, by the system: what asks for more gets none, and whether
+something failed for want of it, which few say that do.
+"""
 
 from __future__ import annotations
 
@@ -17,3 +19,32 @@ def limit_memory(size: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         if most == resource.RLIM_INFINITY or most > size:
             resource.setrlimit(resource.RLIMIT_DATA, (size, most))
+
+
+#: Less than the threads of a decoder, or a library with all that it loads, may ask for.
+_LITTLE_BYTES = 1 << 26
+#: Formats whose decoders say of want of memory what they say of damage.
+_SAY_NOTHING = ("AVIF", "HEIF", "JXL")
+
+
+def is_scarce() -> bool:
+    """Whether hardly any memory is left, so that what failed may have failed for want of it."""
+    import numpy as np  # whoever sets a limit need not wait for it
+
+    try:
+        np.empty(_LITTLE_BYTES, np.uint8)  # promised, not touched
+    except MemoryError:
+        return True
+    return False
+
+
+def check_memory(error: Exception, kind: str | None) -> None:
+    """``MemoryError`` if a picture could not be read for want of memory, and may be whole.
+
+    Args:
+        error: what Pillow or a plugin raised.
+        kind: Pillow's name of the format.
+    """
+    said = isinstance(error, MemoryError) or "out of memory" in str(error)  # by Pillow's decoders
+    if said or (kind in _SAY_NOTHING and is_scarce()):
+        raise MemoryError from None

@@ -11,6 +11,7 @@ from .clip import MAX_ANIMATED_PIXELS, MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box, seconds_of
 from .formats import ANIMATED, format_of
 from .joined import MOST_OTHERS, may_be_transport_stream, others
+from .memory_limit import is_scarce
 from .pictures import Unreadable
 from .sample_tables import MAX_SAMPLES, promises
 
@@ -92,9 +93,10 @@ def open_container(file: NamelessFile, start: bytes) -> InputContainer:
     _check_promises(file, start)
     try:
         container = _probe(file)
-    except MemoryError:
-        raise Unreadable("too large for the memory of this machine: scale it down") from None
-    except ImportError as error:  # it is installed, but something that it needs is not
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, MemoryError) or is_scarce():
+            raise Unreadable("too large for the memory of this machine: scale it down") from None
+        # it is installed, but something that it needs is not
         raise Unreadable(f"PyAV cannot be loaded ({text_of(error)}): install it again") from None
     except Exception as error:  # whatever PyAV raises
         if begins_like_a_clip(start) or format_of(start):

@@ -28,6 +28,7 @@ from .code_points import CodePoints, hdr_points
 from .compression import doubt_about
 from .formats import SIGNATURE_BYTES, format_of, missing, opener
 from .jpeg_scans import has_another, has_empty_end, has_one_scan
+from .memory_limit import check_memory, is_scarce
 from .pixels import Pixels, rgb_of_array, rgb_of_image, strips
 
 if TYPE_CHECKING:
@@ -145,9 +146,6 @@ def _read_image(image: Image.Image) -> Picture:
         raise PictureError(f"{name}: {reason_of(error)}: convert it to RGB first") from None
 
 
-# --- opening -----------------------------------------------------------------------------
-
-
 def open_regular(path: str) -> IO[bytes]:
     """Open a regular file with something in it; pipes and devices might hang or never end."""
     try:
@@ -186,9 +184,6 @@ def _check_regular(status: os.stat_result) -> None:
         raise Unreadable("a pipe, device or socket: give a picture or clip")
     if status.st_size == 0:
         raise Unreadable(f"the file is empty: {_COPY_AGAIN}")
-
-
-# --- decoding ----------------------------------------------------------------------------
 
 
 def _decode(file: IO[bytes], max_pixels: int | None) -> Picture:
@@ -237,7 +232,7 @@ def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
         raise Unreadable(f"not a picture of a known format: {_SAVE_AS}")
     open_image = opener(name)
     if open_image is None:
-        raise Unreadable(missing(name))
+        raise MemoryError if is_scarce() else Unreadable(missing(name))
     file.seek(0)
     whole: float = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
     most: float = max_pixels or whole / _TIMES_MEMORY.get(name, 1)
@@ -247,9 +242,10 @@ def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
 
             _check_pixels(math.prod(jxl_size(file)), most)
         image = open_image(file, "")
-    except (Image.DecompressionBombError, MemoryError, Unreadable):
+    except (Image.DecompressionBombError, Unreadable):
         raise
     except Exception as error:
+        check_memory(error, name)
         reason = f"{name} file with a damaged or unusual header ({reason_of(error)})"
         raise Unreadable(f"{reason}: {_COPY_OR_SAVE}") from None
     if _is_reducible(image):
@@ -313,6 +309,7 @@ def _load(image: Image.Image) -> str | None:
     try:
         image.load()
     except Exception as error:
+        check_memory(error, image.format)
         image.tile = []  # type: ignore[attr-defined]  # nothing more to decode: keep the pixels
         tiff.turn(image)
         return reason_of(error)

@@ -27,6 +27,7 @@ from support.odd_files import png
 from support.pictures import encoded, picture_file, pixels
 
 from minimeso import Detector, PictureError
+from minimeso.media import memory_limit, pictures
 from minimeso.media.origin import origin_of
 from minimeso.media.pictures import read_picture
 from minimeso.notes import Note
@@ -174,6 +175,38 @@ def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Image.Image, "load", fail)
     refused(path, "memory")
+
+
+def test_what_pillows_decoders_say_of_memory_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole picture was judged by its grey rest, as one that was cut short."""
+    path = picture_file(tmp_path, Image.fromarray(PHOTO), "photo.png")
+
+    def fail(self: object) -> None:
+        raise OSError("out of memory error when reading image file")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    refused(path, "memory")
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF", "JXL", "none"])
+def test_decoders_that_do_not_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Where memory is scarce a picture is not called damaged, nor a package missing."""
+    start = {"AVIF": b"\0\0\0\x14ftypavif", "JXL": b"\xff\x0a"}.get(kind, b"\0\0\0\x14ftypheic")
+    path = tmp_path / "photo"
+    path.write_bytes(start + bytes(40))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("cannot load this image")
+
+    monkeypatch.setattr(pictures, "opener", lambda _: None if kind == "none" else fail)
+    monkeypatch.setattr("minimeso.media.jxl_size.jxl_size", lambda _: (8, 8))
+    refused(path, "is missing" if kind == "none" else "cannot load this image")
+    monkeypatch.setattr(memory_limit, "_LITTLE_BYTES", 1 << 62)
+    refused(path, "too large for the memory of this machine")
 
 
 def test_files_are_closed(tmp_path: Path) -> None:
