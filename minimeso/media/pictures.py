@@ -28,7 +28,7 @@ from .code_points import CodePoints, hdr_points
 from .compression import doubt_about
 from .formats import SIGNATURE_BYTES, format_of, missing, opener
 from .jpeg_scans import has_another, has_empty_end, has_one_scan
-from .memory_limit import check_memory, is_scarce
+from .memory_limit import check_memory, check_room_for_jxl, is_scarce
 from .pixels import Pixels, rgb_of_array, rgb_of_image, strips
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def named(name: str) -> Iterator[None]:
     except Unreadable as error:
         raise PictureError(f"{name}: {error}") from None
     except Exception as error:  # for damaged files Pillow raises whatever comes along
+        if isinstance(error, ImportError) and is_scarce():  # no room for Pillow itself
+            error = MemoryError()
         raise PictureError(f"{name}: {reason_of(error)}: {remedy_of(error)}") from None
 
 
@@ -240,7 +242,9 @@ def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
         if name == "JXL":  # its plugin decodes all as soon as it opens a file
             from .jxl_size import jxl_size
 
-            _check_pixels(math.prod(jxl_size(file)), most)
+            pixels = math.prod(jxl_size(file))
+            _check_pixels(pixels, most)
+            check_room_for_jxl(pixels)
         image = open_image(file, "")
     except (Image.DecompressionBombError, Unreadable):
         raise
@@ -342,21 +346,22 @@ def _is_blank(pixels: Pixels) -> bool:
 
 
 def reason_of(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "too large for the memory of this machine"
     from PIL import Image
 
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, taken for a bomb"
-    if isinstance(error, MemoryError):
-        return "too large for the memory of this machine"
     text = error.strerror if isinstance(error, OSError) else None
     return (text or str(error)).partition("\n")[0][:200] or type(error).__name__
 
 
 def remedy_of(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "scale it down"
     from PIL import Image
 
-    too_large = isinstance(error, (Image.DecompressionBombError, MemoryError))
-    return "scale it down" if too_large else _COPY_OR_SAVE
+    return "scale it down" if isinstance(error, Image.DecompressionBombError) else _COPY_OR_SAVE
 
 
 class _PillowSilence:

@@ -182,11 +182,23 @@ def test_what_pillows_decoders_say_of_memory_is_no_damage(
 ) -> None:
     """A whole picture was judged by its grey rest, as one that was cut short."""
     path = picture_file(tmp_path, Image.fromarray(PHOTO), "photo.png")
+    load = ImageFile.ImageFile.load
 
-    def fail(self: object) -> None:
-        raise OSError("out of memory error when reading image file")
+    def fail(self: ImageFile.ImageFile) -> None:
+        is_first = bool(self.tile)
+        load(self)
+        if is_first:
+            raise OSError("out of memory error when reading image file")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    refused(path, "memory")
+
+
+def test_no_room_for_pillow_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended the command, and no other file was judged."""
+    path = picture_file(tmp_path, Image.fromarray(PHOTO), "photo.png")
+    monkeypatch.setitem(sys.modules, "PIL", None)  # whoever imports it gets an ImportError
+    monkeypatch.setattr(memory_limit, "_LITTLE_BYTES", 1 << 62)
     refused(path, "memory")
 
 
