@@ -8,7 +8,7 @@ from ..errors import GraphError
 from . import composed, moving
 from .builder import NEEDS_SIZE, Operand
 from .source import Node, integers, text_of
-from .view import Value, resolved
+from .view import Value, refuse_batch, resolved
 
 
 def reshape(node: Node) -> Value:
@@ -22,6 +22,8 @@ def reshape(node: Node) -> Value:
 def flatten(node: Node) -> Value:
     x, number = node.value(), node.get("axis", 1)
     number += len(x.axes) if number < 0 else 0
+    if number == 0:  # the batch goes into the one row
+        refuse_batch(x.axes)
     sizes = [1, 1]
     for i, size in enumerate(x.shape):
         if size is None:

@@ -92,7 +92,7 @@ class Node:
         """An attribute that may have these values only."""
         value = self.get(name, known[0])
         if value not in known:
-            raise GraphError(f"attribute {name!r} is {value!r}; known is {known[0]!r}")
+            raise GraphError(f"attribute {name!r} is {value!r}; known is {known[0]!r}. {REMEDY}")
 
     def has(self, place: int) -> bool:
         """Whether that input is there."""

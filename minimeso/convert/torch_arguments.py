@@ -11,6 +11,10 @@ from .builder import Array
 from .source import Node
 from .view import Value
 
+#: ScalarType of the schema: those that a network computes in, and what others are called.
+_FLOATS = (7, 6, 8, 13, None)  # float32, float16, float64, bfloat16, as it is
+_OTHERS = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 12: "bool"}
+
 #: Why a node is refused.
 TRAINS = "is in training mode: export the network after .eval()"
 INTEGERS = (
@@ -41,10 +45,15 @@ def needed(node: Node, name: str) -> Array:
 
 
 def to_floats(node: Node) -> None:
-    """Arguments of a change of type, which must be to floats."""
+    """Arguments of a change of type, which must be to floats: those round nothing here."""
     for name in ("device", "layout", "pin_memory", "non_blocking", "copy", "memory_format"):
         node.get(name)
-    node.only("dtype", 7, 6, 8, 13, None)  # float32, float16, float64, bfloat16
+    kind = node.get("dtype")
+    if kind not in _FLOATS:
+        raise GraphError(
+            f"casts to {_OTHERS.get(kind, f'the type {kind}')}; the engine computes in float32:"
+            " leave the cast out, or export the network before quantization"
+        )
 
 
 def ints(value: Any) -> list[int]:

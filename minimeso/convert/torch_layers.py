@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import GraphError
 from . import composed, layers, moving
 from .source import Node
-from .torch_arguments import TRAINS, array, first, ints, needed
+from .torch_arguments import TRAINS, array, first, ints, needed, to_floats
 from .view import Value
 
 
@@ -200,7 +200,7 @@ def adaptive(node: Node, op: str) -> list[Value]:
 def reduce(node: Node, kind: str) -> Value:
     x = first(node)
     dims = node.get("dim")
-    node.only("dtype", None, 7)
+    to_floats(node)
     numbers = ints(dims) if dims not in (None, []) else list(range(len(x.axes)))
     keep = bool(node.get("keepdim", False))
     others = {"sum": layers.total, "min": layers.least, "length": composed.length}

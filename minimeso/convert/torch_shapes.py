@@ -11,7 +11,7 @@ from . import composed, moving
 from .basics import activate
 from .builder import NEEDS_SIZE, Operand
 from .source import Node, integers
-from .torch_arguments import first, ints, needed
+from .torch_arguments import first, ints, needed, to_floats
 from .view import OPEN_BATCH, Value, resolved
 
 
@@ -191,7 +191,7 @@ def unflatten(node: Node) -> Value:
 
 def softmax(node: Node) -> Value:
     node.only("half_to_float", False)
-    node.only("dtype", None, 7)
+    to_floats(node)
     return moving.softmax(node.build, first(node), [int(node.get("dim"))])
 
 

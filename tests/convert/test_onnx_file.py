@@ -282,6 +282,15 @@ def test_a_source_is_not_written_over(
     assert path.read_bytes() == before and not target.exists()
 
 
+def test_all_pictures_in_one_row_are_refused(tmp_path: Path) -> None:
+    """The second half of all pictures became the second half of each."""
+    nodes = [node("Flatten", "x", "f", axis=0), node("Slice", "f from to at", "y")]
+    ends = {"from": [96], "to": [1 << 30], "at": [1]}
+    with pytest.raises(ConvertError, match=r"'the_f' \(Flatten\): works along the batch"):
+        convert_file(written(tmp_path, nodes, ends))
+    compare(written(tmp_path, nodes, ends, [1, 3, 8, 8]), tmp_path)
+
+
 @pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
 def test_a_reference_of_a_file_for_four_pictures(last: bool, tmp_path: Path) -> None:
     """``convert --reference`` ended with a traceback where the batch is fixed and not 1."""

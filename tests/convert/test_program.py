@@ -91,6 +91,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
         x.reshape(1, 4, 4, 2, 4, 2).permute(0, 1, 3, 5, 2, 4).reshape(1, 16, 4, 4)
     ),
     "line by line": lambda x: F.avg_pool1d(x.flatten(2), 3, 2, 1),
+    "in float64": lambda x: x.softmax(1, dtype=torch.float64) + x.sum(1, True, dtype=torch.float64),
     "cut": lambda x: F.pad(x[..., 1:-1], (0, 0, -1, 0)),
 }
 
@@ -137,6 +138,10 @@ def test_what_cannot_be_is_told(module: nn.Module) -> None:
         convert_module(Odd(torch.sin).eval(), example)
     with pytest.raises(ConvertError, match="changes a value of which a view is read"):
         convert_module(Odd(lambda x: _changed_view(x * 2)).eval(), example)
+    with pytest.raises(ConvertError, match=r"casts to int64; .*: leave the cast out"):
+        convert_module(Odd(lambda x: x.long().float()).eval(), example)
+    with pytest.raises(ConvertError, match=r"'mode' is 'reflect'; .* leave it to your program"):
+        convert_module(Odd(lambda x: F.pad(x, (1, 1, 1, 1), "reflect")).eval(), example)
     with pytest.raises(ConvertError, match="its second result is used"):
         convert_module(Odd(lambda x: x.max(1)[1] * 1.0).eval(), example)
     with pytest.raises(ConvertError, match="training mode"):
