@@ -10,8 +10,10 @@
 
 #include "taps.h"
 
-/* From so many output channels on, copying costs little beside them. */
+/* From so many output channels on, copying costs little beside them; beside loads of single
+   elements, as a stride of more than two wants them. */
 #define MM_JOINED_OUTPUTS 96
+#define MM_JOINED_STRIDED 16
 /* Most floats of scratch for the input: half a second cache. */
 #define MM_JOINED_FLOATS (1 << 17)
 
@@ -67,8 +69,8 @@ static int64_t joined_row(const joined_layout *l, const mm_tensor *out)
 int mm_joins(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
 {
     const int one = s->kernel_h == 1 && s->kernel_w == 1;
-    const int strides = s->stride_h == s->stride_w && (s->stride_w <= 2 || one);
-    if (s->groups != 1 || s->column_phases || !strides || mm_larger(s->kernel_h, s->kernel_w) > 15)
+    if (s->groups != 1 || s->column_phases || s->stride_h != s->stride_w || s->stride_w > 16 ||
+        mm_larger(s->kernel_h, s->kernel_w) > 16)
         return 0;
     const joined_layout l = joined_layout_of(s, out);
     if (l.lines < 2 || mm_times(in->channels, l.channel) > MM_JOINED_FLOATS)
@@ -79,6 +81,8 @@ int mm_joins(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
         return 1; /* of half a vector and less */
     /* Copying takes some 15 % of what vectors save, a stride of 2 costs 30 % more without it. */
     const int64_t apart = mm_times(l.lines, mm_round_lanes(out->width));
+    if (s->stride_w > 2)
+        return out->channels >= MM_JOINED_STRIDED;
     return out->channels >= MM_JOINED_OUTPUTS &&
            20 * joined_row(&l, out) <= (s->stride_w > 1 ? 22 : 17) * apart;
 }

@@ -9,14 +9,27 @@ typedef struct {
     double sum, count;
 } mm_total;
 
+/* Of the values, or of the squares of their distances from the mean; in four sums, which do not
+   wait for each other. */
 static mm_total total_of_features(const float *x, int64_t count, double mean, int squares)
 {
-    double sum = 0.0;
-    for (int64_t i = 0; i < count; i++) {
-        double apart = x[i] - mean;
-        sum += squares ? apart * apart : x[i];
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
+    int64_t i = 0;
+#define MM_ADD(sum, value)                                                                         \
+    do {                                                                                           \
+        const double apart = (value) - mean;                                                       \
+        (sum) += squares ? apart * apart : (value);                                                \
+    } while (0)
+    for (; i + 4 <= count; i += 4) {
+        MM_ADD(a, x[i]);
+        MM_ADD(b, x[i + 1]);
+        MM_ADD(c, x[i + 2]);
+        MM_ADD(d, x[i + 3]);
     }
-    return (mm_total){sum, (double)count};
+    for (; i < count; i++)
+        MM_ADD(a, x[i]);
+#undef MM_ADD
+    return (mm_total){(a + b) + (c + d), (double)count};
 }
 
 /* Channels [first, end): of the values; or of their distances from about the mean, and of the
@@ -92,9 +105,11 @@ static void normalize_line(const mm_worker *worker, const mm_step *s, int64_t y)
     if (in->is_vector) {
         const float *x = mm_row(worker, in, 0, 0);
         float *row = mm_row(worker, out, 0, 0);
-        for (int64_t i = 0; i < in->width; i++) {
-            const float *m = mm_row(worker, moments, 0, i / each);
-            row[i] = ((x[i] - m[0]) - m[1]) * m[2] * weight[i] + bias[i];
+        for (int64_t g = 0, i = 0; g < moments->channels; g++) {
+            const float *m = mm_row(worker, moments, 0, g);
+            const float mean = m[0], left = m[1], factor = m[2];
+            for (const int64_t end = i + each; i < end; i++)
+                row[i] = ((x[i] - mean) - left) * factor * weight[i] + bias[i];
         }
         mm_finish_row(worker, s, out, row, 0, 0);
         return;
