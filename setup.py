@@ -163,6 +163,8 @@ class BuildExtension(build_ext):
         """What the extension was made of once more, as a library for programs in C."""
         sources = [s for e in self.extensions for s in e.sources if s.startswith("csrc/")]
         objects = self.compiler.object_filenames(sources, output_dir=self.build_temp)
+        # an archive is added to, and would keep what came of sources that are gone
+        shutil.rmtree(self._library_folder(), ignore_errors=True)
         self.compiler.create_static_lib(objects, "minimeso", str(self._library_folder()))
 
     def _library_folder(self):
