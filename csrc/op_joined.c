@@ -2,8 +2,8 @@
 
    Rows that fill their vectors badly leave much of them idle, each reads all weights again, and of
    what is loaded with a stride only a part is used.  So the lines that some lines of the output
-   read are copied one behind the other, with the zeros that belong between them; with a stride of
-   two, even and odd lines and columns become planes of their own.  Then each tap is a fixed
+   read are copied one behind the other, with the zeros that belong between them; with a stride,
+   lines and columns that are so far apart become planes of their own.  Then each tap is a fixed
    distance away for all pixels of these lines, which are one row for the kernel.  What it makes
    between the ends of lines and their next beginnings is left behind. */
 #include "joined.h"
@@ -78,7 +78,7 @@ int mm_joins(const mm_step *s, const mm_tensor *in, const mm_tensor *out)
     if (one && s->stride_w == 1 &&
         (2 * l.columns <= MM_LANES ||
          (l.columns <= MM_LANES && out->channels >= MM_JOINED_OUTPUTS)))
-        return 1; /* of half a vector and less */
+        return 1; /* rows of half a vector and less, of many channels up to a whole one */
     /* Copying takes some 15 % of what vectors save, a stride of 2 costs 30 % more without it. */
     const int64_t apart = mm_times(l.lines, mm_round_lanes(out->width));
     if (s->stride_w > 2)

@@ -198,7 +198,8 @@ def test_no_room_for_pillow_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """It ended the command, and no other file was judged."""
     path = picture_file(tmp_path, Image.fromarray(PHOTO), "photo.png")
     monkeypatch.setitem(sys.modules, "PIL", None)  # whoever imports it gets an ImportError
-    monkeypatch.setattr(memory_limit, "_LITTLE_BYTES", 1 << 62)
+    for module in (memory_limit, pictures):
+        monkeypatch.setattr(module, "is_scarce", lambda *_: True)
     refused(path, "memory")
 
 
@@ -217,7 +218,8 @@ def test_decoders_that_do_not_say_so(
     monkeypatch.setattr(pictures, "opener", lambda _: None if kind == "none" else fail)
     monkeypatch.setattr("minimeso.media.jxl_size.jxl_size", lambda _: (8, 8))
     refused(path, "is missing" if kind == "none" else "cannot load this image")
-    monkeypatch.setattr(memory_limit, "_LITTLE_BYTES", 1 << 62)
+    for module in (memory_limit, pictures):
+        monkeypatch.setattr(module, "is_scarce", lambda *_: True)
     refused(path, "too large for the memory of this machine")
 
 

@@ -303,7 +303,7 @@ def test_a_pyav_that_cannot_be_loaded_is_not_the_files_fault(
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     refused(path, r"PyAV cannot be loaded \(libX.so.6: cannot open .*\): install it again")
-    monkeypatch.setattr("minimeso.media.memory_limit._LITTLE_BYTES", 1 << 62)  # as under --memory
+    monkeypatch.setattr("minimeso.media.opening.is_scarce", lambda: True)  # as under --memory
     refused(path, "too large for the memory of this machine")
 
 
