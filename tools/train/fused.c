@@ -131,9 +131,20 @@ void fused_sums(const block *b, const float *g, const float *pooled, double *tot
     const ptrdiff_t windows = (ptrdiff_t)(b->width / b->pool) * (b->height / b->pool);
     for (int c = 0; c < outputs(b); c++) {
         double total = 0, products = 0;
-        for (ptrdiff_t k = c * windows; k < (c + 1) * windows; k++) {
-            total += g[k];
-            products += (double)g[k] * pooled[k];
+        v8d t = {0}, p = t;
+        ptrdiff_t k = 0;
+        for (; k + LANES <= windows; k += LANES) {
+            v8d gradient = __builtin_convertvector(load(g + c * windows + k), v8d);
+            t += gradient;
+            p += gradient * __builtin_convertvector(load(pooled + c * windows + k), v8d);
+        }
+        for (int lane = 0; lane < LANES; lane++) {
+            total += t[lane];
+            products += p[lane];
+        }
+        for (; k < windows; k++) {
+            total += g[c * windows + k];
+            products += (double)g[c * windows + k] * pooled[c * windows + k];
         }
         totals[2 * c] = total;
         totals[2 * c + 1] = products;

@@ -64,8 +64,14 @@ class Block(NamedTuple):
 @lru_cache(1)
 def kernels() -> Kernels | None:
     """None where there is no compiler for them, which is told once."""
-    # The same lanes on every CPU that has them, so that sums are the same.
-    return load(SOURCE, _DEFINITIONS, ("-mavx2", "-mfma") if "avx2" in available_isas() else ())
+    # The same lanes on every CPU that has them, so that sums are the same; of AVX-512 only twice as
+    # many registers.
+    isas = available_isas()
+    flags = ["-mavx2", "-mfma"] if "avx2" in isas else []
+    if "avx512" in isas:
+        flags += ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
+        flags += ["-mprefer-vector-width=256"]
+    return load(SOURCE, _DEFINITIONS, flags)
 
 
 _JUDGING: ContextVar[bool] = ContextVar("judging", default=False)

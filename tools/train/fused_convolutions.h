@@ -80,6 +80,12 @@ typedef struct {
     int inputs, outputs, kernel, dilation;
 } shape;
 
+#ifdef __AVX512VL__
+#define REGISTERS 32
+#else
+#define REGISTERS 16
+#endif
+
 /* COUNT outputs and VECTORS * 8 columns at a time stay in registers. */
 ALWAYS void tile(int count, int vectors, int kernel, planes in, planes out, const float *weight,
                  const float *bias, shape s, const block *b)
@@ -87,7 +93,7 @@ ALWAYS void tile(int count, int vectors, int kernel, planes in, planes out, cons
     const int radius = kernel / 2, taps = kernel * kernel;
     for (int y = 0; y < b->height; y++)
         for (int x = 0; x < b->width; x += vectors * LANES) {
-            v8 sums[4][2];
+            v8 sums[4][4];
             for (int o = 0; o < count; o++)
                 for (int v = 0; v < vectors; v++)
                     sums[o][v] = all(bias ? bias[o] : 0.0f);
@@ -110,22 +116,27 @@ ALWAYS void tile(int count, int vectors, int kernel, planes in, planes out, cons
         }
 }
 
+#define TILES_OF(vectors, kernel)                                                                  \
+    switch (count) {                                                                               \
+    case 1:                                                                                        \
+        tile(1, vectors, kernel, in, to, w, bias ? bias + o : bias, s, b);                         \
+        break;                                                                                     \
+    case 2:                                                                                        \
+        tile(2, vectors, kernel, in, to, w, bias ? bias + o : bias, s, b);                         \
+        break;                                                                                     \
+    case 3:                                                                                        \
+        tile(3, vectors, kernel, in, to, w, bias ? bias + o : bias, s, b);                         \
+        break;                                                                                     \
+    default:                                                                                       \
+        tile(4, vectors, kernel, in, to, w, bias ? bias + o : bias, s, b);                         \
+        break;                                                                                     \
+    }
+
 #define TILES(kernel)                                                                              \
-    if (b->width % (2 * LANES) == 0)                                                               \
-        switch (count) {                                                                           \
-        case 1:                                                                                    \
-            tile(1, 2, kernel, in, to, w, bias ? bias + o : bias, s, b);                           \
-            break;                                                                                 \
-        case 2:                                                                                    \
-            tile(2, 2, kernel, in, to, w, bias ? bias + o : bias, s, b);                           \
-            break;                                                                                 \
-        case 3:                                                                                    \
-            tile(3, 2, kernel, in, to, w, bias ? bias + o : bias, s, b);                           \
-            break;                                                                                 \
-        default:                                                                                   \
-            tile(4, 2, kernel, in, to, w, bias ? bias + o : bias, s, b);                           \
-            break;                                                                                 \
-        }                                                                                          \
+    if (REGISTERS == 32 && b->width % (4 * LANES) == 0)                                            \
+        TILES_OF(4, kernel)                                                                        \
+    else if (b->width % (2 * LANES) == 0)                                                          \
+        TILES_OF(2, kernel)                                                                        \
     else                                                                                           \
         for (int one = 0; one < count; one++)                                                      \
             tile(1, 1, kernel, in, from(to, one), w + one * s.inputs * kernel * kernel,            \
@@ -175,12 +186,16 @@ ALWAYS void gradient_tile(int count, int kernel, planes in, planes gradient, v8 
                 const float *from = in.at + i * in.plane +
                                     (r + (ky - radius) * s.dilation) * in.row - radius * s.dilation;
                 const float *g = gradient.at + r * gradient.row;
-                for (int x = 0; x < b->width; x += LANES)
+                for (int x = 0; x < b->width; x += LANES) {
+                    v8 of[4];
+                    for (int o = 0; o < count; o++)
+                        of[o] = load(g + o * gradient.plane + x);
                     for (int kx = 0; kx < kernel; kx++) {
                         v8 value = load(from + x + kx * s.dilation);
                         for (int o = 0; o < count; o++)
-                            kept[o][kx] += value * load(g + o * gradient.plane + x);
+                            kept[o][kx] += value * of[o];
                     }
+                }
             }
             for (int o = 0; o < count; o++)
                 for (int kx = 0; kx < kernel; kx++)
@@ -193,7 +208,7 @@ static void gradients(planes in, planes gradient, float *of_weight, float *of_bi
                       shape s, const block *b)
 {
     const int taps = s.kernel * s.kernel, each = s.inputs * taps;
-    const int step = s.kernel == 5 ? 2 : 4;
+    const int step = s.kernel == 5 && REGISTERS == 16 ? 2 : 4;
     int rows = 512 / b->width;
     rows = rows < 1 ? 1 : rows;
     memset(sums, 0, (size_t)s.outputs * (size_t)each * sizeof(v8));
@@ -208,7 +223,7 @@ static void gradients(planes in, planes gradient, float *of_weight, float *of_bi
         gradient_tile(number, size, in, g, to, s, y, here, b);
             CASE(1, 1)
             CASE(1, 2)
-            CASE(1, 3) CASE(1, 4) CASE(3, 1) CASE(3, 2) CASE(3, 3) CASE(3, 4) CASE(5, 1) CASE(5, 2)
+            CASE(1, 3) CASE(1, 4) CASE(3, 1) CASE(3, 2) CASE(3, 3) CASE(3, 4) CASE(5, 1) CASE(5, 2) CASE(5, 3) CASE(5, 4)
 #undef CASE
         }
     }
