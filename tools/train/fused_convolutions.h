@@ -224,8 +224,8 @@ static void gradients(planes in, planes gradient, float *of_weight, float *of_bi
             CASE(1, 1)
             CASE(1, 2)
             CASE(1, 3)
-            CASE(1, 4) CASE(3, 1) CASE(3, 2) CASE(3, 3) CASE(3, 4) CASE(5, 1) CASE(5, 2) CASE(5, 3)
-                CASE(5, 4)
+            CASE(1, 4)
+            CASE(3, 1) CASE(3, 2) CASE(3, 3) CASE(3, 4) CASE(5, 1) CASE(5, 2) CASE(5, 3) CASE(5, 4)
 #undef CASE
         }
     }
