@@ -5,27 +5,27 @@ run's figure is that of its last epoch, so nothing is chosen by the test split. 
 goes on from its last whole epoch with the numbers that it would have had. Checkpoints are what
 `tools.convert` makes model files of.
 
-In bfloat16, too, activations compute and round alike: each gets float32 and gives float32. Without
-that, Pish, which PyTorch computes in four operations, would be rounded four times where Swish and
-Mish are rounded once.
+In bfloat16, too, activations compute in float32 and are rounded once (`elementwise.py`); PyTorch
+would round Pish four times, which it computes in four operations.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tools.activations import Pish
 from tools.paper import stages
 from tools.paper.images import Images
 from tools.paper.results import Options, Runs
-from tools.train import classifiers
+from tools.train import classifiers, depthwise, elementwise
 from tools.train.device import bfloat16_is_fast
 from tools.train.trainer import Epoch, Step, Trainer, fit_together
 
@@ -34,7 +34,6 @@ SHIFT = 4  # pixels
 RISE = 0.05  # of the steps
 FIGURES = ("train_loss", "train_accuracy", "test_accuracy", "test_loss")  # of an epoch
 Batch = tuple[Tensor, Tensor]  # pictures (N, H, W, C) uint8 and labels (N,)
-ACTIVATION_MODULES = (nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.Mish, Pish)
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,10 @@ class ClassifierTrainer(Trainer[Recipe, Batch]):
         # PyTorch's types know `memory_format` only beside a tensor.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in network.modules():
-            if isinstance(module, ACTIVATION_MODULES):
-                module.register_forward_pre_hook(lambda _module, inputs: (inputs[0].float(),))
+            if type(module) in elementwise.MODULES:
+                _run_by(elementwise.activation, module)
+            elif isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels:
+                _run_by(depthwise.convolution, module)
         return network
 
     def make_optimizer(self) -> torch.optim.Optimizer:
@@ -154,6 +155,11 @@ class ClassifierTrainer(Trainer[Recipe, Batch]):
         logits = logits.float()
         loss = functional.cross_entropy(logits, labels)
         return Step(loss, (logits.argmax(1) == labels).sum(), len(labels))
+
+
+def _run_by(function: Callable[[Any, Tensor], Tensor], module: nn.Module) -> None:
+    """Lets a function of a module and its input be the module's `forward`."""
+    module.forward = types.MethodType(function, module)
 
 
 def train_together(

@@ -27,7 +27,7 @@ NAME = "elsewhere"
 BUDGETS = {
     "smoke": Budget(1, 1, 256),
     "cpu": Budget(2, 2, 20_000),
-    "days": Budget(3, 15, 0),
+    "days": Budget(3, 5, 0),
     "gpu": Budget(5, 30, 0),
     "full": Budget(5, 164, 0),  # 64,000 steps, as He et al. have
 }

@@ -72,19 +72,28 @@ def fits(x: Tensor) -> bool:
 
 
 def convolution(module: nn.Conv2d, x: Tensor) -> Tensor:
-    """What a depthwise convolution of the package `efficientnet_lite_pytorch` gives, which has its
-    padding beside it: (N, C, H, W) -> (N, C, H', W')."""
-    padding = module.static_padding
+    """What a depthwise convolution without bias gives, also one of the package
+    `efficientnet_lite_pytorch`, which has its padding beside it: (N, C, H, W) -> (N, C, H', W')."""
+    padding = _padding(module)
     kernel, stride = module.kernel_size[0], module.stride[0]
     if torch.is_autocast_enabled("cpu"):
         x = x.to(torch.get_autocast_dtype("cpu"))
     known = kernel in (3, 5) and stride in (1, 2) and set(module.dilation) == {1}
     if not (known and fits(x) and min(x.shape[2:]) >= kernel):
-        padded = cast(nn.Module, padding)(x)
+        padded = padding(x)
         return functional.conv2d(padded, module.weight, None, module.stride, 0, 1, module.groups)
     left, right, top, bottom = getattr(padding, "padding", (0, 0, 0, 0))
     edges = (top, left, top + bottom, left + right)
     return cast(Tensor, _Depthwise.apply(x, module.weight, stride, edges))  # type: ignore[no-untyped-call]  # PyTorch does not type `apply`
+
+
+def _padding(module: nn.Conv2d) -> nn.Module:
+    beside = getattr(module, "static_padding", None)
+    if isinstance(beside, nn.Module):
+        return beside
+    assert module.padding_mode == "zeros" and module.bias is None
+    rows, columns = cast(tuple[int, int], module.padding)
+    return nn.ZeroPad2d((columns, columns, rows, rows))
 
 
 class _Depthwise(torch.autograd.Function):

@@ -12,7 +12,7 @@ import torch
 
 def of_each(count: int, function: Callable[[int], None]) -> None:
     """Calls `function` with 0, 1, ... `count` - 1, by as many threads as PyTorch takes."""
-    threads = min(torch.get_num_threads(), count)
+    threads = max(1, min(torch.get_num_threads(), count))
 
     def some(first: int) -> None:
         for one in range(first, count, threads):
