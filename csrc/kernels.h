@@ -107,10 +107,23 @@ typedef struct {
     float slope, scale, shift;
 } mm_window;
 
+/* One line of a layer norm over channels, x_stride and out_stride apart:
+   out[c][i] = (x[c][i] - m[i]) / sqrt(variance[i] + eps) * weight[c] + bias[c], with mean and
+   variance over all c, which are added up in an order that normalize.inc has; x == out is allowed
+   where the strides are the same, else they do not overlap */
+typedef struct {
+    const float *x, *weight, *bias;
+    float *out;
+    ptrdiff_t x_stride, out_stride;
+    size_t channels, width;
+    float eps;
+} mm_layer_norm;
+
 typedef void mm_conv_fn(const mm_conv *c);
 typedef void mm_depthwise_fn(const mm_depthwise *d);
 typedef void mm_planes_fn(const mm_planes *p);
 typedef void mm_window_fn(const mm_window *w);
+typedef void mm_layer_norm_fn(const mm_layer_norm *n);
 /* y[i] = f(x[i]); p is the slope of those that have one */
 typedef void mm_unary_fn(const float *x, float *y, size_t n, float p);
 /* y[i] = f(a[i], b[i]); add_doubled: a[i] + b[i / 2] */
@@ -174,6 +187,7 @@ typedef void mm_resample_x_fn(const mm_resample_x *s);
     X(depthwise, depthwise)                                                                        \
     X(planes, depthwise_planes)                                                                    \
     X(window, max_pool)                                                                            \
+    X(layer_norm, layer_norm)                                                                      \
     MM_ACTIVATION_LIST(MM_UNARY_KERNEL, X)                                                         \
     X(binary, add)                                                                                 \
     X(binary, sub)                                                                                 \

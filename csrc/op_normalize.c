@@ -1,5 +1,6 @@
 /* op_normalize.c - normalization by the moments of the input itself, group by group of its channels
-   (a vector: of its features).  The order of all sums is fixed; moments are added up in double. */
+   (a vector: of its features), or of all channels at each place.  The order of all sums is fixed;
+   moments are added up in double. */
 #include <math.h>
 
 #include "check.h"
@@ -124,7 +125,26 @@ static void normalize_line(const mm_worker *worker, const mm_step *s, int64_t y)
     }
 }
 
+static void layer_norm_line(const mm_worker *worker, const mm_step *s, int64_t y)
+{
+    const mm_tensor *in = &worker->program->tensors[s->input];
+    const mm_tensor *out = &worker->program->tensors[s->output];
+    const mm_layer_norm n = {.x = mm_row(worker, in, y, 0),
+                             .weight = worker->program->constants + s->first_constant,
+                             .bias = worker->program->constants + s->second_constant,
+                             .out = mm_row(worker, out, y, 0),
+                             .x_stride = (ptrdiff_t)in->row_stride,
+                             .out_stride = (ptrdiff_t)out->row_stride,
+                             .channels = (size_t)in->channels,
+                             .width = (size_t)in->width,
+                             .eps = s->low};
+    worker->kernels->layer_norm(&n);
+    for (int64_t c = 0; c < out->channels; c++)
+        mm_finish_row(worker, s, out, mm_row(worker, out, y, c), c, 0);
+}
+
 MM_RUN_EACH_LINE(normalize, normalize_line)
+MM_RUN_EACH_LINE(layer_norm, layer_norm_line)
 
 int mm_check_moments(const mm_operands *o)
 {
@@ -147,4 +167,11 @@ int mm_check_normalize(const mm_operands *o)
            moments->width == 3 && count % moments->channels == 0 &&
            mm_has_constants(o, o->step->first_constant, count) &&
            mm_has_constants(o, o->step->second_constant, count);
+}
+
+int mm_check_layer_norm(const mm_operands *o)
+{
+    return mm_are_maps(o->in, o->out) && mm_same_shape(o->in, o->out) &&
+           mm_has_constants(o, o->step->first_constant, o->in->channels) &&
+           mm_has_constants(o, o->step->second_constant, o->in->channels);
 }

@@ -88,6 +88,9 @@
     X(MOMENTS, 1, 1, all, never, moments, moments, moments)                                        \
     /* (input - mean) * factor of its group, moments in second, then * first_constant +            \
        second_constant per channel (feature); epilogue */                                          \
-    X(NORMALIZE, 2, 1, all, never, normalize, nothing, normalize)
+    X(NORMALIZE, 2, 1, all, never, normalize, nothing, normalize)                                  \
+    /* (input - mean) / sqrt(variance + low) over the channels of each place, then *               \
+       first_constant + second_constant per channel; epilogue */                                   \
+    X(LAYER_NORM, 1, 1, same, maps, layer_norm, nothing, layer_norm)
 
 #endif

@@ -195,6 +195,8 @@ def layer_norm(
     size = size_of(own)
     if size is None:
         raise GraphError(NEEDS_SIZE)
+    if len(x.stored) == 3 and [*map(id, x.stored[0])] == [*map(id, own)]:
+        return _layer_norm2d(build, x, weight, bias, eps)
     x = _trailing(build, x, own)
     arrays = {}
     if weight is not None or bias is not None:
@@ -211,6 +213,17 @@ def layer_norm(
         elementwise_affine=bool(arrays),
         bias=bias is not None,
     )
+
+
+def _layer_norm2d(
+    build: Builder, x: Value, weight: Array | None, bias: Array | None, eps: float
+) -> Value:
+    """Over the channels of a map as it lies."""
+    arrays, channels = {}, size_of(x.stored[0]) or 0
+    if weight is not None or bias is not None:
+        arrays["weight"] = np.ones(channels) if weight is None else weight.reshape(-1)
+        arrays["bias"] = np.zeros(channels) if bias is None else bias.reshape(-1)
+    return activate(build, "layer_norm2d", x, arrays, eps=eps, affine=bool(arrays))
 
 
 def _trailing(build: Builder, x: Value, own: Atoms) -> Value:

@@ -134,7 +134,7 @@ def test_a_layer_norm_written_out(tmp_path: Path) -> None:
         tmp_path, nodes,
         {"two": 2.0, "eps": 1e-6, "weight": [1.0, 2.0, 3.0], "bias": [0.5, 0.0, 1.0]}, opset=13,
     )  # fmt: skip
-    assert "layer_norm" in operators(path)
+    assert "layer_norm2d" in operators(path)
     compare(path, tmp_path, (8, 8))
 
 
@@ -215,7 +215,7 @@ def test_a_layer_norm_of_channels_written_out(tmp_path: Path) -> None:
         {"two": 2.0, "eps": 1e-6, "weight": np.reshape([1.0, 2.0, 3.0], (3, 1, 1)),
          "bias": np.reshape([0.5, 0.0, 1.0], (3, 1, 1))}, opset=13,
     )  # fmt: skip
-    assert "layer_norm" in operators(path)
+    assert "layer_norm2d" in operators(path)
     compare(path, tmp_path, (8, 8))
 
 

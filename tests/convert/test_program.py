@@ -75,6 +75,30 @@ def test_a_module_becomes_a_model(module: nn.Module) -> None:
     np.testing.assert_allclose(Session(model).run(x.numpy()), wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("affine", [False, True])
+def test_a_layer_norm_of_channels_moves_nothing(affine: bool) -> None:
+    """Between convolutions, as ConvNeXt has it."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.depthwise = nn.Conv2d(6, 6, 7, padding=3, groups=6)
+            self.norm = nn.LayerNorm(6, elementwise_affine=affine)
+            self.wide, self.narrow = nn.Linear(6, 24), nn.Linear(24, 6)
+
+        def forward(self, x: Any) -> Any:
+            y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+            return x + self.narrow(F.gelu(self.wide(y))).permute(0, 3, 1, 2)
+
+    torch.manual_seed(0)
+    block, x = Block().eval(), torch.rand(2, 6, 9, 11)
+    model = convert_module(block, (x[:1],))
+    assert {node.op for node in model.graph.nodes} == {"conv2d", "layer_norm2d", "gelu", "add"}
+    with torch.inference_mode():
+        wanted = block(x).numpy()
+    np.testing.assert_allclose(Session(model).run(x.numpy()), wanted, rtol=1e-5, atol=1e-6)
+
+
 OTHERS: dict[str, Callable[..., Any]] = {
     "gated": lambda x: F.glu(x, 1),
     "one minus": lambda x: 1 - x,

@@ -303,7 +303,7 @@ def _terms(graph: Graph) -> int:
     if node.op == "avg_pool2d":
         return int(np.prod(node.attributes["kernel_size"]))
     sums = ("linear", "global_avg_pool2d", "mean", "softmax", "group_norm", "instance_norm",
-            "layer_norm")  # fmt: skip
+            "layer_norm", "layer_norm2d")  # fmt: skip
     return int(np.prod(shape)) if node.op in sums else 1
 
 

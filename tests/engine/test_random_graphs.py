@@ -23,7 +23,7 @@ BOUND = 2e-5
 
 
 #: Small errors before them become any error behind; ``test_operations`` has them alone.
-ILL_CONDITIONED = ("div", "argmax", "group_norm", "instance_norm", "layer_norm")
+ILL_CONDITIONED = ("div", "argmax", "group_norm", "instance_norm", "layer_norm", "layer_norm2d")
 
 
 @st.composite

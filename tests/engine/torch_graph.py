@@ -64,6 +64,12 @@ def _apply(node: Node, x: list[torch.Tensor], w: dict[str, torch.Tensor]) -> tor
             return F.group_norm(x[0], a["num_groups"], w.get("weight"), w.get("bias"), a["eps"])
         case "instance_norm":
             return F.instance_norm(x[0], None, None, w.get("weight"), w.get("bias"), eps=a["eps"])
+        case "layer_norm2d":
+            channels_last = x[0].permute(0, 2, 3, 1)
+            y = F.layer_norm(
+                channels_last, x[0].shape[1:2], w.get("weight"), w.get("bias"), a["eps"]
+            )
+            return y.permute(0, 3, 1, 2)
         case "layer_norm":
             return F.layer_norm(
                 x[0], a["normalized_shape"], w.get("weight"), w.get("bias"), a["eps"]

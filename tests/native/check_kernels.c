@@ -231,6 +231,39 @@ static void check_resample_y(mm_resample_y_fn *plain, mm_resample_y_fn *fast, si
     release(b);
 }
 
+static void check_layer_norm(mm_layer_norm_fn *plain, mm_layer_norm_fn *fast, size_t n, int kind)
+{
+    size_t room = rounded(n), channels = 1 + random_below(19), stride = room + random_below(9);
+    size_t all = (channels - 1) * stride + room;
+    float *x = random_array(all, kind), *weight = random_array(channels, 0);
+    float *bias = random_array(channels, 0), *a = guarded(all), *b = guarded(all);
+    mm_layer_norm s = {.x = x,
+                       .weight = weight,
+                       .bias = bias,
+                       .out = a,
+                       .x_stride = (ptrdiff_t)stride,
+                       .out_stride = (ptrdiff_t)stride,
+                       .channels = channels,
+                       .width = n,
+                       .eps = 1e-5f};
+    plain(&s);
+    s.out = b;
+    fast(&s);
+    for (size_t c = 0; c < channels; c++)
+        compare_rows("line", a + c * stride, b + c * stride, n);
+    memcpy(b, x, all * sizeof *x);
+    s.x = b;
+    fast(&s);
+    for (size_t c = 0; c < channels; c++)
+        compare_rows("in place", a + c * stride, b + c * stride, n);
+    compare("guards", a, b, 0, all);
+    free(x);
+    free(weight);
+    free(bias);
+    release(a);
+    release(b);
+}
+
 static void check_dequantize(mm_dequantize_fn *plain, mm_dequantize_fn *fast, size_t n, int kind)
 {
     size_t room = rounded(n);

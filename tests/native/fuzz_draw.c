@@ -428,6 +428,15 @@ static void draw_normalize(draft_t *d)
     s->second_constant = new_constants(d, count);
 }
 
+static void draw_layer_norm(draft_t *d)
+{
+    int32_t in = source(d, 0), channels = d->tensors[in].channels;
+    mm_step *s = new_step(d, MM_OP_LAYER_NORM, in, like(d, in));
+    s->low = 0.25f;
+    s->first_constant = new_constants(d, channels);
+    s->second_constant = new_constants(d, channels);
+}
+
 static void draw_softmax(draft_t *d)
 {
     int32_t in = source(d, -1);
@@ -582,6 +591,9 @@ static void draw_step(draft_t *d, int32_t op)
         return;
     case MM_OP_NORMALIZE:
         draw_normalize(d);
+        return;
+    case MM_OP_LAYER_NORM:
+        draw_layer_norm(d);
         return;
     case MM_OP_ARGMAX:
         draw_argmax(d);

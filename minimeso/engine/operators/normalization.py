@@ -89,13 +89,20 @@ def _layer_norm(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Arra
     return y + arrays["bias"] if "bias" in arrays else y
 
 
+def _layer_norm2d(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    x = sources[0]
+    deviation = np.sqrt(x.var(axis=1, keepdims=True) + a["eps"])
+    y = np.asarray((x - x.mean(axis=1, keepdims=True)) / deviation)
+    return y * per_channel(arrays["weight"], y) + per_channel(arrays["bias"], y) if arrays else y
+
+
 def _infer_group_norm(shapes: Shapes, a: Attributes) -> Shape:
     if known_channels(shapes[0]) % a["num_groups"]:
         raise GraphError(f"{shapes[0][0]} channels are no multiple of {a['num_groups']} groups")
     return shapes[0]
 
 
-def _infer_instance_norm(shapes: Shapes, a: Attributes) -> Shape:
+def _infer_map(shapes: Shapes, a: Attributes) -> Shape:
     map_of(shapes[0])
     return shapes[0]
 
@@ -162,6 +169,11 @@ def _lower_layer_norm(plan: Lowering, layer: Layer) -> None:
     plan.emit("RESHAPE", layer, result)
 
 
+def _lower_layer_norm2d(plan: Lowering, layer: Layer) -> None:
+    constants = _constants(plan, layer, plan.channels(layer.name))
+    plan.emit("LAYER_NORM", layer, low=layer.attributes["eps"], **constants)
+
+
 _EPS = Attribute(positive, 1e-5, (1e-3,))
 
 OPERATORS = {
@@ -199,12 +211,25 @@ OPERATORS = {
     ),
     "instance_norm": Operator(
         "(x - mean) / sqrt(variance + eps) of each channel, * weight + bias",
-        _infer_instance_norm,
+        _infer_map,
         _instance_norm,
         lambda plan, layer: _lower_groups(plan, layer, plan.channels(layer.name)),
         attributes={
             "eps": _EPS,
             "affine": Attribute(flag, False, (True,)),
+        },
+        parameters=_channel_parameters,
+        takes_epilogue=True,
+    ),
+    "layer_norm2d": Operator(
+        "(x - mean) / sqrt(variance + eps) over the channels at each place, * weight + bias per"
+        " channel",
+        _infer_map,
+        _layer_norm2d,
+        _lower_layer_norm2d,
+        attributes={
+            "eps": _EPS,
+            "affine": Attribute(flag, True, (False,)),
         },
         parameters=_channel_parameters,
         takes_epilogue=True,
