@@ -24,6 +24,10 @@ NO_TIME, INSTEAD = 0.01, 0.1
 _NO_STAMPS = 0x80
 #: FFmpeg's names of moving pictures; a WebP is read by Pillow.
 _MOVING_PICTURES = ("gif", "apng")
+#: Those whose length counts from zero, wherever their first frame is, as in what was recorded of a
+#: live stream; and what mkvmerge writes beside lengths that count from the first frame.
+_FROM_ZERO = ("matroska,webm", "asf", "flv", "nut")
+_FROM_FIRST = "_STATISTICS_TAGS"
 #: Times of frames are rounded; so much is no difference.
 _SAME = 1e-6
 #: How the outermost parts of an MP4 file are called, of which one is its first.
@@ -72,10 +76,15 @@ def rate_of(stream: VideoStream) -> float | None:
 
 
 def duration_of(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds of the picture track, else of the whole file."""
-    seconds = seconds_of(stream)
+    """Seconds of the picture track, else of the whole file, from the first picture on."""
+    seconds, from_zero = seconds_of(stream), container.format.name in _FROM_ZERO
     if seconds is None and container.duration:
         seconds = container.duration / 1e6
+    else:
+        from_zero = from_zero and _FROM_FIRST not in stream.metadata
+    if seconds and from_zero and stream.start_time and stream.time_base:
+        start = float(stream.start_time * stream.time_base)
+        seconds -= start if 0 < start < seconds else 0.0
     return _positive(seconds or 0.0)
 
 

@@ -81,6 +81,44 @@ def test_a_length_beyond_all_numbers(tmp_path: Path) -> None:
     assert origin_of(tmp_path / "a.mkv") is not None
 
 
+@pytest.mark.parametrize("start", [0, 90_000])
+@pytest.mark.parametrize("kind", ["matroska", "webm", "asf", "flv", "nut", "mp4", "mpegts", "ogg"])
+def test_the_times_of_a_live_stream_add_nothing_to_the_length(
+    tmp_path: Path, kind: str, start: int
+) -> None:
+    """Of some containers the length counts from zero; nothing is missing there for that."""
+    pytest.importorskip("av")
+    codec = {"webm": "libvpx", "ogg": "libvpx", "flv": "flv", "mpegts": "mpeg2video"}
+    stamps = range(start, start + 50)
+    data = clip_bytes(kind, codec.get(kind, "mpeg4"), frames=50, stamps=stamps)
+    if kind == "flv":  # a recorder that does not go back to write it
+        at = data.index(b"duration") + 9
+        data = data[:at] + bytes(8) + data[at + 8 :]
+    path = tmp_path / "clip"
+    path.write_bytes(data)
+    with open_clip(path, every_frame=True) as clip:
+        assert len(list(clip)) == 50
+    assert clip.faults == ()
+    assert clip.duration == pytest.approx(2, abs=0.1)
+    told = origin_of(path)
+    assert told is not None and told.duration == pytest.approx(2, abs=0.1)
+
+
+def test_a_length_that_counts_from_the_first_frame(tmp_path: Path) -> None:
+    """That of a track by mkvmerge, which says so by a tag."""
+    pytest.importorskip("av")
+
+    def tagged(stream: Any) -> None:
+        stream.metadata["DURATIOX"] = "00:00:02.000000000"
+        stream.metadata["_STATISTICS_TAGS"] = "BPS DURATION NUMBER_OF_FRAMES NUMBER_OF_BYTES"
+
+    data = clip_bytes("matroska", "mpeg4", 50, stamps=range(25, 75), set_up=tagged)
+    data = data.replace(b"DURATION", b"DURATIOY").replace(b"DURATIOX", b"DURATION")
+    (tmp_path / "a.mkv").write_bytes(data)
+    with open_clip(tmp_path / "a.mkv", every_frame=True) as clip:
+        assert len(list(clip)) == 50 and clip.duration == pytest.approx(2, abs=0.05)
+
+
 @pytest.mark.parametrize(
     "trailer",
     [
