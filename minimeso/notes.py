@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 #: Of a file: ``unreadable`` (``reason``), ``first_frame_only``, ``first_clip_only``: others are
-#: joined behind it, ``largest_track_only``: it has several picture tracks,
+#: joined behind it, ``clip_behind``: a clip lies behind the picture, ``largest_track_only``: it
+#: has several picture tracks,
 #: ``reduced`` (``by``), ``deinterlaced``, ``tone_mapped``,
 #: ``damaged_picture`` (``reason``), ``damaged_frames`` (``frames``),
 #: ``frames_without_memory`` (``frames``),
@@ -35,8 +36,8 @@ from typing import Any, Literal
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
 #: or ``None``).
 Code = Literal[
-    "unreadable", "first_frame_only", "first_clip_only", "largest_track_only", "reduced",
-    "deinterlaced",
+    "unreadable", "first_frame_only", "first_clip_only", "clip_behind",
+    "largest_track_only", "reduced", "deinterlaced",
     "tone_mapped", "damaged_picture", "damaged_frames", "frames_without_memory", "damaged_after",
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
@@ -197,6 +198,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "unreadable": "{reason}".format,
     "first_frame_only": "only its first frame",
     "first_clip_only": "only the first of the clips that are joined in it, as players show it",
+    "clip_behind": "only the photograph, not the clip that lies behind it",
     "largest_track_only": "only the largest of its picture tracks",
     "deinterlaced": "its frames are interlaced: deinterlaced",
     "tone_mapped": "its colours are HDR: mapped to those of a usual screen",

@@ -20,6 +20,7 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
         {},
         "only the first of the clips that are joined in it, as players show it",
     ),
+    ("clip_behind", {}, "only the photograph, not the clip that lies behind it"),
     ("largest_track_only", {}, "only the largest of its picture tracks"),
     ("deinterlaced", {}, "its frames are interlaced: deinterlaced"),
     ("tone_mapped", {}, "its colours are HDR: mapped to those of a usual screen"),

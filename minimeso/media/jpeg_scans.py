@@ -90,16 +90,26 @@ def has_another(file: IO[bytes]) -> bool:
     ``cat``, of which Pillow knows nothing; the file stays where it was."""
     place = file.tell()
     try:
+        end = end_of_first(file)
+        file.seek(end or 0)
+        return end is not None and file.read(3) == _BEGINNING
+    finally:
+        file.seek(place)
+
+
+def end_of_first(file: IO[bytes]) -> int | None:
+    """Where the first picture ends, ``None`` if it does not; the file stays where it was."""
+    place = file.tell()
+    try:
         if _SCAN not in _segments(file):
-            return False
-        last = b""
+            return None
+        start, last = file.tell(), b""
         while piece := file.read(_PIECE):
             at = (last + piece).find(_END)
             if at >= 0:
-                behind = (last + piece)[at + 2 : at + 5]
-                return (behind + file.read(3 - len(behind))) == _BEGINNING
-            last = piece[-1:]
-        return False
+                return start - len(last) + at + len(_END)
+            start, last = start + len(piece), piece[-1:]
+        return None
     finally:
         file.seek(place)
 

@@ -11,8 +11,9 @@ import os
 from collections.abc import Iterator
 from typing import IO, cast
 
+from .behind import has_frames
 from .formats import ANIMATED, SIGNATURE_BYTES, format_of
-from .pictures import has_frames, identify, open_regular, pillow_silence
+from .pictures import identify, open_regular, pillow_silence
 
 #: Endings of the files that are taken from a folder, beside those of pictures.
 CLIP_ENDINGS = (

@@ -23,11 +23,12 @@ from ..errors import PictureError
 from ..locks import Lock
 from ..notes import Note
 from . import tiff
+from .behind import unseen
 from .binary import binary_of
 from .code_points import CodePoints, hdr_points
 from .compression import doubt_about
 from .formats import SIGNATURE_BYTES, format_of, missing, opener
-from .jpeg_scans import has_another, has_empty_end, has_one_scan
+from .jpeg_scans import has_empty_end, has_one_scan
 from .memory_limit import check_memory, check_room_for_jxl, is_scarce
 from .pixels import Pixels, rgb_of_array, rgb_of_image, strips
 
@@ -46,8 +47,6 @@ _REDUCTIONS = (1, 2, 4, 8)
 _TIMES_MEMORY = {"WEBP": 2, "JPEG2000": 3}
 #: What a picture that is read from an open file is called.
 STREAM = "-"
-#: In segments of a JPEG that tell of others behind it, such as how bright or how far each pixel is.
-_PARTS = b"MPF\0", b"ns.google.com/photos/"
 _SAVE_AS = "save it as JPEG or PNG"
 _COPY_AGAIN = "copy or download it again"
 _COPY_OR_SAVE = f"copy it again, or {_SAVE_AS}"
@@ -190,8 +189,7 @@ def _check_regular(status: os.stat_result) -> None:
 
 def _decode(file: IO[bytes], max_pixels: int | None) -> Picture:
     with identify(file, max_pixels) as image:
-        is_first = has_frames(image) or _is_joined(image, file)
-        notes = (Note("first_frame_only"),) if is_first else ()
+        notes = unseen(image, file)
         by = _reduce(image, max_pixels)
         if by > 1:
             notes = (*notes, Note("reduced", {"by": by}))
@@ -281,31 +279,6 @@ def _reduce(image: Image.Image, max_pixels: int | None) -> int:
         return 1
     image.draft(image.mode, (max(width // by, 1), max(height // by, 1)))
     return by
-
-
-def has_frames(image: Image.Image) -> bool:
-    """More than one frame or page; the second picture of a phone's MPO file is no frame."""
-    try:
-        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    except Exception:  # the second frame is damaged: never mind, the first one is wanted
-        return False
-
-
-def _is_joined(image: Image.Image, file: IO[bytes]) -> bool:
-    """Whether another picture of its kind stands right behind it, as in a stream of a camera, that
-    is no part of it."""
-    if image.format == "JPEG":
-        told = (data for _, data in getattr(image, "applist", ()))
-        return not any(mark in data for data in told for mark in _PARTS) and has_another(file)
-    if image.format not in ("PNG", "WEBP"):
-        return False
-    from .joined import others
-
-    place = file.tell()
-    file.seek(0)
-    found = others(file, file.read(SIGNATURE_BYTES))
-    file.seek(place)
-    return bool(found.starts)
 
 
 def _load(image: Image.Image) -> str | None:

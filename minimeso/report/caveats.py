@@ -18,6 +18,7 @@ _SAID = {*DOUBTS, "left_out"}
 _MEANING: dict[Code, str] = {
     "first_frame_only": "what comes after it is not known",
     "first_clip_only": "to have the others judged, split the file",
+    "clip_behind": "to have that judged, too, save it as a file",
     "largest_track_only": "to have the others judged, save each of them as a file",
     "reduced": "small faces may be missed",
     "deinterlaced": "that softens what is looked for",

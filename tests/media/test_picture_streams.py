@@ -10,7 +10,7 @@ from PIL import Image
 from support.clips import clip_bytes
 from support.detectors import photo
 
-from minimeso.media import jpeg_scans
+from minimeso.media import behind, jpeg_scans
 from minimeso.media.pictures import read_picture
 
 
@@ -38,8 +38,8 @@ def test_what_is_behind_the_first_is_told(
 ) -> None:
     monkeypatch.setattr(jpeg_scans, "_PIECE", piece)
     assert codes(data + data) == ["first_frame_only"]
-    for behind in (b"", b"\0" * 9, b"\xff", b"\xff\xd8", b"\0" + data, b"\0\0\0\x18ftypmp42"):
-        assert codes(data + behind) == []
+    for more in (b"", b"\0" * 9, b"\xff", b"\xff\xd8", b"\0" + data, b"\0\0\0\x18ftyp"):
+        assert codes(data + more) == []
 
 
 def test_a_camera_sends_such_a_stream() -> None:
@@ -82,6 +82,36 @@ def test_what_belongs_to_a_photograph_is_no_other(marker: int, content: bytes) -
     data, part = jpeg(), jpeg()
     segment = bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
     assert codes(data[:2] + segment + data[2:] + part) == []
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+@pytest.mark.parametrize("between", [b"", b"\0\0\x2f\x0aMotionPhoto_Data", jpeg()])
+def test_the_clip_of_a_moving_photograph_is_told(
+    between: bytes, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Phones put it behind the picture, and behind what tells how bright each pixel is."""
+    monkeypatch.setattr(behind, "_PIECE", piece)
+    file = io.BytesIO()
+    image = Image.fromarray(photo())
+    image.save(file, "MPO", save_all=True, append_images=[image.rotate(180)])
+    for picture in (jpeg(), file.getvalue(), with_a_small_copy()):
+        for brand in (b"mp42", b"isom", b"qt  "):
+            found = codes(picture + between + b"\0\0\0\x18ftyp" + brand + bytes(12))
+            assert found[-1:] == ["clip_behind"] and len(found) <= 2
+        assert "clip_behind" not in codes(picture + between + b"\0\0\0\x18ftypheic" + bytes(12))
+
+
+def test_the_clip_of_a_heif_photograph_is_told() -> None:
+    pytest.importorskip("pillow_heif")
+    from minimeso.media.formats import opener
+
+    opener("HEIF")
+    file = io.BytesIO()
+    Image.fromarray(photo()).save(file, "HEIF")
+    data = file.getvalue()
+    clip = b"\0\0\0\x18ftypmp42" + bytes(12)
+    assert codes(data) == []
+    assert codes(data + (8 + len(clip)).to_bytes(4, "big") + b"mpvd" + clip) == ["clip_behind"]
 
 
 def test_wherever_it_is_cut() -> None:
