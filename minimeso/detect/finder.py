@@ -38,6 +38,9 @@ _SMALLEST = 20
 #: faces that are larger by as much, or the search of an 8K picture would take a second.
 _USUAL_WIDTH = 1920
 MIN_FACE = 40
+#: Of those that are longer by more (screenshots, panoramas) the shorter side says what is large, as
+#: long as the search takes no more than that of a square.
+_USUAL_RATIO = 2.5
 #: Unless asked for by ``min_face``, no picture is scaled down to less than this.
 _USUAL_INPUT = 640
 #: The network misses faces of more than some 600 pixels of its input: wider inputs are searched
@@ -80,8 +83,8 @@ class FaceFinder(Closing):
             again), path of a model file or a ``Model``.
         min_face: side in pixels of the smallest face that must be found; it picks the scale at
             which a picture is searched, and the time goes with its inverse square.  By default
-            40, a 48th of the longer side in pictures larger than 1920 pixels, and less than 40 in
-            those smaller than 1280.
+            40, a 48th of the longer side (of one beyond 2.5 times the shorter, less) in pictures
+            larger than 1920 pixels, and less than 40 in those smaller than 1280.
         threshold: least score of a face, 0 to 1.
         doubt: look twice at faces that do not score well, which tells most things that only
             look like faces, and faces that lie on their side; without it, the result is that of
@@ -228,8 +231,8 @@ class FaceFinder(Closing):
             found = self._best_there(picture, replace(face, rotation=rotation), least, NEAR_FACE)
             if found is not None and (best is None or found.score > best.score):
                 best = found
-        if best is None:
-            return None
+        if best is None or self._best_there(picture, face, best.score, NEAR_FACE):
+            return None  # it is small: at this scale it scores as much as it is, too
         # Where a face was looked for by a wrong box, up and down may be taken for each other.
         both = [replace(best, rotation=r) for r in (best.rotation, (best.rotation + 180) % 360)]
         looks = [self._best_there(picture, one, _SURE, NEAR_FACE) for one in both]
@@ -245,7 +248,8 @@ class FaceFinder(Closing):
     def _scale(self, height: int, width: int) -> float:
         if self.min_face is not None:
             return filling(min(1.0, _SMALLEST / self.min_face), height, width)
-        longer = max(height, width)
+        of_shorter = max(_USUAL_RATIO * min(height, width), math.sqrt(height * width))
+        longer = min(max(height, width), of_shorter)
         least = MIN_FACE * max(1.0, longer / _USUAL_WIDTH)
         return filling(min(1.0, max(_SMALLEST / least, _USUAL_INPUT / longer)), height, width)
 
