@@ -227,12 +227,17 @@ class FaceFinder(Closing):
                 continue
             if by != 180 and face.score >= _CLEAR_OF_LYING:
                 continue
-            least = max(_SURE_ON_HEAD if rotation == 180 else _SURE, face.score + _BETTER_ROTATED)
+            least = _SURE_ON_HEAD if rotation == 180 else _SURE
+            if by != 180:  # a tilted head may look as much like a lying one
+                least = max(least, face.score + _BETTER_ROTATED)
             found = self._best_there(picture, replace(face, rotation=rotation), least, NEAR_FACE)
             if found is not None and (best is None or found.score > best.score):
                 best = found
-        if best is None or self._best_there(picture, face, best.score, NEAR_FACE):
-            return None  # it is small: at this scale it scores as much as it is, too
+        if best is None:
+            return None
+        # Compared is what both score at this scale: at the first one a small face scores little.
+        if self._best_there(picture, face, best.score - _BETTER_ROTATED, NEAR_FACE):
+            return None
         # Where a face was looked for by a wrong box, up and down may be taken for each other.
         both = [replace(best, rotation=r) for r in (best.rotation, (best.rotation + 180) % 360)]
         looks = [self._best_there(picture, one, _SURE, NEAR_FACE) for one in both]
