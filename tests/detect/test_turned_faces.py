@@ -1,4 +1,4 @@
-"""Whether a face lies or stands on its head is asked at one scale: small ones score little anyhow."""
+"""Whether a face lies or stands on its head: asked at one scale, as small ones score little."""
 
 from __future__ import annotations
 
