@@ -62,12 +62,13 @@ class _Operators(argparse.Action):
         from ..convert.keras_operators import READERS as KERAS
         from ..convert.onnx_operators import PARTS
         from ..convert.onnx_operators import READERS as ONNX
+        from ..convert.torch_operators import ALIASES
         from ..convert.torch_operators import PARTS as ATEN_PARTS
         from ..convert.torch_operators import READERS as ATEN
 
         line(f"ONNX: {', '.join(sorted(ONNX.keys() - PARTS))}")
         line(f"as parts of GELU, of a layer norm and of x / |x|: {', '.join(sorted(PARTS))}")
-        line(f"PyTorch (aten): {', '.join(sorted(ATEN.keys() - ATEN_PARTS))}")
+        line(f"PyTorch (aten): {', '.join(sorted((ATEN.keys() | ALIASES) - ATEN_PARTS))}")
         line(f"Keras: {', '.join(sorted(KERAS.keys() - {'Lambda'}))}")
         parser.exit()
 

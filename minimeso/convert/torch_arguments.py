@@ -58,3 +58,9 @@ def to_floats(node: Node) -> None:
 
 def ints(value: Any) -> list[int]:
     return [int(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def swapped(node: Node) -> tuple[int, int]:
+    """The two axes of ``transpose``, which ``swapaxes`` calls otherwise."""
+    one, other = (node.get(f"dim{i}", node.get(f"axis{i}")) for i in (0, 1))
+    return int(one), int(other)

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import GraphError
 from .builder import NEEDS_SIZE, Array
 from .source import Node, Reader
-from .torch_arguments import array, ints, needed
+from .torch_arguments import array, ints, needed, swapped
 
 
 def _flattened(node: Node) -> Array:
@@ -50,6 +50,12 @@ def _cast(node: Node) -> Array:
     for name in ("non_blocking", "copy"):
         node.get(name)
     return _typed(node, needed(node, "self"))
+
+
+def _cast_as(node: Node) -> Array:
+    x, other = needed(node, "self"), node.get("other")
+    kind = other.dtype if isinstance(other, np.ndarray) else np.dtype(np.float32)
+    return x if x.dtype.kind == kind.kind == "f" else x.astype(kind)
 
 
 def _narrowed(node: Node) -> Array:
@@ -302,9 +308,7 @@ FOLDED: dict[str, Reader] = {
     "view_as.default": _reshaped,
     "flatten.using_ints": _flattened,
     "permute.default": lambda node: needed(node, "self").transpose(ints(node.get("dims"))),
-    "transpose.int": lambda node: needed(node, "self").swapaxes(
-        int(node.get("dim0")), int(node.get("dim1"))
-    ),
+    "transpose.int": lambda node: needed(node, "self").swapaxes(*swapped(node)),
     "t.default": lambda node: needed(node, "self").T,
     "numpy_T.default": lambda node: needed(node, "self").T,
     "mT.default": lambda node: needed(node, "self").swapaxes(-1, -2),
@@ -366,4 +370,5 @@ FOLDED: dict[str, Reader] = {
     "to.dtype_layout": _cast,
     "to.device": _cast,
     "_to_copy.default": _cast,
+    "type_as.default": _cast_as,
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .source import Step
-from .torch_operators import KEEPS
+from .torch_operators import ALIASES, KEEPS
 
 PREFIX = "torch.ops.aten."
 
@@ -62,6 +62,7 @@ def module_of(entry: Mapping[str, Any]) -> str:
 def step(entry: Mapping[str, Any]) -> Step:
     """What it does to the order of axes."""
     op = str(entry["target"]).removeprefix(PREFIX)
+    op = ALIASES.get(op, op)
     numbers = [a["arg"].get("as_ints", a["arg"].get("as_int")) for a in entry["inputs"][1:]]
     turns = op == "permute.default" and numbers in ([[0, 3, 1, 2]], [[0, -1, 1, 2]])
     turns = turns or (op == "movedim.int" and numbers in ([-1, 1], [3, 1], [-1, -3], [3, -3]))

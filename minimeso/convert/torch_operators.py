@@ -125,6 +125,7 @@ def _plain(op: str) -> Reader:
 def _identity(node: Node) -> Value:
     node.get("memory_format")
     node.get("implicit")
+    node.get("other")  # of floats, or the result is refused as one of integers
     return first(node)
 
 
@@ -297,9 +298,28 @@ _BASE: dict[str, Reader] = {
     "to.dtype": _cast,
     "to.dtype_layout": _cast,
     "to.device": _cast,
+    "type_as.default": _identity,
     "sym_size.int": _sym_size,
 }
 
+#: What PyTorch has under two names.  ``torch.tensor`` in ``forward`` leaves a ``detach_``.
+ALIASES = {
+    "detach_.default": "detach.default",
+    "absolute.default": "abs.default",
+    "clip.default": "clamp.default",
+    "concatenate.default": "cat.default",
+    "moveaxis.int": "movedim.int",
+    "moveaxis.intlist": "movedim.intlist",
+    "negative.default": "neg.default",
+    "swapaxes.default": "transpose.int",
+    "swapdims.default": "transpose.int",
+} | {
+    f"{other}.{kind}": f"{name}.{kind}"
+    for other, name in (
+        ("divide", "div"), ("true_divide", "div"), ("multiply", "mul"), ("subtract", "sub"),
+    )
+    for kind in ("Tensor", "Scalar")
+}  # fmt: skip
 #: Operators whose results are views in PyTorch, too, or may be.
 VIEWS = frozenset(
     {
@@ -310,6 +330,7 @@ VIEWS = frozenset(
         "select.int", "chunk.default", "split.Tensor", "split_with_sizes.default", "split.sizes",
         "unbind.int", "contiguous.default", "to.dtype", "to.dtype_layout", "expand.default",
         "expand_as.default", "reshape_as.default", "view_as.default", "to.device",
+        "type_as.default",
     }
 )  # fmt: skip
 #: Operators whose result is their argument itself.
@@ -328,7 +349,7 @@ KEEPS = frozenset(
     }
 )  # fmt: skip
 #: Operators that may have results of integers: they keep them, or their integers are places.
-OF_INTEGERS = VIEWS | SAME | {
+OF_INTEGERS = (VIEWS - {"type_as.default"}) | SAME | {
     "max_pool2d_with_indices.default",
     "argmax.default", "max.dim", "min.dim", "adaptive_max_pool1d.default",
     "adaptive_max_pool2d.default", "cat.default",

@@ -36,7 +36,7 @@ from .torch_aliases import Aliases, cut_of
 from .torch_arguments import INTEGERS, TRAINS
 from .torch_constants import FOLDED, MADE, rounded, shares
 from .torch_entries import PREFIX, first_name, makes, module_of, reads, step
-from .torch_operators import IN_PLACE, OF_INTEGERS, READERS, SAME, VIEWS
+from .torch_operators import ALIASES, IN_PLACE, OF_INTEGERS, READERS, SAME, VIEWS
 from .torch_values import OF_SIZES, of_sizes, value_of
 from .view import Value
 
@@ -350,6 +350,7 @@ def _node(
     """A node, its arguments by name among its attributes; and what its results are called."""
     target = str(entry["target"])
     op = target.removeprefix(PREFIX) if target.startswith(PREFIX) else target
+    op = ALIASES.get(op, op)
     arguments = {str(a["name"]): value_of(a["arg"], values) for a in entry["inputs"]}
     outputs = makes(entry)
     name = str(entry.get("name") or (outputs[0] if outputs else target))

@@ -11,7 +11,7 @@ from . import composed, moving
 from .basics import activate
 from .builder import NEEDS_SIZE, Operand
 from .source import Node, integers
-from .torch_arguments import first, ints, needed, to_floats
+from .torch_arguments import first, ints, needed, swapped, to_floats
 from .view import OPEN_BATCH, Value, resolved
 
 
@@ -37,7 +37,7 @@ def flatten(node: Node) -> Value:
 def transpose(node: Node) -> Value:
     x = first(node)
     order = list(range(len(x.axes)))
-    one, other = (x.axis_number(int(node.get(f"dim{i}"))) for i in (0, 1))
+    one, other = (x.axis_number(number) for number in swapped(node))
     order[one], order[other] = order[other], order[one]
     return x.permuted(order)
 

@@ -87,6 +87,18 @@ EQUAL: dict[str, Callable[..., Any]] = {
     ),
     "a layer norm, written out": centred,
     "dropouts of SELU": lambda m, x: F.alpha_dropout(F.feature_alpha_dropout(x, 0.5, False), 0.5),
+    "constants that forward makes": lambda m, x: (
+        (x[:, torch.tensor([3, 1, 1])] - torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1))
+        * torch.tensor(2.0) / x.new_tensor([0.5, 4, 3])[:, None, None]
+    ),
+    "a copy that is changed": lambda m, x: x.clone().detach_().add_(1).type_as(x),
+    "as another": lambda m, x: x - m.counts.bool().type_as(x)[:, None, None] * m.square.type_as(
+        m.counts).sum(),
+    "other names": lambda m, x: torch.concatenate([
+        torch.true_divide(torch.multiply(x, x), 3).swapaxes(1, 2).moveaxis(2, 1),
+        torch.subtract(torch.clip(x, 0.2, 0.7), torch.divide(x, m.square.swapdims(0, 1)[0, 1])),
+        torch.negative(x).absolute().moveaxis((1, 2), (2, 1)).swapaxes(-3, -2),
+    ], 1),
     "a window of all": lambda m, x: F.adaptive_max_pool1d(x.flatten(2), 1),
 }  # fmt: skip
 
@@ -231,6 +243,7 @@ REFUSED: dict[str, tuple[Callable[..., Any], tuple[int, ...], str]] = {
     ),
     "1 / x": (lambda m, x: 1 / (x + 1), (1, 4, 8, 8), "reciprocal is known in a layer norm"),
     "2 / x": (lambda m, x: m.counts[1].float() / (x + 1), (1, 4, 8, 8), "divided by a value"),
+    "as integers": (lambda m, x: x.type_as(m.counts) / 2, (1, 4, 8, 8), "type_as.*with integers"),
     "softplus that ends early": (lambda m, x: F.softplus(x, 1, 0.1), (1, 4, 8, 8), "a threshold"),
     "a window without a batch": (lambda m, x: F.max_pool2d(x, 3, 1, 1), (1, 8, 8), "in a batch"),
     "a mean without a batch": (lambda m, x: F.adaptive_avg_pool2d(x, 1), (1, 8, 8), "in a batch"),

@@ -64,7 +64,12 @@ def later_view(y: Any) -> Any:
     return then(first.mean(1), y.relu_(), y.flatten(2).unflatten(2, (4, 4)))
 
 
-SEEN = (halves, cuts, from_the_end, again_in_place, itself, later_view)
+def of_its_own_type(y: Any) -> Any:
+    same = y.type_as(y)
+    return then(y.relu_(), same.mul_(2) - 1)
+
+
+SEEN = (of_its_own_type, halves, cuts, from_the_end, again_in_place, itself, later_view)
 
 
 @pytest.mark.parametrize("function", SEEN)
