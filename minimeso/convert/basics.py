@@ -16,8 +16,9 @@ from .view import Atom, Atoms, Value, axis, flat, size_of
 _EXACT_EPS = 2.0**-20
 #: Of constants of a formula, which some exporters round to five places.
 CLOSE = 1e-5
-#: Of a scale that undoes another, both in float32.
+#: Of a scale that undoes another, both in float32; and of a shift, relative to what it takes away.
 _UNDONE = 1e-6
+_TAKEN_AWAY = 2.0**-22
 
 
 def activate(
@@ -56,6 +57,8 @@ def along_channels(build: Builder, x: Value, constants: list[Array]) -> tuple[Va
     varying = [i for i in range(rank) if any(c.shape[i] != 1 for c in padded)]
     for i in varying:
         for constant in padded:
+            if constant.shape[i] != 1 and x.shape[i] is None:
+                raise GraphError(NEEDS_SIZE)
             if constant.shape[i] not in (1, x.shape[i]):
                 raise GraphError(f"constants {constant.shape} do not fit {x.shape}")
     atoms = flat([x.axes[i] for i in varying])
@@ -133,7 +136,8 @@ def undone(build: Builder, x: Value, scale: float, shift: float) -> tuple[Value,
     name, before, offset = scaled(build, x.name)
     if name == x.name:
         return x, scale, shift
-    scale, shift = scale * before, scale * offset + shift
-    if abs(scale - 1) < _UNDONE and abs(shift) < _UNDONE * max(1.0, abs(offset)):
+    added = scale * offset
+    scale, shift = scale * before, added + shift
+    if abs(scale - 1) < _UNDONE and abs(shift) <= _TAKEN_AWAY * abs(added):
         scale, shift = 1.0, 0.0
     return replace(x, name=name), scale, shift

@@ -53,9 +53,9 @@ def binary(build: Builder, op: str, a: Operand, b: Operand) -> Value:
     if isinstance(b, np.ndarray):
         if isinstance(a, np.ndarray):
             raise GraphError("computes with constants alone")
-        return _with_constant(build, op, as_deep(a, b), np.asarray(b, np.float64))
+        return _with_constant(build, op, _as_wide(build, a, b), np.asarray(b, np.float64))
     if isinstance(a, np.ndarray):
-        b, a = as_deep(b, a), np.asarray(a, np.float64)
+        b, a = _as_wide(build, b, a), np.asarray(a, np.float64)
         if op in ("add", "mul"):
             return _with_constant(build, op, b, a)
         if op == "sub":
@@ -100,6 +100,14 @@ def _unspread(build: Builder, a: Value, b: Value) -> Value:
 def as_deep(x: Value, constant: Array) -> Value:
     """With as many axes as a constant, which may have more."""
     return x.unsqueezed(range(np.ndim(constant) - len(x.axes)))
+
+
+def _as_wide(build: Builder, x: Value, constant: Array) -> Value:
+    """The same, and spread along axes of size 1 that the constant has more of."""
+    x, sizes = as_deep(x, constant), np.shape(constant)
+    ones = (1,) * (len(x.axes) - len(sizes))
+    wanted = [size if own == 1 else -1 for size, own in zip((*ones, *sizes), x.shape, strict=True)]
+    return moving.expanded(build, x, wanted) if max(wanted, default=1) > 1 else x
 
 
 def _with_constant(build: Builder, op: str, x: Value, constant: Array) -> Value:

@@ -87,6 +87,63 @@ def test_constants_are_spread_as_in_numpy(op: str, shape: tuple[int, ...]) -> No
     np.testing.assert_allclose(result, as_stored(view, formula(x, constant)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (3, 1, 5), (1, 1, 4, 5), (1, 3, 4, 5), (2, 1, 1)])
+@pytest.mark.parametrize("whole", [(2, 1, 4, 5), (2, 1, 1, 5), (2, 1, 1, 1)])
+@pytest.mark.parametrize("op", ["add", "mul", "sub", "div", "from"])
+def test_values_are_spread_as_constants_are(
+    op: str, whole: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    """A grey picture minus three means, a map of coordinates of a mean: "do not fit"."""
+    random = np.random.default_rng(0)
+    x, constant = random.random(whole, np.float32), random.random(shape, np.float32) + 0.5
+    build = Builder()
+    start = add_input(build, "x", x.shape, False)
+    build.where = "node"
+    value = (
+        binary(build, "sub", constant, start)
+        if op == "from"
+        else binary(build, op, start, constant)
+    )
+    result, view = computed(build, value, start, x)
+    formula = {"add": np.add, "mul": np.multiply, "sub": np.subtract, "div": np.divide}
+    wanted = constant - x if op == "from" else formula[op](x, constant)
+    assert value.shape == wanted.shape
+    np.testing.assert_allclose(result, as_stored(view, wanted), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "nodes"), [(4e-7, 4e-7, 1), (1000, -1000.0005, 1), (0, 9e-7, 1), (1, -1, 0)]
+)
+def test_small_numbers_that_are_added(before: float, after: float, nodes: int) -> None:
+    """What two sums come to was left out below 1e-6, of whatever size the values were."""
+    x = np.random.default_rng(0).normal(0, 1e-6, (1, 3, 4, 5)).astype(np.float32)
+    build = Builder()
+    start = add_input(build, "x", x.shape, False)
+    build.where = "node"
+    value = binary(build, "add", start, np.float32([before]))
+    value = binary(build, "add", value, np.float32([after]))
+    result, view = computed(build, value, start, x)
+    wanted = x.astype(np.float64) + float(np.float32(before)) + float(np.float32(after))
+    np.testing.assert_allclose(result, as_stored(view, wanted), rtol=1e-5, atol=1e-12)
+    assert (value.name != start.name) == nodes
+
+
+def test_constants_that_do_not_fit() -> None:
+    build = Builder()
+    x = add_input(build, "x", (1, 3, 4, 5), False)
+    build.where = "node"
+    for shape, message in (
+        ((1, 2, 1, 1), "do not fit"),
+        ((3,), "do not fit"),
+        ((2, 1, 1, 1), "batch"),
+    ):
+        with pytest.raises(GraphError, match=message):
+            binary(build, "add", x, np.ones(shape, np.float32))
+    any_size = add_input(build, "z", (1, 3, None, None), False)
+    with pytest.raises(GraphError, match="give it with --size"):
+        binary(build, "add", any_size, np.ones((4, 5), np.float32))
+
+
 @pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 3, 1, 2), (0, 2, 3, 1)])
 @pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 1, 4, 5), (2, 3, 4, 5), (2, 1, 1, 5)])
 @pytest.mark.parametrize("whole", [(2, 3, 4, 5), (2, 3, 4, 1), (2, 3, 1, 1), (2, 1, 4, 1)])
