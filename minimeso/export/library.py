@@ -32,15 +32,15 @@ _KINDS = {
         ("-Wl,-force_load,{archive}",),
     ),
 }
-#: ``{version}`` is that of the package.
+#: ``{version}`` is that of the package.  pkgconf's ``pcfiledir`` has its spaces escaped already.
 _PKG_CONFIG = """\
 prefix=${{pcfiledir}}
 
 Name: minimeso
 Description: Runs networks from plan files
 Version: {version}
-Cflags: -I"${{prefix}}"
-Libs: -L"${{prefix}}" -lminimeso
+Cflags: -I${{prefix}}
+Libs: -L${{prefix}} -lminimeso
 Libs.private: -lm -pthread
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -85,16 +86,18 @@ def test_a_program_has_the_bits_of_a_session(
     assert found == python_bytes(model, inputs, "scalar")
 
 
-def test_pkg_config_finds_it(made: Path) -> None:
+@pytest.mark.parametrize("folder", ["as made", "moved", "a b"])
+def test_pkg_config_finds_it(folder: str, made: Path, tmp_path: Path) -> None:
     if not shutil.which("pkg-config"):
         pytest.skip("no pkg-config here")
+    if folder != "as made":
+        made = shutil.copytree(made, tmp_path / folder)
     environment = {**os.environ, "PKG_CONFIG_PATH": str(made)}
 
     def told(*options: str) -> list[str]:
         command = ["pkg-config", *options, "minimeso"]
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=True
-        ).stdout.split()
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return shlex.split(said.stdout)
 
     assert told("--modversion") == [minimeso.__version__]
     flags = [f"-I{made}", f"-L{made}", "-lminimeso"]
