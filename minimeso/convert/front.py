@@ -154,6 +154,8 @@ def reference_of(read: Read, seed: int) -> bytes:
             except ValueError as error:
                 what = f"the source's own engine makes something else of {key[:80]!r}"
                 raise ConvertError(f"{what}: {error}") from None
+    if not outputs:
+        raise ConvertError("nothing to compare: the network only moves what it gets")
     file = io.BytesIO()
     entries = reference_entries(graph, x, outputs)
     np.savez_compressed(file, allow_pickle=False, **entries)

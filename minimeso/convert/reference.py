@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..engine import Graph
 from ..errors import ConvertError
 from .keras_file import KerasFile
+from .onnx_float32 import in_float32
 from .torch_entries import PREFIX, makes, reads
 from .torch_program import Program
 from .torch_values import OF_SIZES, of_sizes, value_of
@@ -108,9 +109,10 @@ def evaluate_onnx(
     model: Any, inputs: Mapping[str, npt.NDArray[Any]], wanted: Iterable[str]
 ) -> dict[str, npt.NDArray[Any]]:
     """Values of an ONNX graph, by ONNX Runtime where it is installed, else by the definitions of
-    ``onnx_definitions``."""
+    ``onnx_definitions``; in float32, which ONNX Runtime has all operators for."""
     import onnx
 
+    model = in_float32(model)
     made = {output for node in model.graph.node for output in node.output}
     names = [name for name in wanted if name in made]
     copy = onnx.ModelProto()
@@ -227,14 +229,15 @@ def evaluate_keras(file: KerasFile, given: npt.NDArray[Any]) -> dict[str, npt.ND
 
 
 def _layers_of(model: Any, given: npt.NDArray[Any], inside: str) -> dict[str, npt.NDArray[Any]]:
-    """What every call of every layer gives, also of models in it, for one input."""
+    """What every call of every layer gives, and of functions between them, also of models in it,
+    for one input."""
     import keras
 
     tensors: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     graph = getattr(model, "_functional", model)  # which a Sequential has
     own = {id(node) for nodes in graph._nodes_by_depth.values() for node in nodes}
-    for layer in model.layers:
+    for layer in graph.operations:
         calls = [node for node in layer._inbound_nodes if id(node) in own]
         for number, node in enumerate(calls):
             call = f"{inside}{layer.name}:{number}"
