@@ -30,9 +30,12 @@ def in_float32(model: Any) -> Any:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     constants, left = _worked_out(copy.graph, version)
+    read = {source for node in left for source in node.input}
     del copy.graph.node[:], copy.graph.initializer[:], copy.graph.value_info[:]
     copy.graph.node.extend(left)
-    copy.graph.initializer.extend(_tensor(name, array) for name, array in constants.items())
+    copy.graph.initializer.extend(
+        _tensor(name, array) for name, array in constants.items() if name in read
+    )
     for entry in copy.graph.input:
         if _has_others(entry):
             entry.type.tensor_type.elem_type = _FLOAT

@@ -134,6 +134,7 @@ def evaluate_onnx(
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1
+        options.log_severity_level = 4  # what it cannot do it raises, too
         session = onnxruntime.InferenceSession(
             copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )

@@ -54,7 +54,11 @@ def of_type(folder: Path, name: str) -> str:
 @pytest.mark.parametrize("runtime", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_right_networks_of_other_types_are_told_right(
-    kind: str, runtime: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    runtime: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """ONNX Runtime rounds to 16 bits in every step, which `verify` called wrong, and has no
     convolution in bfloat16 or float64 at all."""
@@ -67,6 +71,7 @@ def test_right_networks_of_other_types_are_told_right(
     with np.load(reference) as stored:
         assert {"output/the_c", "output/the_y"} <= {*stored}
     assert main(["verify", model, reference]) == 0
+    assert capfd.readouterr().err.count("\n") == 1  # what was converted, and no warning
 
 
 def test_a_network_of_which_nothing_is_compared(tmp_path: Path) -> None:
