@@ -40,7 +40,7 @@ _TS_PACKET = 188  # bytes of a packet of an MPEG transport stream, which begins 
 #: How containers begin: offset, content.  Only to tell who lacks PyAV what the file is; FFmpeg
 #: looks for itself.
 _SIGNATURES: tuple[tuple[int, bytes], ...] = (
-    *((4, kind) for kind in _BOXES),
+    *((4, kind) for kind in (*_BOXES, b"styp", b"sidx", b"moof")),  # the last: pieces of a clip
     (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"FLV\x01"), (0, b"OggS"), (0, b"G@"),
     (0, b"\0\0\x01\xba"), (0, b"\0\0\x01\xb3"), (0, b"\0\0\0\x01"), (0, b"\x30\x26\xb2\x75"),
     (0, b"DKIF"), (0, b"YUV4MPEG2"), (0, b".RMF"), (0, b"\x06\x0e\x2b\x34"), (0, b"\x1f\x07\0"),

@@ -162,6 +162,16 @@ def test_neither_picture_nor_clip(tmp_path: Path, data: bytes) -> None:
         refused(path, "neither|not a picture or clip|no clip")
 
 
+@pytest.mark.parametrize("before", [b"", b"\0\0\0\x10stypmsdh\0\0\0\0"])
+def test_a_piece_of_a_clip_is_known(tmp_path: Path, before: bytes) -> None:
+    """Of a stream, whose beginning says what is in it: saved as MP4 it is already."""
+    movflags = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    data = clip_bytes(container_options=movflags)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(before + data[data.index(b"moof") - 4 :])
+    refused(path, "cut short before the first frame can be read .*: copy or download it again")
+
+
 def jpeg() -> bytes:
     file = io.BytesIO()
     Image.fromarray(photo()).save(file, "JPEG", quality=95)
