@@ -88,6 +88,8 @@ class NamelessFile:
 
 def open_container(file: NamelessFile, start: bytes) -> InputContainer:
     """The container of a file that begins so; ``Unreadable`` if it is none."""
+    if not start:
+        raise Unreadable(f"the file is empty: {_COPY_AGAIN}")
     if format_of(start) in ANIMATED:
         file.most_pixels = MAX_ANIMATED_PIXELS
     _check_promises(file, start)

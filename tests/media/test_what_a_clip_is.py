@@ -32,6 +32,7 @@ from support.detectors import photo
 from minimeso import PictureError
 from minimeso.media import opening
 from minimeso.media.formats import PICTURE_ENDINGS
+from minimeso.media.streams import Stream
 from minimeso.media.video import CLIP_ENDINGS, is_clip, open_clip
 from minimeso.notes import Note
 
@@ -160,6 +161,12 @@ def test_neither_picture_nor_clip(tmp_path: Path, data: bytes) -> None:
         path = tmp_path / name
         path.write_bytes(data)
         refused(path, "neither|not a picture or clip|no clip")
+
+
+def test_an_open_file_may_be_empty_too() -> None:
+    """What was dropped on a page, as a cloud's file that is not on this computer yet."""
+    with pytest.raises(PictureError, match="the file is empty: copy or download it again"):
+        open_clip(Stream(io.BytesIO(), is_ours=True))
 
 
 @pytest.mark.parametrize("before", [b"", b"\0\0\0\x10stypmsdh\0\0\0\0"])
