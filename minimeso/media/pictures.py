@@ -208,7 +208,7 @@ def _decode(file: IO[bytes], max_pixels: int | None) -> Picture:
             doubt = doubt or Note("lost_scans")
         pixels = _shown(_load_with_end(file, max_pixels) if is_jpeg else image, points)
     if _is_blank(pixels):
-        raise Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_AGAIN}")
+        raise Unreadable(f"{fault}, and nothing before that can be seen: {_COPY_OR_SAVE}")
     note = Note("damaged_picture", {"reason": fault})
     return Picture(pixels, False, (*notes, note), doubt)
 

@@ -124,3 +124,12 @@ def test_a_part_is_upright_too(tmp_path: Path, orientation: int) -> None:
     assert whole.complete and not part.complete and part.pixels.shape == whole.pixels.shape
     same = (part.pixels == whole.pixels).all(2)
     assert same.mean() > 0.7 and (part.pixels[~same] == 0).all()
+
+
+def test_a_packing_that_libtiff_does_not_know_may_be_no_damage(tmp_path: Path) -> None:
+    """WebP in a TIFF: another copy of the file would not help."""
+    path = tmp_path / "a.tif"
+    fields = {258: [8, 8, 8], 259: [50001], 262: [2], 277: [3]}
+    path.write_bytes(tiff(fields, [PHOTO], "<"))
+    with pytest.raises(PictureError, match="save it as JPEG or PNG"):
+        read_picture(path)
