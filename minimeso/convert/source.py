@@ -289,8 +289,10 @@ class Preparation(NamedTuple):
         channels = size_of(x.stored[0]) or 1
         if channels > _MOST_CHANNELS:
             raise GraphError(f"mean and std are for pictures, not for {channels} channels")
-        if {len(self.mean), len(self.std)} - {1, channels} or min(map(abs, self.std)) == 0:
+        if {len(self.mean), len(self.std)} - {1, channels}:
             raise GraphError(f"mean or std do not fit a picture of {channels} channels")
+        if 0 in self.std:
+            raise GraphError(f"std is {self.std}: pictures are divided by it, so none may be 0")
         mean, std = (np.broadcast_to(v, channels) for v in (self.mean, self.std))
         order = np.arange(channels)[:: -1 if self.bgr else 1]
         weight = np.eye(channels)[order] / std[:, None]

@@ -53,6 +53,7 @@ def test_an_example_that_is_none(example: Any) -> None:
         ({"preparation": Preparation(mean=ANYTHING[0])}, "mean is 0.5: give a tuple of numbers"),
         ({"preparation": Preparation(std=ANYTHING[1])}, "std is .*: give a tuple"),
         ({"preparation": Preparation(std=(float("nan"),))}, "std is .*: give a tuple"),
+        ({"preparation": Preparation(std=(0.0,))}, "std is .*: pictures are divided by it"),
         ({"preparation": Preparation(mean=())}, "mean is .*: give a tuple"),
     ],
 )
