@@ -192,13 +192,14 @@ def test_what_needs_a_size_says_how_to_give_it() -> None:
     last = x.permuted([0, 2, 3, 1])
     for needs in (
         lambda: moving.reshape(build, x, [1, 4, None]),
-        lambda: layers.layer_norm(build, last, 1, None, None, 1e-5),
+        lambda: layers.layer_norm(build, x, 1, None, None, 1e-5),
         lambda: moving.concat(build, [last, last], 1),
         lambda: moving.softmax(build, x, [3]),
         lambda: layers.mean(build, x, [2], False, "avg"),
     ):
         with pytest.raises(GraphError, match="give it with --size WIDTHxHEIGHT"):
             needs()
+    assert layers.layer_norm(build, last, 1, None, None, 1e-5).shape == last.shape  # of channels
     with pytest.raises(GraphError, match="cannot be split into 3 groups"):
         layers.conv(build, x, np.zeros((4, 1, 3, 3)), None, stride=(1, 1), padding=(0, 0, 0, 0),
                     dilation=(1, 1), groups=3)  # fmt: skip
