@@ -230,6 +230,10 @@ def _check(size: Any, preparation: Any, where: str) -> None:
         raise refuse(where, error) from None
 
 
+#: Of what ``torch.export.export`` gives, and of its ``module()``, which has no ``eval``.
+_EXPORTED = "save the exported program by torch.export.save, and convert_file reads that"
+
+
 def _read_module(
     module: Any,
     example: Any,
@@ -243,9 +247,15 @@ def _read_module(
     except ImportError:
         raise ConvertError("converting a module needs: pip install 'minimeso[train]'") from None
     if not isinstance(module, torch.nn.Module):
-        raise ConvertError(f"a {type(module).__name__} is no nn.Module")
+        what = f"a {type(module).__name__} is no nn.Module"
+        if isinstance(module, torch.export.ExportedProgram):
+            what = f"{what}: {_EXPORTED}"
+        raise ConvertError(what)
     if module.training:
-        raise ConvertError("the module is in training mode: call .eval() on it")
+        exported = isinstance(module, torch.fx.GraphModule) and "eval" in vars(module)
+        raise ConvertError(
+            f"the module is in training mode: {_EXPORTED if exported else 'call .eval() on it'}"
+        )
     name = name or type(module).__name__
     _check(size, preparation, name)
     example = (example,) if isinstance(example, torch.Tensor) else example

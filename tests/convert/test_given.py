@@ -72,6 +72,16 @@ def test_a_module_is_no_file() -> None:
         convert_file(given)
 
 
+def test_an_exported_program_is_no_module() -> None:
+    """Of its ``module()`` it was said to call ``.eval()``, which that refuses."""
+    program = torch.export.export(layer(), (torch.rand(SHAPE),))
+    for given in (program, program.module()):
+        with pytest.raises(ConvertError, match=r"by torch.export.save, and convert_file reads"):
+            convert_module(given, torch.rand(SHAPE))
+    with pytest.raises(ConvertError, match=r"training mode: call .eval.. on it"):
+        convert_module(torch.fx.symbolic_trace(layer()).train(), torch.rand(SHAPE))
+
+
 class Scaled(nn.Module):
     """With arguments that are no tensors."""
 
