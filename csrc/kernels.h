@@ -108,7 +108,7 @@ typedef struct {
 } mm_window;
 
 /* One line of a layer norm over channels, x_stride and out_stride apart:
-   out[c][i] = (x[c][i] - m[i]) / sqrt(variance[i] + eps) * weight[c] + bias[c], with mean and
+   out[c][i] = (x[c][i] - mean[i]) / sqrt(variance[i] + eps) * weight[c] + bias[c], with mean and
    variance over all c, which are added up in an order that normalize.inc has; x == out is allowed
    where the strides are the same, else they do not overlap */
 typedef struct {

@@ -1,6 +1,6 @@
 /* op_normalize.c - normalization by the moments of the input itself, group by group of its channels
    (a vector: of its features), or of all channels at each place.  The order of all sums is fixed;
-   moments are added up in double. */
+   the moments of groups are added up in double. */
 #include <math.h>
 
 #include "check.h"
