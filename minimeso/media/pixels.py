@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-_STRIP_PIXELS = 1 << 20
+#: What is made of so many on the way fits the second cache, and its memory is taken again for the
+#: next: fresh pages cost more than the conversion.
+_STRIP_PIXELS = 1 << 16
 
 
 def rgb_of_image(image: Image.Image) -> Pixels:
@@ -39,7 +41,9 @@ def rgb_of_image(image: Image.Image) -> Pixels:
     found = np.empty((image.height, image.width, 3), np.uint8)
     for lines in strips(found.shape):  # what is made on the way would take more than the result
         part = image.crop((0, lines.start, image.width, min(lines.stop, image.height)))
-        found[lines] = np.asarray(_over_white(part) if has_alpha else part.convert("RGB"))
+        if part.mode != "RGB" or has_alpha:
+            part = _over_white(part) if has_alpha else part.convert("RGB")
+        found[lines] = np.asarray(part)
     return found
 
 
