@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from .formats import PICTURE_ENDINGS, SIGNATURE_BYTES, format_of
+from .camera_raw import RAW_ENDINGS, is_raw_tiff
+from .formats import PICTURE_ENDINGS, RAW, SIGNATURE_BYTES, format_of
 from .kinds import CLIP_ENDINGS
 from .pictures import Unreadable, open_regular
 
@@ -92,16 +93,27 @@ def skipped_kind(name: str, path: str | None = None) -> str | None:
 
     Args:
         name: of the file, without its folder.
-        path: where its content can be looked at if the name has no ending.
+        path: where its content can be looked at if the name has no ending, or that of raw files.
     """
     if name.startswith("."):
         return "hidden files"
     if name.lower().endswith((*PICTURE_ENDINGS, *CLIP_ENDINGS)):
         return None
     ending = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    if ending in RAW_ENDINGS and path is not None and _is_raw(path):
+        return f"{ending} (raw files of a camera: develop and save them as JPEG)"
     if ending:
         return ending
     return None if path is not None and _begins_like_media(path) else "without an ending"
+
+
+def _is_raw(path: str) -> bool:
+    try:
+        with open_regular(path) as file:
+            name = format_of(file.read(SIGNATURE_BYTES))
+            return name == RAW or (name == "TIFF" and is_raw_tiff(file))
+    except (OSError, Unreadable):
+        return False
 
 
 def _begins_like_media(path: str) -> bool:

@@ -22,6 +22,13 @@ PICTURE_ENDINGS = (
     ".heics", ".heifs", ".jxl",
 )  # fmt: skip
 
+#: What raw files of cameras are called here, for which Pillow has no name; and how those begin that
+#: are no plain TIFF: of Canon, Fujifilm, Olympus, Panasonic, Minolta and Sigma.
+RAW = "RAW"
+_RAW_HEADS = (
+    b"II*\0\x10\0\0\0CR\2", b"II\x1a\0\0\0HEAPCCDR", b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR",
+    b"IIU\0", b"\0MRM", b"FOVb",
+)  # fmt: skip
 #: Pillow's name of a format, and the bytes by which it is known: offset, content.
 _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("JPEG", 0, b"\xff\xd8\xff"),
@@ -29,6 +36,7 @@ _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("GIF", 0, b"GIF8"),
     ("WEBP", 8, b"WEBP"),
     ("BMP", 0, b"BM"),
+    *((RAW, 0, head) for head in _RAW_HEADS),
     *(("TIFF", 0, order) for order in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     *(("PPM", 0, b"P%d" % number) for number in range(1, 7)),
     ("JPEG2000", 0, b"\0\0\0\x0cjP  "),
@@ -39,6 +47,7 @@ _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
 #: Brands of ISO base media files that hold pictures (ISO/IEC 23008-12, AV1 Image File Format); the
 #: first line with one of those that a file names.
 _BRANDS: tuple[tuple[str, tuple[bytes, ...]], ...] = (
+    (RAW, (b"crx ",)),
     ("AVIF", (b"avif", b"avis")),
     ("HEIF", (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")),
     ("HEIF", (b"mif1", b"mif2", b"msf1", b"miaf")),
@@ -77,7 +86,7 @@ Opener = Callable[[Any, str], "ImageFile"]
 
 
 def format_of(start: bytes) -> str | None:
-    """The format of a picture that begins so, by Pillow's name; ``None`` if it is none."""
+    """The format of a picture that begins so, Pillow's name or ``RAW``; ``None`` if it is none."""
     for name, offset, signature in _SIGNATURES:
         if start.startswith(signature, offset):
             return name

@@ -25,9 +25,10 @@ from ..notes import Note
 from . import tiff
 from .behind import unseen
 from .binary import binary_of
+from .camera_raw import UNDEVELOPED, is_raw_tiff
 from .code_points import CodePoints, hdr_points
 from .compression import doubt_about
-from .formats import SIGNATURE_BYTES, format_of, missing, opener
+from .formats import RAW, SIGNATURE_BYTES, format_of, missing, opener
 from .jpeg_scans import has_empty_end, has_one_scan
 from .memory_limit import check_memory, check_room_for_jxl, is_scarce
 from .pixels import Pixels, rgb_of_array, rgb_of_image, strips
@@ -230,6 +231,8 @@ def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
     name = format_of(file.read(SIGNATURE_BYTES))
     if name is None:
         raise Unreadable(f"not a picture of a known format: {_SAVE_AS}")
+    if name == RAW or (name == "TIFF" and is_raw_tiff(file)):
+        raise Unreadable(UNDEVELOPED)
     open_image = opener(name)
     if open_image is None:
         raise MemoryError if is_scarce() else Unreadable(missing(name))

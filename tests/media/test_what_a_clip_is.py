@@ -201,7 +201,8 @@ def test_pictures_in_a_document_are_no_frames(tmp_path: Path, beginning: bytes) 
     small pictures, as a clip of 25 a second."""
     path = tmp_path / "document"
     path.write_bytes(beginning + jpeg() + b"\nendstream\n" + jpeg())
-    refused(path, "neither a picture nor a clip of a known format")
+    is_raw = beginning.startswith((b"FUJI", b"IIRO"))
+    refused(path, "a camera's raw file" if is_raw else "neither a picture nor a clip of a known")
 
 
 FRAME = b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n"
