@@ -17,7 +17,8 @@ from typing import Any, Literal
 #: has several picture tracks,
 #: ``reduced`` (``by``), ``deinterlaced``, ``tone_mapped``,
 #: ``damaged_picture`` (``reason``), ``damaged_frames`` (``frames``),
-#: ``frames_without_memory`` (``frames``),
+#: ``frames_without_memory`` (``frames``), ``before_key_frame`` (``frames``, ``seconds``: it begins
+#: with frames that build on one that is not in it),
 #: ``damaged_after`` (``frames``, ``whole``, ``reason``),
 #: ``reading_failed`` (``seconds``, ``reason``), ``cut_short`` (``seconds``, ``whole`` or ``None``),
 #: ``incomplete_frame`` (``count``, ``whole``: bytes), ``reading_stopped`` (``reason``),
@@ -38,7 +39,8 @@ from typing import Any, Literal
 Code = Literal[
     "unreadable", "first_frame_only", "first_clip_only", "clip_behind",
     "largest_track_only", "reduced", "deinterlaced",
-    "tone_mapped", "damaged_picture", "damaged_frames", "frames_without_memory", "damaged_after",
+    "tone_mapped", "damaged_picture", "damaged_frames", "frames_without_memory",
+    "before_key_frame", "damaged_after",
     "reading_failed", "cut_short", "incomplete_frame", "reading_stopped", "stopped",
     "no_face", "none_judged", "left_out",
     "between_thresholds", "interval_across_half", "too_short_for_fake", "one_of_many",
@@ -156,6 +158,11 @@ def _frames_without_memory(frames: int) -> str:
     return f"too little memory: {frames} frame{'s' if frames > 1 else ''} left out"
 
 
+def _before_key_frame(frames: int, seconds: float) -> str:
+    time = f"{seconds:.1f} s" if seconds >= 0.05 else f"frame{'s' if frames > 1 else ''}"
+    return f"its first {time} cannot be shown, as it begins between two key frames"
+
+
 def _cut_short(seconds: float, whole: float | None) -> str:
     return f"cut short after {seconds:.1f}{'' if whole is None else f' of {whole:.1f}'} s"
 
@@ -206,6 +213,7 @@ _TEXTS: dict[Code, str | Callable[..., str]] = {
     "damaged_picture": "damaged or cut short ({reason}): judged by what could be read".format,
     "damaged_frames": _damaged_frames,
     "frames_without_memory": _frames_without_memory,
+    "before_key_frame": _before_key_frame,
     "damaged_after": "damaged after {frames} of {whole} frames ({reason})".format,
     "reading_failed": "reading failed after {seconds:.1f} s ({reason})".format,
     "cut_short": _cut_short,

@@ -28,6 +28,16 @@ WORDED: list[tuple[Code, dict[str, Any], str]] = [
     ("damaged_picture", {"reason": "x"}, "damaged or cut short (x): judged by what could be read"),
     ("damaged_frames", {"frames": 1}, "damaged: 1 frame left out"),
     ("damaged_frames", {"frames": 3}, "damaged: 3 frames left out"),
+    (
+        "before_key_frame",
+        {"frames": 20, "seconds": 0.8},
+        "its first 0.8 s cannot be shown, as it begins between two key frames",
+    ),
+    (
+        "before_key_frame",
+        {"frames": 1, "seconds": 0.04},
+        "its first frame cannot be shown, as it begins between two key frames",
+    ),
     ("frames_without_memory", {"frames": 1}, "too little memory: 1 frame left out"),
     ("damaged_after", {"frames": 2, "whole": 9, "reason": "x"}, "damaged after 2 of 9 frames (x)"),
     ("reading_failed", {"seconds": 1.26, "reason": "x"}, "reading failed after 1.3 s (x)"),

@@ -16,18 +16,20 @@ from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, cast
 
 from ..errors import PictureError
-from ..notes import Code, Note
+from ..notes import Note
 from . import kinds
 from .animation import animation_of
+from .camera_raw import UNDEVELOPED
 from .clip import DEFAULT_FPS, Clip, Convert, Timed, checked_fps
 from .combs import CombWatch
 from .compression import EXPORT_QUANTISERS, Quantisers, is_palette
 from .containers import Clock, Promise, duration_of, ends_early, rate_of
 from .deinterlace import Deinterlacer, can_deinterlace
-from .formats import ANIMATED, SIGNATURE_BYTES, format_of
+from .formats import ANIMATED, RAW, SIGNATURE_BYTES, format_of
 from .hdr import is_hdr
 from .key_frames import Span
 from .kinds import CLIP_ENDINGS, is_clip
+from .losses import Losses
 from .opening import NamelessFile, best_stream, open_container, text_of
 from .partial import Conversion
 from .pictures import STREAM, Unreadable, open_regular
@@ -60,13 +62,11 @@ _NO_STAMPS = ("h264", "hevc")
 _SKIPPING_FROM = 3
 #: Errors of the container in a row after which nothing more is expected.
 _MAX_ERRORS = 64
-#: Seconds after a damaged frame in which those that refer to it are damaged, too, unless a key
-#: frame comes before: encoders send one at least so often, unless they are told otherwise.
-_DRIFTS = 10.0
 #: Containers that promise a length and nothing by which one could tell better whether it is there.
 _LENGTH_ONLY = ("flv", "asf")
 #: Of a clip with copy protection, which decoders take for damage: what, and what to do.
 _ENCRYPTED = "encrypted", "give a copy without protection"
+_READ = "read it as one"
 _INSTALL = "needs PyAV: pip install 'minimeso[video]'"
 
 
@@ -113,7 +113,7 @@ def _open(name: str, file: IO[bytes], fps: float | None, span: Span | None) -> C
     file.seek(0)
     kind = format_of(start)
     if kind is not None and kind not in ANIMATED:
-        raise Unreadable(f"a picture ({kind}), no clip: read it as one")
+        raise Unreadable(UNDEVELOPED if kind == RAW else f"a picture ({kind}), no clip: {_READ}")
     animation = animation_of(kind, name, file, fps, start)
     if animation is not None:
         return animation
@@ -163,17 +163,19 @@ class _File(Clip):
         self._clock = Clock(self.rate, self.duration, kind=self._kind)
         self._is_over = False  # the span, though the clip goes on
         self.size, self._is_size_seen = (decoder.width, decoder.height), False
-        self._packets_shown = self._lost = self._damaged = 0
-        self._drifts_from: float | None = None  # since when frames are damaged
+        from_start = self._span is None or self._span.start == self._span.zero
+        unit = float(self._unit) if self._unit else None
+        self._losses = Losses(decoder.name, unit, self._clock.step, from_start)
+        self._packets_shown = 0
         self._broken: str | None = None
         self.remarks = self._file.remarks
         self._counts_packets = self._skips = self._may_skip(stream)
         if self._skips:
             decoder.skip_frame = "NONREF"
         if self._span is not None:
-            self._begin_at(self._span, stream)
+            self._begin_at(self._span, stream, from_start)
 
-    def _begin_at(self, span: Span, stream: VideoStream) -> None:
+    def _begin_at(self, span: Span, stream: VideoStream, is_first: bool) -> None:
         """Go to where the span begins."""
         import av
 
@@ -182,6 +184,8 @@ class _File(Clip):
         start = self.starts_at = float((span.start - span.zero) * self._unit)
         if start and self._stretch_of(start) == self._stretch_of(start - self._clock.step / 2):
             self._stretch = self._stretch_of(start)  # its first frame lies before
+        if is_first:
+            return
         try:
             self._container.seek(span.start, stream=stream)
         except av.FFmpegError as error:
@@ -222,26 +226,13 @@ class _File(Clip):
                 continue
             if not self._counts_packets:
                 self.frames_read += 1
-            if not self._is_damaged(frame, t):
+            if not self._losses.is_damaged(frame, t):
                 return t, frame
-            self._damaged += 1
-
-    def _is_damaged(self, frame: VideoFrame, t: float) -> bool:
-        """Patched up by the decoder, or drawn after one that was: a face would look fake without
-        being so."""
-        if frame.is_corrupt:
-            self._drifts_from = t
-        elif self._drifts_from is not None and (
-            frame.key_frame or t >= self._drifts_from + _DRIFTS
-        ):
-            self._drifts_from = None
-        return self._drifts_from is not None
 
     def _lose(self, error: Exception) -> None:
-        """A packet gave no frame; those after it may refer to that."""
-        self._lost += 1
+        """A packet gave no frame."""
         self._ask_why(error)
-        self._drifts_from = self._clock.t or 0.0
+        self._losses.lose(self._clock.t or 0.0, self._starved)
 
     def _begins_to_be_combed(self, frame: VideoFrame, t: float) -> bool:
         """Whether a frame is interlaced without saying so; then it goes through the filter, and so
@@ -253,7 +244,7 @@ class _File(Clip):
         if not (self._combs.is_combed(frame, t) and can_deinterlace()):
             return False
         self._deinterlacer = Deinterlacer(all_frames=True)
-        self._remark("deinterlaced")
+        self._remark(Note("deinterlaced"))
         self._skip_no_more()
         waiting, self._pending = (frame, *self._pending), deque()
         try:
@@ -262,9 +253,9 @@ class _File(Clip):
             self._lose(error)
         return True
 
-    def _remark(self, code: Code) -> None:
-        if Note(code) not in self.remarks:
-            self.remarks = (*self.remarks, Note(code))
+    def _remark(self, note: Note) -> None:
+        if note not in self.remarks:
+            self.remarks = (*self.remarks, note)
 
     def _time_of(self, frame: VideoFrame) -> float:
         stamp = frame.pts if frame.pts is not None else frame.dts
@@ -292,17 +283,22 @@ class _File(Clip):
             self._packets = None
         else:
             self._promise.count(packet)
+            self._losses.count(packet)
             self._packets_shown += not packet.is_discard and self._in_span(packet.pts)
         try:
-            self._pending.extend(self._deinterlaced(self._stream.codec_context.decode(packet)))
+            frames = self._losses.shown(self._stream.codec_context.decode(packet))
+            self._pending.extend(self._deinterlaced(frames))
             if packet is None and self._deinterlacer is not None:
                 self._pending.extend(self._deinterlacer.drain())
         except av.EOFError:  # the decoder ends itself
             pass
         except (av.FFmpegError, ValueError, MemoryError) as error:  # the next packets may do
             self._lose(error)
+        if self._losses.note is not None:
+            self._remark(self._losses.note)
         if self._counts_packets:
-            self.frames_read = max(self._packets_shown - self._lost, 0)
+            lost = self._losses.packets + self._losses.before_key
+            self.frames_read = max(self._packets_shown - lost, 0)
         return True
 
     def _deinterlaced(self, frames: Sequence[VideoFrame]) -> Iterator[VideoFrame]:
@@ -310,7 +306,7 @@ class _File(Clip):
         for frame in frames:
             if self._deinterlacer is None and frame.interlaced_frame and can_deinterlace():
                 self._deinterlacer = Deinterlacer()
-                self._remark("deinterlaced")
+                self._remark(Note("deinterlaced"))
             if self._deinterlacer is None:
                 yield frame
             else:
@@ -339,7 +335,7 @@ class _File(Clip):
     def _conversion_of(self, frame: VideoFrame) -> Convert:
         self._quantisers.add(frame)
         if is_hdr(frame):
-            self._remark("tone_mapped")
+            self._remark(Note("tone_mapped"))
         codec = self._stream.codec_context.name if self._stream is not None else ""
         self.doubt = self._quantisers.coarse()
         if is_palette(codec, frame.format.name, self._start):
@@ -366,14 +362,17 @@ class _File(Clip):
 
     def _sum_up(self) -> None:
         faults = []
-        damaged = self._damaged + self._lost + self._failed
+        self._losses.end()
+        if self._given == 0 and self._losses.note is not None:
+            faults.append(self._losses.note)
+        damaged = self._losses.frames + self._losses.packets + self._failed
         if damaged:
             faults.append(self._left_out(damaged))
         end = (self._clock.t or 0.0) + self._clock.step
         broken = self._file.fault or self._broken
         if broken is not None:
             faults.append(Note("reading_failed", {"seconds": end, "reason": broken}))
-        elif self._is_cut_short(end):
+        elif self._is_cut_short(end + self._losses.late):
             is_known = self.duration is not None and self.duration - end >= 0.1
             whole = self.duration if is_known else None
             faults.append(Note("cut_short", {"seconds": end, "whole": whole}))

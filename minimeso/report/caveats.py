@@ -25,6 +25,7 @@ _MEANING: dict[Code, str] = {
     "tone_mapped": "the model has learned from the latter only",
     "damaged_frames": "what could not be read was not judged",
     "frames_without_memory": "what was left out was not judged: free memory, or allow more",
+    "before_key_frame": "what could not be shown was not judged, and times count from what follows",
     "damaged_after": "what could not be read was not judged",
     "cut_short": "what could not be read was not judged",
     "stopped": "what comes after is not known",
