@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: Of a file: ``unreadable`` (``reason``), ``first_frame_only``, ``first_clip_only``: others are
+#: Of a file: ``unreadable`` (``reason``), ``first_frame_only``, ``one_frame_only``: of those that
+#: follow each other, nobody says which, ``first_clip_only``: others are
 #: joined behind it, ``clip_behind``: a clip lies behind the picture, ``largest_track_only``: it
 #: has several picture tracks,
 #: ``reduced`` (``by``), ``deinterlaced``, ``tone_mapped``,
@@ -37,7 +38,7 @@ from typing import Any, Literal
 #: Of a model: ``measured_elsewhere`` (``trained_on``, ``tested_on``, ``auc``, ``right_of_decided``
 #: or ``None``).
 Code = Literal[
-    "unreadable", "first_frame_only", "first_clip_only", "clip_behind",
+    "unreadable", "first_frame_only", "one_frame_only", "first_clip_only", "clip_behind",
     "largest_track_only", "reduced", "deinterlaced",
     "tone_mapped", "damaged_picture", "damaged_frames", "frames_without_memory",
     "before_key_frame", "damaged_after",
@@ -204,6 +205,7 @@ def _measured_elsewhere(
 _TEXTS: dict[Code, str | Callable[..., str]] = {
     "unreadable": "{reason}".format,
     "first_frame_only": "only its first frame",
+    "one_frame_only": "only one of its frames",
     "first_clip_only": "only the first of the clips that are joined in it, as players show it",
     "clip_behind": "only the photograph, not the clip that lies behind it",
     "largest_track_only": "only the largest of its picture tracks",

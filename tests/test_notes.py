@@ -15,6 +15,7 @@ from minimeso.notes import DOUBTS, Code, Note, in_words, joined, per_cent, remed
 WORDED: list[tuple[Code, dict[str, Any], str]] = [
     ("unreadable", {"reason": "{a} folder"}, "{a} folder"),
     ("first_frame_only", {}, "only its first frame"),
+    ("one_frame_only", {}, "only one of its frames"),
     (
         "first_clip_only",
         {},

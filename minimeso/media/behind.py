@@ -22,6 +22,8 @@ _PARTS = b"MPF\0", b"ns.google.com/photos/"
 #: a HEIF file has one.
 _CLIP, _HEAD_BYTES = re.compile(rb"\0\0\0[\x10-\xff]ftyp(?s:.{4})"), 12
 _CLIP_BOX = b"mpvd"
+#: Box that describes the tracks of any such file.
+_TRACKS = b"moov"
 _PIECE = 1 << 20
 
 
@@ -35,10 +37,13 @@ def unseen(image: Image.Image, file: IO[bytes]) -> tuple[Note, ...]:
     place = file.tell()
     try:
         is_first = has_frames(image) or _is_joined(image, file)
+        is_one = not is_first and _moves(image, file)
         has_clip = _has_clip(image, file)
     finally:
         file.seek(place)
     first = (Note("first_frame_only"),) if is_first else ()
+    if is_one:
+        first = (Note("one_frame_only"),)
     return (*first, Note("clip_behind")) if has_clip else first
 
 
@@ -48,6 +53,23 @@ def has_frames(image: Image.Image) -> bool:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # the second frame is damaged: never mind, the first one is wanted
         return False
+
+
+def _moves(image: Image.Image, file: IO[bytes]) -> bool:
+    """Whether a picture moves whose plugin does not say so, nor which of the frames it shows: of
+    JPEG XL the last one."""
+    if image.format == "JXL":
+        from .jxl_size import jxl_moves
+
+        return jxl_moves(file)
+    return image.format in ("AVIF", "HEIF") and has_track(file)
+
+
+def has_track(file: IO[bytes]) -> bool:
+    """Whether an AVIF or HEIF file has a track, as a clip has."""
+    from .sample_tables import outer_parts
+
+    return any(kind == _TRACKS for kind, _, _ in outer_parts(file))
 
 
 def _is_joined(image: Image.Image, file: IO[bytes]) -> bool:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from .camera_raw import RAW_ENDINGS, is_raw_tiff
 from .formats import PICTURE_ENDINGS, RAW, SIGNATURE_BYTES, format_of
 from .kinds import CLIP_ENDINGS
 from .pictures import Unreadable, open_regular
@@ -100,14 +99,18 @@ def skipped_kind(name: str, path: str | None = None) -> str | None:
     if name.lower().endswith((*PICTURE_ENDINGS, *CLIP_ENDINGS)):
         return None
     ending = os.path.splitext(name)[1].lower()  # noqa: PTH122
-    if ending in RAW_ENDINGS and path is not None and _is_raw(path):
+    if ending and path is not None and _is_raw(ending, path):
         return f"{ending} (raw files of a camera: develop and save them as JPEG)"
     if ending:
         return ending
     return None if path is not None and _begins_like_media(path) else "without an ending"
 
 
-def _is_raw(path: str) -> bool:
+def _is_raw(ending: str, path: str) -> bool:
+    from .camera_raw import RAW_ENDINGS, is_raw_tiff
+
+    if ending not in RAW_ENDINGS:
+        return False
     try:
         with open_regular(path) as file:
             name = format_of(file.read(SIGNATURE_BYTES))

@@ -52,7 +52,9 @@ _BRANDS: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     ("HEIF", (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")),
     ("HEIF", (b"mif1", b"mif2", b"msf1", b"miaf")),
 )
-#: Formats that can move.
+#: Those of files that are there for a series of pictures, and not for a single one.
+SERIES = (b"avis", b"msf1", b"hevc", b"hevx", b"hevm", b"hevs")
+#: Formats that can move; AVIF and HEIF can, too, by a track as a clip has.
 ANIMATED = ("GIF", "PNG", "WEBP")
 #: So much of a file ``format_of`` wants to see.
 SIGNATURE_BYTES = 256
@@ -92,6 +94,11 @@ def format_of(start: bytes) -> str | None:
             return name
     brands = _brands(start)
     return next((name for name, known in _BRANDS if brands.intersection(known)), None)
+
+
+def says_series(start: bytes) -> bool:
+    """Whether an AVIF or HEIF file that begins so is there for a series of pictures."""
+    return start[4:8] == b"ftyp" and start[8:12] in SERIES
 
 
 def _brands(start: bytes) -> frozenset[bytes]:

@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator
 from typing import IO, cast
 
-from .behind import has_frames
-from .formats import ANIMATED, SIGNATURE_BYTES, format_of
+from .behind import has_frames, has_track
+from .formats import ANIMATED, SIGNATURE_BYTES, format_of, says_series
 from .pictures import identify, open_regular, pillow_silence
 
 #: Endings of the files that are taken from a folder, beside those of pictures.
@@ -27,9 +27,9 @@ CLIP_ENDINGS = (
 def is_clip(path: str | os.PathLike[str] | io.BufferedIOBase) -> bool:
     """Whether ``open_clip`` is the door for a file, by its content; else ``read_picture`` is.
 
-    Animated GIF, PNG and WebP files are clips where PyAV is installed.  What is no known picture
-    is a clip if it begins like one, or if PyAV is there to look closer.  What cannot be opened is
-    left to ``read_picture``, which says why.
+    Animated GIF, PNG, WebP, AVIF and HEIF files are clips where PyAV is installed.  What is no
+    known picture is a clip if it begins like one, or if PyAV is there to look closer.  What cannot
+    be opened is left to ``read_picture``, which says why.
     """
     try:
         with _opened(path) as file, pillow_silence:
@@ -39,8 +39,10 @@ def is_clip(path: str | os.PathLike[str] | io.BufferedIOBase) -> bool:
                 from .containers import begins_like_a_clip
 
                 return begins_like_a_clip(start) or has_pyav()
-            if name not in ANIMATED or not has_pyav():
+            if not has_pyav():
                 return False
+            if name not in ANIMATED:
+                return is_series(file, start)
             if name == "WEBP":
                 from .animation import is_animated_webp
 
@@ -64,6 +66,11 @@ def _opened(path: str | os.PathLike[str] | io.BufferedIOBase) -> Iterator[IO[byt
     else:
         with open_regular(os.fsdecode(path)) as file:
             yield file
+
+
+def is_series(file: IO[bytes], start: bytes) -> bool:
+    """Whether a file that begins so is an AVIF or HEIF of pictures that follow each other."""
+    return says_series(start) and has_track(file)
 
 
 def has_pyav() -> bool:

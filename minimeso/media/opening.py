@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ..notes import Note
 from .clip import MAX_ANIMATED_PIXELS, MAX_PIXELS
 from .containers import begins_like_a_clip, ends_early, last_whole_box, seconds_of
-from .formats import ANIMATED, format_of
+from .formats import ANIMATED, SERIES, format_of
 from .joined import MOST_OTHERS, may_be_transport_stream, others
 from .memory_limit import is_scarce
 from .pictures import Unreadable
@@ -220,6 +220,8 @@ def best_stream(container: InputContainer, file: NamelessFile) -> VideoStream:
         cover = " and a cover picture" if container.streams.video else ""
         raise Unreadable(f"no clip, {what}{cover} in it: give a file with a picture track")
     moving = [track for track in moving if not _is_still(track)] or moving
+    if container.metadata.get("major_brand", "").encode(errors="replace") in SERIES:
+        moving = [track for track in moving if not _is_grey(track)] or moving  # transparency
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise Unreadable(f"a codec that the installed PyAV does not read: {_SAVE_AS}")
@@ -235,6 +237,11 @@ def _is_still(track: VideoStream) -> bool:
     what it is."""
     seconds = seconds_of(track)
     return track.frames == 1 or (seconds is not None and seconds <= _STILL_SECONDS)
+
+
+def _is_grey(track: VideoStream) -> bool:
+    codec = track.codec_context
+    return codec is not None and str(codec.pix_fmt).startswith("gray")
 
 
 def check_size(width: int, height: int, most: int) -> None:

@@ -23,9 +23,8 @@ from ..errors import PictureError
 from ..locks import Lock
 from ..notes import Note
 from . import tiff
-from .behind import unseen
+from .behind import has_track, unseen
 from .binary import binary_of
-from .camera_raw import UNDEVELOPED, is_raw_tiff
 from .code_points import CodePoints, hdr_points
 from .compression import doubt_about
 from .formats import RAW, SIGNATURE_BYTES, format_of, missing, opener
@@ -50,6 +49,10 @@ _TIMES_MEMORY = {"WEBP": 2, "JPEG2000": 3}
 STREAM = "-"
 _SAVE_AS = "save it as JPEG or PNG"
 _COPY_AGAIN = "copy or download it again"
+_SERIES = (
+    "pictures that follow each other, and none by itself: read it as a clip, by PyAV: "
+    "pip install 'minimeso[video]'"
+)
 _COPY_OR_SAVE = f"copy it again, or {_SAVE_AS}"
 
 
@@ -231,8 +234,11 @@ def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
     name = format_of(file.read(SIGNATURE_BYTES))
     if name is None:
         raise Unreadable(f"not a picture of a known format: {_SAVE_AS}")
-    if name == RAW or (name == "TIFF" and is_raw_tiff(file)):
-        raise Unreadable(UNDEVELOPED)
+    if name in (RAW, "TIFF"):
+        from .camera_raw import UNDEVELOPED, is_raw_tiff
+
+        if name == RAW or is_raw_tiff(file):
+            raise Unreadable(UNDEVELOPED)
     open_image = opener(name)
     if open_image is None:
         raise MemoryError if is_scarce() else Unreadable(missing(name))
@@ -251,6 +257,8 @@ def identify(file: IO[bytes], max_pixels: int | None = None) -> Image.Image:
         raise
     except Exception as error:
         check_memory(error, name)
+        if name in ("AVIF", "HEIF") and has_track(file):
+            raise Unreadable(_SERIES) from None
         reason = f"{name} file with a damaged or unusual header ({reason_of(error)})"
         raise Unreadable(f"{reason}: {_COPY_OR_SAVE}") from None
     if _is_reducible(image):

@@ -110,9 +110,10 @@ def _open(name: str, file: IO[bytes], fps: float | None, span: Span | None) -> C
     if not kinds.has_pyav():
         raise Unreadable(f"a clip {_INSTALL}")
     start = file.read(SIGNATURE_BYTES)
-    file.seek(0)
     kind = format_of(start)
-    if kind is not None and kind not in ANIMATED:
+    is_series = kinds.is_series(file, start)
+    file.seek(0)
+    if kind is not None and kind not in ANIMATED and not is_series:
         raise Unreadable(UNDEVELOPED if kind == RAW else f"a picture ({kind}), no clip: {_READ}")
     animation = animation_of(kind, name, file, fps, start)
     if animation is not None:

@@ -17,6 +17,7 @@ _SAID = {*DOUBTS, "left_out"}
 #: What a note means for the verdict.
 _MEANING: dict[Code, str] = {
     "first_frame_only": "what comes after it is not known",
+    "one_frame_only": "what the others show is not known",
     "first_clip_only": "to have the others judged, split the file",
     "clip_behind": "to have that judged, too, save it as a file",
     "largest_track_only": "to have the others judged, save each of them as a file",
