@@ -257,7 +257,7 @@ def pool(build: Builder, op: str, x: Value, padding: Pads, **attributes: Any) ->
 
 
 def adaptive_pool(build: Builder, op: str, x: Value, size: Sequence[int]) -> Value:
-    """To a number of windows that divides the map, such as one."""
+    """To a number of windows; of a number that does not divide the map, means only."""
     x = build.map(x)
     if tuple(size) == (1, 1):
         return map_like(build, x, build.emit(f"global_{op}", [x.name]))
@@ -265,11 +265,38 @@ def adaptive_pool(build: Builder, op: str, x: Value, size: Sequence[int]) -> Val
     if height is None or width is None:
         raise GraphError(NEEDS_SIZE)
     if height % size[0] or width % size[1]:
-        raise GraphError(f"{height} x {width} cannot be cut into {size[0]} x {size[1]} windows")
+        if op != "avg_pool2d":
+            raise GraphError(f"{height} x {width} cannot be cut into {size[0]} x {size[1]} windows")
+        for number in range(2, len(x.axes)):
+            x = _means(build, x, number, size[number - len(x.axes)])
+        return x
     if (height, width) == tuple(size):
         return x
     kernel = [height // size[0], width // size[1]]
     return pool(build, op, x, (0, 0, 0, 0), kernel_size=kernel)
+
+
+def _means(build: Builder, x: Value, number: int, parts: int) -> Value:
+    """Means of windows of an axis, where PyTorch's ``start_index`` and ``end_index``
+    (ATen/native/AdaptivePooling.h) have them: a matrix product along it."""
+    size = x.shape[number] or 0
+    if size == parts:
+        return x
+    starts = np.arange(parts) * size // parts
+    ends = -(-(np.arange(parts) + 1) * size // parts)
+    index = np.arange(size)
+    inside = (index >= starts[:, None]) & (index < ends[:, None])
+    weight = inside / (ends - starts)[:, None]
+    x = leading(build, x, x.axes[number])
+    if len(x.stored) == 1:
+        arrays = {"weight": weight}
+        name = build.emit("linear", [x.name], arrays, out_features=parts, bias=False)
+    else:
+        arrays = {"weight": weight[:, :, None, None]}
+        name = build.emit("conv2d", [x.name], arrays, out_channels=parts, kernel_size=1, bias=False)
+    made = axis(parts)
+    axes = (*x.axes[:number], made, *x.axes[number + 1 :])
+    return Value(name, (made, *x.stored[1:]), axes)
 
 
 def pad(build: Builder, x: Value, before: Sequence[int], after: Sequence[int]) -> Value:
@@ -308,17 +335,18 @@ def pad(build: Builder, x: Value, before: Sequence[int], after: Sequence[int]) -
 
 def resize(
     build: Builder, x: Value, mode: str, size: Sequence[int] | None,
-    scale: Sequence[float] | None,
+    scale: Sequence[float] | None, align_corners: bool = False,
 ) -> Value:  # fmt: skip
     """Nearest or bilinear, as PyTorch: to a size or by a factor."""
     x = build.map(x)
+    more: dict[str, Any] = {"align_corners": True} if align_corners else {}
     if size is not None:
         if tuple(size) == spatial(x):
             return x
-        name = build.emit("resize", [x.name], mode=mode, size=list(size))
+        name = build.emit("resize", [x.name], mode=mode, size=list(size), **more)
     else:
         assert scale is not None
-        name = build.emit("resize", [x.name], mode=mode, scale=[float(s) for s in scale])
+        name = build.emit("resize", [x.name], mode=mode, scale=[float(s) for s in scale], **more)
     return map_like(build, x, name)
 
 

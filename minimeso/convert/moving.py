@@ -139,13 +139,48 @@ def narrow(build: Builder, x: Value, number: int, start: int, end: int, step: in
     return Value(name, (made, *x.stored[1:]), axes)
 
 
-def pad(build: Builder, x: Value, before: Sequence[int], after: Sequence[int]) -> Value:
-    """Zeros around an axis; below 0 something is cut off."""
+def pad(
+    build: Builder, x: Value, before: Sequence[int], after: Sequence[int], mode: str = "constant"
+) -> Value:
+    """Zeros around an axis, or by another mode of PyTorch's what lies there; below 0 something is
+    cut off."""
     for number, (first, last) in enumerate(zip(before, after, strict=True)):
         if min(first, last) < 0:
             end = last if last < 0 else TO_THE_END
             x = narrow(build, x, number, max(-first, 0), end)
-    return layers.pad(build, x, [max(b, 0) for b in before], [max(a, 0) for a in after])
+    before, after = [max(b, 0) for b in before], [max(a, 0) for a in after]
+    if mode == "constant":
+        return layers.pad(build, x, before, after)
+    return _extended(build, x, before, after, mode)
+
+
+def _extended(
+    build: Builder, x: Value, before: Sequence[int], after: Sequence[int], mode: str
+) -> Value:
+    """With what lies there around one axis or two."""
+    numbers = [i for i in range(len(x.axes)) if before[i] or after[i]]
+    if not numbers:
+        return x
+    if len(numbers) > 2:
+        raise GraphError(f"pads more than two axes by mode {mode!r}")
+    refuse_batch([x.axes[i] for i in numbers])
+    if len(numbers) == 1:  # beside another one, so that a map stays as it lies
+        last = len(x.axes) - 1
+        other = last - 1 if numbers[0] == last else last
+        numbers = sorted({*numbers, other} if other > 0 else numbers)
+    own = [x.axes[i] for i in numbers]
+    inside = set(map(id, flat(own)))
+    rest = tuple(atom for atom in data(x) if id(atom) not in inside)
+    rows = own[0] if len(own) == 2 else ()
+    x = build.stored(x, [rest, rows, own[-1]])
+    pads = [side[i] for side in (before, after) for i in numbers]
+    pads = pads if len(own) == 2 else [0, pads[0], 0, pads[1]]
+    name = build.emit("pad", [x.name], padding=pads, mode=mode)
+    made = [axis(size) for size in build.shapes[name][1:]]
+    axes = list(x.axes)
+    for number, atoms in zip(numbers, made[-len(numbers) :], strict=True):
+        axes[number] = atoms
+    return Value(name, (rest, made[0] if len(own) == 2 else (), made[1]), tuple(axes))
 
 
 def expanded(build: Builder, x: Value, shape: Sequence[Size]) -> Value:

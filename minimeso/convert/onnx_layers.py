@@ -215,11 +215,13 @@ def pool(node: Node, op: str) -> Value:
     )
 
 
+#: What PyTorch calls them.
+_PAD_MODES = {"edge": "replicate", "wrap": "circular"}
+
+
 def pad(node: Node) -> Value:
     x = node.value()
     mode = text_of(node.get("mode", b"constant"))
-    if mode != "constant":
-        raise GraphError(f"attribute 'mode' is {mode!r}; known is 'constant'")
     pads = integers(node.get("pads"))
     if pads is None:
         pads = integers(node.constant(1, "padding")) or []
@@ -236,7 +238,7 @@ def pad(node: Node) -> Value:
     before, after = [0] * rank, [0] * rank
     for i, number in enumerate(numbers):
         before[number], after[number] = pads[i], pads[len(numbers) + i]
-    return moving.pad(node.build, x, before, after)
+    return moving.pad(node.build, x, before, after, _PAD_MODES.get(mode, mode))
 
 
 def reduce(node: Node, kind: str) -> Value:

@@ -54,8 +54,10 @@ def resize(node: Node) -> Value:
         scale = [out / size for out, size in zip(sizes_out, source, strict=True)]  # type: ignore[operator]
     how = _how(sizes_out, scale, source, sizes is not None)
     if mode == "linear":
-        _check_linear(coordinates, scale, sizes_out, node.version)
-        return layers.resize(node.build, x, "bilinear", *how)
+        aligned = coordinates == "align_corners" and _keeps_corners(how)
+        if not aligned:
+            _check_linear(coordinates, scale, sizes_out, node.version)
+        return layers.resize(node.build, x, "bilinear", *how, aligned)
     for size, out, factor in zip(source, sizes_out, scale, strict=True):
         if old and factor < 1:
             rounding = "ceil"  # as ONNX Runtime; ONNX itself did not say
@@ -79,6 +81,13 @@ def _how(
         if n is not None and math.floor(n * f) != s:
             raise GraphError(f"makes {s} of {n} pixels by a scale of {f}: give 'sizes'")
     return None, list(scale)
+
+
+def _keeps_corners(how: tuple[list[int] | None, list[float] | None]) -> bool:
+    """Whether the corners of ONNX' ``align_corners``, which counts in sizes that need not be whole,
+    are those of the pixels: where it makes whole sizes."""
+    size, scale = how
+    return size is not None or all(factor.is_integer() for factor in scale or ())
 
 
 def _made(size: int, factor: float) -> int:
@@ -130,7 +139,7 @@ def _check_linear(
         raise GraphError("resizes linearly as only opsets before 11 do: export with 11 or later")
     raise GraphError(
         f"attribute 'coordinate_transformation_mode' is {coordinates!r}; of linear resizing known"
-        " is 'half_pixel' (PyTorch's align_corners=False)"
+        " are 'half_pixel' (PyTorch's align_corners=False) and, to whole sizes, 'align_corners'"
     )
 
 

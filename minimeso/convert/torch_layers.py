@@ -223,21 +223,24 @@ def extreme(node: Node, kind: str) -> Value:
 
 
 def pad(node: Node) -> Value:
+    return padded(node, "pad", str(node.get("mode", "constant")))
+
+
+def padded(node: Node, argument: str, mode: str) -> Value:
+    """By the amounts of an argument, from the last axis to the first."""
     x = first(node)
-    node.only("mode", "constant")
     if node.get("value") not in (None, 0, 0.0):
         raise GraphError("pads with another number than 0")
-    pads, rank = ints(node.get("pad")), len(x.axes)
+    pads, rank = ints(node.get(argument)), len(x.axes)
     before, after = [0] * rank, [0] * rank
     for i in range(len(pads) // 2):
         before[rank - 1 - i], after[rank - 1 - i] = pads[2 * i], pads[2 * i + 1]
-    return moving.pad(node.build, x, before, after)
+    return moving.pad(node.build, x, before, after, mode)
 
 
 def upsample(node: Node, mode: str) -> Value:
     x = first(node)
-    if node.get("align_corners", False):
-        raise GraphError("align_corners is True; known is False")
+    align_corners = bool(node.get("align_corners", False))
     scales = node.get("scale_factors")
     if scales is None:
         scales = [node.get("scales_h"), node.get("scales_w")]
@@ -246,5 +249,5 @@ def upsample(node: Node, mode: str) -> Value:
         scales = None
     if scales is not None:
         factors = [float(s) for s in scales]
-        return layers.resize(node.build, x, mode, None, factors)
-    return layers.resize(node.build, x, mode, ints(size), None)
+        return layers.resize(node.build, x, mode, None, factors, align_corners)
+    return layers.resize(node.build, x, mode, ints(size), None, align_corners)

@@ -4,6 +4,7 @@ leaves, and those that go element by element."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -198,6 +199,11 @@ _BASE: dict[str, Reader] = {
     "linalg_vector_norm.default": torch_layers.length,
     "constant_pad_nd.default": torch_layers.pad,
     "pad.default": torch_layers.pad,
+    **{
+        f"{name}{rank}d.default": partial(torch_layers.padded, argument="padding", mode=mode)
+        for name, mode in (("reflection_pad", "reflect"), ("replication_pad", "replicate"))
+        for rank in (1, 2)
+    },
     "upsample_nearest2d.vec": lambda node: torch_layers.upsample(node, "nearest"),
     "upsample_nearest2d.default": lambda node: torch_layers.upsample(node, "nearest"),
     "upsample_bilinear2d.vec": lambda node: torch_layers.upsample(node, "bilinear"),

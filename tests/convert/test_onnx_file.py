@@ -224,8 +224,8 @@ REFUSED = {
     "an attribute": ([node("Relu", "x", "y", slope=1.0)], {}, "'the_y' .Relu.: attribute 'slope'"),
     "two values multiplied as matrices": ([node("MatMul", "x x", "y")], {}, "computed from the"),
     "erf alone": ([node("Erf", "x", "y")], {}, "'the_y': erf is known in GELU only"),
-    "reflection": (
-        [node("Pad", "x p", "y", mode="reflect")], {"p": np.arange(8)}, "'mode' is 'reflect'"
+    "reflection of all axes": (
+        [node("Pad", "x p", "y", mode="reflect")], {"p": np.arange(8)}, "more than two axes"
     ),
     "nothing that makes an input": ([node("Relu", "z", "y")], {}, "'z' is computed nowhere"),
 }  # fmt: skip

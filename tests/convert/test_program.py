@@ -164,8 +164,8 @@ def test_what_cannot_be_is_told(module: nn.Module) -> None:
         convert_module(Odd(lambda x: _changed_view(x * 2)).eval(), example)
     with pytest.raises(ConvertError, match=r"casts to int64; .*: leave the cast out"):
         convert_module(Odd(lambda x: x.long().float()).eval(), example)
-    with pytest.raises(ConvertError, match=r"'mode' is 'reflect'; .* leave it to your program"):
-        convert_module(Odd(lambda x: F.pad(x, (1, 1, 1, 1), "reflect")).eval(), example)
+    with pytest.raises(ConvertError, match=r"'ord' is 1; .* leave it to your program"):
+        convert_module(Odd(lambda x: torch.linalg.vector_norm(x, 1, 1)).eval(), example)
     with pytest.raises(ConvertError, match="its second result is used"):
         convert_module(Odd(lambda x: x.max(1)[1] * 1.0).eval(), example)
     with pytest.raises(ConvertError, match="training mode"):

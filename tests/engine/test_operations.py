@@ -60,9 +60,15 @@ def attributes(draw: st.DrawFn, op: str, shape: Sequence[int | None]) -> dict[st
     if op == "resize":
         size = {"size": [draw(st.integers(1, 50)), draw(st.integers(1, 50))]}
         scale = {"scale": [draw(st.floats(0.3, 3.5)), draw(st.floats(0.3, 3.5))]}
-        return {"mode": draw(st.sampled_from(["nearest", "bilinear"]))} | draw(
-            st.sampled_from([size, scale])
-        )
+        mode = draw(st.sampled_from(["nearest", "bilinear"]))
+        corners = {"align_corners": mode == "bilinear" and draw(st.booleans())}
+        return {"mode": mode} | corners | draw(st.sampled_from([size, scale]))
+    if op == "pad":
+        _, height, width = shape
+        most = [min(n or 1, 9) for n in (height, width)] * 2
+        mode = draw(st.sampled_from(["reflect", "replicate", "circular"]))
+        less = mode == "reflect"  # which leaves the edge out
+        return {"padding": [draw(st.integers(0, n - less)) for n in most], "mode": mode}
     if op == "pad_channels":
         return {"before": draw(st.integers(0, 3)), "after": draw(st.integers(0, 3))}
     if op == "leaky_relu":

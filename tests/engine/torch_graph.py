@@ -108,8 +108,11 @@ def _apply(node: Node, x: list[torch.Tensor], w: dict[str, torch.Tensor]) -> tor
         case "pad_channels":
             return F.pad(x[0], (0, 0, 0, 0, a["before"], a["after"]))
         case "resize":
-            bilinear = {"align_corners": False} if a["mode"] == "bilinear" else {}
-            return F.interpolate(x[0], a["size"], a["scale"], a["mode"], **bilinear)
+            corners = a["align_corners"] if a["mode"] == "bilinear" else None
+            return F.interpolate(x[0], a["size"], a["scale"], a["mode"], corners)
+        case "pad":
+            top, left, bottom, right = a["padding"]
+            return F.pad(x[0], (left, right, top, bottom), a["mode"])
         case "prelu":
             return F.prelu(x[0], w["weight"])
         case op if op in activations.MODULES:

@@ -27,7 +27,12 @@ _GIVEN: dict[str, list[dict[str, Any]]] = {
     "avg_pool2d": [{"kernel_size": 2}, {"kernel_size": 3, "padding": 1}],
     "clamp": [{"min": -0.5, "max": 0.25}],
     "pad_channels": [{"before": 1, "after": 2}],
-    "resize": [{"mode": mode, "scale": [2.0, 1.5]} for mode in ("nearest", "bilinear")],
+    "pad": [{"padding": [1, 2, 3, 4], "mode": mode} for mode in ("reflect", "circular")],
+    "resize": [
+        {"mode": "nearest", "scale": [2.0, 1.5]},
+        {"mode": "bilinear", "scale": [2.0, 1.5]},
+        {"mode": "bilinear", "scale": [2.0, 1.5], "align_corners": True},
+    ],
     "reshape": [{"shape": [12, 8, 20]}],
     "permute": [{"dims": [2, 0, 1]}],
     "pixel_shuffle": [{"upscale_factor": 2}],

@@ -1,4 +1,4 @@
-"""What moves elements: concatenation, padding, flattening, resizing."""
+"""What moves elements: concatenation, flattening, padding, resizing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...errors import GraphError
 from ..layer import Layer
-from .attributes import Attribute, choice, integer, optional, pair, scale
+from .attributes import Attribute, choice, flag, integer, optional, padding, pair, scale
 from .operator import (
     Array,
     Arrays,
@@ -68,6 +68,45 @@ def _infer_flatten(shapes: Shapes, a: Attributes) -> Shape:
     return (math.prod(d for d in shapes[0] if d is not None),)
 
 
+# --- pad ---------------------------------------------------------------------------------
+
+#: Modes of PyTorch's ``pad``, and what NumPy calls them.
+_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def _infer_pad(shapes: Shapes, a: Attributes) -> Shape:
+    channels, *sizes = map_of(shapes[0])
+    (top, left, bottom, right), extents = a["padding"], []
+    for size, before, after in zip(sizes, (top, left), (bottom, right), strict=True):
+        most = {"reflect": -1, "circular": 0}.get(a["mode"])
+        if size is not None and most is not None and max(before, after) > size + most:
+            raise GraphError(f"an input of {size} cannot be padded by {max(before, after)}")
+        extents.append(None if size is None else before + size + after)
+    return (channels, *extents)
+
+
+def _pad(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
+    rows, columns = _padded_pixels(sources[0].shape[2:], a)
+    return sources[0].take(rows, axis=2).take(columns, axis=3)
+
+
+def _lower_pad(plan: Lowering, layer: Layer) -> None:
+    """Which lines and columns are copied, as for resizing to the nearest pixel."""
+    size = plan.map_shape(layer.inputs[0])[1:]
+    rows, columns = _padded_pixels(size, layer.attributes)
+    plan.emit("NEAREST", layer, first_table=plan.table(rows), second_table=plan.table(columns))
+
+
+def _padded_pixels(size: Sequence[int], a: Attributes) -> list[npt.NDArray[np.intp]]:
+    """Of each output line and column the input that it copies."""
+    top, left, bottom, right = a["padding"]
+    around, mode = ((top, bottom), (left, right)), _PAD_MODES[a["mode"]]
+    return [
+        np.pad(np.arange(n), pads, mode)  # type: ignore[call-overload]  # a mode of many
+        for n, pads in zip(size, around, strict=True)
+    ]
+
+
 # --- resize ------------------------------------------------------------------------------
 
 
@@ -75,6 +114,8 @@ def _infer_resize(shapes: Shapes, a: Attributes) -> Shape:
     channels, height, width = map_of(shapes[0])
     if (a["size"] is None) == (a["scale"] is None):
         raise GraphError("give either 'size' or 'scale'")
+    if a["align_corners"] and a["mode"] != "bilinear":
+        raise GraphError(f"align_corners goes with bilinear, not {a['mode']}")
     if a["size"] is not None:
         return (channels, *a["size"])
     extents = [
@@ -99,7 +140,11 @@ def _resize(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
             x = x.take(nearest_pixels(size, out, np.float32(ratio)), axis=axis)
             continue
         half = np.float32(0.5)
-        centre = (np.arange(out, dtype=np.float32) + half) * np.float32(ratio) - half
+        if a["align_corners"]:  # the first and last pixels stay where they are
+            ratio = np.float32(size - 1) / np.float32(out - 1) if out > 1 else 0
+            centre = np.arange(out, dtype=np.float32) * np.float32(ratio)
+        else:
+            centre = (np.arange(out, dtype=np.float32) + half) * np.float32(ratio) - half
         centre = np.maximum(centre, np.float32(0))
         first = np.minimum(np.floor(centre).astype(int), size - 1)
         second = np.minimum(first + 1, size - 1)
@@ -123,12 +168,12 @@ def nearest_pixels(size: int, out: int, ratio: np.float32) -> npt.NDArray[np.int
 def _lower_resize(plan: Lowering, layer: Layer) -> None:
     source, target = plan.map_shape(layer.inputs[0])[1:], plan.map_shape(layer.name)[1:]
     scales = layer.attributes["scale"] or (None, None)
-    bilinear = layer.attributes["mode"] == "bilinear"
+    bilinear, aligned = layer.attributes["mode"] == "bilinear", layer.attributes["align_corners"]
     fields: dict[str, Field] = {}
     for axis, size, out, factor in zip(("first", "second"), source, target, scales, strict=True):
         ratio = np.float32(size / out if factor is None else 1 / factor)
         if bilinear:
-            neighbours, weights = _bilinear_neighbours(size, out, ratio)
+            neighbours, weights = _bilinear_neighbours(size, out, None if aligned else ratio)
             fields[f"{axis}_table"] = plan.table(neighbours)
             fields[f"{axis}_constant"] = plan.constant(weights)
         else:
@@ -137,13 +182,18 @@ def _lower_resize(plan: Lowering, layer: Layer) -> None:
 
 
 def _bilinear_neighbours(
-    size: int, out: int, ratio: np.float32
+    size: int, out: int, ratio: np.float32 | None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Two neighbours and the weight of the second, half-pixel centres (``align_corners=False``).
+    """Two neighbours and the weight of the second, half-pixel centres; without a ratio
+    ``align_corners``.
 
     Coordinates are float32, as PyTorch's are for float32 pictures.
     """
-    centre = ratio * (np.arange(out, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
+    index = np.arange(out, dtype=np.float32)
+    if ratio is None:
+        centre = index * np.float32((size - 1) / max(out - 1, 1))
+    else:
+        centre = ratio * (index + np.float32(0.5)) - np.float32(0.5)
     centre = np.maximum(centre, np.float32(0))
     first = np.minimum(np.floor(centre).astype(np.int32), size - 1)
     second = np.minimum(first + 1, size - 1)
@@ -177,8 +227,20 @@ OPERATORS = {
         },
         first_part=lambda a: int(a["before"]),
     ),
+    "pad": Operator(
+        "pixels of the map around it, as torch pad: mirrored, its edges, or of its other side",
+        _infer_pad,
+        _pad,
+        _lower_pad,
+        attributes={
+            "padding": Attribute(padding),
+            "mode": Attribute(choice(*_PAD_MODES), "reflect"),
+        },
+        takes_epilogue=True,
+    ),
     "resize": Operator(
-        "nearest or bilinear resizing (half-pixel centres), as torch interpolate without antialias",
+        "nearest or bilinear resizing (half-pixel centres, or align_corners), as torch interpolate"
+        " without antialias",
         _infer_resize,
         _resize,
         _lower_resize,
@@ -186,6 +248,7 @@ OPERATORS = {
             "mode": Attribute(choice("nearest", "bilinear"), "nearest"),
             "size": Attribute(optional(pair(1)), None),
             "scale": Attribute(optional(scale), None),
+            "align_corners": Attribute(flag, False),
         },
         takes_epilogue=True,
     ),
