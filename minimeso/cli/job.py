@@ -203,8 +203,7 @@ class Job:
         from ..report.sound import Sound
         from ..report.whole_clip import WholeClip
 
-        is_file = clip is not None and path != STDIN
-        sound = Sound(path) if is_file else None
+        sound = Sound(path, clip.zero) if clip is not None and path != STDIN else None
         annotation = Annotation(
             self._options.annotate,
             clip=clip is not None,
@@ -213,7 +212,7 @@ class Job:
             thresholds=self._detector.model.thresholds,
             sound=sound,
         )
-        if not is_file:
+        if sound is None:
             return annotation
         duration = clip.duration if clip is not None else None
 

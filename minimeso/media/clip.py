@@ -68,6 +68,8 @@ class Clip(Closing, ABC):
         remarks: what was done to the frames, so far, and what of the file they are.
         was_stopped: whether ``stop`` ended it.
         starts_at: seconds of the clip where its first frame is looked for: 0 but for a piece of it.
+        zero: seconds of its first frame by the clock of the file, where times count from; ``None``
+            until that is known.
         doubt: a note if nobody in the frames given so far can be called real, or fake.
     """
 
@@ -80,6 +82,7 @@ class Clip(Closing, ABC):
     remarks: tuple[Note, ...] = ()
     was_stopped: bool = False
     starts_at: float = 0.0
+    zero: float | None = None
     doubt: Note | None = None
     #: What to do about a source without one whole frame.
     _remedy = "copy or download it again"

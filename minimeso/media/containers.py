@@ -150,6 +150,9 @@ class Clock:
         zero: stamp in seconds of the first frame of the clip, where reading begins at a later one.
         kind: FFmpeg's name of the container.  Matroska's times are not set anew in the middle, so
             where it does not say how long it is, as what a browser recorded, no leap is too far.
+
+    Attributes:
+        zero: stamp in seconds from which the times count now.
     """
 
     def __init__(
@@ -161,7 +164,7 @@ class Clock:
     ) -> None:
         self.step = 1 / (rate or _USUAL_RATE)
         self.t: float | None = None
-        self._zero = zero
+        self.zero = zero
         self._stuck = 0
         self._stood: float | None = None  # the stamp that stood still for eight frames
         self._stamp: float | None = None  # the last one
@@ -172,16 +175,16 @@ class Clock:
     def read(self, stamp: float | None) -> float:
         """The time of the next frame, whose stamp in seconds is this one, if it has one."""
         after = 0.0 if self.t is None else self.t + self.step
-        if stamp is not None and self._zero is None:
-            self._zero = stamp - after
-        if stamp is None or self._zero is None:
+        if stamp is not None and self.zero is None:
+            self.zero = stamp - after
+        if stamp is None or self.zero is None:
             self.t = after
             return after
         if self._moves_as_in_browsers and self._stamp is not None:
             shown = stamp - self._stamp
-            self._zero -= INSTEAD - shown if 0 < shown <= NO_TIME + _SAME else 0.0
+            self.zero -= INSTEAD - shown if 0 < shown <= NO_TIME + _SAME else 0.0
         self._stamp = stamp
-        t = stamp - self._zero
+        t = stamp - self.zero
         if self.t is None:
             self.t = t
             return t
@@ -189,7 +192,7 @@ class Clock:
         is_set_anew = t < self.t - 1 or t - self.t > self._longest
         if is_set_anew or self._stuck >= 8 or stamp == self._stood:
             self._stood = None if is_set_anew else stamp
-            self._zero, self._stuck = stamp - after, 0
+            self.zero, self._stuck = stamp - after, 0
             t = after
         self.t = max(t, self.t + 1e-3)
         return self.t

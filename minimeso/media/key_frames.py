@@ -41,6 +41,10 @@ class Span(NamedTuple):
     start: int
     end: int | None
 
+    def holds(self, stamp: int) -> bool:
+        """Whether a frame of this time stamp belongs to it."""
+        return self.start <= stamp and (self.end is None or stamp < self.end)
+
 
 def spans(path: str | os.PathLike[str] | Stream, seconds: float, least: float) -> list[Span]:
     """The pieces of a clip.

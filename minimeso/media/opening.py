@@ -16,6 +16,7 @@ from .pictures import Unreadable
 from .sample_tables import MAX_SAMPLES, promises
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from fractions import Fraction
 
     from av.container import InputContainer
@@ -104,7 +105,8 @@ def open_container(file: NamelessFile, start: bytes) -> InputContainer:
         if begins_like_a_clip(start) or format_of(start):
             raise Unreadable(_damaged(file.fault or text_of(error))) from None
         raise Unreadable(_UNKNOWN) from None
-    if container.format.name == "mjpeg" and not _begins_like_jpegs(start):
+    begins = _BEGINS.get(container.format.name)
+    if begins is not None and not begins(start):
         container.close()
         raise Unreadable(_UNKNOWN)
     return container
@@ -112,10 +114,17 @@ def open_container(file: NamelessFile, start: bytes) -> InputContainer:
 
 def _begins_like_jpegs(start: bytes) -> bool:
     """Whether pictures may follow each other in a file that begins so, as what a camera answers to
-    a browser.  FFmpeg finds some in a document or a camera's raw file, too, and takes them for
-    frames."""
+    a browser."""
     rest = start.lstrip(b"\0\t\n\r \xef\xbb\xbf")
     return not rest or rest.startswith((b"\xff\xd8", b"HTTP/")) or b"image/jpeg" in start
+
+
+#: Of what FFmpeg finds anywhere in a file how such files begin: JPEGs lie in documents and cameras'
+#: raw files, and what begins a frame of H.263 in pictures without a name (TGA).
+_BEGINS: dict[str, Callable[[bytes], bool]] = {
+    "mjpeg": _begins_like_jpegs,
+    "h263": lambda start: start[:2] == b"\0\0" and start[2] & 0xFC == 0x80,
+}
 
 
 @functools.cache

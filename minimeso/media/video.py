@@ -194,10 +194,7 @@ class _File(Clip):
         self._packets = self._container.demux(stream)
 
     def _in_span(self, stamp: int | None) -> bool:
-        span = self._span
-        if span is None or stamp is None:
-            return True
-        return span.start <= stamp and (span.end is None or stamp < span.end)
+        return self._span is None or stamp is None or self._span.holds(stamp)
 
     def _may_skip(self, stream: VideoStream) -> bool:
         """Frames that no other refers to may go by undecoded: they are dense, one a packet."""
@@ -263,6 +260,8 @@ class _File(Clip):
         known = stamp is not None and self._unit
         last = self._clock.t
         t = self._clock.read(float(stamp * self._unit) if known else None)
+        if self.zero is None:
+            self.zero = self._clock.zero
         if self._skips and self._fps and last is not None and t - last >= 1 / self._fps:
             self._skip_no_more()
         return t

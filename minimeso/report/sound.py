@@ -32,12 +32,14 @@ class Sound:
 
     Args:
         source: of which it is.
+        zero: seconds by the clock of the file from which the times of the frames count; by default
+            where its picture track begins.
 
     Attributes:
         fault: why there is none in the copy although the source has some, so far.
     """
 
-    def __init__(self, source: str | os.PathLike[str]) -> None:
+    def __init__(self, source: str | os.PathLike[str], zero: float | None = None) -> None:
         self.fault: str | None = None
         self._source = os.fsdecode(source)
         self._closing = contextlib.ExitStack()
@@ -46,6 +48,7 @@ class Sound:
         self._stream: Any = None
         self._track: Any = None
         self._is_copied = True
+        self._told_zero = zero
         self._zero, self._last = 0.0, -1.0  # seconds: where the frames begin; the last packet
         self._may_repeat = True  # the time of a packet
 
@@ -86,7 +89,9 @@ class Sound:
             return
         if container.streams.audio:
             self._track = container.streams.audio[0]
-            if picture.start_time is not None and picture.time_base:
+            if self._told_zero is not None:
+                self._zero = self._told_zero
+            elif picture.start_time is not None and picture.time_base:
                 self._zero = float(picture.start_time * picture.time_base)
             self._packets = container.demux(self._track)
 

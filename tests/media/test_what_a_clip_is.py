@@ -205,6 +205,15 @@ def test_pictures_in_a_document_are_no_frames(tmp_path: Path, beginning: bytes) 
     refused(path, "a camera's raw file" if is_raw else "neither a picture nor a clip of a known")
 
 
+def test_pictures_without_a_signature_are_no_h263(tmp_path: Path) -> None:
+    """640 pixels and 360 lines read like the beginning of a frame: "damaged: 1 frame left out"."""
+    path = tmp_path / "a.tga"
+    Image.fromarray(photo(360, 640)).save(path)
+    refused(path, "neither a picture nor a clip of a known format")
+    path.write_bytes(made("h263", "h263", "yuv420p", size=(128, 96)))
+    assert read(path, every_frame=True)[1] == list(range(10))
+
+
 FRAME = b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n"
 ANSWER = (
     b"HTTP/1.0 200 OK\r\nServer: camera\r\nCache-Control: no-store" + b", no-cache" * 20 +

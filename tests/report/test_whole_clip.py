@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from support.clips import clip_bytes, clip_file
 from support.detectors import photo
 from support.seen import THRESHOLDS, face, frame
 
+from minimeso.media.video import open_clip
 from minimeso.report.annotate import Annotation
 from minimeso.report.sound import Sound
 from minimeso.report.whole_clip import WholeClip
@@ -143,3 +145,41 @@ def test_nothing_large_is_kept_of_a_look(tmp_path: Path) -> None:
     del pixels, crop
     assert [part() is None for part in kept] == [True, True]
     whole.__exit__(KeyboardInterrupt, None, None)
+
+
+def test_sound_of_a_clip_that_begins_between_key_frames(tmp_path: Path) -> None:
+    """What cannot be shown was heard all the same, so the rest of the sound came too late."""
+    source = tmp_path / "a.ts"
+    with av.open(str(source), "w", format="mpegts") as container:
+        pictures = container.add_stream("mpeg2video", rate=25, options={"g": "20"})
+        pictures.width, pictures.height, pictures.pix_fmt = 160, 120, "yuv420p"
+        track = container.add_stream("aac", rate=48000, layout="mono")
+        packets = []
+        for number in range(60):
+            picture = av.VideoFrame.from_ndarray(photo(120, 160), "rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            packets += pictures.encode(picture)
+        packets += pictures.encode(None)
+        kept = packets[6:]
+        beep = np.sin(np.arange(2 * 48000 + 38400) * 0.3).astype(np.float32)
+        beep[:48000] = 0  # it begins after a second
+        for place in range(0, len(beep) - 1024, 1024):
+            samples = av.AudioFrame.from_ndarray(beep[None, place : place + 1024], "fltp", "mono")
+            samples.sample_rate, samples.pts = 48000, place
+            kept += track.encode(samples)
+        kept += track.encode(None)
+        container.mux(sorted(kept, key=lambda packet: packet.dts * packet.time_base))
+    with open_clip(source) as clip:
+        assert next(clip).t == 0
+    path = tmp_path / "b.mp4"
+    sound = Sound(source, clip.zero)
+    with WholeClip(Annotation(path, clip=True, rate=25, sound=sound), source) as whole:
+        whole.add(frame(0.0, []))
+    assert len(decoded(path)[0]) == 40
+    with av.open(str(path)) as container:
+        heard = [
+            found.time
+            for found in container.decode(audio=0)
+            if np.abs(found.to_ndarray()).mean() > 0.3
+        ]
+    assert heard[0] == pytest.approx(0.2, abs=0.05)  # 0.8 s are not shown
