@@ -165,6 +165,9 @@ def _pictures() -> Iterator[OddFile]:
     yield one("page.ps", b"%!PS-Adobe-3.0 EPSF-3.0\nshowpage\n", NOT)
     yield one("archive.zip", b"PK\x05\x06" + bytes(18), NOT)
     yield one("old.tga", lambda: picture("TGA"), NOT)
+    yield one("camera.raf", b"FUJIFILMCCD-RAW 0201" + bytes(200), NOT)
+    yield one("camera.cr3", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(200), NOT)
+    yield one("camera.tif", b"II*\0\x10\0\0\0CR\2\0" + bytes(200), NOT)
     yield one("icon.ico", lambda: picture("ICO"))  # by FFmpeg
     yield one("deep.png", deep_png)
     yield one("grey16.png", lambda: picture("PNG", "I;16"))
