@@ -39,6 +39,9 @@ _TOLD_IN_AVI = ("h264", "hevc", "mpeg4")
 
 _COPY_AGAIN = "copy or download it again"
 _SAVE_AS = "save it as JPEG, PNG or MP4"
+#: How pieces of a streamed MP4 begin, whose description players get in a file of its own.
+_INNER_BOXES = (b"styp", b"sidx", b"moof")
+_PIECE_ONLY = "a piece of a stream, without its beginning that says what is in it"
 _UNKNOWN = f"neither a picture nor a clip of a known format: {_SAVE_AS}"
 
 
@@ -102,6 +105,8 @@ def open_container(file: NamelessFile, start: bytes) -> InputContainer:
         # it is installed, but something that it needs is not
         raise Unreadable(f"PyAV cannot be loaded ({text_of(error)}): install it again") from None
     except Exception as error:  # whatever PyAV raises
+        if start[4:8] in _INNER_BOXES:
+            raise Unreadable(_damaged(_PIECE_ONLY)) from None
         if begins_like_a_clip(start) or format_of(start):
             raise Unreadable(_damaged(file.fault or text_of(error))) from None
         raise Unreadable(_UNKNOWN) from None

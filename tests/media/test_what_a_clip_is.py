@@ -177,6 +177,7 @@ def test_a_piece_of_a_clip_is_known(tmp_path: Path, before: bytes) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(before + data[data.index(b"moof") - 4 :])
     refused(path, "cut short before the first frame can be read .*: copy or download it again")
+    refused(path, "a piece of a stream, without its beginning")
 
 
 def jpeg() -> bytes:
