@@ -57,6 +57,7 @@ def resize(node: Node) -> Value:
         aligned = coordinates == "align_corners" and _keeps_corners(how)
         if not aligned:
             _check_linear(coordinates, scale, sizes_out, node.version)
+            _check_kept(source, sizes_out, scale)
         return layers.resize(node.build, x, "bilinear", *how, aligned)
     for size, out, factor in zip(source, sizes_out, scale, strict=True):
         if old and factor < 1:
@@ -141,6 +142,15 @@ def _check_linear(
         f"attribute 'coordinate_transformation_mode' is {coordinates!r}; of linear resizing known"
         " are 'half_pixel' (PyTorch's align_corners=False) and, to whole sizes, 'align_corners'"
     )
+
+
+def _check_kept(
+    source: Sequence[int | None], sizes: Sequence[int | None], scale: Sequence[float]
+) -> None:
+    """Of a scale that keeps a size ONNX moves the pixels, PyTorch and the engine do not."""
+    for size, out, factor in zip(source, sizes, scale, strict=True):
+        if size is not None and size == out and factor != 1:
+            raise GraphError(f"keeps {size} pixels by a scale of {factor:g}: give 'sizes'")
 
 
 def _check_nearest(

@@ -53,6 +53,9 @@ PIXELS: dict[str, tuple[list[Any], int, dict[str, Any]]] = {
         {"mode": "linear", "scales": np.array([1, 1, 1.05, 1.05]),
          "coordinate_transformation_mode": "align_corners"},
     ),
+    "moved in a size that it keeps": (
+        [1, 1, 8, 8], 17, {"mode": "linear", "scales": np.array([1, 1, 1.05, 2])},
+    ),
     "channels": ([1, 8, 8], 17, {"sizes": np.array([1, 16, 16]), **ASYMMETRIC}),
     "41 times, which is not exact": ([1, 1, 8, 8], 17, {"scales": OF_41, **ASYMMETRIC}),
     "41 times, of any size": ([1, 1, "H", "W"], 17, {"scales": OF_41, **ASYMMETRIC}),

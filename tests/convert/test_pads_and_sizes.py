@@ -48,6 +48,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "twice": nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
     "by a fraction": lambda x: corners(x, scale_factor=(1.7, 0.6)),
     "to a size": lambda x: corners(x, size=(5, 31)),
+    "by a fraction that keeps the lines": lambda x: F.interpolate(
+        x, scale_factor=(1.1, 1.2), mode="bilinear"
+    ),
     "to one line": lambda x: corners(x, size=(1, 3)),
     "by area": lambda x: F.interpolate(x, size=(4, 5), mode="area"),
     "windows that overlap": lambda x: F.adaptive_avg_pool2d(x, (7, 6)),

@@ -258,19 +258,21 @@ def test_dilated_pool_is_not_taken_into_a_depthwise_convolution() -> None:
     check(graph)
 
 
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 @pytest.mark.parametrize(("size", "scale"), [(2, 1.25), (2, 2.1), (3, 1.3), (4, 2.2), (5, 2.0)])
-def test_nearest_where_the_size_stays_or_doubles(size: int, scale: float, isa: str) -> None:
+def test_where_the_size_stays_or_doubles(size: int, scale: float, mode: str, isa: str) -> None:
     """As PyTorch, which then counts whatever the scale."""
     functional = pytest.importorskip("torch.nn.functional")
     import torch
 
     graph = Graph()
-    x = graph.node("resize", graph.input("x", (3, size, size)), scale=scale, mode="nearest")
+    x = graph.node("resize", graph.input("x", (3, size, size)), scale=scale, mode=mode)
     graph.output(x)
     picture = np.random.default_rng(0).normal(size=(1, 3, size, size)).astype(np.float32)
-    wanted = functional.interpolate(torch.from_numpy(picture), scale_factor=scale).numpy()
+    tensor = torch.from_numpy(picture)
+    wanted = functional.interpolate(tensor, scale_factor=scale, mode=mode).numpy()
     for result in (Session(graph, isa=isa).run(picture), evaluate(graph, {}, {"x": picture})[x]):
-        np.testing.assert_array_equal(result, wanted)
+        np.testing.assert_allclose(result, wanted, rtol=0, atol=2e-6 * (mode == "bilinear"))
 
 
 @pytest.mark.parametrize("size", (1, 2, 3, 4))

@@ -136,6 +136,8 @@ def _resize(sources: Sequence[Array], a: Attributes, arrays: Arrays) -> Array:
             out, ratio = a["size"][axis - 2], size / a["size"][axis - 2]
         else:
             out, ratio = math.floor(size * a["scale"][axis - 2]), 1 / a["scale"][axis - 2]
+        if out == size:
+            continue  # as PyTorch, whatever the scale
         if a["mode"] == "nearest":
             x = x.take(nearest_pixels(size, out, np.float32(ratio)), axis=axis)
             continue
@@ -173,7 +175,9 @@ def _lower_resize(plan: Lowering, layer: Layer) -> None:
     for axis, size, out, factor in zip(("first", "second"), source, target, scales, strict=True):
         ratio = np.float32(size / out if factor is None else 1 / factor)
         if bilinear:
-            neighbours, weights = _bilinear_neighbours(size, out, None if aligned else ratio)
+            # where the size stays, PyTorch counts whatever the scale
+            stays = aligned or out == size
+            neighbours, weights = _bilinear_neighbours(size, out, None if stays else ratio)
             fields[f"{axis}_table"] = plan.table(neighbours)
             fields[f"{axis}_constant"] = plan.constant(weights)
         else:
