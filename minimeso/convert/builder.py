@@ -48,7 +48,7 @@ class Made(NamedTuple):
 
 
 #: Steps of longer formulas that the engine has only as a whole (``patterns``).
-PSEUDO = frozenset({"erf", "sqrt", "reciprocal"})
+PSEUDO = frozenset({"erf", "sqrt", "reciprocal", "infinity"})
 
 
 @dataclass
@@ -232,6 +232,7 @@ _WHOLE = {
     "erf": "GELU",
     "sqrt": "a layer norm and x / |x|",
     "reciprocal": "a layer norm and x / |x|",
+    "infinity": "a max pool of a larger window",
 }
 
 

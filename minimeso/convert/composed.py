@@ -9,10 +9,10 @@ import numpy as np
 
 from ..errors import GraphError
 from . import layers, moving, patterns
-from .basics import activate, affine
+from .basics import activate, affine, leading
 from .builder import NEEDS_SIZE, Array, Builder, Operand
 from .elementwise import binary
-from .view import OPEN_BATCH, Value, refuse_batch
+from .view import OPEN_BATCH, Value, axis, refuse_batch
 
 #: Most runs of elements that follow each other, of those that are picked out of an axis.
 _MOST_RUNS = 64
@@ -53,6 +53,90 @@ def extreme(build: Builder, kind: str, values: Sequence[Value]) -> Value:
     whole = moving.concat(build, [value.unsqueezed([number]) for value in values], number)
     found = layers.mean(build, whole, [number], False, "max")
     return found if kind == "max" else affine(build, found, minus, _ZERO)
+
+
+# --- windows of uneven sizes, and what lies around a map --------------------------------------
+
+
+def adaptive_pool(build: Builder, op: str, x: Value, size: Sequence[int]) -> Value:
+    """To a number of windows, which need not divide the map."""
+    x = build.map(x)
+    if tuple(size) == (1, 1):
+        return layers.map_like(build, x, build.emit(f"global_{op}", [x.name]))
+    height, width = layers.spatial(x)
+    if height is None or width is None:
+        raise GraphError(NEEDS_SIZE)
+    if (height, width) == tuple(size):
+        return x
+    if height % size[0] or width % size[1]:
+        along = _means if op == "avg_pool2d" else _maxima
+        for number in range(2, len(x.axes)):
+            x = along(build, x, number, size[number - len(x.axes)])
+        return x
+    kernel = [height // size[0], width // size[1]]
+    return layers.pool(build, op, x, (0, 0, 0, 0), kernel_size=kernel)
+
+
+def _windows(size: int, parts: int) -> tuple[Array, Array]:
+    """Where PyTorch's begin and end: ``start_index`` and ``end_index`` of
+    ATen/native/AdaptivePooling.h."""
+    return np.arange(parts) * size // parts, -(-(np.arange(parts) + 1) * size // parts)
+
+
+def _means(build: Builder, x: Value, number: int, parts: int) -> Value:
+    """Means of windows of an axis: a matrix product along it."""
+    size = x.shape[number] or 0
+    if size == parts:
+        return x
+    starts, ends = _windows(size, parts)
+    index = np.arange(size)
+    inside = (index >= starts[:, None]) & (index < ends[:, None])
+    weight = inside / (ends - starts)[:, None]
+    x = leading(build, x, x.axes[number])
+    if len(x.stored) == 1:
+        arrays = {"weight": weight}
+        name = build.emit("linear", [x.name], arrays, out_features=parts, bias=False)
+    else:
+        arrays = {"weight": weight[:, :, None, None]}
+        name = build.emit("conv2d", [x.name], arrays, out_channels=parts, kernel_size=1, bias=False)
+    made = axis(parts)
+    axes = (*x.axes[:number], made, *x.axes[number + 1 :])
+    return Value(name, (made, *x.stored[1:]), axes)
+
+
+def _maxima(build: Builder, x: Value, number: int, parts: int) -> Value:
+    """The largest of windows of an axis, each written out, shorter ones with their last again."""
+    size = x.shape[number] or 0
+    if size == parts:
+        return x
+    starts, ends = _windows(size, parts)
+    most = int((ends - starts).max())
+    places = np.minimum(starts[:, None] + np.arange(most), ends[:, None] - 1)
+    x = chosen(build, x, number, places.reshape(-1).tolist())
+    shape = (*x.shape[:number], parts, most, *x.shape[number + 1 :])
+    return layers.mean(build, moving.reshape(build, x, shape), [number + 1], False, "max")
+
+
+def padded(
+    build: Builder, x: Value, before: Sequence[int], after: Sequence[int], mode: str, value: float
+) -> Value:
+    """By a mode of PyTorch's; the value is that of mode ``constant``."""
+    value = float(np.float32(value))
+    if mode != "constant" or value == 0 or max(*before, *after) <= 0:
+        return moving.pad(build, x, before, after, mode)
+    x = moving.pad(build, x, [min(b, 0) for b in before], [min(a, 0) for a in after])
+    before, after = [max(b, 0) for b in before], [max(a, 0) for a in after]
+    if value == -np.inf:
+        return activate(build, "infinity", moving.pad(build, x, before, after, "replicate"))
+    if not np.isfinite(value):
+        raise GraphError(f"pads with {value}")
+    # shifting, padding and shifting back would round: so 0 where x is and the value around it
+    ones = affine(
+        build, activate(build, "clamp", x, min=0.0, max=0.0), np.float64(1), np.float64(1)
+    )
+    ones = moving.pad(build, ones, before, after)
+    around = affine(build, ones, np.float64(-value), np.float64(value))
+    return binary(build, "add", moving.pad(build, x, before, after), around)
 
 
 # --- more elements of what is there ---------------------------------------------------------

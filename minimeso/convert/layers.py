@@ -242,6 +242,9 @@ def pool(build: Builder, op: str, x: Value, padding: Pads, **attributes: Any) ->
     """``max_pool2d`` or ``avg_pool2d``."""
     x = build.map(x)
     source, kernel = x.name, attributes["kernel_size"]
+    lowest = build.nodes.get(x.name)
+    if op == "max_pool2d" and lowest is not None and lowest.op == "infinity":
+        source = _edges_for_infinity(build, lowest.inputs[0], padding, attributes) or source
     if len(x.axes) == 3 and kernel[0] != 1:
         raise GraphError(f"has a window of two axes for {x.shape}")
     if attributes.get("stride") == kernel:
@@ -256,47 +259,16 @@ def pool(build: Builder, op: str, x: Value, padding: Pads, **attributes: Any) ->
     return map_like(build, x, name)
 
 
-def adaptive_pool(build: Builder, op: str, x: Value, size: Sequence[int]) -> Value:
-    """To a number of windows; of a number that does not divide the map, means only."""
-    x = build.map(x)
-    if tuple(size) == (1, 1):
-        return map_like(build, x, build.emit(f"global_{op}", [x.name]))
-    height, width = spatial(x)
-    if height is None or width is None:
-        raise GraphError(NEEDS_SIZE)
-    if height % size[0] or width % size[1]:
-        if op != "avg_pool2d":
-            raise GraphError(f"{height} x {width} cannot be cut into {size[0]} x {size[1]} windows")
-        for number in range(2, len(x.axes)):
-            x = _means(build, x, number, size[number - len(x.axes)])
-        return x
-    if (height, width) == tuple(size):
-        return x
-    kernel = [height // size[0], width // size[1]]
-    return pool(build, op, x, (0, 0, 0, 0), kernel_size=kernel)
-
-
-def _means(build: Builder, x: Value, number: int, parts: int) -> Value:
-    """Means of windows of an axis, where PyTorch's ``start_index`` and ``end_index``
-    (ATen/native/AdaptivePooling.h) have them: a matrix product along it."""
-    size = x.shape[number] or 0
-    if size == parts:
-        return x
-    starts = np.arange(parts) * size // parts
-    ends = -(-(np.arange(parts) + 1) * size // parts)
-    index = np.arange(size)
-    inside = (index >= starts[:, None]) & (index < ends[:, None])
-    weight = inside / (ends - starts)[:, None]
-    x = leading(build, x, x.axes[number])
-    if len(x.stored) == 1:
-        arrays = {"weight": weight}
-        name = build.emit("linear", [x.name], arrays, out_features=parts, bias=False)
-    else:
-        arrays = {"weight": weight[:, :, None, None]}
-        name = build.emit("conv2d", [x.name], arrays, out_channels=parts, kernel_size=1, bias=False)
-    made = axis(parts)
-    axes = (*x.axes[:number], made, *x.axes[number + 1 :])
-    return Value(name, (made, *x.stored[1:]), axes)
+def _edges_for_infinity(
+    build: Builder, name: str, padding: Pads, attributes: dict[str, Any]
+) -> str | None:
+    """The map whose edges are repeated around it, in place of one with -inf around it: in a window
+    that has pixels of the map, which all have if it is larger than what lies around, it has the
+    nearest of them already."""
+    around = build.nodes[name].attributes["padding"]
+    fits = all(pad < attributes["kernel_size"][i % 2] for i, pad in enumerate(around))
+    plain = not any(padding) and not attributes.get("ceil_mode")
+    return name if fits and plain and tuple(attributes.get("dilation", (1, 1))) == (1, 1) else None
 
 
 def pad(build: Builder, x: Value, before: Sequence[int], after: Sequence[int]) -> Value:
@@ -307,14 +279,13 @@ def pad(build: Builder, x: Value, before: Sequence[int], after: Sequence[int]) -
         raise GraphError("cuts something off: use a slice")
     if not any(before) and not any(after):
         return x
+    if len(x.axes) not in (3, 4):
+        for number in range(1, len(x.axes)):
+            x = _pad_axis(build, x, number, before[number], after[number])
+        return x
     if len(x.axes) == 3:
         before, after = [*before[:2], 0, before[2]], [*after[:2], 0, after[2]]
-    if len(before) != 4:
-        raise GraphError(f"pads {x.shape}; known are (N, C, H, W) and (N, C, L)")
-    x = build.map(x)
-    if before[1] or after[1]:
-        name = build.emit("pad_channels", [x.name], before=before[1], after=after[1])
-        x = map_like(build, x, name)
+    x = _pad_axis(build, build.map(x), 1, before[1], after[1])
     pads = (before[2], before[3], after[2], after[3])
     if not any(pads):
         return x
@@ -331,6 +302,19 @@ def pad(build: Builder, x: Value, before: Sequence[int], after: Sequence[int]) -
     )
     build.padded[name] = (x.name, pads)
     return map_like(build, x, name)
+
+
+def _pad_axis(build: Builder, x: Value, number: int, before: int, after: int) -> Value:
+    """Zeros before and after what stands along an axis."""
+    if not before and not after:
+        return x
+    x = leading(build, x, x.axes[number])
+    if len(x.stored) == 1:
+        x = build.stored(x, [x.axes[number], (), ()])
+    name = build.emit("pad_channels", [x.name], before=before, after=after)
+    made = axis(build.shapes[name][0])
+    axes = (*x.axes[:number], made, *x.axes[number + 1 :])
+    return Value(name, (made, *x.stored[1:]), axes)
 
 
 def resize(

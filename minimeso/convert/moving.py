@@ -166,7 +166,7 @@ def _extended(
     refuse_batch([x.axes[i] for i in numbers])
     if len(numbers) == 1:  # beside another one, so that a map stays as it lies
         last = len(x.axes) - 1
-        other = last - 1 if numbers[0] == last else last
+        other = last if numbers[0] != last else last - 1 if last > 2 else 0
         numbers = sorted({*numbers, other} if other > 0 else numbers)
     own = [x.axes[i] for i in numbers]
     inside = set(map(id, flat(own)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from . import composed, layers, moving
+from . import composed, layers
 from .builder import NEEDS_SIZE, Array
 from .elementwise import binary
 from .source import Node, integers, text_of
@@ -229,8 +229,7 @@ def pad(node: Node) -> Value:
         axes = integers(node.optional(3, "axes"))
     else:
         fill, axes = np.asarray(node.get("value", 0.0)), None
-    if fill is not None and fill.size and float(fill.reshape(-1)[0]) != 0:
-        raise GraphError("pads with another number than 0")
+    value = float(fill.reshape(-1)[0]) if fill is not None and fill.size else 0.0
     rank = len(x.axes)
     numbers = list(range(rank)) if axes is None else [x.axis_number(a) for a in axes]
     if len(pads) != 2 * len(numbers):
@@ -238,7 +237,7 @@ def pad(node: Node) -> Value:
     before, after = [0] * rank, [0] * rank
     for i, number in enumerate(numbers):
         before[number], after[number] = pads[i], pads[len(numbers) + i]
-    return moving.pad(node.build, x, before, after, _PAD_MODES.get(mode, mode))
+    return composed.padded(node.build, x, before, after, _PAD_MODES.get(mode, mode), value)
 
 
 def reduce(node: Node, kind: str) -> Value:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError
-from . import composed, layers, moving
+from . import composed, layers
 from .source import Node
 from .torch_arguments import TRAINS, array, first, ints, needed, to_floats
 from .view import Value
@@ -194,7 +194,7 @@ def pool(node: Node, op: str) -> Value:
 def adaptive(node: Node, op: str) -> list[Value]:
     given = ints(node.get("output_size"))
     x = _map(node, len(given))
-    return [layers.adaptive_pool(node.build, op, x, layers.pair(given, 1))]
+    return [composed.adaptive_pool(node.build, op, x, layers.pair(given, 1))]
 
 
 def reduce(node: Node, kind: str) -> Value:
@@ -229,13 +229,12 @@ def pad(node: Node) -> Value:
 def padded(node: Node, argument: str, mode: str) -> Value:
     """By the amounts of an argument, from the last axis to the first."""
     x = first(node)
-    if node.get("value") not in (None, 0, 0.0):
-        raise GraphError("pads with another number than 0")
+    value = float(node.get("value") or 0)
     pads, rank = ints(node.get(argument)), len(x.axes)
     before, after = [0] * rank, [0] * rank
     for i in range(len(pads) // 2):
         before[rank - 1 - i], after[rank - 1 - i] = pads[2 * i], pads[2 * i + 1]
-    return moving.pad(node.build, x, before, after, mode)
+    return composed.padded(node.build, x, before, after, mode, value)
 
 
 def upsample(node: Node, mode: str) -> Value:
@@ -243,11 +242,12 @@ def upsample(node: Node, mode: str) -> Value:
     align_corners = bool(node.get("align_corners", False))
     scales = node.get("scale_factors")
     if scales is None:
-        scales = [node.get("scales_h"), node.get("scales_w")]
+        names = ("scales",) if "1d" in node.op else ("scales_h", "scales_w")
+        scales = [node.get(name) for name in names]
     size = node.get("output_size")
     if None in (scales or [None]):
         scales = None
     if scales is not None:
-        factors = [float(s) for s in scales]
+        factors = [1.0] * (2 - len(scales)) + [float(s) for s in scales]
         return layers.resize(node.build, x, mode, None, factors, align_corners)
-    return layers.resize(node.build, x, mode, ints(size), None, align_corners)
+    return layers.resize(node.build, x, mode, layers.pair(ints(size), 1), None, align_corners)

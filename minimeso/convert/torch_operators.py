@@ -204,10 +204,16 @@ _BASE: dict[str, Reader] = {
         for name, mode in (("reflection_pad", "reflect"), ("replication_pad", "replicate"))
         for rank in (1, 2)
     },
-    "upsample_nearest2d.vec": lambda node: torch_layers.upsample(node, "nearest"),
-    "upsample_nearest2d.default": lambda node: torch_layers.upsample(node, "nearest"),
-    "upsample_bilinear2d.vec": lambda node: torch_layers.upsample(node, "bilinear"),
-    "upsample_bilinear2d.default": lambda node: torch_layers.upsample(node, "bilinear"),
+    **{
+        f"upsample_{name}.{form}": partial(torch_layers.upsample, mode=mode)
+        for name, mode in (
+            ("nearest1d", "nearest"),
+            ("nearest2d", "nearest"),
+            ("linear1d", "bilinear"),
+            ("bilinear2d", "bilinear"),
+        )
+        for form in ("vec", "default")
+    },
     "view.default": torch_shapes.reshape,
     "reshape.default": torch_shapes.reshape,
     "_unsafe_view.default": torch_shapes.reshape,

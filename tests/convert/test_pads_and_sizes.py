@@ -3,6 +3,7 @@ ONNX have them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,29 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "of one axis": lambda x: F.adaptive_avg_pool2d(x, (9, 1)),
     "more than there are": lambda x: F.adaptive_avg_pool2d(x, (13, 17)),
     "of one line": lambda x: F.adaptive_avg_pool1d(x.flatten(2), 7),
+    "largest of windows that overlap": lambda x: F.adaptive_max_pool2d(-x, (4, 4)),
+    "largest of one axis": lambda x: F.adaptive_max_pool2d(x, (9, 4)),
+    "largest, more than there are": lambda x: F.adaptive_max_pool2d(x, (13, 5)),
+    "largest of one line": lambda x: F.adaptive_max_pool1d(x.flatten(2), 7),
+    "by ones": lambda x: F.pad(x, (1, 2, 3, 4), value=1.0),
+    "by little beside much": lambda x: F.pad(x * 1e8, (1, 2, 3, 4), value=1e-3),
+    "by much beside little": lambda x: F.max_pool2d(F.pad(-x, (1, 1, 1, 1), value=-1e9), 3, 2),
+    "cut and by ones": lambda x: F.pad(x, (-1, 2, 3, -2), value=1.0),
+    "channels by ones": lambda x: F.pad(x, (0, 0, 0, 1, 1, 2), value=0.5),
+    "by what is never largest": lambda x: F.max_pool2d(
+        F.pad(-x, (0, 1, 1, 1), value=-math.inf), 3, 2
+    ),
+    "the same of one line": lambda x: F.max_pool1d(
+        F.pad(-x.flatten(2), (2, 1), value=-math.inf), 3, 2
+    ),
+    "a vector": lambda x: F.pad(x.mean((2, 3)), (1, 2)),
+    "a vector by ones": lambda x: F.pad(x.mean((2, 3)), (1, 2), value=1.0),
+    "five axes": lambda x: F.pad(x.unflatten(1, (2, 2)), (1, 2, 0, 0, 3, 0)),
+    "one line twice": lambda x: F.interpolate(x.flatten(2), scale_factor=2),
+    "one line to a size": lambda x: F.interpolate(x.flatten(2), 50, mode="linear"),
+    "one line, corners": lambda x: F.interpolate(
+        x.flatten(2), scale_factor=1.5, mode="linear", align_corners=True
+    ),
     "of one channel": lambda x: F.adaptive_avg_pool1d(x[:, :1].flatten(2), 7),
 }
 
@@ -91,12 +115,20 @@ def test_any_size(tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_told() -> None:
     x = torch.rand(1, 4, 9, 11)
-    largest = Function(lambda x: F.adaptive_max_pool2d(x, (4, 4))).eval()
-    with pytest.raises(ConvertError, match="9 x 11 cannot be cut into 4 x 4 windows"):
-        convert_module(largest, (x,))
-    ones = Function(lambda x: F.pad(x, (1, 1, 1, 1), value=1.0)).eval()
-    with pytest.raises(ConvertError, match="another number than 0"):
-        convert_module(ones, (x,))
+    infinite: dict[str, Callable[[Any], Any]] = {
+        "pads with inf": lambda x: F.pad(x, (1, 1, 1, 1), value=math.inf),
+        "infinity is known in a max pool": lambda x: F.pad(x, (1, 1, 1, 1), value=-math.inf),
+        # whose windows may hold nothing else
+        "in a max pool of a larger window": lambda x: F.max_pool2d(
+            F.pad(x, (3, 3, 3, 3), value=-math.inf), 3
+        ),
+        "known in a max pool of a larger": lambda x: F.max_pool2d(
+            F.pad(x, (1, 1, 1, 1), value=-math.inf), 3, dilation=2
+        ),
+    }
+    for message, function in infinite.items():
+        with pytest.raises(ConvertError, match=message):
+            convert_module(Function(function).eval(), (x,))
 
 
 def test_onnx(tmp_path: Path) -> None:
@@ -112,6 +144,7 @@ def test_onnx(tmp_path: Path) -> None:
         ([node("Pad", ["x", "pads"], ["y"], mode="reflect")], pads),
         ([node("Pad", ["x", "pads"], ["y"], mode="edge")], pads),
         ([node("Pad", ["x", "pads"], ["y"], mode="wrap")], pads),
+        ([node("Pad", ["x", "pads", "v"], ["y"])], pads | {"v": np.float32(-2)}),
         ([node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]),
           node("Pad", ["t", "pads"], ["p"], mode="reflect"),
           node("Transpose", ["p"], ["y"], perm=[0, 3, 1, 2])], turned),
