@@ -33,9 +33,13 @@ MOVING_JXL = bytes.fromhex(
 )
 
 
+def needs_avif() -> None:
+    if "avif" not in features.get_supported_modules():
+        pytest.skip("this Pillow writes no AVIF: before 11.3, or built without libavif")
+
+
 def avif(mode: str = "RGB") -> bytes:
-    if not features.check("avif"):
-        pytest.skip("this Pillow writes no AVIF")
+    needs_avif()
     file = io.BytesIO()
     images = [Image.fromarray(numbered(n)).convert(mode) for n in range(6)]
     images[0].save(file, "AVIF", save_all=True, append_images=images[1:], duration=200, quality=90)
@@ -106,8 +110,8 @@ def test_single_pictures_are_pictures(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a"
     if kind == "HEIF":
         pytest.importorskip("pillow_heif").register_heif_opener()
-    elif not features.check("avif"):
-        pytest.skip("this Pillow writes no AVIF")
+    else:
+        needs_avif()
     Image.fromarray(numbered(0)).save(path, kind)
     assert not is_clip(path) and read_picture(path).notes == ()
 
