@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-#: What is made of so many on the way fits the second cache, and its memory is taken again for the
-#: next: fresh pages cost more than the conversion.
-_STRIP_PIXELS = 1 << 16
+#: What is made of so many on the way is less than what malloc asks the system for, so that the next
+#: strip takes the same memory: fresh pages cost more than the conversion.
+_STRIP_PIXELS = 1 << 14
 
 
 def rgb_of_image(image: Image.Image) -> Pixels:
