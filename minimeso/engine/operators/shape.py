@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +72,11 @@ def _infer_flatten(shapes: Shapes, a: Attributes) -> Shape:
 # --- pad ---------------------------------------------------------------------------------
 
 #: Modes of PyTorch's ``pad``, and what NumPy calls them.
-_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_PAD_MODES: dict[str, Literal["reflect", "edge", "wrap"]] = {
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
 
 
 def _infer_pad(shapes: Shapes, a: Attributes) -> Shape:
@@ -101,10 +106,7 @@ def _padded_pixels(size: Sequence[int], a: Attributes) -> list[npt.NDArray[np.in
     """Of each output line and column the input that it copies."""
     top, left, bottom, right = a["padding"]
     around, mode = ((top, bottom), (left, right)), _PAD_MODES[a["mode"]]
-    return [
-        np.pad(np.arange(n), pads, mode)  # type: ignore[call-overload]  # a mode of many
-        for n, pads in zip(size, around, strict=True)
-    ]
+    return [np.pad(np.arange(n), pads, mode) for n, pads in zip(size, around, strict=True)]
 
 
 # --- resize ------------------------------------------------------------------------------
